@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.28;
+
+import {IFeeSplit} from "./IFeeSplit.sol";
+import {INodeRegistry} from "./INodeRegistry.sol";
+
+/// @notice The client's promise that the node has earned `amount` in total on a channel (V1). All of it except the signature
+/// is what the client signs, under EIP-712 domain name "PaymentChannel", version "1".
+struct Voucher {
+    bytes32 channelId;
+    uint256 amount; // cumulative, base units of the token
+    uint64 nonce; // starts at 1; 0 means none
+    address token;
+    bytes signature; // the client's, 65 bytes (I4)
+}
+
+/// @notice The life of a channel (C8). It only ever moves forward.
+enum Status {
+    None,
+    Open,
+    Closing,
+    Settled
+}
+
+/// @notice A channel as `channel` reports it.
+struct Channel {
+    address client;
+    address node;
+    address token;
+    uint256 deposit; // what arrived when it was opened, base units
+    uint256 amount; // recorded since the first close, at most the deposit (C7); never falls
+    uint64 nonce; // recorded with it
+    uint64 deadline; // unix seconds at which the dispute window ends; 0 before the first close
+    Status status;
+}
+
+/// @title IPaymentChannel
+/// @notice Escrow for one-way payments from a client to a node, by cumulative vouchers (spec section 8).
+interface IPaymentChannel {
+    event ChannelOpened(
+        bytes32 indexed channelId,
+        address indexed client,
+        address indexed node,
+        address token,
+        uint256 deposit,
+        uint64 counter
+    );
+    /// @notice First close (C1); `amount` is as recorded, so capped (C7).
+    event ChannelClosing(bytes32 indexed channelId, address indexed by, uint256 amount, uint64 nonce, uint64 deadline);
+    /// @notice A higher amount was recorded (C2); `nonce` is the highest seen on chain.
+    event ChannelDisputed(bytes32 indexed channelId, address indexed by, uint256 amount, uint64 nonce);
+    event ChannelSettled(bytes32 indexed channelId, uint256 paid, uint256 refunded, bool cooperative);
+    /// @notice A token refused a payout; the payee withdraws it (C6).
+    event Credited(address indexed payee, address indexed token, uint256 amount);
+    event CreditWithdrawn(address indexed payee, address indexed token, uint256 amount);
+    event DisputeWindowSet(uint64 secs);
+    event TokenAllowed(address indexed token, bool allowed);
+    event PausedSet(bool paused);
+
+    /// @notice New channels are paused.
+    error Paused();
+    /// @notice The token is not allow-listed.
+    error TokenNotAllowed();
+    /// @notice The deposit is zero, or nothing arrived.
+    error ZeroDeposit();
+    /// @notice More than 2^128 - 1 base units arrived.
+    error DepositTooLarge();
+    /// @notice The counterparty is not an active node.
+    error NodeNotActive();
+    /// @notice Client and node are the same address.
+    error SelfChannel();
+    /// @notice No channel has this id (C8).
+    error UnknownChannel();
+    /// @notice The caller is neither the client nor the node of the channel.
+    error NotParty();
+    /// @notice The channel is settled already.
+    error NotOpen();
+    /// @notice The channel is not closing.
+    error NotClosing();
+    /// @notice The voucher names another token than the channel's.
+    error WrongToken();
+    /// @notice A signature is malformed or not the required party's (I4).
+    error BadSignature();
+    /// @notice Reserved: part of the ABI, raised by no call of this version.
+    error BadVoucher();
+    /// @notice The voucher's amount is not above the recorded one (C2).
+    error AmountNotHigher();
+    /// @notice The cooperative amount is below the recorded one (C4).
+    error AmountTooLow();
+    /// @notice The dispute window has not ended yet (C3).
+    error WindowOpen();
+    /// @notice The dispute window has ended (C2).
+    error WindowOver();
+    /// @notice The token refused the transfer.
+    error TransferFailed();
+    /// @notice The caller has no credit in this token (C6).
+    error NothingToWithdraw();
+    /// @notice The dispute window is not within 12 to 72 hours (section 10).
+    error WindowOutOfBounds();
+    /// @notice The payouts of the fee split do not add up to the settled amount.
+    error BadSplit();
+
+    /// @notice Opens a channel from the caller to `counterparty` and takes the deposit. The id follows from V5 with the
+    /// caller's next counter; what counts as the deposit is the measured change of this contract's balance.
+    /// @param counterparty An active node, not the caller.
+    /// @param deposit What to transfer from the caller, base units of `token`; it must have approved this contract.
+    /// @param token An allow-listed ERC-20.
+    function openChannel(address counterparty, uint256 deposit, address token) external returns (bytes32 channelId);
+
+    /// @notice C1: starts the dispute window with a voucher of the client, or with the empty voucher (amount 0, nonce 0, no
+    /// signature; its token is ignored). The window is the one in force now (C9); an amount above the deposit is capped (C7).
+    /// On a channel that is closing it acts as `disputeChannel`. Client or node only.
+    /// @param voucher The voucher to record.
+    function closeChannel(Voucher calldata voucher) external;
+
+    /// @notice C2: within the window, records a voucher with a higher amount, whatever its nonce. The amount is capped before
+    /// it is compared (C7), the higher nonce is kept, the deadline does not move. Open to anyone.
+    /// @param voucher A voucher signed by the channel's client.
+    function disputeChannel(Voucher calldata voucher) external;
+
+    /// @notice C3: after the window, pays the recorded amount through the fee split and the rest to the client. A payout that
+    /// the token refuses becomes a credit (C6). Open to anyone.
+    /// @param channelId The channel, closing.
+    function settleChannel(bytes32 channelId) external;
+
+    /// @notice C4: settles at once over a voucher that both parties signed and that is not below a recorded one. The empty
+    /// voucher (amount 0, nonce 0, no signature) with the node's consent to it returns everything. Client or node only.
+    /// @param voucher The final voucher, signed by the client.
+    /// @param nodeSignature The node's signature of CooperativeClose over the same four values, uncapped.
+    function closeCooperatively(Voucher calldata voucher, bytes calldata nodeSignature) external;
+
+    /// @notice C6: pays the caller what it was credited in `token`.
+    /// @param token The token of the credit; it need not be allow-listed any more.
+    function withdrawCredit(address token) external;
+
+    /// @notice C9: sets the window of closes from now on, 12 to 72 hours (section 10). Owner only.
+    /// @param secs The dispute window in seconds.
+    function setDisputeWindow(uint64 secs) external;
+
+    /// @notice Allows or delists a token for new channels; existing ones are untouched. Owner only.
+    /// @param token The ERC-20.
+    /// @param allowed Whether new channels may use it.
+    function setTokenAllowed(address token, bool allowed) external;
+
+    /// @notice Stops or resumes new channels, never closes, disputes, settlements or withdrawals (section 8). Owner only.
+    /// @param paused_ Whether to stop.
+    function setPaused(bool paused_) external;
+
+    /// @notice The channel's state; all zero with status None for an unknown id (C8).
+    function channel(bytes32 channelId) external view returns (Channel memory);
+
+    /// @notice What `payee` can withdraw in `token`, base units (C6).
+    function credit(address payee, address token) external view returns (uint256);
+
+    /// @notice How many channels `client` has opened; the next one takes this plus 1 as its counter (V5).
+    function counterOf(address client) external view returns (uint64);
+
+    /// @notice V5: the id of a channel, opened or not.
+    function channelIdOf(address client, address node, address token, uint64 counter) external view returns (bytes32);
+
+    /// @notice The dispute window that a close would get now, seconds (C9).
+    function disputeWindow() external view returns (uint64);
+
+    /// @notice Whether new channels may use `token`.
+    function tokenAllowed(address token) external view returns (bool);
+
+    /// @notice Whether new channels are stopped.
+    function paused() external view returns (bool);
+
+    /// @notice Who is asked whether a counterparty is an active node.
+    function registry() external view returns (INodeRegistry);
+
+    /// @notice Who splits settled amounts (C3).
+    function feeSplit() external view returns (IFeeSplit);
+}

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.28;
+
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {ChannelHash} from "./ChannelHash.sol";
+import {ChannelSettings} from "./ChannelSettings.sol";
+import {IFeeSplit} from "./IFeeSplit.sol";
+import {INodeRegistry} from "./INodeRegistry.sol";
+import {Channel, IPaymentChannel, Status, Voucher} from "./IPaymentChannel.sol";
+import {Payouts} from "./Payouts.sol";
+import {SignatureCheck} from "./SignatureCheck.sol";
+import {TokenCall} from "./TokenCall.sol";
+
+/// @title PaymentChannel
+/// @notice Escrow for one-way payments from a client to a node, by cumulative vouchers (spec sections 5 and 8). On chain the
+/// amount alone decides (C2): the client is the only signer and may close, so an order by nonce would let it close with a
+/// voucher that no dispute could answer.
+/// @dev The order of checks is part of the interface: off-chain code predicts which error a call gives (O9). Windows use
+/// `block.timestamp`. Everything that moves money holds the reentrancy guard; closing and disputing move none.
+contract PaymentChannel is ChannelSettings, Payouts, EIP712 {
+    /// @dev A channel in four slots. What a dispute writes lies in two of them.
+    struct Stored {
+        address client;
+        uint64 deadline;
+        Status status;
+        address node;
+        uint64 nonce;
+        address token;
+        uint128 deposit;
+        uint128 amount;
+    }
+
+    /// @inheritdoc IPaymentChannel
+    INodeRegistry public immutable registry;
+    /// @inheritdoc IPaymentChannel
+    IFeeSplit public immutable feeSplit;
+
+    /// @inheritdoc IPaymentChannel
+    mapping(address client => uint64) public counterOf;
+    mapping(bytes32 channelId => Stored) private _channels;
+
+    /// @param owner Holds the settings; ownership moves in two steps.
+    /// @param registry_ Knows the active nodes.
+    /// @param feeSplit_ Splits settled amounts.
+    /// @param disputeWindowSecs First dispute window, 12 to 72 hours; 48 hours is the default of section 10.
+    constructor(address owner, INodeRegistry registry_, IFeeSplit feeSplit_, uint64 disputeWindowSecs)
+        ChannelSettings(owner, disputeWindowSecs)
+        EIP712("PaymentChannel", "1")
+    {
+        registry = registry_;
+        feeSplit = feeSplit_;
+    }
+
+    /// @inheritdoc IPaymentChannel
+    function openChannel(address counterparty, uint256 deposit, address token)
+        external
+        nonReentrant
+        returns (bytes32 channelId)
+    {
+        if (paused) revert Paused();
+        if (!tokenAllowed[token]) revert TokenNotAllowed();
+        if (deposit == 0) revert ZeroDeposit();
+        if (counterparty == msg.sender) revert SelfChannel();
+        if (!registry.isActive(counterparty)) revert NodeNotActive();
+
+        uint128 received = _take(token, deposit);
+        uint64 counter = ++counterOf[msg.sender];
+        channelId = ChannelHash.channelId(address(this), msg.sender, counterparty, token, counter);
+        _channels[channelId] = Stored({
+            client: msg.sender,
+            deadline: 0,
+            status: Status.Open,
+            node: counterparty,
+            nonce: 0,
+            token: token,
+            deposit: received,
+            amount: 0
+        });
+        emit ChannelOpened(channelId, msg.sender, counterparty, token, received, counter);
+    }
+
+    /// @inheritdoc IPaymentChannel
+    function closeChannel(Voucher calldata voucher) external {
+        Stored storage c = _known(voucher.channelId);
+        _requireParty(c);
+        Status status = c.status;
+        if (status == Status.Closing) return _dispute(c, voucher);
+        if (status == Status.Settled) revert NotOpen();
+        if (!_isEmpty(voucher)) {
+            if (voucher.token != c.token) revert WrongToken();
+            _requireVoucherSignature(c.client, voucher);
+        }
+        uint128 amount = _capped(voucher.amount, c.deposit);
+        uint64 deadline = uint64(block.timestamp) + disputeWindow;
+        (c.status, c.deadline, c.nonce, c.amount) = (Status.Closing, deadline, voucher.nonce, amount);
+        emit ChannelClosing(voucher.channelId, msg.sender, amount, voucher.nonce, deadline);
+    }
+
+    /// @inheritdoc IPaymentChannel
+    function disputeChannel(Voucher calldata voucher) external {
+        Stored storage c = _known(voucher.channelId);
+        if (c.status != Status.Closing) revert NotClosing();
+        _dispute(c, voucher);
+    }
+
+    /// @inheritdoc IPaymentChannel
+    function settleChannel(bytes32 channelId) external nonReentrant {
+        Stored storage c = _known(channelId);
+        if (c.status != Status.Closing) revert NotClosing();
+        if (block.timestamp < c.deadline) revert WindowOpen();
+        c.status = Status.Settled;
+        _payOut(channelId, c, c.amount, false);
+    }
+
+    /// @inheritdoc IPaymentChannel
+    function closeCooperatively(Voucher calldata voucher, bytes calldata nodeSignature) external nonReentrant {
+        Stored storage c = _known(voucher.channelId);
+        if (c.status == Status.Settled) revert NotOpen();
+        _requireParty(c);
+        address token = c.token;
+        if (voucher.token != token) revert WrongToken();
+        uint128 amount = _capped(voucher.amount, c.deposit);
+        if (amount < c.amount) revert AmountTooLow();
+        if (!_isEmpty(voucher)) _requireVoucherSignature(c.client, voucher);
+        bytes32 consent = ChannelHash.cooperativeClose(voucher.channelId, voucher.amount, voucher.nonce, token);
+        _requireSignature(c.node, consent, nodeSignature);
+
+        c.status = Status.Settled;
+        _record(c, amount, voucher.nonce);
+        _payOut(voucher.channelId, c, amount, true);
+    }
+
+    /// @inheritdoc IPaymentChannel
+    function channel(bytes32 channelId) external view returns (Channel memory) {
+        Stored storage c = _channels[channelId];
+        return Channel({
+            client: c.client,
+            node: c.node,
+            token: c.token,
+            deposit: c.deposit,
+            amount: c.amount,
+            nonce: c.nonce,
+            deadline: c.deadline,
+            status: c.status
+        });
+    }
+
+    /// @inheritdoc IPaymentChannel
+    function channelIdOf(address client, address node, address token, uint64 counter) external view returns (bytes32) {
+        return ChannelHash.channelId(address(this), client, node, token, counter);
+    }
+
+    /// @dev Takes a deposit from the caller and returns what arrived. The guard keeps other calls from changing the balance.
+    function _take(address token, uint256 deposit) private returns (uint128) {
+        uint256 balanceBefore = IERC20(token).balanceOf(address(this));
+        if (!TokenCall.tryTransferFrom(token, msg.sender, address(this), deposit)) revert TransferFailed();
+        uint256 balanceAfter = IERC20(token).balanceOf(address(this));
+        if (balanceAfter <= balanceBefore) revert ZeroDeposit();
+        uint256 received = balanceAfter - balanceBefore;
+        if (received > type(uint128).max) revert DepositTooLarge();
+        return uint128(received);
+    }
+
+    /// @dev C2, on a channel that is closing.
+    function _dispute(Stored storage c, Voucher calldata voucher) private {
+        if (block.timestamp >= c.deadline) revert WindowOver();
+        if (voucher.token != c.token) revert WrongToken();
+        uint128 amount = _capped(voucher.amount, c.deposit);
+        if (amount <= c.amount) revert AmountNotHigher();
+        _requireVoucherSignature(c.client, voucher);
+        uint64 nonce = _record(c, amount, voucher.nonce);
+        emit ChannelDisputed(voucher.channelId, msg.sender, amount, nonce);
+    }
+
+    /// @dev Records an amount that is not below the recorded one, and the higher nonce, which it returns.
+    function _record(Stored storage c, uint128 amount, uint64 nonce) private returns (uint64) {
+        c.amount = amount;
+        uint64 recorded = c.nonce;
+        if (nonce <= recorded) return recorded;
+        c.nonce = nonce;
+        return nonce;
+    }
+
+    /// @dev C3: `amount` through the fee split, the rest to the client. The channel is settled already and `amount` is at most
+    /// its deposit.
+    function _payOut(bytes32 channelId, Stored storage c, uint256 amount, bool cooperative) private {
+        address token = c.token;
+        if (amount != 0) {
+            IFeeSplit.Payout[] memory payouts = feeSplit.split(c.node, token, amount);
+            uint256 rest = amount;
+            for (uint256 i = 0; i < payouts.length; ++i) {
+                if (payouts[i].amount > rest) revert BadSplit();
+                rest -= payouts[i].amount;
+            }
+            if (rest != 0) revert BadSplit();
+            for (uint256 i = 0; i < payouts.length; ++i) {
+                _pay(token, payouts[i].to, payouts[i].amount);
+            }
+        }
+        uint256 refund = c.deposit - amount;
+        _pay(token, c.client, refund);
+        emit ChannelSettled(channelId, amount, refund, cooperative);
+    }
+
+    function _known(bytes32 channelId) private view returns (Stored storage c) {
+        c = _channels[channelId];
+        if (c.status == Status.None) revert UnknownChannel();
+    }
+
+    function _requireParty(Stored storage c) private view {
+        if (msg.sender != c.client && msg.sender != c.node) revert NotParty();
+    }
+
+    /// @dev `voucher.token` is the channel's: callers check it, so the digest takes the token from the channel (C2).
+    function _requireVoucherSignature(address client, Voucher calldata voucher) private view {
+        bytes32 structHash = ChannelHash.voucher(voucher.channelId, voucher.amount, voucher.nonce, voucher.token);
+        _requireSignature(client, structHash, voucher.signature);
+    }
+
+    function _requireSignature(address signer, bytes32 structHash, bytes calldata signature) private view {
+        if (!SignatureCheck.isValid(signer, _hashTypedDataV4(structHash), signature)) revert BadSignature();
+    }
+
+    /// @dev The empty voucher of C1 and C4. Its token is not looked at.
+    function _isEmpty(Voucher calldata voucher) private pure returns (bool) {
+        return voucher.amount == 0 && voucher.nonce == 0 && voucher.signature.length == 0;
+    }
+
+    /// @dev C7.
+    function _capped(uint256 amount, uint128 deposit) private pure returns (uint128) {
+        return amount < deposit ? uint128(amount) : deposit;
+    }
+}
