@@ -1,0 +1,5 @@
+//! Paid delivery (section 4): the node's side sells, the client's side buys, and both count with one [`Meter`].
+
+mod meter;
+
+pub use meter::Meter;

@@ -1,0 +1,406 @@
+//! Inputs and outputs: everything that a role hears and everything that it asks for.
+//!
+//! # The driver's side of the contract
+//!
+//! 1. Effects of one [`Lane`] are carried out in order. Lanes are independent of each other.
+//! 2. [`Effect::Persist`] is a barrier for the later effects of its lane, those of later steps included, and for
+//!    no other lane: none of them starts before the write set is durable. Then [`Input::Persisted`] follows.
+//! 3. A write set is atomic. Content that a [`FetchRecord`](crate::record::FetchRecord) calls verified is durable
+//!    before the record is.
+//! 4. Every `Sign`, `Tx`, `SendRange`, `Connect` and `Poll` is answered exactly once, or the process dies.
+//! 5. After `Disconnected` or `StreamClosed` the driver feeds nothing more about that connection or stream.
+//! 6. When `next_deadline` has come, `Input::Tick` is fed.
+
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    chain::{Call, ChainUpdate, Route, TxOutcome},
+    crypto::{Signature, Typed},
+    fault::Fault,
+    ids::{Address, BlobHash, ChannelId, ConnId, FetchId, NodeId, SignTicket, StreamId, TxTicket},
+    money::{Amount, Rate},
+    record::Record,
+    time::Span,
+    wire::{Code, Message, StreamError},
+};
+
+/// A node that may have the blob: an entry of the fixed list.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Candidate {
+    /// Its network key.
+    pub node: NodeId,
+    /// Its account, as the registry has it.
+    pub operator: Address,
+}
+
+/// An order to download a range of a blob.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FetchOrder {
+    /// Names the download; chosen by whoever orders it, unique among live downloads.
+    pub id: FetchId,
+    /// What to fetch.
+    pub hash: BlobHash,
+    /// From where; a group boundary.
+    pub offset_bytes: u64,
+    /// How much; 0 means to the end.
+    pub len_bytes: u64,
+    /// Whom to ask, in this order.
+    pub candidates: Vec<Candidate>,
+    /// What to pay in.
+    pub token: Address,
+    /// The deposit of a channel that has to be opened.
+    pub deposit: Amount,
+    /// The configured cadence in bytes (D6).
+    pub cadence_bytes: u64,
+    /// The most to pay per MB.
+    pub max_rate: Rate,
+    /// Leave the channel open afterwards.
+    pub keep_channel: bool,
+}
+
+/// What a verifier found (D4). Made by [`Verifier`](crate::blob::Verifier), the trace reader and the simulator's
+/// ideal rung, by nobody else.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Verdict {
+    /// `bytes` content bytes from `offset` match the hash, and are with whoever keeps the content.
+    Good {
+        /// First byte.
+        offset: u64,
+        /// How many: whole groups, but for the blob's last.
+        bytes: u64,
+    },
+    /// The group at `offset`, or a proof above it, does not match. Nothing after it was looked at.
+    Bad {
+        /// First byte of the group.
+        offset: u64,
+    },
+}
+
+/// Why a connection is gone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Gone {
+    /// It could not be made.
+    Unreachable,
+    /// The peer at the address has another NodeId.
+    WrongPeer,
+    /// Lost: idle, reset, or the network.
+    Lost,
+    /// The peer closed it with this code.
+    Closed(Code),
+}
+
+/// What a role is told.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "inputs are built and consumed one at a time")]
+pub enum Input {
+    /// A deadline has come, or nothing has: always harmless.
+    Tick,
+    /// A connection is up: one that was asked for, or one that a peer made.
+    Connected {
+        /// Its number.
+        conn: ConnId,
+        /// The authenticated peer.
+        peer: NodeId,
+        /// Round trip so far.
+        rtt: Span,
+    },
+    /// A connection is gone with all its streams, or never came up.
+    Disconnected {
+        /// Its number.
+        conn: ConnId,
+        /// Why.
+        why: Gone,
+    },
+    /// A message, decoded.
+    Message {
+        /// Where it came from.
+        stream: StreamId,
+        /// What it says.
+        message: Message,
+    },
+    /// The peer ended its side of a stream, or reset it with a code.
+    StreamClosed {
+        /// Which.
+        stream: StreamId,
+        /// The code, if it was reset.
+        code: Option<Code>,
+    },
+    /// Bytes that are no message, or content where none was agreed.
+    Malformed {
+        /// Where.
+        stream: StreamId,
+        /// The code to refuse it with.
+        code: Code,
+    },
+    /// Content was checked.
+    Verdict {
+        /// Where it came from.
+        stream: StreamId,
+        /// What was found.
+        verdict: Verdict,
+    },
+    /// The oldest unanswered [`Effect::SendRange`] of a stream is with the transport.
+    RangeSent {
+        /// Which.
+        stream: StreamId,
+    },
+    /// The oldest unanswered [`Effect::SendRange`] of a stream can't be sent: the blob can't be read.
+    RangeFailed {
+        /// Which.
+        stream: StreamId,
+    },
+    /// A blob is complete and verified in the store.
+    BlobReady {
+        /// Which.
+        hash: BlobHash,
+        /// Its size.
+        bytes: u64,
+    },
+    /// A blob is no longer in the store.
+    BlobGone {
+        /// Which.
+        hash: BlobHash,
+    },
+    /// A write set is durable.
+    Persisted {
+        /// Which.
+        seq: PersistSeq,
+    },
+    /// A signature, or `None` where the signer would not.
+    Signed {
+        /// Which.
+        ticket: SignTicket,
+        /// The signature.
+        signature: Option<Signature>,
+    },
+    /// News from the chain.
+    Chain(ChainUpdate),
+    /// A poll found no endpoint that answers.
+    ChainUnreachable,
+    /// A transaction's fate.
+    Tx {
+        /// Which.
+        ticket: TxTicket,
+        /// What became of it.
+        outcome: TxOutcome,
+    },
+    /// From the owner: download this.
+    Fetch(FetchOrder),
+    /// From the owner: give a download up.
+    Cancel(FetchId),
+    /// From the owner: close this channel.
+    CloseChannel(ChannelId),
+}
+
+/// Orders effects: within a lane, not across.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub enum Lane {
+    /// The role itself: connections, polls, notices.
+    Role,
+    /// A channel's money: vouchers, their records, their transactions. The number is the channel's slot.
+    Channel(u32),
+    /// A stream's content.
+    Stream(StreamId),
+}
+
+/// A write set's number: rises by one with each, over all lanes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
+pub struct PersistSeq(pub u64);
+
+/// What a role asks for.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "effects are built and consumed one at a time")]
+pub enum Effect {
+    /// Store these writes, all or none, before anything later in this lane.
+    Persist {
+        /// Echoed when they are durable.
+        seq: PersistSeq,
+        /// The write set.
+        writes: Vec<Record>,
+    },
+    /// Connect to a peer.
+    Connect {
+        /// The connection's number from now on.
+        conn: ConnId,
+        /// Whom to reach; the driver knows its addresses.
+        peer: NodeId,
+    },
+    /// Close a connection.
+    Disconnect {
+        /// Which.
+        conn: ConnId,
+        /// With this code.
+        code: Code,
+    },
+    /// Send a message; the first one on a stream of a dialled connection opens it.
+    Send {
+        /// Where.
+        stream: StreamId,
+        /// What.
+        message: Message,
+    },
+    /// Nothing more will be sent on a stream.
+    Finish {
+        /// Which.
+        stream: StreamId,
+    },
+    /// Refuse or give up a stream, both ways.
+    Reset {
+        /// Which.
+        stream: StreamId,
+        /// With this code.
+        code: Code,
+    },
+    /// Content of this range will come on the stream: verify it, keep it for the fetch, report verdicts.
+    Receive {
+        /// Where.
+        stream: StreamId,
+        /// For which download.
+        fetch: FetchId,
+        /// Of which blob.
+        hash: BlobHash,
+        /// The blob's size as the node gave it.
+        total_bytes: u64,
+        /// First byte.
+        offset: u64,
+        /// How many.
+        bytes: u64,
+    },
+    /// Send this range of a blob on the stream, as `Chunk`s.
+    SendRange {
+        /// Where.
+        stream: StreamId,
+        /// Of which blob.
+        hash: BlobHash,
+        /// First byte: a group boundary.
+        offset: u64,
+        /// How many: whole groups, but for the blob's last.
+        bytes: u64,
+    },
+    /// Sign this with the role's Ethereum key.
+    Sign {
+        /// Echoed in the answer.
+        ticket: SignTicket,
+        /// What.
+        what: Typed,
+    },
+    /// Make a transaction from the role's account.
+    Tx {
+        /// Echoed in its outcomes.
+        ticket: TxTicket,
+        /// What to call.
+        call: Call,
+        /// How.
+        route: Route,
+    },
+    /// Force the delayed inbox up to this transaction (L2).
+    ForceInclude {
+        /// The transaction that the inbox holds.
+        ticket: TxTicket,
+    },
+    /// Read the chain from this block on.
+    Poll {
+        /// The first block that is not read yet.
+        from_block: u64,
+    },
+    /// A fault, for the log, the reputation, and whoever keeps evidence.
+    Fault(Fault),
+    /// For the owner's eyes.
+    Notice(Notice),
+}
+
+/// An effect in its lane.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Output {
+    /// Its lane.
+    pub lane: Lane,
+    /// What to do.
+    pub effect: Effect,
+}
+
+/// What an owner may want to see; nothing depends on it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "fields are named after what they hold")]
+pub enum Notice {
+    /// A channel is open and usable by this role.
+    ChannelOpened { channel: ChannelId, deposit: Amount },
+    /// A stream begins at this rate and offer.
+    StreamStarted {
+        fetch: FetchId,
+        channel: ChannelId,
+        node: NodeId,
+        rate: Rate,
+        offer_bytes: u64,
+        total_bytes: u64,
+    },
+    /// Bytes verified so far, from the order's offset.
+    Progress { fetch: FetchId, verified_bytes: u64 },
+    /// A voucher was signed (client) or taken (node).
+    Voucher { channel: ChannelId, amount: Amount, nonce: crate::money::Nonce },
+    /// A download is whole, verified and paid for.
+    Fetched { fetch: FetchId, bytes: u64 },
+    /// A download was given up.
+    FetchFailed { fetch: FetchId, why: FetchFailure },
+    /// A download goes on with another candidate.
+    FailedOver { fetch: FetchId, from: NodeId },
+    /// A refusal with its typed reason.
+    Refused { fetch: FetchId, node: NodeId, error: StreamError },
+    /// A close below the held voucher was seen; a dispute is on its way.
+    StaleClose { channel: ChannelId, recorded: Amount, held: Amount },
+    /// The dispute takes the forced-inclusion path (X2).
+    ForcingInclusion { channel: ChannelId },
+    /// A dispute is on chain.
+    Disputed { channel: ChannelId, amount: Amount },
+    /// A channel has settled.
+    Settled { channel: ChannelId, paid: Amount, refunded: Amount, cooperative: bool },
+}
+
+/// Why a download was given up.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub enum FetchFailure {
+    /// Every candidate failed as often as it may (D10).
+    NoCandidateLeft,
+    /// The order itself can't be carried out: no candidates, an offset off the grid, an id in use.
+    BadOrder,
+    /// Too many downloads at once.
+    TooMany,
+    /// Opening a channel failed on chain.
+    OpenFailed,
+    /// Given up by the owner.
+    Cancelled,
+}
+
+/// The outputs of a step: owned by the caller and used again.
+#[derive(Clone, Debug, Default)]
+pub struct Outputs {
+    items: Vec<Output>,
+}
+
+impl Outputs {
+    /// An empty list.
+    pub const fn new() -> Self {
+        Self { items: Vec::new() }
+    }
+
+    /// Adds an effect to a lane.
+    pub fn push(&mut self, lane: Lane, effect: Effect) {
+        self.items.push(Output { lane, effect });
+    }
+
+    /// The outputs so far, in order.
+    pub fn as_slice(&self) -> &[Output] {
+        &self.items
+    }
+
+    /// Takes the outputs out and leaves the memory for the next step.
+    pub fn drain(&mut self) -> alloc::vec::Drain<'_, Output> {
+        self.items.drain(..)
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+}

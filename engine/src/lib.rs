@@ -1,0 +1,29 @@
+//! The deCDN protocol as pure state machines.
+//!
+//! One entry point per role: `step(now, input, crypto, out)`. A step runs to completion and everything that
+//! follows from it is in `out`; there is nothing to poll but [`next_deadline`](roles::Role::next_deadline).
+//! The crate reaches no clock, thread, socket, file or source of randomness, so the same machine runs in
+//! production, in the simulator and under a fuzzer, and behaves the same in all three.
+//!
+//! Where to start: [`roles`] wires the parts into a client and a node, [`delivery`] sells and buys bytes,
+//! [`channel`] counts the money, [`dispute`] defends it, [`blob`] verifies content, [`wire`] is what peers say.
+//! Rule ids such as `D8` or `V3` refer to `docs/protocol.md`.
+#![no_std]
+#![warn(missing_docs)]
+
+extern crate alloc;
+
+pub mod blob;
+pub mod chain;
+pub mod crypto;
+pub mod delivery;
+pub mod fault;
+mod fixed;
+pub mod ids;
+pub mod io;
+pub mod limits;
+pub mod money;
+pub mod record;
+pub mod roles;
+pub mod time;
+pub mod wire;

@@ -1,0 +1,139 @@
+//! What a role stores durably. Recovery is a fold: the last record of each key is the truth.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    crypto::Signature,
+    ids::{Address, BlobHash, ChannelId, FetchId, NodeId},
+    io::FetchOrder,
+    money::{Amount, Nonce},
+};
+
+/// What a record is about: a later record with the same key replaces an earlier one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub enum Key {
+    /// A channel that this role pays on.
+    Paying(ChannelId),
+    /// A channel that this role is paid on.
+    Earning(ChannelId),
+    /// A download.
+    Fetch(FetchId),
+    /// How far the chain was read.
+    Cursor,
+}
+
+/// Where a channel stands, as far as this role has heard.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub enum ChannelStatus {
+    /// Open.
+    Open,
+    /// The node consented to a cooperative close, or the client asked for one: no more service (V7).
+    Final,
+    /// Closing on chain: only the dispute matters.
+    Closing,
+}
+
+/// A paying channel: what the client must never lose (V3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Paying {
+    /// The channel.
+    pub channel: ChannelId,
+    /// The node's network key.
+    pub node: NodeId,
+    /// The node's account.
+    pub operator: Address,
+    /// The token.
+    pub token: Address,
+    /// The deposit.
+    pub deposit: Amount,
+    /// L2 block of the opening.
+    pub opened_at_block: u64,
+    /// Where it stands.
+    pub status: ChannelStatus,
+    /// The newest voucher's nonce and amount: revealed, or about to be.
+    pub nonce: Nonce,
+    /// See `nonce`.
+    pub amount: Amount,
+    /// What is owed, unrounded, for every verified byte that this record covers.
+    pub meter: crate::delivery::Meter,
+}
+
+/// An earning channel: what the node must never lose (V3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Earning {
+    /// The channel.
+    pub channel: ChannelId,
+    /// The payer's account.
+    pub client: Address,
+    /// The token.
+    pub token: Address,
+    /// The deposit.
+    pub deposit: Amount,
+    /// L2 block of the opening.
+    pub opened_at_block: u64,
+    /// Where it stands.
+    pub status: ChannelStatus,
+    /// The best voucher: nonce, amount, signature.
+    pub best: Option<Best>,
+}
+
+/// The best voucher of an earning channel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Best {
+    /// Its amount.
+    pub amount: Amount,
+    /// Its nonce.
+    pub nonce: Nonce,
+    /// The client's signature.
+    pub signature: Signature,
+    /// The meter when it was taken, so that a restart knows the rate it paid for.
+    pub meter: crate::delivery::Meter,
+}
+
+/// A download that survives a restart (D14).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FetchRecord {
+    /// What was ordered.
+    pub order: FetchOrder,
+    /// Content bytes from `order.offset_bytes` that are verified and durable.
+    pub verified_bytes: u64,
+    /// The blob's size, once a node has said it.
+    pub total_bytes: Option<u64>,
+}
+
+/// One write: a value for a key, or its removal.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "records are written once and handed over")]
+pub enum Record {
+    /// See [`Paying`].
+    Paying(Paying),
+    /// See [`Earning`].
+    Earning(Earning),
+    /// See [`FetchRecord`].
+    Fetch(FetchRecord),
+    /// The first block not yet read.
+    Cursor(u64),
+    /// The key's value is no longer needed.
+    Gone(Key),
+}
+
+impl Record {
+    /// What the record is about.
+    pub fn key(&self) -> Key {
+        match self {
+            Self::Paying(paying) => Key::Paying(paying.channel),
+            Self::Earning(earning) => Key::Earning(earning.channel),
+            Self::Fetch(fetch) => Key::Fetch(fetch.order.id),
+            Self::Cursor(_) => Key::Cursor,
+            Self::Gone(key) => *key,
+        }
+    }
+}
+
+/// For code that wants the blob of a record without matching on it.
+impl FetchRecord {
+    /// The blob.
+    pub fn hash(&self) -> BlobHash {
+        self.order.hash
+    }
+}

@@ -1,0 +1,158 @@
+//! What a role is told once, at its start.
+
+use alloc::vec::Vec;
+
+use crate::{
+    crypto::Deployment,
+    ids::{Address, NodeId},
+    limits::{GROUP, Limits, OFFER_GROUPS_MIN},
+    money::{Amount, MB, Rate},
+    time::Span,
+};
+
+/// How channels are watched and defended (section 6).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Monitor {
+    /// Whether to dispute stale closes at all (X1).
+    pub enabled: bool,
+    /// How often to read the chain.
+    pub poll: Span,
+    /// What has to be left of the window, beyond forced inclusion, when the forced path is taken (X2): 1 h by
+    /// which `block.timestamp` may run ahead and 2 h for the transactions.
+    pub margin: Span,
+    /// Forced-inclusion delay until the chain has said it (L2).
+    pub forced_inclusion: Span,
+    /// How long after a deadline the node settles where the client has not.
+    pub settle_grace: Span,
+}
+
+impl Default for Monitor {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            poll: Span::from_secs(60),
+            margin: Span::from_hours(3),
+            forced_inclusion: Span::from_hours(24),
+            settle_grace: Span::from_secs(600),
+        }
+    }
+}
+
+/// How long a client waits for what (D8, D10, V3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Timeouts {
+    /// For the first group (D10).
+    pub first_chunk: Span,
+    /// For the next group (D10).
+    pub silence: Span,
+    /// For a voucher's ack, until it is sent again (V3).
+    pub ack: Span,
+    /// For a consent to a cooperative close.
+    pub consent: Span,
+    /// Shortest quiet time after which everything verified is signed for (D8); else two round trips.
+    pub quiet_min: Span,
+    /// The first back-off after an unsigned refusal; doubles up to 32 times of it (D11).
+    pub backoff: Span,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            first_chunk: Span::from_secs(10),
+            silence: Span::from_secs(10),
+            ack: Span::from_secs(2),
+            consent: Span::from_secs(10),
+            quiet_min: Span::from_millis(50),
+            backoff: Span::from_millis(250),
+        }
+    }
+}
+
+/// A client's configuration.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClientConfig {
+    /// Where the contracts are.
+    pub deployment: Deployment,
+    /// The client's own network key.
+    pub node: NodeId,
+    /// The client's account.
+    pub account: Address,
+    /// The block from which to look for its channels where nothing is recorded.
+    pub start_block: u64,
+    /// Attempts per candidate without progress before it is given up (D10).
+    pub attempts: u8,
+    /// See [`Timeouts`].
+    pub timeouts: Timeouts,
+    /// See [`Monitor`].
+    pub monitor: Monitor,
+    /// See [`Limits`].
+    pub limits: Limits,
+}
+
+impl ClientConfig {
+    /// The defaults for an account at a deployment.
+    pub fn new(deployment: Deployment, node: NodeId, account: Address) -> Self {
+        Self {
+            deployment,
+            node,
+            account,
+            start_block: 0,
+            attempts: 3,
+            timeouts: Timeouts::default(),
+            monitor: Monitor::default(),
+            limits: Limits::standard(),
+        }
+    }
+}
+
+/// A node's configuration.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NodeConfig {
+    /// Where the contracts are.
+    pub deployment: Deployment,
+    /// The node's network key.
+    pub node: NodeId,
+    /// The operator's account.
+    pub account: Address,
+    /// The block from which to look for its channels where nothing is recorded.
+    pub start_block: u64,
+    /// What it charges, per token.
+    pub rates: Vec<(Address, Rate)>,
+    /// The largest offer it makes (D6): whole groups.
+    pub offer_ceiling: u64,
+    /// The largest blob it serves.
+    pub max_blob_size: u64,
+    /// Deposits of channels whose opening is not safe yet, all together, that it serves on (V6).
+    pub soft_cap: Amount,
+    /// How old the newest head may be while it serves (V1).
+    pub head_age_max: Span,
+    /// See [`Monitor`].
+    pub monitor: Monitor,
+    /// See [`Limits`].
+    pub limits: Limits,
+}
+
+impl NodeConfig {
+    /// The defaults for an operator at a deployment, with no rate set.
+    pub fn new(deployment: Deployment, node: NodeId, account: Address) -> Self {
+        Self {
+            deployment,
+            node,
+            account,
+            start_block: 0,
+            rates: Vec::new(),
+            offer_ceiling: 16 * MB,
+            max_blob_size: 10 << 30,
+            soft_cap: Amount(50_000_000),
+            head_age_max: Span::from_secs(15 * 60),
+            monitor: Monitor::default(),
+            limits: Limits::standard(),
+        }
+    }
+
+    /// The node's answer to a proposed cadence (D6): whole groups, at least four, at most the ceiling.
+    pub fn offer_for(&self, proposal: u64) -> u64 {
+        let ceiling = self.offer_ceiling / GROUP;
+        (proposal / GROUP).min(ceiling).max(OFFER_GROUPS_MIN) * GROUP
+    }
+}

@@ -1,0 +1,225 @@
+//! `cdn/client/v1` on the wire: messages, their caps, their frames (sections 2 and 4).
+//!
+//! A message is what the machines exchange; [`frame`] turns it into bytes and back at the edge. `Chunk` has no
+//! message: blob bytes never pass through a machine, the edge feeds them to a
+//! [`Verifier`](crate::blob::Verifier) as they arrive.
+
+pub mod frame;
+mod uint256;
+
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    crypto::{Signature, SignedVoucher},
+    ids::{Address, BlobHash, ChannelId, NodeId},
+    money::{Amount, Nonce, Rate},
+    time::WallTime,
+};
+
+/// The ALPN of paid delivery.
+pub const ALPN_CLIENT: &[u8] = b"cdn/client/v1";
+
+/// Why a node does not stream, or stops: exactly five (D2).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub enum StreamError {
+    /// The blob is above the node's `max_blob_size`.
+    BlobTooLarge,
+    /// The node's rate is above the requester's maximum.
+    RateExceeded,
+    /// The deposit does not cover the next group (V4).
+    ChannelInsufficient,
+    /// The hash is on the blacklist.
+    Blacklisted,
+    /// The node does not have the blob, or not now.
+    Unavailable,
+}
+
+impl StreamError {
+    /// The `error` of the signed set: 1..5 in D2's order.
+    pub fn code(self) -> u8 {
+        self as u8 + 1
+    }
+}
+
+/// Unsigned application error codes that end a stream or a connection (W4).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub enum Code {
+    /// 0x01: the request is of a kind this node does not serve.
+    Unsupported,
+    /// 0x02: a frame above the cap.
+    TooLarge,
+    /// 0x03: not a message, or not one that may stand here.
+    Malformed,
+    /// 0x10: rate limited, or not now.
+    NotNow,
+    /// 0x11: the channel's opening is not final enough yet (V6).
+    ChannelPending,
+    /// Any other, as it came.
+    Other(u32),
+}
+
+impl Code {
+    /// The number on the wire.
+    pub fn to_wire(self) -> u32 {
+        match self {
+            Self::Unsupported => 0x01,
+            Self::TooLarge => 0x02,
+            Self::Malformed => 0x03,
+            Self::NotNow => 0x10,
+            Self::ChannelPending => 0x11,
+            Self::Other(code) => code,
+        }
+    }
+
+    /// The code for a number from the wire.
+    pub fn from_wire(code: u32) -> Self {
+        match code {
+            0x01 => Self::Unsupported,
+            0x02 => Self::TooLarge,
+            0x03 => Self::Malformed,
+            0x10 => Self::NotNow,
+            0x11 => Self::ChannelPending,
+            other => Self::Other(other),
+        }
+    }
+}
+
+/// A quote that a request presents: the node's own probe response (E5).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Quote {
+    /// The quoted rate.
+    pub rate: Rate,
+    /// The probe's timestamp.
+    pub timestamp: WallTime,
+    /// The node's signature of the probe response.
+    pub signature: Signature,
+}
+
+/// Proves the requester's account on its first request of a connection (I3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Auth {
+    /// The account.
+    pub address: Address,
+    /// Its signature of [`Typed::BindNodeId`](crate::crypto::Typed::BindNodeId) with nonce 0.
+    pub signature: Signature,
+}
+
+/// Asks for a range of a blob on a channel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct StreamRequest {
+    /// The blob.
+    pub hash: BlobHash,
+    /// The channel that pays.
+    pub channel: ChannelId,
+    /// The channel's token.
+    pub token: Address,
+    /// Where the range starts; a group boundary (D5).
+    pub offset_bytes: u64,
+    /// How long it is; 0 means to the end.
+    pub len_bytes: u64,
+    /// The client's proposal for the cadence (D6).
+    pub cadence_bytes: u64,
+    /// The most the client pays.
+    pub max_rate: Rate,
+    /// The client's account.
+    pub requester: Address,
+    /// The client's clock.
+    pub timestamp: WallTime,
+    /// A quote to be held to.
+    pub quote: Option<Quote>,
+    /// On the first request of a connection (I3).
+    pub auth: Option<Auth>,
+    /// Extension: the newest voucher of the channel, sent again before the first request on a connection (V3).
+    /// The node takes it before it looks at the request.
+    #[serde(skip)]
+    pub newest: Option<Voucher>,
+}
+
+/// Answers a request (D1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct StreamResponse {
+    /// Whether the node will stream.
+    pub ok: bool,
+    /// What it charges, 0 in a refusal.
+    pub rate: Rate,
+    /// The blob's size, 0 in a refusal.
+    pub total_bytes: u64,
+    /// The node's offer: the cadence it accepts (D6).
+    pub max_bytes_per_voucher: u64,
+    /// Another node to ask (D3).
+    pub redirect: Option<NodeId>,
+    /// Why not (D2).
+    pub error: Option<StreamError>,
+    /// The node's signature of [`Typed::StreamResponse`](crate::crypto::Typed::StreamResponse).
+    pub signature: Signature,
+}
+
+/// A payment; the stream says on which channel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Voucher {
+    /// Cumulative amount.
+    #[serde(with = "uint256")]
+    pub amount: Amount,
+    /// Place in the sequence.
+    pub nonce: Nonce,
+    /// The client's signature of [`Typed::Voucher`](crate::crypto::Typed::Voucher).
+    pub signature: Signature,
+}
+
+/// Refuses a voucher and says what the node holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct VoucherReject {
+    /// The rule that was applied.
+    pub rule: crate::fault::Rule,
+    /// `ChannelInsufficient` for an amount above the deposit.
+    pub error: Option<StreamError>,
+    /// Best nonce held.
+    pub best_nonce: Nonce,
+    /// Best amount held.
+    #[serde(with = "uint256")]
+    pub best_amount: Amount,
+}
+
+/// The channel's final voucher, for a cooperative close (V7). `None` where nothing was ever paid.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CloseRequest {
+    /// The channel.
+    pub channel: ChannelId,
+    /// Its last voucher.
+    pub voucher: Option<SignedVoucher>,
+}
+
+/// One message of `cdn/client/v1`, `Chunk` aside. Variants are appended, never reordered (W2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "copied once per request; a box would cost an allocation")]
+pub enum Message {
+    /// Client → node.
+    StreamRequest(StreamRequest),
+    /// Node → client.
+    StreamResponse(StreamResponse),
+    /// Client → node.
+    Voucher(Voucher),
+    /// Node → client: the voucher with this nonce is durable.
+    VoucherAck(Nonce),
+    /// Node → client.
+    VoucherReject(VoucherReject),
+    /// Node → client, unsigned: ends a running stream.
+    StreamAbort(StreamError),
+    /// Client → node: the last verified byte is paid.
+    StreamEnd,
+    /// Client → node.
+    CloseRequest(CloseRequest),
+    /// Node → client: its signature of `CooperativeClose` over the channel's best voucher.
+    CloseConsent(Signature),
+}
+
+impl Message {
+    /// The length of this message's frame in bytes, without encoding it into anything that outlives the call.
+    pub fn wire_len(&self) -> usize {
+        let mut bytes = Vec::new();
+        frame::encode(self, &mut bytes);
+        bytes.len()
+    }
+}
