@@ -2,7 +2,7 @@
 pragma solidity ^0.8.28;
 
 /// @title ChannelHash
-/// @notice The encodings that off-chain code must reproduce: channel ids (V5) and EIP-712 struct hashes (section 5, D table).
+/// @notice The encodings that off-chain code must reproduce: channel ids (V5) and EIP-712 struct hashes (section 5, C4).
 library ChannelHash {
     bytes32 internal constant VOUCHER_TYPEHASH =
         keccak256("Voucher(bytes32 channelId,uint256 amount,uint64 nonce,address token)");

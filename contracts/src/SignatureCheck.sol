@@ -10,7 +10,7 @@ library SignatureCheck {
     /// @dev Recovery comes first and is enough, whatever code `signer` has, so that EIP-7702 voids nothing. C10's ERC-1271
     /// fallback, for a signer with code to which the signature does not recover, belongs after it, here and nowhere else.
     function isValid(address signer, bytes32 digest, bytes calldata signature) internal pure returns (bool) {
-        (address recovered, ECDSA.RecoverError error,) = ECDSA.tryRecoverCalldata(digest, signature);
-        return error == ECDSA.RecoverError.NoError && recovered == signer;
+        (address recovered, ECDSA.RecoverError problem,) = ECDSA.tryRecoverCalldata(digest, signature);
+        return problem == ECDSA.RecoverError.NoError && recovered == signer;
     }
 }
