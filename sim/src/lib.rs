@@ -1,0 +1,10 @@
+//! The deterministic simulator: the engine's own machines under a modelled network, disk, clock and sequencer.
+//!
+//! Everything random is a [`decide`]d choice, so a decision log is a run. [`actor`]s speak the engine's inputs and
+//! effects, honest or not; what really happened is [`seen`] by oracles that stand outside them.
+#![warn(missing_docs)]
+
+pub mod actor;
+pub mod decide;
+pub mod rung;
+pub mod seen;

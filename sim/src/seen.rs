@@ -1,0 +1,537 @@
+//! What really happened, as oracles read it, and what they say about it.
+//!
+//! An oracle stands outside the actors, survives their restarts, and restates the rule itself. It sees an event
+//! after it happened; the events of one simulated instant come in the order in which they happened.
+
+use decdn_engine::{
+    chain::{Block, Call, EventKind, Revert, Route},
+    crypto::{Signature, Typed},
+    ids::{Address, BlobHash, ChannelId, NodeId},
+    io::{Gone, Input, Output, PersistSeq, Verdict},
+    money::Amount,
+    record::{Key, Record},
+    roles::Digest,
+    time::{ChainTime, Now, Span, Time},
+    wire::Message,
+};
+
+use crate::actor::ActorId;
+
+/// A connection, in the world's own count: both ends and all oracles mean the same by it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct LinkId(pub u32);
+
+/// A stream, in the world's own count.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Pipe {
+    /// Its connection.
+    pub link: LinkId,
+    /// Its place on the connection.
+    pub index: u32,
+}
+
+/// Who is who.
+#[derive(Clone, Debug)]
+pub struct Person {
+    /// Its place in the cast.
+    pub id: ActorId,
+    /// Its name in the scenario.
+    pub name: String,
+    /// What it plays.
+    pub part: Part,
+    /// Whether it is an engine role as it is: what oracles protect.
+    pub honest: bool,
+    /// Its account.
+    pub account: Address,
+    /// Its network key.
+    pub node: NodeId,
+    /// Where it starts: the offer ceiling of a node, 0 for a client (D6).
+    pub offer_ceiling: u64,
+}
+
+/// What somebody plays, honestly or not.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Part {
+    /// Pays.
+    Client,
+    /// Is paid.
+    Node,
+}
+
+/// Everybody who takes part in a run, by [`ActorId`].
+#[derive(Clone, Debug, Default)]
+pub struct Cast {
+    /// In the order of their ids.
+    pub people: Vec<Person>,
+}
+
+impl Cast {
+    /// Somebody.
+    pub fn get(&self, id: ActorId) -> &Person {
+        &self.people[usize::from(id.0)]
+    }
+
+    /// Whose account this is.
+    pub fn by_account(&self, account: Address) -> Option<&Person> {
+        self.people.iter().find(|person| person.account == account)
+    }
+
+    /// Whose network key this is.
+    pub fn by_node(&self, node: NodeId) -> Option<&Person> {
+        self.people.iter().find(|person| person.node == node)
+    }
+}
+
+/// A channel as the contract has it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OnChain {
+    /// Which.
+    pub id: ChannelId,
+    /// Who pays.
+    pub client: Address,
+    /// Who is paid.
+    pub node: Address,
+    /// In what.
+    pub token: Address,
+    /// What was paid in.
+    pub deposit: Amount,
+    /// What is recorded since the first close.
+    pub amount: Amount,
+    /// The recorded nonce.
+    pub nonce: u64,
+    /// When the window ends, zero before the first close.
+    pub deadline: ChainTime,
+    /// Where it stands.
+    pub status: OnChainStatus,
+}
+
+/// The contract's statuses (C8).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[expect(missing_docs, reason = "the names are the contract's")]
+pub enum OnChainStatus {
+    None,
+    Open,
+    Closing,
+    Settled,
+}
+
+/// The chain at one moment, read from the contracts themselves.
+pub trait ChainView {
+    /// A wallet's balance; the escrow's, the treasury's and the burn sink's too.
+    fn balance(&self, token: Address, account: Address) -> Amount;
+    /// What a refusing token left for an account to withdraw (C6).
+    fn credit(&self, token: Address, account: Address) -> Amount;
+    /// What was ever minted of a token.
+    fn supply(&self, token: Address) -> Amount;
+    /// The tokens there are.
+    fn tokens(&self) -> &[Address];
+    /// Every account that could hold a token: actors, escrow, treasury, burn sink.
+    fn holders(&self) -> &[Address];
+    /// A channel.
+    fn channel(&self, id: ChannelId) -> Option<OnChain>;
+    /// Every channel, oldest first.
+    fn channels(&self) -> &[ChannelId];
+    /// The newest block.
+    fn head(&self) -> Block;
+}
+
+/// A transaction in a block.
+#[derive(Clone, Copy, Debug)]
+pub struct Included<'a> {
+    /// Who made it, if anybody of the cast.
+    pub from: Option<ActorId>,
+    /// Its account.
+    pub sender: Address,
+    /// What it called.
+    pub call: &'a Call,
+    /// How it got there.
+    pub route: Route,
+    /// In which block.
+    pub block: Block,
+    /// When it was handed in, by simulated time.
+    pub submitted: Time,
+    /// What it did.
+    pub result: Result<(), Revert>,
+    /// What the engine predicts, given the state at its place in the block (O9).
+    pub predicted: Option<Result<(), Revert>>,
+    /// What the second chain did, where two run side by side: the Rust model beside the bytecode (O9).
+    pub beside: Option<Result<(), Revert>>,
+    /// Gas used, 0 on the model.
+    pub gas: u64,
+    /// The events of it that concern channels.
+    pub events: &'a [(ChannelId, EventKind)],
+    /// The channel it is about, before it, as the contract had it.
+    pub before: Option<OnChain>,
+    /// The channel it is about, after it; for an opening the new one.
+    pub after: Option<OnChain>,
+}
+
+macro_rules! seen {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident: $type:ty,)* },)*) => {
+        /// Something that happened.
+        #[derive(Clone, Copy)]
+        pub enum Seen<'a> { $($(#[$doc])* $name { $($(#[$fdoc])* $field: $type,)* },)* }
+
+        /// The kinds of [`Seen`]: an oracle names those that it reads.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        #[repr(u8)]
+        #[expect(missing_docs, reason = "named after the variants of `Seen`")]
+        pub enum Kind { $($name,)* }
+
+        impl Kind {
+            /// All kinds.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+        }
+
+        impl Seen<'_> {
+            /// Its kind.
+            pub fn kind(&self) -> Kind {
+                match self { $(Self::$name { .. } => Kind::$name,)* }
+            }
+        }
+    };
+}
+
+seen! {
+    /// The run begins.
+    Start {
+        /// Who is who.
+        cast: &'a Cast,
+        /// The chain with everybody's starting balances.
+        chain: &'a dyn ChainView,
+    },
+    /// An actor took an input; its outputs are not carried out yet. A crash may still cut them off.
+    Step {
+        /// Who.
+        actor: ActorId,
+        /// Its clocks.
+        now: Now,
+        /// What it was told.
+        input: &'a Input,
+        /// What it asks for.
+        outputs: &'a [Output],
+    },
+    /// A connection is up at the end that dialled.
+    Linked {
+        /// Which.
+        link: LinkId,
+        /// Who dialled.
+        from: ActorId,
+        /// Whom.
+        to: ActorId,
+    },
+    /// An end learnt that its connection is gone.
+    Unlinked {
+        /// Which.
+        link: LinkId,
+        /// Whose end.
+        actor: ActorId,
+        /// Why, as that end was told.
+        why: Gone,
+    },
+    /// A message left an actor: it is past every barrier and can't be taken back.
+    Sent {
+        /// Who.
+        from: ActorId,
+        /// To whom.
+        to: ActorId,
+        /// On which stream.
+        pipe: Pipe,
+        /// What.
+        message: &'a Message,
+    },
+    /// A message arrived, and the actor is about to be told.
+    Delivered {
+        /// From whom.
+        from: ActorId,
+        /// To whom.
+        to: ActorId,
+        /// On which stream.
+        pipe: Pipe,
+        /// What.
+        message: &'a Message,
+    },
+    /// A message was lost with its connection or receiver.
+    Lost {
+        /// From whom.
+        from: ActorId,
+        /// To whom.
+        to: ActorId,
+        /// On which stream.
+        pipe: Pipe,
+        /// What.
+        message: &'a Message,
+    },
+    /// Content left an actor (one `SendRange`, or the part of one that got out).
+    SentContent {
+        /// Who.
+        from: ActorId,
+        /// To whom.
+        to: ActorId,
+        /// On which stream.
+        pipe: Pipe,
+        /// Which channel pays, as the stream's request had it.
+        channel: Option<ChannelId>,
+        /// Of which blob.
+        hash: BlobHash,
+        /// First byte.
+        offset: u64,
+        /// How many.
+        bytes: u64,
+    },
+    /// Content was checked at the receiver, and it is about to be told.
+    Verified {
+        /// Who received.
+        actor: ActorId,
+        /// From whom.
+        from: ActorId,
+        /// On which stream.
+        pipe: Pipe,
+        /// Which channel pays, as the stream's request had it.
+        channel: Option<ChannelId>,
+        /// Of which blob.
+        hash: BlobHash,
+        /// What was found.
+        verdict: Verdict,
+    },
+    /// A write set is durable.
+    Persisted {
+        /// Whose.
+        actor: ActorId,
+        /// Which.
+        seq: PersistSeq,
+        /// What it holds.
+        writes: &'a [Record],
+    },
+    /// The actor's signer signed.
+    Signed {
+        /// Whose key.
+        actor: ActorId,
+        /// What.
+        what: &'a Typed,
+        /// The signature.
+        signature: &'a Signature,
+    },
+    /// A process died. Write sets in flight were dropped or kept, whole, by decision; this is what is durable now.
+    Crashed {
+        /// Who.
+        actor: ActorId,
+        /// Outputs of its last step that were not carried out any more, and those that waited behind a barrier.
+        undone: u32,
+        /// What is durable, by key.
+        durable: &'a Durable,
+    },
+    /// A process is up again, recovered from what is durable.
+    Restarted {
+        /// Who.
+        actor: ActorId,
+        /// What it recovered from.
+        durable: &'a Durable,
+        /// Its state's fingerprint after recovery.
+        digest: Digest,
+    },
+    /// A transaction was handed to the chain.
+    Submitted {
+        /// Who.
+        actor: ActorId,
+        /// What it calls.
+        call: &'a Call,
+        /// How.
+        route: Route,
+    },
+    /// A transaction is in a block.
+    Included {
+        /// All about it.
+        tx: &'a Included<'a>,
+        /// The chain after it.
+        chain: &'a dyn ChainView,
+    },
+    /// A transaction of an actor will never be included.
+    TxLost {
+        /// Whose.
+        actor: ActorId,
+        /// What it would have called.
+        call: &'a Call,
+    },
+    /// A policy of the sequencer changed.
+    Sequencer {
+        /// Whose transactions it drops, if only somebody's.
+        censored: Option<ActorId>,
+        /// Whether it works at all.
+        up: bool,
+    },
+    /// From here on no faults are injected (O10).
+    Calm {
+        /// How long the run goes on.
+        left: Span,
+    },
+    /// The run is over.
+    End {
+        /// The chain at the end.
+        chain: &'a dyn ChainView,
+        /// What is durable at whom, by [`ActorId`].
+        durable: &'a [Durable],
+        /// Whether the run stopped by itself: nothing was left to happen before its time was up.
+        drained: bool,
+    },
+}
+
+/// Durable records of an actor: a fold by [`Record::key`] in the order of the write sets' numbers.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Durable {
+    records: std::collections::BTreeMap<Key, (PersistSeq, Record)>,
+}
+
+impl Durable {
+    /// Folds a write set in. Sets of different lanes may become durable in another order than they were asked
+    /// for: the higher number wins per key.
+    pub fn apply(&mut self, seq: PersistSeq, writes: Vec<Record>) {
+        for record in writes {
+            match self.records.entry(record.key()) {
+                std::collections::btree_map::Entry::Vacant(entry) => {
+                    entry.insert((seq, record));
+                }
+                std::collections::btree_map::Entry::Occupied(mut entry) => {
+                    if entry.get().0 <= seq {
+                        entry.insert((seq, record));
+                    }
+                }
+            }
+        }
+    }
+
+    /// A new process counts its write sets from the start: what is there is older than anything it writes.
+    pub fn rebase(&mut self) {
+        self.records.retain(|_, (seq, record)| {
+            *seq = PersistSeq::default();
+            !matches!(record, Record::Gone(_))
+        });
+    }
+
+    /// The record of a key.
+    pub fn get(&self, key: &Key) -> Option<&Record> {
+        self.records.get(key).map(|(_, record)| record).filter(|record| !matches!(record, Record::Gone(_)))
+    }
+
+    /// All records that are not gone, in the order of their keys.
+    pub fn iter(&self) -> impl Iterator<Item = &Record> {
+        self.records.values().map(|(_, record)| record).filter(|record| !matches!(record, Record::Gone(_)))
+    }
+}
+
+/// Which kinds of [`Seen`] an oracle reads: it is asked about no others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Kinds(u32);
+
+impl Kinds {
+    /// These kinds.
+    pub const fn of(kinds: &[Kind]) -> Self {
+        let mut bits = 0;
+        let mut i = 0;
+        while i < kinds.len() {
+            bits |= 1 << kinds[i] as u8;
+            i += 1;
+        }
+        Self(bits)
+    }
+
+    /// Whether `kind` is among them.
+    pub const fn has(self, kind: Kind) -> bool {
+        self.0 & (1 << kind as u8) != 0
+    }
+}
+
+/// Watches a run and says what must not be.
+pub trait Oracle {
+    /// Its id in the spec, `O3`.
+    fn name(&self) -> &'static str;
+
+    /// What it reads.
+    fn kinds(&self) -> Kinds;
+
+    /// Something of these kinds happened at `at`, simulated time.
+    fn see(&mut self, at: Time, seen: &Seen<'_>, report: &mut Report);
+}
+
+/// A rule that was broken.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Violation {
+    /// The oracle that noticed, `O3`; `bound` or `probe` for what a scenario demands by itself.
+    pub oracle: String,
+    /// The rule, bound or probe.
+    pub rule: String,
+    /// What happened, to whom, when: one sentence.
+    pub text: String,
+}
+
+/// An observed value beside its limit.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Bound {
+    /// Its name in the scenario.
+    pub name: String,
+    /// The largest value seen.
+    pub observed: u64,
+    /// What it may be at most.
+    pub limit: u64,
+}
+
+/// What a run's oracles have found.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Broken rules, oldest first; at most [`Report::VIOLATIONS`] are kept.
+    pub violations: Vec<Violation>,
+    probes: Vec<(&'static str, u64)>,
+    observed: Vec<(&'static str, u64)>,
+}
+
+impl Report {
+    /// The most violations that one run keeps: the first ones say what went wrong.
+    pub const VIOLATIONS: usize = 32;
+
+    /// A rule was broken. `text` is made only if there is room for it.
+    pub fn violation(&mut self, oracle: &str, rule: &str, text: impl FnOnce() -> String) {
+        if self.violations.len() < Self::VIOLATIONS {
+            self.violations.push(Violation {
+                oracle: oracle.to_owned(),
+                rule: rule.to_owned(),
+                text: text(),
+            });
+        }
+    }
+
+    /// Something that a sweep should reach was reached.
+    pub fn probe(&mut self, name: &'static str) {
+        match self.probes.iter_mut().find(|(known, _)| core::ptr::eq(*known, name) || *known == name) {
+            Some((_, count)) => *count += 1,
+            None => self.probes.push((name, 1)),
+        }
+    }
+
+    /// A quantity that scenarios may bound was this large: the largest observation counts.
+    pub fn observe(&mut self, name: &'static str, value: u64) {
+        match self.observed.iter_mut().find(|(known, _)| core::ptr::eq(*known, name) || *known == name) {
+            Some((_, largest)) => *largest = value.max(*largest),
+            None => self.observed.push((name, value)),
+        }
+    }
+
+    /// Counts of the probes that were hit.
+    pub fn probes(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.probes.iter().copied()
+    }
+
+    /// How often a probe was hit.
+    pub fn probe_count(&self, name: &str) -> u64 {
+        self.probes.iter().find(|(known, _)| *known == name).map_or(0, |(_, count)| *count)
+    }
+
+    /// The largest observation of a quantity, if there was one.
+    pub fn observed(&self, name: &str) -> Option<u64> {
+        self.observed.iter().find(|(known, _)| *known == name).map(|(_, largest)| *largest)
+    }
+
+    /// Everything that was observed.
+    pub fn all_observed(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.observed.iter().copied()
+    }
+}
