@@ -5,7 +5,7 @@
 //! 1. Effects of one [`Lane`] are carried out in order. Lanes are independent of each other.
 //! 2. [`Effect::Persist`] is a barrier for the later effects of its lane, those of later steps included, and for
 //!    no other lane: none of them starts before the write set is durable. Then [`Input::Persisted`] follows.
-//! 3. A write set is atomic. Content that a [`FetchRecord`](crate::record::FetchRecord) calls verified is durable
+//! 3. A write set is atomic, and write sets that share a key become durable in the order of their numbers. Content that a [`FetchRecord`](crate::record::FetchRecord) calls verified is durable
 //!    before the record is.
 //! 4. Every `Sign`, `Tx`, `SendRange`, `Connect` and `Poll` is answered exactly once, or the process dies.
 //! 5. After `Disconnected` or `StreamClosed` the driver feeds nothing more about that connection or stream.

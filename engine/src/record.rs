@@ -50,6 +50,8 @@ pub struct Paying {
     pub opened_at_block: u64,
     /// Where it stands.
     pub status: ChannelStatus,
+    /// Whether it stays open when no download uses it.
+    pub is_kept: bool,
     /// The newest voucher's nonce and amount: revealed, or about to be.
     pub nonce: Nonce,
     /// See `nonce`.

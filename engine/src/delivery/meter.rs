@@ -79,6 +79,15 @@ impl Meter {
         self.bytes_paid(paid).saturating_add(offer).saturating_sub(self.bytes)
     }
 
+    /// After a restart: the fewest bytes for which `paid` would have been signed count as sent, no more (D8).
+    pub fn lower_to(&mut self, paid: Amount) {
+        let mut fewest = Self { bytes: 0, ..*self };
+        fewest.raise_to(paid);
+        if fewest.owed_raw() < self.owed_raw() {
+            *self = fewest;
+        }
+    }
+
     /// After a restart, or where a voucher pays for more than was counted: at least the fewest bytes for which
     /// `paid` would have been signed count as sent (D8).
     pub fn raise_to(&mut self, paid: Amount) {

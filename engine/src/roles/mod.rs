@@ -1,6 +1,7 @@
 //! One machine per role; each wires the parts together.
 
 pub mod config;
+pub mod node;
 
 use crate::{
     crypto::Crypto,

@@ -189,6 +189,8 @@ pub struct CloseRequest {
     pub channel: ChannelId,
     /// Its last voucher.
     pub voucher: Option<SignedVoucher>,
+    /// On the first request of a connection (I3).
+    pub auth: Option<Auth>,
 }
 
 /// One message of `cdn/client/v1`, `Chunk` aside. Variants are appended, never reordered (W2).

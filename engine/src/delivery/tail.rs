@@ -1,0 +1,110 @@
+//! What a stream sent last: the bytes that may have been lost in transit and go out again for nothing (D8).
+
+use alloc::vec::Vec;
+
+use crate::{ids::BlobHash, limits::RESENDS};
+
+/// A run of bytes that went out, and how often again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Run {
+    start: u64,
+    end: u64,
+    resent: u8,
+}
+
+/// The last offer that a stream sent, in order, as runs of equal history. Offsets are positions in the blob.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Tail {
+    /// Of which blob.
+    pub hash: BlobHash,
+    runs: Vec<Run>,
+}
+
+impl Tail {
+    /// A stream that sent nothing yet.
+    pub fn new(hash: BlobHash) -> Self {
+        Self { hash, runs: Vec::new() }
+    }
+
+    /// Whether a request from `offset` asks for bytes that this tail holds.
+    pub fn covers(&self, hash: BlobHash, offset: u64) -> bool {
+        self.hash == hash
+            && self.runs.first().is_some_and(|run| run.start <= offset)
+            && self.runs.last().is_some_and(|run| offset < run.end)
+    }
+
+    /// From `at` on: where the run ends whose bytes may go out again, if they may.
+    pub fn resendable(&self, at: u64) -> Option<u64> {
+        self.runs
+            .iter()
+            .find(|run| run.start <= at && at < run.end && run.resent < RESENDS)
+            .map(|run| run.end)
+    }
+
+    /// Notes that `[start, end)` went out, charged or again, and keeps the last `offer` bytes before `end` and
+    /// whatever lies behind `end`.
+    pub fn sent(&mut self, start: u64, end: u64, offer: u64) {
+        let keep_from = end.saturating_sub(offer);
+        if let [run] = self.runs.as_mut_slice()
+            && run.end == start
+            && run.resent == 0
+        {
+            *run = Run { start: run.start.max(keep_from), end, resent: 0 };
+            return;
+        }
+        let mut next = Vec::with_capacity(self.runs.len() + 2);
+        let mut covered = start;
+        for run in &self.runs {
+            let (from, to) = (run.start.max(start), run.end.min(end));
+            if run.start < start {
+                next.push(Run { end: run.end.min(start), ..*run });
+            }
+            if from < to {
+                next.push(Run { start: from, end: to, resent: run.resent + 1 });
+                covered = to;
+            }
+            if run.end > end {
+                if covered < end {
+                    next.push(Run { start: covered, end, resent: 0 });
+                    covered = end;
+                }
+                next.push(Run { start: run.start.max(end), ..*run });
+            }
+        }
+        if covered < end {
+            next.push(Run { start: covered, end, resent: 0 });
+        }
+        self.runs.clear();
+        for run in next.into_iter().filter(|run| run.end > keep_from) {
+            let run = Run { start: run.start.max(keep_from), ..run };
+            match self.runs.last_mut() {
+                Some(last) if last.end == run.start && last.resent == run.resent => last.end = run.end,
+                _ => self.runs.push(run),
+            }
+        }
+    }
+
+    /// The part from `offset` on, for the stream that asks again.
+    pub fn resumed_at(mut self, offset: u64) -> Self {
+        self.runs.retain(|run| run.end > offset);
+        if let Some(first) = self.runs.first_mut() {
+            first.start = first.start.max(offset);
+        }
+        self
+    }
+
+    /// Whether nothing is held.
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// The held range, for the digest.
+    pub fn canon(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.hash.0);
+        for run in &self.runs {
+            out.extend_from_slice(&run.start.to_le_bytes());
+            out.extend_from_slice(&run.end.to_le_bytes());
+            out.push(run.resent);
+        }
+    }
+}

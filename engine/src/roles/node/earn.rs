@@ -1,0 +1,162 @@
+//! Taking vouchers, and consenting to a close (V1–V3, V7).
+
+use alloc::vec;
+
+use super::{Node, Signing};
+use crate::{
+    crypto::{Crypto, SignedVoucher, Typed, VoucherTerms},
+    fault::{Fault, Proof, Rule},
+    ids::StreamId,
+    io::{Effect, Lane, Notice, Outputs, PersistSeq},
+    record::{Best, ChannelStatus},
+    state::Slot,
+    time::Now,
+    voucher::{Ruling, rule},
+    wire::{CloseRequest, Code, Message, Voucher, VoucherReject},
+};
+
+impl Node {
+    pub(super) fn on_voucher_message<C: Crypto>(
+        &mut self,
+        id: StreamId,
+        voucher: Voucher,
+        crypto: &C,
+        out: &mut Outputs,
+    ) {
+        match self.streams.get(&id).map(|stream| stream.channel) {
+            Some(slot) => self.on_voucher(id, slot, voucher, crypto, out),
+            None => self.malformed(id, Rule::V1, out),
+        }
+    }
+
+    /// V1: cheap checks first, the signature last; V3: durable before it is acknowledged or raises the limit.
+    pub(super) fn on_voucher<C: Crypto>(
+        &mut self,
+        id: StreamId,
+        slot: Slot,
+        voucher: Voucher,
+        crypto: &C,
+        out: &mut Outputs,
+    ) {
+        let lane = Lane::Channel(slot.index);
+        let channel = &self.channels[slot];
+        let Voucher { amount, nonce, signature } = voucher;
+        let terms = VoucherTerms { channel: channel.id, amount, nonce, token: channel.token };
+        let ruling = rule(channel.best_pair(), channel.deposit, nonce, amount);
+        if ruling == Ruling::Late {
+            let (best_nonce, _) = channel.best_pair();
+            out.push(lane, Effect::Send { stream: id, message: Message::VoucherAck(best_nonce) });
+            return;
+        }
+        let is_signed = crypto.verify(&self.deployment(), &Typed::Voucher(terms), &signature, channel.client);
+        let is_taken = channel.status != ChannelStatus::Final;
+        let (broken, error) = match ruling {
+            Ruling::Better if is_signed && is_taken => return self.take(id, slot, voucher, out),
+            Ruling::Better if is_signed => (Rule::V7, None),
+            Ruling::Refused(rule, error) if is_signed => {
+                let peer = self.conns[&id.conn].peer;
+                let proof = Proof::Voucher(SignedVoucher { terms, signature });
+                out.push(Lane::Role, Effect::Fault(Fault::Peer { peer, rule, proof }));
+                (rule, error)
+            }
+            Ruling::Better | Ruling::Refused(..) | Ruling::Late => {
+                let peer = self.conns[&id.conn].peer;
+                let fault = Fault::Peer { peer, rule: Rule::V1, proof: Proof::Message(id) };
+                out.push(Lane::Role, Effect::Fault(fault));
+                (Rule::V1, None)
+            }
+        };
+        let (best_nonce, best_amount) = self.channels[slot].best_pair();
+        let reject = VoucherReject { rule: broken, error, best_nonce, best_amount };
+        out.push(lane, Effect::Send { stream: id, message: Message::VoucherReject(reject) });
+    }
+
+    fn take(&mut self, id: StreamId, slot: Slot, voucher: Voucher, out: &mut Outputs) {
+        let lane = Lane::Channel(slot.index);
+        let channel = self.channels.get_mut(slot).expect("the caller looked it up");
+        channel.meter.raise_to(voucher.amount);
+        let Voucher { amount, nonce, signature } = voucher;
+        channel.best = Some(Best { amount, nonce, signature, meter: channel.meter });
+        let (record, channel_id) = (channel.record(), channel.id);
+        self.touch_channel(slot);
+        let seq = self.persist(slot, vec![record], out);
+        self.raising.insert(seq, (slot, voucher.amount));
+        out.push(lane, Effect::Send { stream: id, message: Message::VoucherAck(voucher.nonce) });
+        let notice = Notice::Voucher { channel: channel_id, amount: voucher.amount, nonce: voucher.nonce };
+        out.push(lane, Effect::Notice(notice));
+    }
+
+    /// The voucher is durable: now it raises the sending limit (V3).
+    pub(super) fn on_persisted(&mut self, seq: PersistSeq, out: &mut Outputs) {
+        let Some((slot, amount)) = self.raising.remove(&seq) else { return };
+        let Some(channel) = self.channels.get_mut(slot) else { return };
+        channel.durable = channel.durable.max(amount);
+        if !channel.has_unpaid() {
+            channel.tails.clear();
+        }
+        self.touch_channel(slot);
+        self.pump(slot, out);
+        self.dispute_if_stale(slot, out);
+    }
+
+    /// V7: consent only over the best voucher, and only once the channel is durably final.
+    pub(super) fn on_close_request<C: Crypto>(
+        &mut self,
+        now: Now,
+        id: StreamId,
+        request: CloseRequest,
+        crypto: &C,
+        out: &mut Outputs,
+    ) {
+        if let Some(auth) = request.auth
+            && !self.take_auth(id, auth, crypto)
+        {
+            return self.malformed(id, Rule::I3, out);
+        }
+        let Some(slot) = self.by_id.get(&request.channel) else {
+            self.poll(now, out);
+            return self.refuse(id, Code::ChannelPending, out);
+        };
+        if self.conns[&id.conn].account != Some(self.channels[slot].client) {
+            return self.malformed(id, Rule::I3, out);
+        }
+        if let Some(SignedVoucher { terms, signature }) = request.voucher {
+            let channel = &self.channels[slot];
+            if terms.channel != channel.id || terms.token != channel.token {
+                return self.malformed(id, Rule::V1, out);
+            }
+            let is_new = channel.best_pair() != (terms.nonce, terms.amount);
+            if is_new {
+                let voucher = Voucher { amount: terms.amount, nonce: terms.nonce, signature };
+                self.on_voucher(id, slot, voucher, crypto, out);
+            }
+        }
+        let channel = &mut self.channels[slot];
+        let (nonce, amount) = channel.best_pair();
+        let asked =
+            request.voucher.map_or((crate::money::Nonce::NONE, crate::money::Amount::ZERO), |voucher| {
+                (voucher.terms.nonce, voucher.terms.amount)
+            });
+        if asked != (nonce, amount) || channel.status == ChannelStatus::Closing {
+            return self.refuse(id, Code::NotNow, out);
+        }
+        let terms = VoucherTerms { channel: channel.id, amount, nonce, token: channel.token };
+        if channel.status == ChannelStatus::Open {
+            channel.status = ChannelStatus::Final;
+            let record = channel.record();
+            self.touch_channel(slot);
+            self.stop_streams(slot, out);
+            self.persist(slot, vec![record], out);
+        }
+        let purpose = Signing::Consent { channel: slot, stream: id };
+        self.sign(Lane::Channel(slot.index), Typed::CooperativeClose(terms), purpose, out);
+    }
+
+    /// No more service on a channel: its streams are refused from here on.
+    pub(super) fn stop_streams(&mut self, slot: Slot, out: &mut Outputs) {
+        for id in self.channels[slot].streams.clone() {
+            self.end_stream(id);
+            self.refuse(id, Code::NotNow, out);
+        }
+    }
+}

@@ -1,0 +1,570 @@
+//! The node: sells bytes, takes vouchers, defends what it earned.
+//!
+//! `request` answers stream requests, `sell` sends within the exposure window, `earn` takes vouchers and closes,
+//! `watch` follows the chain. This file holds the state and sends each input to its room.
+
+mod earn;
+mod request;
+mod sell;
+mod watch;
+
+use alloc::{collections::BTreeMap, vec::Vec};
+
+use super::{Digest, Reason, Role, config::NodeConfig};
+use crate::{
+    crypto::{Crypto, Deployment, StreamResponseTerms, Typed},
+    delivery::{Meter, Tail},
+    dispute::Watch,
+    fault::{Fault, LimitHit, Proof, Rule},
+    ids::{Address, BlobHash, ChannelId, ConnId, NodeId, SignTicket, StreamId, TxTicket},
+    io::{Effect, Input, Lane, Outputs, PersistSeq},
+    money::{Amount, Nonce},
+    record::{Best, ChannelStatus, Earning, Record},
+    state::{Alarm, Alarms, Canon, IdMap, Mark, Slab, Slot, Tally},
+    time::{ChainTime, Now, Span, Time},
+    wire::{Code, Message},
+};
+
+/// A channel that pays this node.
+#[derive(Clone, Debug)]
+struct Channel {
+    id: ChannelId,
+    client: Address,
+    token: Address,
+    deposit: Amount,
+    opened_at_block: u64,
+    status: ChannelStatus,
+    /// The best voucher, durable or about to be.
+    best: Option<Best>,
+    /// The amount of the best durable voucher: what the sending limit goes by (V3).
+    durable: Amount,
+    meter: Meter,
+    /// Streams on this channel, in the order of their requests.
+    streams: Vec<StreamId>,
+    /// Which of them is served first next time.
+    turn: u32,
+    /// What ended streams sent last and the channel has not paid (D8).
+    tails: Vec<Tail>,
+    /// Set while the channel is closing on chain.
+    watch: Option<alloc::boxed::Box<Watch>>,
+    /// Whether its deposit counts towards the soft cap (V6).
+    is_soft: bool,
+    mark: Mark,
+}
+
+impl Channel {
+    fn best_pair(&self) -> (Nonce, Amount) {
+        self.best.map_or((Nonce::NONE, Amount::ZERO), |best| (best.nonce, best.amount))
+    }
+
+    fn record(&self) -> Record {
+        Record::Earning(Earning {
+            channel: self.id,
+            client: self.client,
+            token: self.token,
+            deposit: self.deposit,
+            opened_at_block: self.opened_at_block,
+            status: self.status,
+            best: self.best,
+        })
+    }
+
+    /// Whether some sent byte is not paid by a durable voucher.
+    fn has_unpaid(&self) -> bool {
+        self.meter.unpaid(self.durable) > 0
+    }
+}
+
+/// Where a stream stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum StreamState {
+    /// The response is being signed.
+    Answering,
+    /// Content goes out.
+    Sending,
+    /// Nothing more goes out; vouchers for what went are still taken.
+    Ended,
+}
+
+#[derive(Clone, Debug)]
+struct Stream {
+    channel: Slot,
+    state: StreamState,
+    terms: StreamResponseTerms,
+    offer: u64,
+    /// Next byte to send, and the end of the range.
+    next: u64,
+    end: u64,
+    unanswered: u8,
+    tail: Tail,
+    mark: Mark,
+}
+
+#[derive(Clone, Debug)]
+struct Conn {
+    peer: NodeId,
+    /// The account it proved (I3).
+    account: Option<Address>,
+    streams: u32,
+    mark: Mark,
+}
+
+/// What a signature was asked for.
+#[derive(Clone, Copy, Debug)]
+enum Signing {
+    Response(StreamId),
+    Consent { channel: Slot, stream: StreamId },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum AlarmKey {
+    Poll,
+    Force(Slot),
+    Settle(Slot),
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Node {
+    config: NodeConfig,
+    channels: Slab<Channel>,
+    by_id: IdMap<Slot>,
+    conns: BTreeMap<ConnId, Conn>,
+    by_peer: BTreeMap<NodeId, ConnId>,
+    streams: BTreeMap<StreamId, Stream>,
+    blobs: BTreeMap<BlobHash, u64>,
+    signing: BTreeMap<SignTicket, Signing>,
+    /// Write sets on their way that raise a channel's sending limit.
+    raising: BTreeMap<PersistSeq, (Slot, Amount)>,
+    txs: BTreeMap<TxTicket, Slot>,
+    /// Channels served before their opening was safe, with the block (V6).
+    soft: Vec<(u64, Slot)>,
+    chain: ChainView,
+    next_persist: PersistSeq,
+    next_ticket: u64,
+    alarms: Alarms<AlarmKey>,
+    tally: Tally,
+    dirty_channels: Vec<Slot>,
+    dirty_streams: Vec<StreamId>,
+}
+
+/// What the node has heard of the chain.
+#[derive(Clone, Debug)]
+struct ChainView {
+    head: u64,
+    /// `block.timestamp` of the head, and when it was heard.
+    head_time: ChainTime,
+    head_at: Option<Time>,
+    is_clock_sane: bool,
+    safe: u64,
+    next_block: u64,
+    forced_inclusion: Span,
+    polling: bool,
+    poll: Alarm,
+}
+
+impl Node {
+    /// A node that knows nothing yet. It reads the chain at the first tick, which is due at once.
+    pub fn new(config: NodeConfig) -> Self {
+        Self::recover(config, core::iter::empty())
+    }
+
+    /// A node from its durable records (O12): a fold, the last record of a key wins.
+    pub fn recover(config: NodeConfig, records: impl Iterator<Item = Record>) -> Self {
+        let chain = ChainView {
+            head: 0,
+            head_time: ChainTime(0),
+            head_at: None,
+            is_clock_sane: true,
+            safe: 0,
+            next_block: config.start_block,
+            forced_inclusion: config.monitor.forced_inclusion,
+            polling: false,
+            poll: Alarm::default(),
+        };
+        let mut node = Self {
+            config,
+            channels: Slab::default(),
+            by_id: IdMap::default(),
+            conns: BTreeMap::new(),
+            by_peer: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            blobs: BTreeMap::new(),
+            signing: BTreeMap::new(),
+            raising: BTreeMap::new(),
+            txs: BTreeMap::new(),
+            soft: Vec::new(),
+            chain,
+            next_persist: PersistSeq(0),
+            next_ticket: 0,
+            alarms: Alarms::default(),
+            tally: Tally::default(),
+            dirty_channels: Vec::new(),
+            dirty_streams: Vec::new(),
+        };
+        let mut kept = BTreeMap::new();
+        for record in records {
+            kept.insert(record.key(), record);
+        }
+        for record in kept.into_values() {
+            if let Record::Earning(earning) = record {
+                node.adopt(earning);
+            }
+        }
+        node.alarms.arm(&mut node.chain.poll, Time(0), AlarmKey::Poll);
+        node
+    }
+
+    /// Takes up a channel. What it sent beyond its best voucher is forgotten: the fewest bytes count (D8).
+    fn adopt(&mut self, earning: Earning) -> Slot {
+        let (meter, durable) = match earning.best {
+            None => (Meter::new(), Amount::ZERO),
+            Some(best) => {
+                let mut meter = best.meter;
+                meter.lower_to(best.amount);
+                (meter, best.amount)
+            }
+        };
+        let slot = self.channels.insert(Channel {
+            id: earning.channel,
+            client: earning.client,
+            token: earning.token,
+            deposit: earning.deposit,
+            opened_at_block: earning.opened_at_block,
+            status: earning.status,
+            best: earning.best,
+            durable,
+            meter,
+            streams: Vec::new(),
+            turn: 0,
+            tails: Vec::new(),
+            watch: None,
+            is_soft: false,
+            mark: Mark::default(),
+        });
+        self.by_id.insert(earning.channel, slot);
+        self.touch_channel(slot);
+        slot
+    }
+
+    /// Channels that are not settled.
+    pub fn channel_count(&self) -> usize {
+        self.channels.len()
+    }
+
+    /// The best voucher of a channel: nonce, amount, and whether it is durable. For inspection.
+    pub fn best_voucher(&self, channel: &ChannelId) -> Option<(Nonce, Amount)> {
+        self.by_id.get(channel).and_then(|slot| self.channels.get(slot)).map(Channel::best_pair)
+    }
+
+    /// Bytes of memory that an open, idle channel takes.
+    pub const fn bytes_per_channel() -> usize {
+        size_of::<Channel>() + 8 + 32 + size_of::<Slot>() + 1
+    }
+
+    fn touch_channel(&mut self, slot: Slot) {
+        if let Some(channel) = self.channels.get_mut(slot)
+            && channel.mark.touch()
+        {
+            self.dirty_channels.push(slot);
+        }
+    }
+
+    fn touch_stream(&mut self, id: StreamId) {
+        if let Some(stream) = self.streams.get_mut(&id)
+            && stream.mark.touch()
+        {
+            self.dirty_streams.push(id);
+        }
+    }
+
+    fn ticket(&mut self) -> u64 {
+        self.next_ticket += 1;
+        self.next_ticket
+    }
+
+    fn sign(&mut self, lane: Lane, what: Typed, purpose: Signing, out: &mut Outputs) {
+        let ticket = SignTicket(self.ticket());
+        self.signing.insert(ticket, purpose);
+        out.push(lane, Effect::Sign { ticket, what });
+    }
+
+    fn persist(&mut self, slot: Slot, writes: Vec<Record>, out: &mut Outputs) -> PersistSeq {
+        let seq = self.next_persist;
+        self.next_persist = PersistSeq(seq.0 + 1);
+        out.push(Lane::Channel(slot.index), Effect::Persist { seq, writes });
+        seq
+    }
+
+    fn deployment(&self) -> Deployment {
+        self.config.deployment
+    }
+
+    fn refuse(&mut self, stream: StreamId, code: Code, out: &mut Outputs) {
+        out.push(Lane::Stream(stream), Effect::Reset { stream, code });
+    }
+
+    fn malformed(&mut self, stream: StreamId, rule: Rule, out: &mut Outputs) {
+        if let Some(conn) = self.conns.get(&stream.conn) {
+            let fault = Fault::Peer { peer: conn.peer, rule, proof: Proof::Message(stream) };
+            out.push(Lane::Role, Effect::Fault(fault));
+        }
+        let slot = self.end_stream(stream);
+        self.refuse(stream, Code::Malformed, out);
+        self.pump_after_end(slot, out);
+    }
+
+    fn limit(rule: Rule, limit: LimitHit, out: &mut Outputs) {
+        out.push(Lane::Role, Effect::Fault(Fault::Limit { rule, limit }));
+    }
+
+    fn on_connected(&mut self, conn: ConnId, peer: NodeId, out: &mut Outputs) {
+        // One connection per peer (W3): a peer that comes again has lost the old one.
+        if let Some(old) = self.by_peer.get(&peer).copied() {
+            self.on_disconnected(old, out);
+            out.push(Lane::Role, Effect::Disconnect { conn: old, code: Code::NotNow });
+        }
+        if self.conns.len() >= self.config.limits.conns {
+            Self::limit(Rule::W3, LimitHit::Conns, out);
+            out.push(Lane::Role, Effect::Disconnect { conn, code: Code::NotNow });
+            return;
+        }
+        self.by_peer.insert(peer, conn);
+        let mut entry = Conn { peer, account: None, streams: 0, mark: Mark::default() };
+        fold_conn(&mut self.tally, conn, &mut entry);
+        self.conns.insert(conn, entry);
+    }
+
+    fn on_disconnected(&mut self, conn: ConnId, out: &mut Outputs) {
+        let Some(gone) = self.conns.remove(&conn) else { return };
+        self.tally.remove(&gone.mark);
+        if self.by_peer.get(&gone.peer) == Some(&conn) {
+            self.by_peer.remove(&gone.peer);
+        }
+        let first = StreamId { conn, index: 0 };
+        let last = StreamId { conn, index: u32::MAX };
+        let ids: Vec<StreamId> = self.streams.range(first..=last).map(|(id, _)| *id).collect();
+        for id in ids {
+            let slot = self.end_stream(id);
+            self.pump_after_end(slot, out);
+        }
+    }
+
+    /// Forgets a stream; what it sent last stays with the channel while something is unpaid (D8).
+    fn end_stream(&mut self, id: StreamId) -> Option<Slot> {
+        let stream = self.streams.remove(&id)?;
+        self.tally.remove(&stream.mark);
+        if let Some(conn) = self.conns.get_mut(&id.conn) {
+            conn.streams -= 1;
+        }
+        let tails_max = self.config.limits.tails;
+        if let Some(channel) = self.channels.get_mut(stream.channel) {
+            channel.streams.retain(|other| *other != id);
+            if channel.has_unpaid() && !stream.tail.is_empty() {
+                if channel.tails.len() >= tails_max {
+                    channel.tails.remove(0);
+                }
+                channel.tails.push(stream.tail);
+            }
+        }
+        self.touch_channel(stream.channel);
+        Some(stream.channel)
+    }
+
+    /// The end of a stream may widen the window of the others: the smallest offer is among those that are left.
+    fn pump_after_end(&mut self, slot: Option<Slot>, out: &mut Outputs) {
+        if let Some(slot) = slot {
+            self.pump(slot, out);
+        }
+    }
+
+    fn on_message<C: Crypto>(
+        &mut self,
+        now: Now,
+        stream: StreamId,
+        message: Message,
+        crypto: &C,
+        out: &mut Outputs,
+    ) {
+        if !self.conns.contains_key(&stream.conn) {
+            return;
+        }
+        match message {
+            Message::StreamRequest(request) => self.on_request(now, stream, request, crypto, out),
+            Message::Voucher(voucher) => self.on_voucher_message(stream, voucher, crypto, out),
+            Message::StreamEnd => self.on_stream_end(stream, out),
+            Message::CloseRequest(request) => self.on_close_request(now, stream, request, crypto, out),
+            Message::StreamResponse(_)
+            | Message::VoucherAck(_)
+            | Message::VoucherReject(_)
+            | Message::StreamAbort(_)
+            | Message::CloseConsent(_) => self.malformed(stream, Rule::W1, out),
+        }
+    }
+
+    /// The payer has paid what it verified: nothing was lost on this stream.
+    fn on_stream_end(&mut self, id: StreamId, out: &mut Outputs) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.tail = Tail::new(stream.tail.hash);
+        }
+        let slot = self.end_stream(id);
+        out.push(Lane::Stream(id), Effect::Finish { stream: id });
+        self.pump_after_end(slot, out);
+    }
+
+    fn on_signed(
+        &mut self,
+        ticket: SignTicket,
+        signature: Option<crate::crypto::Signature>,
+        out: &mut Outputs,
+    ) {
+        match (self.signing.remove(&ticket), signature) {
+            (Some(Signing::Response(stream)), Some(signature)) => {
+                self.on_response_signed(stream, signature, out)
+            }
+            (Some(Signing::Consent { channel, stream }), Some(signature)) => {
+                let lane = Lane::Channel(channel.index);
+                out.push(lane, Effect::Send { stream, message: Message::CloseConsent(signature) });
+                out.push(lane, Effect::Finish { stream });
+            }
+            (Some(Signing::Response(stream) | Signing::Consent { stream, .. }), None) => {
+                self.end_stream(stream);
+                self.refuse(stream, Code::NotNow, out);
+            }
+            (None, _) => {}
+        }
+    }
+
+    fn on_tick(&mut self, now: Now, out: &mut Outputs) {
+        while let Some((at, key)) = self.alarms.pop(now.mono) {
+            match key {
+                AlarmKey::Poll => {
+                    if self.alarms.is_due(&mut self.chain.poll, at, now.mono, key) {
+                        self.poll(now, out);
+                    }
+                }
+                AlarmKey::Force(slot) => {
+                    let watch = self.channels.get_mut(slot).and_then(|channel| channel.watch.as_mut());
+                    if watch.is_some_and(|w| self.alarms.is_due(&mut w.force, at, now.mono, key)) {
+                        self.on_force_due(slot, out);
+                    }
+                }
+                AlarmKey::Settle(slot) => {
+                    let watch = self.channels.get_mut(slot).and_then(|channel| channel.watch.as_mut());
+                    if watch.is_some_and(|w| self.alarms.is_due(&mut w.settle, at, now.mono, key)) {
+                        self.on_settle_due(now, slot, out);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Role for Node {
+    fn step<C: Crypto>(&mut self, now: Now, input: Input, crypto: &C, out: &mut Outputs) {
+        match input {
+            Input::Tick => self.on_tick(now, out),
+            Input::Connected { conn, peer, .. } => self.on_connected(conn, peer, out),
+            Input::Disconnected { conn, .. } => self.on_disconnected(conn, out),
+            Input::Message { stream, message } => self.on_message(now, stream, message, crypto, out),
+            Input::StreamClosed { stream, .. } => {
+                let slot = self.end_stream(stream);
+                self.pump_after_end(slot, out);
+            }
+            Input::Malformed { stream, .. } => self.malformed(stream, Rule::W1, out),
+            Input::RangeSent { stream } => self.on_range_sent(stream, out),
+            Input::RangeFailed { stream } => self.on_range_failed(stream, out),
+            Input::BlobReady { hash, bytes } => self.on_blob_ready(hash, bytes, out),
+            Input::BlobGone { hash } => {
+                self.blobs.remove(&hash);
+            }
+            Input::Persisted { seq } => self.on_persisted(seq, out),
+            Input::Signed { ticket, signature } => self.on_signed(ticket, signature, out),
+            Input::Chain(update) => self.on_chain(now, update, out),
+            Input::ChainUnreachable => self.on_chain_unreachable(now),
+            Input::Tx { ticket, outcome } => self.on_tx(now, ticket, outcome, out),
+            Input::CloseChannel(channel) => self.on_close_order(channel, out),
+            // A node buys nothing yet: content and downloads are not for it.
+            Input::Verdict { .. } | Input::Fetch(_) | Input::Cancel(_) => {}
+        }
+    }
+
+    fn next_deadline(&self) -> Option<(Time, Reason)> {
+        self.alarms.next().map(|(at, key)| {
+            let reason = match key {
+                AlarmKey::Poll => Reason::Poll,
+                AlarmKey::Force(_) => Reason::Force,
+                AlarmKey::Settle(_) => Reason::Settle,
+            };
+            (at, reason)
+        })
+    }
+
+    fn digest(&mut self) -> Digest {
+        for slot in self.dirty_channels.drain(..) {
+            if let Some(channel) = self.channels.get_mut(slot) {
+                let mut mark = channel.mark;
+                self.tally.fold(&mut mark, channel);
+                channel.mark = mark;
+            }
+        }
+        for id in self.dirty_streams.drain(..) {
+            if let Some(stream) = self.streams.get_mut(&id) {
+                let mut mark = stream.mark;
+                self.tally.fold(&mut mark, &(id, &*stream));
+                stream.mark = mark;
+            }
+        }
+        self.tally.digest()
+    }
+}
+
+fn fold_conn(tally: &mut Tally, id: ConnId, conn: &mut Conn) {
+    let mut mark = conn.mark;
+    tally.fold(&mut mark, &(id, &*conn));
+    conn.mark = mark;
+}
+
+impl Canon for Channel {
+    fn canon(&self, out: &mut Vec<u8>) {
+        out.push(b'c');
+        out.extend_from_slice(&self.id.0);
+        out.push(self.status as u8);
+        out.extend_from_slice(&self.deposit.0.to_le_bytes());
+        let (nonce, amount) = self.best_pair();
+        out.extend_from_slice(&nonce.0.to_le_bytes());
+        out.extend_from_slice(&amount.0.to_le_bytes());
+        out.extend_from_slice(&self.durable.0.to_le_bytes());
+        out.extend_from_slice(&self.meter.owed_raw().to_le_bytes());
+        out.push(u8::from(self.is_soft));
+        self.tails.iter().for_each(|tail| tail.canon(out));
+        if let Some(watch) = &self.watch {
+            watch.canon(out);
+        }
+    }
+}
+
+impl Canon for (StreamId, &Stream) {
+    fn canon(&self, out: &mut Vec<u8>) {
+        let (id, stream) = self;
+        out.push(b's');
+        out.extend_from_slice(&id.conn.0.to_le_bytes());
+        out.extend_from_slice(&id.index.to_le_bytes());
+        out.push(stream.state as u8);
+        out.push(stream.unanswered);
+        out.extend_from_slice(&stream.next.to_le_bytes());
+        out.extend_from_slice(&stream.end.to_le_bytes());
+        out.extend_from_slice(&stream.offer.to_le_bytes());
+        stream.tail.canon(out);
+    }
+}
+
+impl Canon for (ConnId, &Conn) {
+    fn canon(&self, out: &mut Vec<u8>) {
+        let (id, conn) = self;
+        out.push(b'n');
+        out.extend_from_slice(&id.0.to_le_bytes());
+        out.extend_from_slice(&conn.peer.0);
+        out.extend_from_slice(conn.account.unwrap_or_default().as_slice());
+    }
+}

@@ -1,0 +1,245 @@
+//! Answering a stream request: who asks, on which channel, for what, at which price (I3, P2, V4, V6, D1, D2).
+
+use super::{Node, Signing, Stream, StreamState};
+use crate::{
+    crypto::{Crypto, Signature, StreamResponseTerms, Typed},
+    delivery::Tail,
+    fault::{LimitHit, Rule},
+    ids::{Address, BlobHash, NodeId, StreamId},
+    io::{Effect, Lane, Outputs},
+    limits::{CLOCK_TOLERANCE, GROUP},
+    money::{Amount, Rate},
+    record::ChannelStatus,
+    state::{Mark, Slot},
+    time::Now,
+    wire::{Auth, Code, Message, StreamError, StreamRequest, StreamResponse},
+};
+
+/// An agreed range, widened to whole groups (D5).
+struct Agreed {
+    rate: Rate,
+    total_bytes: u64,
+    start: u64,
+    end: u64,
+}
+
+impl Node {
+    pub(super) fn on_request<C: Crypto>(
+        &mut self,
+        now: Now,
+        id: StreamId,
+        request: StreamRequest,
+        crypto: &C,
+        out: &mut Outputs,
+    ) {
+        if self.streams.contains_key(&id) {
+            return self.malformed(id, Rule::W3, out);
+        }
+        if request.timestamp.distance(now.wall) > CLOCK_TOLERANCE
+            || request.requester == Address::ZERO
+            || !request.offset_bytes.is_multiple_of(GROUP)
+        {
+            return self.malformed(id, Rule::P2, out);
+        }
+        if let Some(auth) = request.auth
+            && !self.take_auth(id, auth, crypto)
+        {
+            return self.malformed(id, Rule::I3, out);
+        }
+        let conn = &self.conns[&id.conn];
+        if conn.account != Some(request.requester) {
+            return self.malformed(id, Rule::I3, out);
+        }
+        if conn.streams >= self.config.limits.streams_per_conn {
+            Self::limit(Rule::W3, LimitHit::StreamsPerConn, out);
+            return self.refuse(id, Code::NotNow, out);
+        }
+        let Some(slot) = self.by_id.get(&request.channel) else {
+            // Perhaps it was opened a moment ago: look, and let the client come again (V6).
+            self.poll(now, out);
+            return self.refuse(id, Code::ChannelPending, out);
+        };
+        let channel = &self.channels[slot];
+        if channel.client != request.requester || channel.token != request.token {
+            return self.malformed(id, Rule::I3, out);
+        }
+        if let Some(voucher) = request.newest {
+            self.on_voucher(id, slot, voucher, crypto, out);
+        }
+        if self.channels[slot].status != ChannelStatus::Open || !self.may_extend_credit(now) {
+            return self.refuse(id, Code::NotNow, out);
+        }
+        if !self.is_final_enough(slot) {
+            Self::limit(Rule::V6, LimitHit::SoftCap, out);
+            return self.refuse(id, Code::ChannelPending, out);
+        }
+        match self.agree(slot, &request) {
+            Err(Refusal::Unsigned(code)) => self.refuse(id, code, out),
+            Err(Refusal::Malformed) => self.malformed(id, Rule::D5, out),
+            Err(Refusal::Signed(error)) => self.answer(id, slot, &request, Err(error), out),
+            Ok(agreed) => self.answer(id, slot, &request, Ok(agreed), out),
+        }
+    }
+
+    pub(super) fn take_auth<C: Crypto>(&mut self, id: StreamId, auth: Auth, crypto: &C) -> bool {
+        let deployment = self.deployment();
+        let Some(conn) = self.conns.get_mut(&id.conn) else { return false };
+        let what = Typed::BindNodeId { node: conn.peer, nonce: 0 };
+        if !crypto.verify(&deployment, &what, &auth.signature, auth.address) {
+            return false;
+        }
+        self.tally.remove(&conn.mark);
+        conn.mark = Mark::default();
+        conn.account = Some(auth.address);
+        super::fold_conn(&mut self.tally, id.conn, conn);
+        true
+    }
+
+    /// V6: the safe head has the opening, or the soft cap has room for its whole deposit.
+    fn is_final_enough(&mut self, slot: Slot) -> bool {
+        let channel = &self.channels[slot];
+        if channel.is_soft || channel.opened_at_block <= self.chain.safe {
+            return true;
+        }
+        let at_risk = self.soft.iter().fold(Amount::ZERO, |sum, (_, other)| {
+            sum.checked_add(self.channels.get(*other).map_or(Amount::ZERO, |c| c.deposit))
+                .unwrap_or(Amount::MAX)
+        });
+        if at_risk.checked_add(channel.deposit).is_none_or(|sum| sum > self.config.soft_cap) {
+            return false;
+        }
+        self.soft.push((channel.opened_at_block, slot));
+        self.channels[slot].is_soft = true;
+        self.touch_channel(slot);
+        true
+    }
+
+    fn agree(&self, slot: Slot, request: &StreamRequest) -> Result<Agreed, Refusal> {
+        let channel = &self.channels[slot];
+        let Some(&(_, rate)) = self.config.rates.iter().find(|(token, _)| *token == request.token) else {
+            return Err(Refusal::Signed(StreamError::Unavailable));
+        };
+        let Some(&total_bytes) = self.blobs.get(&request.hash) else {
+            return Err(Refusal::Signed(StreamError::Unavailable));
+        };
+        if total_bytes > self.config.max_blob_size {
+            return Err(Refusal::Signed(StreamError::BlobTooLarge));
+        }
+        if rate > request.max_rate {
+            return Err(Refusal::Signed(StreamError::RateExceeded));
+        }
+        if request.offset_bytes > total_bytes || (request.offset_bytes == total_bytes && total_bytes > 0) {
+            return Err(Refusal::Malformed);
+        }
+        let is_to_end = request.len_bytes == 0;
+        let end = request.offset_bytes.saturating_add(request.len_bytes);
+        let end = if is_to_end { total_bytes } else { end.next_multiple_of(GROUP).min(total_bytes) };
+        // One rate per channel while anything is unpaid or on its way (D5).
+        let is_busy = channel.has_unpaid() || channel.streams.iter().any(|id| self.is_live(id));
+        if channel.meter.rate() != rate && channel.meter.rate() != Rate(0) && is_busy {
+            return Err(Refusal::Unsigned(Code::NotNow));
+        }
+        let mut meter = channel.meter;
+        meter.set_rate(rate);
+        let first_group = GROUP.min(end - request.offset_bytes);
+        let is_resend = channel.tails.iter().any(|tail| tail.covers(request.hash, request.offset_bytes));
+        if !is_resend && meter.owed_with(first_group) > channel.deposit {
+            return Err(Refusal::Signed(StreamError::ChannelInsufficient));
+        }
+        Ok(Agreed { rate, total_bytes, start: request.offset_bytes, end })
+    }
+
+    pub(super) fn is_live(&self, id: &StreamId) -> bool {
+        self.streams.get(id).is_some_and(|stream| stream.state != StreamState::Ended)
+    }
+
+    fn answer(
+        &mut self,
+        id: StreamId,
+        slot: Slot,
+        request: &StreamRequest,
+        answer: Result<Agreed, StreamError>,
+        out: &mut Outputs,
+    ) {
+        let terms = StreamResponseTerms {
+            node: self.config.node,
+            hash: request.hash,
+            ok: answer.is_ok(),
+            token: request.token,
+            rate: answer.as_ref().map_or(Rate(0), |agreed| agreed.rate),
+            max_rate: request.max_rate,
+            total_bytes: answer.as_ref().map_or(0, |agreed| agreed.total_bytes),
+            channel: request.channel,
+            redirect: NodeId::default(),
+            error: answer.as_ref().err().copied(),
+            requester: request.requester,
+            timestamp: request.timestamp,
+            quote: [0; 32],
+        };
+        let (start, end) = answer.as_ref().map_or((0, 0), |agreed| (agreed.start, agreed.end));
+        let tail = self.resumed_tail(slot, request.hash, start, answer.is_ok());
+        if answer.is_ok() {
+            self.channels[slot].meter.set_rate(terms.rate);
+        }
+        let stream = Stream {
+            channel: slot,
+            state: StreamState::Answering,
+            terms,
+            offer: self.config.offer_for(request.cadence_bytes),
+            next: start,
+            end,
+            unanswered: 0,
+            tail,
+            mark: Mark::default(),
+        };
+        self.streams.insert(id, stream);
+        self.channels[slot].streams.push(id);
+        if let Some(conn) = self.conns.get_mut(&id.conn) {
+            conn.streams += 1;
+        }
+        self.touch_channel(slot);
+        self.touch_stream(id);
+        self.sign(Lane::Stream(id), Typed::StreamResponse(terms), Signing::Response(id), out);
+    }
+
+    /// Takes over what an ended stream sent last, if this request asks for it again (D8).
+    fn resumed_tail(&mut self, slot: Slot, hash: BlobHash, start: u64, is_ok: bool) -> Tail {
+        let tails = &mut self.channels[slot].tails;
+        match tails.iter().position(|tail| tail.covers(hash, start)) {
+            Some(place) if is_ok => tails.remove(place).resumed_at(start),
+            _ => Tail::new(hash),
+        }
+    }
+
+    pub(super) fn on_response_signed(&mut self, id: StreamId, signature: Signature, out: &mut Outputs) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let slot = stream.channel;
+        let response = StreamResponse {
+            ok: stream.terms.ok,
+            rate: stream.terms.rate,
+            total_bytes: stream.terms.total_bytes,
+            max_bytes_per_voucher: if stream.terms.ok { stream.offer } else { 0 },
+            redirect: None,
+            error: stream.terms.error,
+            signature,
+        };
+        stream.state = if stream.terms.ok { StreamState::Sending } else { StreamState::Ended };
+        let lane = Lane::Stream(id);
+        out.push(lane, Effect::Send { stream: id, message: Message::StreamResponse(response) });
+        if stream.state == StreamState::Ended {
+            out.push(lane, Effect::Finish { stream: id });
+        }
+        self.touch_stream(id);
+        self.pump(slot, out);
+    }
+}
+
+/// Why a request is not served.
+enum Refusal {
+    /// With a transport code (W4).
+    Unsigned(Code),
+    /// With a signed answer (D2).
+    Signed(StreamError),
+    /// As no request at all.
+    Malformed,
+}

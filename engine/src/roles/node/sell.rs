@@ -1,0 +1,128 @@
+//! Sending within the exposure window (D6–D8, V4): which stream of a channel sends how much, and when it pauses.
+
+use super::{Node, StreamState};
+use crate::{
+    fault::{LimitHit, Rule},
+    ids::{BlobHash, StreamId},
+    io::{Effect, Lane, Outputs},
+    limits::{GROUP, SEND_RANGES},
+    state::Slot,
+    wire::{Message, StreamError},
+};
+
+impl Node {
+    pub(super) fn on_blob_ready(&mut self, hash: BlobHash, bytes: u64, out: &mut Outputs) {
+        if self.blobs.len() >= self.config.limits.blobs && !self.blobs.contains_key(&hash) {
+            return Self::limit(Rule::O11, LimitHit::Blobs, out);
+        }
+        self.blobs.insert(hash, bytes);
+    }
+
+    /// Lets every stream of a channel send as long as something may go out, one range each in turn.
+    pub(super) fn pump(&mut self, slot: Slot, out: &mut Outputs) {
+        let Some(channel) = self.channels.get(slot) else { return };
+        let mut idle = 0;
+        let mut place = channel.turn as usize;
+        let count = channel.streams.len();
+        while idle < count {
+            let id = self.channels[slot].streams[place % count];
+            idle = if self.send_next(slot, id, out) { 0 } else { idle + 1 };
+            place = (place + 1) % count;
+        }
+        self.channels[slot].turn = place as u32;
+    }
+
+    /// The smallest offer among the channel's streams that still send: what exposure is held to (D8).
+    fn smallest_offer(&self, slot: Slot) -> u64 {
+        let streams = self.channels[slot].streams.iter().filter_map(|id| self.streams.get(id));
+        streams
+            .filter(|stream| stream.state == StreamState::Sending)
+            .map(|stream| stream.offer)
+            .min()
+            .unwrap_or(0)
+    }
+
+    /// Sends one range of a stream if it may.
+    fn send_next(&mut self, slot: Slot, id: StreamId, out: &mut Outputs) -> bool {
+        let channel = &self.channels[slot];
+        let Some(stream) = self.streams.get(&id) else { return false };
+        let is_ready = stream.state == StreamState::Sending
+            && stream.next < stream.end
+            && stream.unanswered < SEND_RANGES;
+        if !is_ready {
+            return false;
+        }
+        let cap = self.config.limits.send_range_bytes;
+        let rest = stream.end - stream.next;
+        let resend_end = stream.tail.resendable(stream.next).filter(|_| channel.has_unpaid());
+        let bytes = match resend_end {
+            // Counted already: always goes out.
+            Some(end) => rest.min(end - stream.next).min(cap),
+            None => {
+                let window = channel.meter.room(channel.durable, self.smallest_offer(slot));
+                let afford = channel.meter.room(channel.deposit, 0);
+                if afford < rest.min(GROUP) {
+                    self.abort_insufficient(slot, id, out);
+                    return false;
+                }
+                whole_groups(window.min(afford).min(cap), rest)
+            }
+        };
+        if bytes == 0 {
+            return false;
+        }
+        let is_charged = resend_end.is_none();
+        let stream = self.streams.get_mut(&id).expect("looked up above");
+        let (hash, offset) = (stream.terms.hash, stream.next);
+        stream.next += bytes;
+        stream.unanswered += 1;
+        stream.tail.sent(offset, offset + bytes, stream.offer);
+        if is_charged {
+            self.channels[slot].meter.add(bytes);
+        }
+        out.push(Lane::Stream(id), Effect::SendRange { stream: id, hash, offset, bytes });
+        self.touch_channel(slot);
+        self.touch_stream(id);
+        true
+    }
+
+    /// V4: the next group does not fit into the deposit. The stream ends once everything before it is paid or
+    /// the payer has had its say; a voucher can't help, so it ends now.
+    fn abort_insufficient(&mut self, slot: Slot, id: StreamId, out: &mut Outputs) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.state = StreamState::Ended;
+            let message = Message::StreamAbort(StreamError::ChannelInsufficient);
+            out.push(Lane::Stream(id), Effect::Send { stream: id, message });
+        }
+        self.touch_stream(id);
+        self.touch_channel(slot);
+    }
+
+    pub(super) fn on_range_sent(&mut self, id: StreamId, out: &mut Outputs) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        stream.unanswered = stream.unanswered.saturating_sub(1);
+        let slot = stream.channel;
+        self.touch_stream(id);
+        self.pump(slot, out);
+    }
+
+    /// The blob can't be read any more: the stream ends, nothing else does (O16).
+    pub(super) fn on_range_failed(&mut self, id: StreamId, out: &mut Outputs) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        stream.state = StreamState::Ended;
+        stream.unanswered = stream.unanswered.saturating_sub(1);
+        let (slot, hash) = (stream.channel, stream.terms.hash);
+        self.blobs.remove(&hash);
+        self.touch_stream(id);
+        out.push(
+            Lane::Stream(id),
+            Effect::Send { stream: id, message: Message::StreamAbort(StreamError::Unavailable) },
+        );
+        self.pump(slot, out);
+    }
+}
+
+/// As many bytes as fit into `room`: whole groups, or all of the rest with its tail.
+fn whole_groups(room: u64, rest: u64) -> u64 {
+    if rest <= room { rest } else { room / GROUP * GROUP }
+}

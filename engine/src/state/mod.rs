@@ -1,0 +1,11 @@
+//! What the roles keep their state in: slabs, maps by id, deadlines, and the running digest.
+
+mod alarm;
+mod idmap;
+mod slab;
+mod tally;
+
+pub use alarm::{Alarm, Alarms};
+pub use idmap::IdMap;
+pub use slab::{Slab, Slot};
+pub use tally::{Canon, Mark, Tally};

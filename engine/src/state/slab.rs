@@ -1,0 +1,97 @@
+//! A slab: values at small numbers that are used again, each use with its own generation.
+
+use alloc::vec::Vec;
+
+/// A place in a slab. A slot of a removed value finds nothing, even when the place is taken again.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Slot {
+    /// The place: names the channel's lane.
+    pub index: u32,
+    generation: u32,
+}
+
+#[derive(Clone, Debug)]
+struct Entry<T> {
+    generation: u32,
+    value: Option<T>,
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Slab<T> {
+    entries: Vec<Entry<T>>,
+    free: Vec<u32>,
+}
+
+impl<T> Default for Slab<T> {
+    fn default() -> Self {
+        Self { entries: Vec::new(), free: Vec::new() }
+    }
+}
+
+impl<T> Slab<T> {
+    /// Values held.
+    pub fn len(&self) -> usize {
+        self.entries.len() - self.free.len()
+    }
+
+    /// Whether nothing is held.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Puts a value in.
+    pub fn insert(&mut self, value: T) -> Slot {
+        if let Some(index) = self.free.pop() {
+            let entry = &mut self.entries[index as usize];
+            entry.value = Some(value);
+            return Slot { index, generation: entry.generation };
+        }
+        let index = u32::try_from(self.entries.len()).expect("limits keep slabs far below 2^32");
+        self.entries.push(Entry { generation: 0, value: Some(value) });
+        Slot { index, generation: 0 }
+    }
+
+    /// Takes a value out.
+    pub fn remove(&mut self, slot: Slot) -> Option<T> {
+        let entry = self.entries.get_mut(slot.index as usize).filter(|e| e.generation == slot.generation)?;
+        let value = entry.value.take()?;
+        entry.generation = entry.generation.wrapping_add(1);
+        self.free.push(slot.index);
+        Some(value)
+    }
+
+    /// The value at a slot.
+    pub fn get(&self, slot: Slot) -> Option<&T> {
+        self.entries.get(slot.index as usize).filter(|e| e.generation == slot.generation)?.value.as_ref()
+    }
+
+    /// The value at a slot.
+    pub fn get_mut(&mut self, slot: Slot) -> Option<&mut T> {
+        self.entries.get_mut(slot.index as usize).filter(|e| e.generation == slot.generation)?.value.as_mut()
+    }
+
+    /// All values, by place: for recovery and inspection, never in a step.
+    pub fn iter(&self) -> impl Iterator<Item = (Slot, &T)> {
+        self.entries.iter().enumerate().filter_map(|(index, entry)| {
+            let slot = Slot { index: index as u32, generation: entry.generation };
+            entry.value.as_ref().map(|value| (slot, value))
+        })
+    }
+}
+
+impl<T> core::ops::Index<Slot> for Slab<T> {
+    type Output = T;
+
+    /// # Panics
+    /// If the slot's value is gone: for slots that the caller has just looked up.
+    fn index(&self, slot: Slot) -> &T {
+        self.get(slot).expect("the slot is live")
+    }
+}
+
+impl<T> core::ops::IndexMut<Slot> for Slab<T> {
+    fn index_mut(&mut self, slot: Slot) -> &mut T {
+        self.get_mut(slot).expect("the slot is live")
+    }
+}

@@ -1,0 +1,65 @@
+//! The running digest: a wrapping sum of BLAKE3 over the live entries, so that only what changed is hashed again.
+
+use alloc::vec::Vec;
+
+use crate::roles::Digest;
+
+/// State that counts towards the digest. Equal states write equal bytes; caches and generations stay out.
+pub trait Canon {
+    /// Appends the state's canonical bytes, its key first.
+    fn canon(&self, out: &mut Vec<u8>);
+}
+
+/// Kept with each entry: its present share of the sum, and whether that is out of date.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Mark {
+    print: [u64; 4],
+    dirty: bool,
+}
+
+impl Mark {
+    /// Notes a change; true the first time since the last fold, when the entry has to be queued.
+    pub fn touch(&mut self) -> bool {
+        !core::mem::replace(&mut self.dirty, true)
+    }
+}
+
+/// The sum.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    sum: [u64; 4],
+    scratch: Vec<u8>,
+}
+
+impl Tally {
+    /// Brings one entry's share up to date.
+    pub fn fold(&mut self, mark: &mut Mark, state: &impl Canon) {
+        self.scratch.clear();
+        state.canon(&mut self.scratch);
+        let hash = blake3::hash(&self.scratch);
+        let mut print = [0; 4];
+        for (word, bytes) in print.iter_mut().zip(hash.as_bytes().chunks_exact(8)) {
+            *word = u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
+        }
+        for i in 0..4 {
+            self.sum[i] = self.sum[i].wrapping_sub(mark.print[i]).wrapping_add(print[i]);
+        }
+        *mark = Mark { print, dirty: false };
+    }
+
+    /// Takes a removed entry's share out.
+    pub fn remove(&mut self, mark: &Mark) {
+        for i in 0..4 {
+            self.sum[i] = self.sum[i].wrapping_sub(mark.print[i]);
+        }
+    }
+
+    /// The sum as it stands.
+    pub fn digest(&self) -> Digest {
+        let mut bytes = [0; 32];
+        for (out, word) in bytes.chunks_exact_mut(8).zip(self.sum) {
+            out.copy_from_slice(&word.to_le_bytes());
+        }
+        Digest(bytes)
+    }
+}
