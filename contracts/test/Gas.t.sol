@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.28;
+
+import {Voucher} from "../src/IPaymentChannel.sol";
+import {Fixture} from "./Fixture.sol";
+import {vm} from "./Vm.sol";
+
+/// @notice One measured call per test, for .gas-snapshot: what a test costs beyond its call is the same in every version of the
+/// contract. `forge test --gas-report --match-contract GasTest` gives the calls alone.
+contract GasTest is Fixture {
+    bytes32 private fresh;
+    bytes32 private closing;
+    Voucher private v;
+    Voucher private higher;
+    bytes private agreed;
+
+    function setUp() public override {
+        super.setUp();
+        usdc.mint(node, 1); // a payee that holds the token already, as it mostly does
+        open(); // the client's first channel also pays for its counter
+        fresh = open();
+        closing = openAndClose(30e6);
+        v = voucher(fresh, 30e6, 1);
+        higher = voucher(closing, 40e6, 2);
+        agreed = consent(v);
+    }
+
+    function test_Gas_Open() public {
+        vm.prank(client);
+        escrow.openChannel(node, DEPOSIT, address(usdc));
+    }
+
+    function test_Gas_Close() public {
+        vm.prank(node);
+        escrow.closeChannel(v);
+    }
+
+    function test_Gas_Dispute() public {
+        escrow.disputeChannel(higher);
+    }
+
+    function test_Gas_Settle() public {
+        vm.warp(vm.getBlockTimestamp() + WINDOW);
+        escrow.settleChannel(closing);
+    }
+
+    function test_Gas_CooperativeClose() public {
+        vm.prank(client);
+        escrow.closeCooperatively(v, agreed);
+    }
+}

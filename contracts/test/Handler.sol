@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.28;
+
+import {Channel, Status, Voucher} from "../src/IPaymentChannel.sol";
+import {TestToken} from "../src/TestToken.sol";
+import {Fixture} from "./Fixture.sol";
+import {vm} from "./Vm.sol";
+import {FeeToken} from "./tokens/FeeToken.sol";
+import {MuteToken} from "./tokens/MuteToken.sol";
+import {ReenteringToken} from "./tokens/ReenteringToken.sol";
+import {RefusingToken} from "./tokens/RefusingToken.sol";
+
+/// @title Handler
+/// @notice Two clients, two nodes, five tokens and many channels, moved by random calls. Rules about a step (what may change, what
+/// must succeed) are asserted here, at the step; rules about a state are the invariants of Invariant.t.sol.
+contract Handler is Fixture {
+    /// @dev What the handler knows of a channel without asking the contract how it works.
+    struct Seen {
+        bytes32 id;
+        uint256 clientKey;
+        uint256 nodeKey;
+        uint256 deposit; // measured
+        uint256 landed; // highest valid amount that reached the chain in time
+        uint256 settlements;
+        Channel last; // as reported after the last step
+    }
+
+    uint256 private constant CHANNELS_MAX = 24;
+
+    Seen[] private seen;
+    TestToken[] private tokens;
+    RefusingToken private refusing;
+    ReenteringToken private reentering;
+    uint256[2] private clientKeys = [CLIENT_KEY, CLIENT_KEY + 1];
+    uint256[2] private nodeKeys = [NODE_KEY, NODE_KEY + 1];
+
+    /// @dev How often each kind of step did what it is for.
+    mapping(string kind => uint256) public did;
+
+    constructor() {
+        setUp();
+        refusing = new RefusingToken();
+        reentering = new ReenteringToken();
+        tokens = [usdc, new FeeToken(), refusing, reentering, new MuteToken()];
+        for (uint256 i = 0; i < tokens.length; ++i) {
+            allow(tokens[i]);
+            for (uint256 k = 0; k < 2; ++k) {
+                fund(tokens[i], vm.addr(clientKeys[k]));
+            }
+        }
+        fund(reentering, address(reentering));
+        vm.prank(owner);
+        nodes.set(vm.addr(nodeKeys[1]), keccak256("second"), true);
+    }
+
+    modifier watched() {
+        _;
+        for (uint256 i = 0; i < seen.length; ++i) {
+            _watch(seen[i]);
+        }
+    }
+
+    // Steps.
+
+    function openChannel(uint256 die, uint256 deposit) external watched {
+        if (seen.length == CHANNELS_MAX) return;
+        TestToken token = die % 2 == 0 ? refusing : tokens[(die >> 1) % tokens.length];
+        Seen storage s = seen.push();
+        (s.clientKey, s.nodeKey) = (clientKeys[(die >> 8) % 2], nodeKeys[(die >> 16) % 2]);
+        uint256 before = token.balanceOf(address(escrow));
+        (address counterparty, uint256 size) = (vm.addr(s.nodeKey), bound(deposit, 1, 1e12));
+        vm.prank(vm.addr(s.clientKey));
+        s.id = escrow.openChannel(counterparty, size, address(token));
+        s.deposit = token.balanceOf(address(escrow)) - before;
+        s.last = escrow.channel(s.id);
+        did["open"] += 1;
+    }
+
+    function closeChannel(uint256 die, uint256 amount, uint64 nonce) external watched {
+        if (seen.length == 0) return;
+        Seen storage s = seen[die % seen.length];
+        Voucher memory v = _voucher(s, die >> 8, amount, nonce);
+        bool mustSucceed = _valid(s, v) && s.last.status == Status.Open;
+        mustSucceed = mustSucceed || (_answers(s, v) && _valid(s, v));
+        vm.prank(vm.addr((die >> 32) % 2 == 0 ? s.clientKey : s.nodeKey));
+        (bool ok,) = address(escrow).call(abi.encodeCall(escrow.closeChannel, (v)));
+        if (mustSucceed) vm.assertTrue(ok, "C1: a valid voucher closes");
+        if (ok && v.amount > s.landed) s.landed = v.amount;
+        if (ok) did["close"] += 1;
+    }
+
+    function disputeChannel(uint256 die, uint256 amount, uint64 nonce) external watched {
+        if (seen.length == 0) return;
+        Seen storage s = seen[die % seen.length];
+        Voucher memory v = _voucher(s, die >> 8, amount, nonce);
+        bool mustSucceed = _answers(s, v) && _valid(s, v);
+        vm.prank(other);
+        (bool ok,) = address(escrow).call(abi.encodeCall(escrow.disputeChannel, (v)));
+        vm.assertEq(ok, mustSucceed, "C2: a valid voucher with a higher amount in the window, and nothing else, disputes");
+        if (ok && v.amount > s.landed) s.landed = v.amount;
+        if (ok) did["dispute"] += 1;
+    }
+
+    function settleChannel(uint256 die, bool wait) external watched {
+        if (seen.length == 0) return;
+        Seen storage s = seen[die % seen.length];
+        bool closing = s.last.status == Status.Closing;
+        if (wait && closing && vm.getBlockTimestamp() < s.last.deadline) vm.warp(s.last.deadline);
+        bool due = closing && vm.getBlockTimestamp() >= s.last.deadline;
+        bool ok = _settling(s, abi.encodeCall(escrow.settleChannel, (s.id)));
+        vm.assertEq(ok, due, "C3: after the window every channel settles, whatever its token does, before it none");
+        if (!ok) return;
+        uint256 cap = s.landed < s.deposit ? s.landed : s.deposit;
+        vm.assertGe(escrow.channel(s.id).amount, cap, "O8: the highest amount that landed is settled");
+        did["settle"] += 1;
+    }
+
+    function closeCooperatively(uint256 die, uint256 amount, uint64 nonce) external watched {
+        if (seen.length == 0) return;
+        Seen storage s = seen[die % seen.length];
+        Voucher memory v = _voucher(s, die >> 8, amount, nonce);
+        bytes memory agreed = sign((die >> 40) % 8 == 0 ? OTHER_KEY : s.nodeKey, consentDigest(v));
+        if (_settling(s, abi.encodeCall(escrow.closeCooperatively, (v, agreed)))) did["cooperate"] += 1;
+    }
+
+    function withdrawCredit(uint256 die) external watched {
+        address payee = vm.addr(_keys()[die % 4]);
+        TestToken token = (die >> 8) % 2 == 0 ? refusing : tokens[(die >> 9) % tokens.length];
+        if ((die >> 16) % 2 == 0) refusing.refuse(payee, false);
+        uint256 due = escrow.credit(payee, address(token));
+        uint256 before = token.balanceOf(payee);
+        uint256 held = token.balanceOf(address(escrow));
+        vm.prank(payee);
+        (bool ok,) = address(escrow).call{gas: 3_000_000}(abi.encodeCall(escrow.withdrawCredit, (address(token))));
+        uint256 gone = held - token.balanceOf(address(escrow));
+        vm.assertEq(gone, ok ? due : 0, "C6: a credit is paid once and whole");
+        vm.assertEq(escrow.credit(payee, address(token)), ok ? 0 : due, "C6: and then gone");
+        if (ok && address(token) == address(refusing)) vm.assertEq(token.balanceOf(payee) - before, due, "C6: to its payee");
+        if (ok) did["withdraw"] += 1;
+    }
+
+    function refuse(uint256 die, bool yes) external watched {
+        refusing.setWay(RefusingToken.Way((die >> 8) % uint256(RefusingToken.Way.Len)));
+        refusing.refuse(vm.addr(_keys()[die % 4]), yes);
+    }
+
+    function reenter(uint256 die, uint256 amount, uint64 nonce) external watched {
+        if (seen.length == 0) return;
+        Seen storage s = seen[die % seen.length];
+        Voucher memory v = _voucher(s, 2, amount, nonce);
+        bytes[5] memory calls = [
+            abi.encodeCall(escrow.openChannel, (node, 1, address(reentering))),
+            abi.encodeCall(escrow.settleChannel, (s.id)),
+            abi.encodeCall(escrow.closeCooperatively, (v, sign(s.nodeKey, consentDigest(v)))),
+            abi.encodeCall(escrow.withdrawCredit, (address(reentering))),
+            abi.encodeCall(escrow.disputeChannel, (v)) // moves no money and may succeed
+        ];
+        reentering.arm(address(escrow), calls[(die >> 8) % 5], false);
+    }
+
+    function setWindow(uint64 secs) external watched {
+        vm.prank(owner);
+        escrow.setDisputeWindow(uint64(bound(secs, 12 hours, 72 hours)));
+    }
+
+    function pass(uint256 secs) external watched {
+        vm.warp(vm.getBlockTimestamp() + bound(secs, 0, 30 hours));
+    }
+
+    // What the invariants read.
+
+    function channelCount() external view returns (uint256) {
+        return seen.length;
+    }
+
+    function seenAt(uint256 i) external view returns (Seen memory) {
+        return seen[i];
+    }
+
+    function tokenList() external view returns (TestToken[] memory) {
+        return tokens;
+    }
+
+    function escrowAddress() external view returns (address) {
+        return address(escrow);
+    }
+
+    /// @dev Everyone who can hold money or credit.
+    function holders() external view returns (address[] memory all) {
+        all = new address[](7);
+        for (uint256 i = 0; i < 4; ++i) {
+            all[i] = vm.addr(_keys()[i]);
+        }
+        (all[4], all[5], all[6]) = (address(escrow), address(reentering), FeeToken(address(tokens[1])).SINK());
+    }
+
+    // Helpers.
+
+    /// @dev A call that may settle `s`: what leaves the escrow and what is credited is its deposit, once.
+    function _settling(Seen storage s, bytes memory call) private returns (bool ok) {
+        TestToken token = TestToken(s.last.token);
+        uint256 before = token.balanceOf(address(escrow)) - _credits(token);
+        address by = vm.addr(s.clientKey);
+        vm.prank(by);
+        (ok,) = address(escrow).call(call);
+        uint256 gone = before - (token.balanceOf(address(escrow)) - _credits(token));
+        vm.assertEq(gone, ok ? s.deposit : 0, "O2: paid, refunded and credited are the deposit");
+        if (ok) s.settlements += 1;
+    }
+
+    function _credits(TestToken token) private view returns (uint256 sum) {
+        for (uint256 i = 0; i < 4; ++i) {
+            sum += escrow.credit(vm.addr(_keys()[i]), address(token));
+        }
+    }
+
+    /// @dev Mostly the client's own signature; sometimes another's, or the empty voucher.
+    function _voucher(Seen storage s, uint256 die, uint256 amount, uint64 nonce) private view returns (Voucher memory v) {
+        if (die % 8 == 0) return emptyVoucher(s.id);
+        uint256 key = die % 8 == 1 ? OTHER_KEY : s.clientKey;
+        return voucher(key, s.id, bound(amount, 0, 2 * s.deposit), nonce, s.last.token);
+    }
+
+    function _valid(Seen storage s, Voucher memory v) private view returns (bool) {
+        bytes32 digest = voucherDigest(v.channelId, v.amount, v.nonce, v.token);
+        return keccak256(v.signature) == keccak256(sign(s.clientKey, digest));
+    }
+
+    /// @dev Whether `v`, if validly signed, has to be recorded by a dispute now.
+    function _answers(Seen storage s, Voucher memory v) private view returns (bool) {
+        uint256 capped = v.amount < s.deposit ? v.amount : s.deposit;
+        return s.last.status == Status.Closing && vm.getBlockTimestamp() < s.last.deadline && capped > s.last.amount;
+    }
+
+    /// @dev What may have changed since the last step.
+    function _watch(Seen storage s) private {
+        Channel memory was = s.last;
+        Channel memory c = escrow.channel(s.id);
+        vm.assertEq(c.client, was.client, "the client never changes");
+        vm.assertEq(c.node, was.node, "the node never changes");
+        vm.assertEq(c.token, was.token, "the token never changes");
+        vm.assertEq(c.deposit, s.deposit, "the deposit is what arrived");
+        vm.assertGe(uint256(c.status), uint256(was.status), "C8: the status only moves forward");
+        vm.assertGe(c.amount, was.amount, "O5: the recorded amount never falls");
+        vm.assertGe(c.nonce, was.nonce, "C2: the recorded nonce never falls");
+        if (was.deadline != 0) vm.assertEq(c.deadline, was.deadline, "C2: the deadline never moves");
+        if (was.status == Status.Settled) vm.assertEq(c.amount, was.amount, "a settled channel is final");
+        s.last = c;
+    }
+
+    function _keys() private view returns (uint256[4] memory) {
+        return [clientKeys[0], clientKeys[1], nodeKeys[0], nodeKeys[1]];
+    }
+}
