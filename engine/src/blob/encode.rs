@@ -101,7 +101,10 @@ impl Encoder {
     /// Which children of a parent the range has a group of.
     pub(super) fn wanted(&self, parent: Node) -> (Option<Node>, Option<Node>) {
         let (left, right) = parent.children();
-        (Some(left).filter(|&node| self.range.meets(node)), Some(right).filter(|&node| self.range.meets(node)))
+        (
+            Some(left).filter(|&node| self.range.meets(node)),
+            Some(right).filter(|&node| self.range.meets(node)),
+        )
     }
 }
 

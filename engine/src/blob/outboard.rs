@@ -142,7 +142,8 @@ impl OutboardBuilder {
             self.only = BlobHash(*self.hasher.finalize().as_bytes());
         }
         self.groups.push(self.hasher.finalize_non_root());
-        self.hasher.reset();
+        // Not `reset`, which keeps the old input offset.
+        self.hasher = Hasher::new();
         self.hasher.set_input_offset(self.groups.len() as u64 * GROUP);
     }
 }

@@ -116,7 +116,7 @@ impl GroupRange {
 
     /// The byte after the last one: a group boundary, or the blob's end.
     pub fn end(&self) -> u64 {
-        self.group_end(self.end.saturating_sub(1)).min(self.end * GROUP)
+        self.total_bytes.min(self.end * GROUP)
     }
 
     /// Content bytes of the widened range: what is charged for (D5).

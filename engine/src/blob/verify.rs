@@ -88,6 +88,7 @@ impl Verifier {
     /// group that was verified, in order. After a fault nothing is looked at any more, and nothing is found.
     ///
     /// A blob that is said to be empty and is not is found with the first push, be it of nothing.
+    #[expect(clippy::disallowed_methods, reason = "this is where verdicts come from")]
     pub fn push(&mut self, mut input: &[u8], sink: &mut impl FnMut(u64, &[u8])) -> Verdicts {
         if self.state == State::Failed {
             return Verdicts::default();
@@ -97,12 +98,12 @@ impl Verifier {
         let position = self.walk.position();
         let mut found = Verdicts::default();
         if position > from {
-            found.good = Some(Verdict::Good { offset: from, bytes: position - from });
+            found.good = Some(Verdict::good(from, position - from));
         }
         if !sound {
             self.state = State::Failed;
             self.held = Vec::new();
-            found.bad = Some(Verdict::Bad { offset: position });
+            found.bad = Some(Verdict::bad(position));
         }
         found
     }
