@@ -2,6 +2,8 @@
 
 mod meter;
 mod tail;
+mod window;
 
 pub use meter::Meter;
 pub use tail::Tail;
+pub use window::Window;

@@ -1,5 +1,6 @@
 //! One machine per role; each wires the parts together.
 
+pub mod client;
 pub mod config;
 pub mod node;
 

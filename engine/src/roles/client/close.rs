@@ -1,0 +1,208 @@
+//! Ending a channel: cooperatively if the node consents in time, else alone with the newest voucher (V7, C1, C4).
+
+use super::{AlarmKey, Client, Closing, Purpose, Stream};
+use crate::{
+    chain::{Call, Revert, Route, TxOutcome},
+    crypto::{Crypto, Signature, Typed},
+    fault::Rule,
+    ids::{ChannelId, NodeId, StreamId, TxTicket},
+    io::{Effect, Lane, Outputs},
+    record::ChannelStatus,
+    state::{Mark, Slot},
+    time::Now,
+    wire::{Auth, CloseRequest, Code, Message},
+};
+
+impl Client {
+    /// Starts to close a channel: nothing is bought on it any more.
+    pub(super) fn begin_close(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
+        let consent = self.config.timeouts.consent;
+        let channel = &mut self.channels[slot];
+        if channel.closing != Closing::No || channel.paying.status == ChannelStatus::Closing {
+            return;
+        }
+        channel.closing = Closing::Wanted;
+        self.alarms.arm(&mut channel.consent, now.mono + consent, AlarmKey::Consent(slot));
+        self.touch_channel(slot);
+        self.pay(slot, true, out);
+        let channel = &mut self.channels[slot];
+        channel.paying.status = ChannelStatus::Final;
+        self.persist_paying(slot, out);
+        self.advance_close(slot, out);
+    }
+
+    pub(super) fn advance_closings(&mut self, node: NodeId, out: &mut Outputs) {
+        let slots = self.peers.get(&node).map(|peer| peer.channels.clone()).unwrap_or_default();
+        for slot in slots {
+            if self.channels.get(slot).is_some_and(|channel| channel.closing == Closing::Wanted) {
+                self.advance_close(slot, out);
+            }
+        }
+    }
+
+    /// Moves a close along: the final voucher's signature, a connection, the proof, the request.
+    fn advance_close(&mut self, slot: Slot, out: &mut Outputs) {
+        let channel = &self.channels[slot];
+        if channel.closing != Closing::Wanted || channel.signing.is_some() {
+            return;
+        }
+        if channel.needs_signature() {
+            return self.sign_newest(slot, out);
+        }
+        let is_late = channel.consent.at().is_none();
+        let node = channel.paying.node;
+        if is_late || node == NodeId::default() {
+            return self.close_alone(slot, out);
+        }
+        self.connect(node, out);
+        let Some(proof) = self.proof else { return self.ask_proof(out) };
+        let Some(peer) = self.peers.get_mut(&node).filter(|peer| peer.is_up) else { return };
+        let Some(conn) = peer.conn else { return };
+        let stream = StreamId { conn, index: peer.next_stream };
+        peer.next_stream += 1;
+        let is_first = !core::mem::replace(&mut peer.is_proven, true);
+        let auth = is_first.then_some(Auth { address: self.config.account, signature: proof });
+        let channel = &mut self.channels[slot];
+        channel.closing = Closing::Asked(stream);
+        let request =
+            CloseRequest { channel: channel.paying.channel, voucher: channel.signed_voucher(), auth };
+        self.streams
+            .insert(stream, Stream { channel: slot, node, purpose: Purpose::Close, mark: Mark::default() });
+        self.touch_stream(stream);
+        self.touch_channel(slot);
+        let lane = Lane::Channel(slot.index);
+        out.push(lane, Effect::Send { stream, message: Message::CloseRequest(request) });
+    }
+
+    /// The node signed: both want this amount, so it settles at once.
+    pub(super) fn on_consent<C: Crypto>(
+        &mut self,
+        now: Now,
+        id: StreamId,
+        signature: Signature,
+        crypto: &C,
+        out: &mut Outputs,
+    ) {
+        let Some(slot) = self.streams.get(&id).map(|stream| stream.channel) else { return };
+        let channel = &self.channels[slot];
+        if channel.closing != Closing::Asked(id) {
+            return self.on_malformed(now, id, out);
+        }
+        let what = Typed::CooperativeClose(channel.newest_terms());
+        if !crypto.verify(&self.config.deployment, &what, &signature, channel.paying.operator) {
+            return self.on_malformed(now, id, out);
+        }
+        let call = Call::CloseCooperatively {
+            channel: channel.paying.channel,
+            voucher: channel.signed_voucher(),
+            node_signature: signature,
+        };
+        let lane = Lane::Channel(slot.index);
+        out.push(lane, Effect::Finish { stream: id });
+        self.forget_stream(id, out);
+        let ticket = self.submit(slot, call, Route::Sequencer, out);
+        let channel = &mut self.channels[slot];
+        channel.closing = Closing::Cooperative(ticket);
+        channel.consent.cancel();
+    }
+
+    /// The node won't consent, or its connection is gone before it did.
+    pub(super) fn on_close_refused(&mut self, slot: Slot, out: &mut Outputs) {
+        if matches!(self.channels.get(slot).map(|channel| channel.closing), Some(Closing::Asked(_))) {
+            self.close_alone(slot, out);
+        }
+    }
+
+    /// Closes with the newest voucher, without the node: the window runs.
+    pub(super) fn close_alone(&mut self, slot: Slot, out: &mut Outputs) {
+        let Some(channel) = self.channels.get_mut(slot) else { return };
+        if !matches!(channel.closing, Closing::Wanted | Closing::Asked(_))
+            || channel.paying.status == ChannelStatus::Closing
+        {
+            return;
+        }
+        let asked = channel.closing;
+        channel.closing = Closing::Wanted;
+        channel.consent.cancel();
+        self.touch_channel(slot);
+        if let Closing::Asked(stream) = asked
+            && let Some(gone) = self.streams.remove(&stream)
+        {
+            self.tally.remove(&gone.mark);
+            out.push(Lane::Stream(stream), Effect::Reset { stream, code: Code::NotNow });
+        }
+        let channel = &self.channels[slot];
+        if channel.signing.is_some() {
+            return;
+        }
+        if channel.needs_signature() {
+            return self.sign_newest(slot, out);
+        }
+        let call = Call::Close { channel: channel.paying.channel, voucher: channel.signed_voucher() };
+        let ticket = self.submit(slot, call, Route::Sequencer, out);
+        self.channels[slot].closing = Closing::Unilateral(ticket);
+    }
+
+    pub(super) fn submit(&mut self, slot: Slot, call: Call, route: Route, out: &mut Outputs) -> TxTicket {
+        let ticket = TxTicket(self.ticket());
+        self.txs.insert(ticket, slot);
+        out.push(Lane::Channel(slot.index), Effect::Tx { ticket, call, route });
+        self.touch_channel(slot);
+        ticket
+    }
+
+    pub(super) fn on_close_order(&mut self, now: Now, id: ChannelId, out: &mut Outputs) {
+        if let Some(slot) = self.by_id.get(&id) {
+            self.begin_close(now, slot, out);
+        }
+    }
+
+    /// The outcome of our own close; true if it was one.
+    pub(super) fn on_close_tx(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        ticket: TxTicket,
+        outcome: &TxOutcome,
+        out: &mut Outputs,
+    ) -> bool {
+        let closing = self.channels[slot].closing;
+        if closing != Closing::Cooperative(ticket) && closing != Closing::Unilateral(ticket) {
+            return false;
+        }
+        match outcome {
+            TxOutcome::Included { result: Ok(()), block } => self.await_block(now, block.number, out),
+            TxOutcome::Queued { .. } => {}
+            TxOutcome::Included { result: Err(Revert::NotOpen | Revert::AmountNotHigher), .. } => {
+                // Somebody else closed it meanwhile: the events say how.
+                self.poll(now, out);
+            }
+            TxOutcome::Included { result: Err(_), .. } | TxOutcome::Lost => {
+                let was_alone = closing == Closing::Unilateral(ticket);
+                self.channels[slot].closing = Closing::Wanted;
+                if was_alone {
+                    // Nothing that we know of can make it fail: wait before trying again.
+                    let at = now.mono + self.config.monitor.poll;
+                    let channel = &mut self.channels[slot];
+                    self.alarms.arm(&mut channel.consent, at, AlarmKey::Consent(slot));
+                    let fault = crate::fault::Fault::Chain {
+                        channel: channel.paying.channel,
+                        rule: Rule::X1,
+                        surprise: crate::fault::Surprise::Reverted {
+                            ticket,
+                            reason: match outcome {
+                                TxOutcome::Included { result: Err(reason), .. } => *reason,
+                                _ => Revert::Other,
+                            },
+                        },
+                    };
+                    out.push(Lane::Role, Effect::Fault(fault));
+                } else {
+                    self.close_alone(slot, out);
+                }
+            }
+        }
+        self.touch_channel(slot);
+        true
+    }
+}

@@ -1,0 +1,306 @@
+//! A download from candidate to candidate until every byte is verified and paid for (D10, D11, D14).
+
+use alloc::vec;
+
+use super::{AlarmKey, Channel, Client, Closing, Fetch, Stage};
+use crate::{
+    crypto::Typed,
+    fault::{Fault, LimitHit, Rule},
+    ids::{FetchId, NodeId},
+    io::{Candidate, Effect, FetchFailure, FetchOrder, Lane, Notice, Outputs},
+    limits::{BLOB_BYTES_MAX, GROUP},
+    record::{ChannelStatus, FetchRecord, Key, Record},
+    state::Slot,
+    time::{Now, Span},
+};
+
+/// Unsigned refusals in a row that a candidate may give before they count as an attempt.
+const REFUSALS_MAX: u8 = 64;
+/// An attempt count that is never tried again.
+const BANNED: u8 = u8::MAX;
+
+/// What ended an attempt, and so what comes next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Failure {
+    /// The connection or stream is gone: the same candidate has the lost bytes (D8).
+    Lost,
+    /// No answer, no content, or a refusal: the next candidate.
+    Refused,
+    /// "Not now": back off, next candidate.
+    NotNow,
+    /// The opening is not final enough: back off, same candidate (V6).
+    Pending,
+    /// The channel is used up or gone: another one with the same candidate (V4).
+    NeedsChannel,
+    /// Never this candidate for this blob again.
+    Ban,
+}
+
+impl Fetch {
+    pub(super) fn candidate(&self) -> Candidate {
+        self.order.candidates[self.current]
+    }
+
+    /// First byte still missing, as a position in the blob.
+    pub(super) fn position(&self) -> u64 {
+        self.order.offset_bytes + self.verified
+    }
+
+    /// The end of the range, widened to whole groups (D5); unknown until the size is.
+    pub(super) fn end(&self) -> Option<u64> {
+        let total = self.total?;
+        if self.order.len_bytes == 0 {
+            return Some(total);
+        }
+        Some((self.order.offset_bytes + self.order.len_bytes).next_multiple_of(GROUP).min(total))
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.end().is_some_and(|end| self.position() >= end)
+    }
+}
+
+impl Client {
+    pub(super) fn on_order(&mut self, now: Now, order: FetchOrder, out: &mut Outputs) {
+        let id = order.id;
+        let limits = &self.config.limits;
+        let why = if self.fetches.contains_key(&id) || order.candidates.is_empty() {
+            Some(FetchFailure::BadOrder)
+        } else if !order.offset_bytes.is_multiple_of(GROUP)
+            || order.offset_bytes.saturating_add(order.len_bytes) > BLOB_BYTES_MAX
+            || !order.max_rate.is_sane()
+        {
+            Some(FetchFailure::BadOrder)
+        } else if order.candidates.len() > limits.candidates || self.fetches.len() >= limits.fetches {
+            let limit = if order.candidates.len() > limits.candidates {
+                LimitHit::Candidates
+            } else {
+                LimitHit::Fetches
+            };
+            out.push(Lane::Role, Effect::Fault(Fault::Limit { rule: Rule::O11, limit }));
+            Some(FetchFailure::TooMany)
+        } else {
+            None
+        };
+        if let Some(why) = why {
+            return out.push(Lane::Role, Effect::Notice(Notice::FetchFailed { fetch: id, why }));
+        }
+        let record = FetchRecord { order, verified_bytes: 0, total_bytes: None };
+        self.persist(Lane::Role, vec![Record::Fetch(record.clone())], out);
+        self.adopt_fetch(record);
+        self.advance(now, id, out);
+    }
+
+    /// Moves a waiting download as far as it gets: a channel, a connection, a proof, the request.
+    pub(super) fn advance(&mut self, now: Now, id: FetchId, out: &mut Outputs) {
+        let Some(fetch) = self.fetches.get(&id) else { return };
+        if fetch.stage != Stage::Waiting || !self.chain.is_known {
+            return;
+        }
+        if fetch.is_complete() {
+            return self.complete(now, id, out);
+        }
+        let candidate = fetch.candidate();
+        let Some(slot) = self.usable_channel(now, id, out) else {
+            return self.open_channel(now, id, out);
+        };
+        self.connect(candidate.node, out);
+        if !self.peers.get(&candidate.node).is_some_and(|peer| peer.is_up) {
+            return;
+        }
+        if self.proof.is_none() {
+            return self.ask_proof(out);
+        }
+        let channel = &self.channels[slot];
+        let is_greeted = self.peers[&candidate.node].greeted.contains(&slot);
+        if !is_greeted && channel.needs_signature() {
+            return self.sign_newest(slot, out);
+        }
+        self.request(now, id, slot, out);
+    }
+
+    /// An open channel with this candidate whose deposit covers the next group; used-up ones are closed.
+    fn usable_channel(&mut self, now: Now, id: FetchId, out: &mut Outputs) -> Option<Slot> {
+        let fetch = &self.fetches[&id];
+        let (node, token) = (fetch.candidate().node, fetch.order.token);
+        let next_group = fetch.end().map_or(GROUP, |end| GROUP.min(end - fetch.position()));
+        let slots = self.peers.get(&node).map(|peer| peer.channels.clone()).unwrap_or_default();
+        let mut usable = None;
+        let mut used_up = vec![];
+        for slot in slots {
+            let channel = &self.channels[slot];
+            let is_open = channel.paying.status == ChannelStatus::Open && channel.closing == Closing::No;
+            if channel.paying.token != token || !is_open {
+                continue;
+            }
+            if channel.paying.meter.owed_with(next_group) > channel.paying.deposit {
+                used_up.push(slot);
+            } else if usable.is_none() {
+                usable = Some(slot);
+            }
+        }
+        for slot in used_up {
+            self.begin_close(now, slot, out);
+        }
+        usable
+    }
+
+    /// An attempt is over; what comes next depends on why.
+    pub(super) fn fail_attempt(&mut self, now: Now, id: FetchId, failure: Failure, out: &mut Outputs) {
+        let attempts = self.config.attempts;
+        let Some(fetch) = self.fetches.get_mut(&id) else { return };
+        let from = fetch.candidate().node;
+        let tries = &mut fetch.tries[fetch.current];
+        let stays = match failure {
+            Failure::Lost | Failure::NeedsChannel => {
+                *tries = tries.saturating_add(1);
+                *tries < attempts
+            }
+            Failure::Refused => {
+                *tries = tries.saturating_add(1);
+                false
+            }
+            Failure::Ban => {
+                *tries = BANNED;
+                false
+            }
+            Failure::Pending | Failure::NotNow => {
+                fetch.refusals = fetch.refusals.saturating_add(1);
+                if fetch.refusals > REFUSALS_MAX {
+                    fetch.refusals = 0;
+                    *tries = tries.saturating_add(1);
+                }
+                failure == Failure::Pending && *tries < attempts
+            }
+        };
+        if !stays {
+            let count = fetch.order.candidates.len();
+            let next =
+                (1..=count).map(|step| (fetch.current + step) % count).find(|&i| fetch.tries[i] < attempts);
+            let Some(next) = next else {
+                let why = fetch.why;
+                return self.fail_fetch(now, id, why, out);
+            };
+            if next != fetch.current {
+                fetch.current = next;
+                out.push(Lane::Role, Effect::Notice(Notice::FailedOver { fetch: id, from }));
+            }
+        }
+        let wait = self.backoff(id);
+        let Some(fetch) = self.fetches.get_mut(&id) else { return };
+        fetch.stage = Stage::BackingOff;
+        self.alarms.arm(&mut fetch.alarm, now.mono + wait, AlarmKey::Fetch(id));
+        self.touch_fetch(id);
+    }
+
+    /// Exponential, with jitter (D11). The engine has no randomness: the jitter is a hash of who waits for whom
+    /// for the how-many-th time, so that clients that were refused together do not come back together.
+    fn backoff(&self, id: FetchId) -> Span {
+        let fetch = &self.fetches[&id];
+        let tries = fetch.tries[fetch.current];
+        let round = u32::from(tries).saturating_add(u32::from(fetch.refusals));
+        if round == 0 || (round == 1 && fetch.refusals == 0) {
+            return Span(0);
+        }
+        let base = self.config.timeouts.backoff.0 << round.saturating_sub(1).min(5);
+        let mut seed = vec![];
+        seed.extend_from_slice(self.config.account.as_slice());
+        seed.extend_from_slice(&id.0.to_le_bytes());
+        seed.extend_from_slice(&round.to_le_bytes());
+        let jitter = u64::from(blake3::hash(&seed).as_bytes()[0]);
+        Span(base + base * jitter / 1024)
+    }
+
+    pub(super) fn on_fetch_due(&mut self, now: Now, id: FetchId, out: &mut Outputs) {
+        let Some(fetch) = self.fetches.get_mut(&id) else { return };
+        match fetch.stage {
+            Stage::BackingOff => {
+                fetch.stage = Stage::Waiting;
+                self.touch_fetch(id);
+                self.advance(now, id, out);
+            }
+            Stage::Requested(stream) | Stage::Streaming(stream) => self.on_silence(now, id, stream, out),
+            // Everything is verified and signed for; an ack is a courtesy.
+            Stage::Paying(_) => self.complete(now, id, out),
+            Stage::Waiting => {}
+        }
+    }
+
+    /// Connecting failed: whoever waits for this node tries the next candidate.
+    pub(super) fn on_unreachable(&mut self, now: Now, node: NodeId, out: &mut Outputs) {
+        let fault = Fault::Unattributed { peer: node, rule: Rule::D10 };
+        out.push(Lane::Role, Effect::Fault(fault));
+        let waiting: alloc::vec::Vec<FetchId> = self
+            .fetches
+            .iter()
+            .filter(|(_, fetch)| fetch.stage == Stage::Waiting && fetch.candidate().node == node)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in waiting {
+            self.fail_attempt(now, id, Failure::Refused, out);
+        }
+    }
+
+    /// Everything is verified and paid for.
+    pub(super) fn complete(&mut self, now: Now, id: FetchId, out: &mut Outputs) {
+        let Some(fetch) = self.fetches.get(&id) else { return };
+        let bytes = fetch.verified;
+        self.forget_fetch(id, out);
+        out.push(Lane::Role, Effect::Notice(Notice::Fetched { fetch: id, bytes }));
+        self.close_unused(now, out);
+    }
+
+    pub(super) fn fail_fetch(&mut self, now: Now, id: FetchId, why: FetchFailure, out: &mut Outputs) {
+        let Some(fetch) = self.fetches.get(&id) else { return };
+        if let Stage::Requested(stream) | Stage::Streaming(stream) = fetch.stage {
+            self.drop_stream(stream, out);
+        }
+        self.forget_fetch(id, out);
+        out.push(Lane::Role, Effect::Notice(Notice::FetchFailed { fetch: id, why }));
+        self.close_unused(now, out);
+    }
+
+    fn forget_fetch(&mut self, id: FetchId, out: &mut Outputs) {
+        if let Some(gone) = self.fetches.remove(&id) {
+            self.tally.remove(&gone.mark);
+            self.persist(Lane::Role, vec![Record::Gone(Key::Fetch(id))], out);
+        }
+    }
+
+    /// Closes every open channel that no download may still use and nobody asked to keep.
+    pub(super) fn close_unused(&mut self, now: Now, out: &mut Outputs) {
+        let is_used = |channel: &Channel| {
+            self.fetches.values().any(|fetch| {
+                fetch.order.token == channel.paying.token
+                    && fetch.order.candidates.iter().any(|candidate| candidate.node == channel.paying.node)
+            })
+        };
+        let unused: alloc::vec::Vec<Slot> = self
+            .channels
+            .iter()
+            .filter(|(_, channel)| {
+                channel.closing == Closing::No
+                    && channel.paying.status != ChannelStatus::Closing
+                    && !channel.paying.is_kept
+                    && !is_used(channel)
+            })
+            .map(|(slot, _)| slot)
+            .collect();
+        for slot in unused {
+            self.begin_close(now, slot, out);
+        }
+    }
+
+    /// Asks for the newest voucher's signature again: after a restart it is not at hand.
+    pub(super) fn sign_newest(&mut self, slot: Slot, out: &mut Outputs) {
+        let channel = &self.channels[slot];
+        if channel.signing.is_some() {
+            return;
+        }
+        let terms = channel.newest_terms();
+        let purpose = super::Signing::Voucher { channel: slot, amount: terms.amount, nonce: terms.nonce };
+        let ticket = self.sign(Lane::Channel(slot.index), Typed::Voucher(terms), purpose, out);
+        self.channels[slot].signing = Some(ticket);
+        self.touch_channel(slot);
+    }
+}

@@ -1,0 +1,606 @@
+//! The client: buys bytes from one candidate after the other, pays for what it verified, defends what it paid.
+//!
+//! `fetch` moves a download along, `stream` talks to a node, `pay` signs vouchers, `open` and `close` begin and
+//! end channels, `watch` follows the chain. This file holds the state and sends each input to its room.
+
+mod canon;
+mod close;
+mod fetch;
+mod open;
+mod pay;
+mod stream;
+mod watch;
+
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, VecDeque},
+    vec,
+    vec::Vec,
+};
+
+use super::{Digest, Reason, Role, config::ClientConfig};
+use crate::{
+    crypto::{Crypto, Signature, Typed},
+    delivery::Window,
+    dispute::Watch,
+    fault::{Fault, Proof, Rule},
+    ids::{Address, ConnId, FetchId, NodeId, SignTicket, StreamId, TxTicket},
+    io::{Effect, FetchFailure, FetchOrder, Gone, Input, Lane, Outputs, PersistSeq},
+    money::{Amount, Nonce},
+    record::{FetchRecord, Paying, Record},
+    state::{Alarm, Alarms, IdMap, Mark, Slab, Slot, Tally},
+    time::{ChainTime, Now, Span, Time},
+    wire::{Message, StreamRequest},
+};
+
+/// A channel that this client pays on.
+#[derive(Clone, Debug)]
+struct Channel {
+    /// What is durable, or about to be; its meter counts every verified byte.
+    paying: Paying,
+    /// The newest voucher's signature, once there is one.
+    signature: Option<Signature>,
+    signing: Option<SignTicket>,
+    acked: Nonce,
+    /// Content streams on this channel, in the order they began.
+    streams: Vec<StreamId>,
+    window: Window,
+    /// Nothing has arrived for two round trips (D8).
+    quiet: Alarm,
+    /// The newest voucher has no ack yet (V3).
+    resend: Alarm,
+    closing: Closing,
+    /// The consent is late.
+    consent: Alarm,
+    watch: Option<Box<Watch>>,
+    mark: Mark,
+}
+
+/// How far this client's own close has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Closing {
+    /// Not closing.
+    No,
+    /// The final voucher, a connection or a proof of identity is still missing.
+    Wanted,
+    /// The node was asked for its consent.
+    Asked(StreamId),
+    /// A close is on its way to the chain, with the node's consent.
+    Cooperative(TxTicket),
+    /// A close is on its way to the chain, without.
+    Unilateral(TxTicket),
+}
+
+/// A node, as this client is connected to it.
+#[derive(Clone, Debug, Default)]
+struct Peer {
+    conn: Option<ConnId>,
+    is_up: bool,
+    rtt: Span,
+    next_stream: u32,
+    /// Whether the account was proven on this connection (I3).
+    is_proven: bool,
+    /// Channels whose newest voucher was sent on this connection (V3).
+    greeted: Vec<Slot>,
+    /// Channels with this node.
+    channels: Vec<Slot>,
+}
+
+/// What a stream is for.
+#[derive(Clone, Debug)]
+enum Purpose {
+    /// Content for a download; the request that was sent.
+    Content { fetch: FetchId, request: Box<StreamRequest>, offer: u64, next: u64, end: u64, is_agreed: bool },
+    /// A cooperative close.
+    Close,
+}
+
+#[derive(Clone, Debug)]
+struct Stream {
+    channel: Slot,
+    node: NodeId,
+    purpose: Purpose,
+    mark: Mark,
+}
+
+/// Where a download stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    /// To be moved along: waits for a channel, a connection, a signature or the chain.
+    Waiting,
+    /// The node was asked.
+    Requested(StreamId),
+    /// Content is coming.
+    Streaming(StreamId),
+    /// Everything is verified; the last voucher has no ack yet.
+    Paying(Slot),
+    /// Waits before the next attempt.
+    BackingOff,
+}
+
+#[derive(Clone, Debug)]
+struct Fetch {
+    order: FetchOrder,
+    /// Verified bytes from the order's offset.
+    verified: u64,
+    total: Option<u64>,
+    /// Which candidate is being tried.
+    current: usize,
+    /// Attempts without progress, per candidate.
+    tries: Vec<u8>,
+    /// Unsigned refusals in a row: they say "later", not "no".
+    refusals: u8,
+    stage: Stage,
+    why: FetchFailure,
+    alarm: Alarm,
+    mark: Mark,
+}
+
+impl Fetch {
+    fn record(&self) -> Record {
+        Record::Fetch(FetchRecord {
+            order: self.order.clone(),
+            verified_bytes: self.verified,
+            total_bytes: self.total,
+        })
+    }
+}
+
+/// A channel on its way to being open.
+#[derive(Clone, Copy, Debug)]
+struct Opening {
+    node: NodeId,
+    operator: Address,
+    token: Address,
+    deposit: Amount,
+    keep: bool,
+    step: OpeningStep,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum OpeningStep {
+    Queued,
+    Approving(TxTicket),
+    Opening(TxTicket),
+    /// Included; the event has not been read yet.
+    Included,
+}
+
+/// What a signature was asked for.
+#[derive(Clone, Copy, Debug)]
+enum Signing {
+    Proof,
+    Voucher { channel: Slot, amount: Amount, nonce: Nonce },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum AlarmKey {
+    Poll,
+    Fetch(FetchId),
+    Quiet(Slot),
+    Resend(Slot),
+    Consent(Slot),
+    Force(Slot),
+    Settle(Slot),
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Client {
+    config: ClientConfig,
+    channels: Slab<Channel>,
+    by_id: IdMap<Slot>,
+    peers: BTreeMap<NodeId, Peer>,
+    conns: BTreeMap<ConnId, NodeId>,
+    streams: BTreeMap<StreamId, Stream>,
+    fetches: BTreeMap<FetchId, Fetch>,
+    openings: VecDeque<Opening>,
+    signing: BTreeMap<SignTicket, Signing>,
+    txs: BTreeMap<TxTicket, Slot>,
+    /// The proof of identity, the same on every connection.
+    proof: Option<Signature>,
+    is_proof_asked: bool,
+    chain: ChainView,
+    next_conn: u64,
+    next_persist: PersistSeq,
+    next_ticket: u64,
+    alarms: Alarms<AlarmKey>,
+    tally: Tally,
+    dirty: Vec<Dirty>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Dirty {
+    Channel(Slot),
+    Stream(StreamId),
+    Fetch(FetchId),
+}
+
+/// What the client has heard of the chain.
+#[derive(Clone, Debug)]
+struct ChainView {
+    is_known: bool,
+    head_time: ChainTime,
+    next_block: u64,
+    /// A block whose events are still to be read.
+    awaited: u64,
+    forced_inclusion: Span,
+    is_polling: bool,
+    poll: Alarm,
+}
+
+impl Client {
+    /// A client that knows nothing yet. It reads the chain at the first tick, which is due at once.
+    pub fn new(config: ClientConfig) -> Self {
+        Self::recover(config, core::iter::empty())
+    }
+
+    /// A client from its durable records (O12): a fold, the last record of a key wins. Downloads go on at their
+    /// last durable byte (D14), channels that nothing uses are closed.
+    pub fn recover(config: ClientConfig, records: impl Iterator<Item = Record>) -> Self {
+        let chain = ChainView {
+            is_known: false,
+            head_time: ChainTime(0),
+            next_block: config.start_block,
+            awaited: 0,
+            forced_inclusion: config.monitor.forced_inclusion,
+            is_polling: false,
+            poll: Alarm::default(),
+        };
+        let mut client = Self {
+            config,
+            channels: Slab::default(),
+            by_id: IdMap::default(),
+            peers: BTreeMap::new(),
+            conns: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            fetches: BTreeMap::new(),
+            openings: VecDeque::new(),
+            signing: BTreeMap::new(),
+            txs: BTreeMap::new(),
+            proof: None,
+            is_proof_asked: false,
+            chain,
+            next_conn: 0,
+            next_persist: PersistSeq(0),
+            next_ticket: 0,
+            alarms: Alarms::default(),
+            tally: Tally::default(),
+            dirty: Vec::new(),
+        };
+        let mut kept = BTreeMap::new();
+        for record in records {
+            kept.insert(record.key(), record);
+        }
+        for record in kept.into_values() {
+            match record {
+                Record::Paying(paying) => {
+                    client.adopt(paying);
+                }
+                Record::Fetch(fetch) => client.adopt_fetch(fetch),
+                Record::Earning(_) | Record::Cursor(_) | Record::Gone(_) => {}
+            }
+        }
+        client.alarms.arm(&mut client.chain.poll, Time(0), AlarmKey::Poll);
+        client
+    }
+
+    fn adopt(&mut self, paying: Paying) -> Slot {
+        let slot = self.channels.insert(Channel {
+            paying,
+            signature: None,
+            signing: None,
+            acked: Nonce::NONE,
+            streams: Vec::new(),
+            window: Window::default(),
+            quiet: Alarm::default(),
+            resend: Alarm::default(),
+            closing: Closing::No,
+            consent: Alarm::default(),
+            watch: None,
+            mark: Mark::default(),
+        });
+        self.by_id.insert(paying.channel, slot);
+        self.peers.entry(paying.node).or_default().channels.push(slot);
+        self.touch_channel(slot);
+        slot
+    }
+
+    fn adopt_fetch(&mut self, record: FetchRecord) {
+        let tries = vec![0; record.order.candidates.len()];
+        let id = record.order.id;
+        let fetch = Fetch {
+            order: record.order,
+            verified: record.verified_bytes,
+            total: record.total_bytes,
+            current: 0,
+            tries,
+            refusals: 0,
+            stage: Stage::Waiting,
+            why: FetchFailure::NoCandidateLeft,
+            alarm: Alarm::default(),
+            mark: Mark::default(),
+        };
+        self.fetches.insert(id, fetch);
+        self.touch_fetch(id);
+    }
+
+    /// Downloads under way.
+    pub fn fetch_count(&self) -> usize {
+        self.fetches.len()
+    }
+
+    /// Channels that are not settled, with their durable state. For inspection.
+    pub fn channels(&self) -> impl Iterator<Item = &Paying> {
+        self.channels.iter().map(|(_, channel)| &channel.paying)
+    }
+
+    fn touch_channel(&mut self, slot: Slot) {
+        if self.channels.get_mut(slot).is_some_and(|channel| channel.mark.touch()) {
+            self.dirty.push(Dirty::Channel(slot));
+        }
+    }
+
+    fn touch_stream(&mut self, id: StreamId) {
+        if self.streams.get_mut(&id).is_some_and(|stream| stream.mark.touch()) {
+            self.dirty.push(Dirty::Stream(id));
+        }
+    }
+
+    fn touch_fetch(&mut self, id: FetchId) {
+        if self.fetches.get_mut(&id).is_some_and(|fetch| fetch.mark.touch()) {
+            self.dirty.push(Dirty::Fetch(id));
+        }
+    }
+
+    fn ticket(&mut self) -> u64 {
+        self.next_ticket += 1;
+        self.next_ticket
+    }
+
+    fn persist(&mut self, lane: Lane, writes: Vec<Record>, out: &mut Outputs) {
+        let seq = self.next_persist;
+        self.next_persist = PersistSeq(seq.0 + 1);
+        out.push(lane, Effect::Persist { seq, writes });
+    }
+
+    fn sign(&mut self, lane: Lane, what: Typed, purpose: Signing, out: &mut Outputs) -> SignTicket {
+        let ticket = SignTicket(self.ticket());
+        self.signing.insert(ticket, purpose);
+        out.push(lane, Effect::Sign { ticket, what });
+        ticket
+    }
+
+    /// Asks for the proof of identity, once.
+    fn ask_proof(&mut self, out: &mut Outputs) {
+        if !core::mem::replace(&mut self.is_proof_asked, true) {
+            let what = Typed::BindNodeId { node: self.config.node, nonce: 0 };
+            self.sign(Lane::Role, what, Signing::Proof, out);
+        }
+    }
+
+    fn peer_fault(node: NodeId, rule: Rule, proof: Proof, out: &mut Outputs) {
+        out.push(Lane::Role, Effect::Fault(Fault::Peer { peer: node, rule, proof }));
+    }
+
+    /// Connects to a node unless that has been done.
+    fn connect(&mut self, node: NodeId, out: &mut Outputs) {
+        let next = ConnId(self.next_conn);
+        let peer = self.peers.entry(node).or_default();
+        if peer.conn.is_none() {
+            peer.conn = Some(next);
+            self.next_conn += 1;
+            self.conns.insert(next, node);
+            out.push(Lane::Role, Effect::Connect { conn: next, peer: node });
+        }
+    }
+
+    fn on_connected(&mut self, now: Now, conn: ConnId, rtt: Span, out: &mut Outputs) {
+        let Some(&node) = self.conns.get(&conn) else { return };
+        let Some(peer) = self.peers.get_mut(&node) else { return };
+        peer.is_up = true;
+        peer.rtt = rtt;
+        self.advance_peer(now, node, out);
+    }
+
+    fn on_disconnected(&mut self, now: Now, conn: ConnId, why: Gone, out: &mut Outputs) {
+        let Some(node) = self.conns.remove(&conn) else { return };
+        let Some(peer) = self.peers.get_mut(&node) else { return };
+        let was_up = peer.is_up;
+        *peer = Peer { channels: core::mem::take(&mut peer.channels), ..Peer::default() };
+        let first = StreamId { conn, index: 0 };
+        let last = StreamId { conn, index: u32::MAX };
+        let ids: Vec<StreamId> = self.streams.range(first..=last).map(|(id, _)| *id).collect();
+        for id in ids {
+            self.on_stream_lost(now, id, out);
+        }
+        if !was_up {
+            if why == Gone::WrongPeer {
+                let fault = Fault::Unattributed { peer: node, rule: Rule::I3 };
+                out.push(Lane::Role, Effect::Fault(fault));
+            }
+            self.on_unreachable(now, node, out);
+        }
+        self.advance_closings(node, out);
+    }
+
+    /// Everything that may have waited for this node: its downloads, then its closes.
+    fn advance_peer(&mut self, now: Now, node: NodeId, out: &mut Outputs) {
+        let waiting: Vec<FetchId> = self
+            .fetches
+            .iter()
+            .filter(|(_, fetch)| fetch.stage == Stage::Waiting && fetch.candidate().node == node)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in waiting {
+            self.advance(now, id, out);
+        }
+        self.advance_closings(node, out);
+    }
+
+    /// Everything that may have waited for the chain or the proof of identity.
+    fn advance_all(&mut self, now: Now, out: &mut Outputs) {
+        let waiting: Vec<FetchId> =
+            self.fetches.iter().filter(|(_, f)| f.stage == Stage::Waiting).map(|(id, _)| *id).collect();
+        for id in waiting {
+            self.advance(now, id, out);
+        }
+        let nodes: Vec<NodeId> = self.peers.keys().copied().collect();
+        for node in nodes {
+            self.advance_closings(node, out);
+        }
+    }
+
+    fn on_signed(&mut self, now: Now, ticket: SignTicket, signature: Option<Signature>, out: &mut Outputs) {
+        match self.signing.remove(&ticket) {
+            Some(Signing::Proof) => {
+                self.is_proof_asked = false;
+                if signature.is_some() {
+                    self.proof = signature;
+                    self.advance_all(now, out);
+                }
+            }
+            Some(Signing::Voucher { channel, amount, nonce }) => {
+                self.on_voucher_signed(now, channel, (nonce, amount), signature, out);
+            }
+            None => {}
+        }
+    }
+
+    fn on_message<C: Crypto>(
+        &mut self,
+        now: Now,
+        id: StreamId,
+        message: Message,
+        crypto: &C,
+        out: &mut Outputs,
+    ) {
+        if !self.streams.contains_key(&id) {
+            return;
+        }
+        match message {
+            Message::StreamResponse(response) => self.on_response(now, id, response, crypto, out),
+            Message::VoucherAck(nonce) => self.on_ack(now, id, nonce, out),
+            Message::VoucherReject(reject) => self.on_reject(now, id, reject, out),
+            Message::StreamAbort(error) => self.on_abort(now, id, error, out),
+            Message::CloseConsent(signature) => self.on_consent(now, id, signature, crypto, out),
+            Message::StreamRequest(_)
+            | Message::Voucher(_)
+            | Message::StreamEnd
+            | Message::CloseRequest(_) => {
+                self.on_malformed(now, id, out);
+            }
+        }
+    }
+
+    fn on_tick(&mut self, now: Now, out: &mut Outputs) {
+        while let Some((at, key)) = self.alarms.pop(now.mono) {
+            let alarm = match key {
+                AlarmKey::Poll => Some(&mut self.chain.poll),
+                AlarmKey::Fetch(id) => self.fetches.get_mut(&id).map(|fetch| &mut fetch.alarm),
+                AlarmKey::Quiet(slot) => self.channels.get_mut(slot).map(|channel| &mut channel.quiet),
+                AlarmKey::Resend(slot) => self.channels.get_mut(slot).map(|channel| &mut channel.resend),
+                AlarmKey::Consent(slot) => self.channels.get_mut(slot).map(|channel| &mut channel.consent),
+                AlarmKey::Force(slot) => self.watch_mut(slot).map(|watch| &mut watch.force),
+                AlarmKey::Settle(slot) => self.watch_mut(slot).map(|watch| &mut watch.settle),
+            };
+            // The alarm is copied out and back: it lives beside the heap that it may be put back into.
+            let Some(mut copy) = alarm.as_deref().copied() else { continue };
+            let is_due = self.alarms.is_due(&mut copy, at, now.mono, key);
+            self.set_alarm(key, copy);
+            if is_due {
+                self.on_due(now, key, out);
+            }
+        }
+    }
+
+    fn set_alarm(&mut self, key: AlarmKey, alarm: Alarm) {
+        match key {
+            AlarmKey::Poll => self.chain.poll = alarm,
+            AlarmKey::Fetch(id) => {
+                if let Some(fetch) = self.fetches.get_mut(&id) {
+                    fetch.alarm = alarm;
+                }
+            }
+            AlarmKey::Quiet(slot) => self.channels[slot].quiet = alarm,
+            AlarmKey::Resend(slot) => self.channels[slot].resend = alarm,
+            AlarmKey::Consent(slot) => self.channels[slot].consent = alarm,
+            AlarmKey::Force(slot) => {
+                if let Some(watch) = self.watch_mut(slot) {
+                    watch.force = alarm;
+                }
+            }
+            AlarmKey::Settle(slot) => {
+                if let Some(watch) = self.watch_mut(slot) {
+                    watch.settle = alarm;
+                }
+            }
+        }
+    }
+
+    fn watch_mut(&mut self, slot: Slot) -> Option<&mut Watch> {
+        self.channels.get_mut(slot)?.watch.as_deref_mut()
+    }
+
+    fn on_due(&mut self, now: Now, key: AlarmKey, out: &mut Outputs) {
+        match key {
+            AlarmKey::Poll => self.poll(now, out),
+            AlarmKey::Fetch(id) => self.on_fetch_due(now, id, out),
+            AlarmKey::Quiet(slot) => self.pay(slot, true, out),
+            AlarmKey::Resend(slot) => self.on_resend_due(now, slot, out),
+            AlarmKey::Consent(slot) => self.close_alone(slot, out),
+            AlarmKey::Force(slot) => self.on_force_due(slot, out),
+            AlarmKey::Settle(slot) => self.on_settle_due(slot, out),
+        }
+    }
+}
+
+impl Role for Client {
+    fn step<C: Crypto>(&mut self, now: Now, input: Input, crypto: &C, out: &mut Outputs) {
+        match input {
+            Input::Tick => self.on_tick(now, out),
+            Input::Connected { conn, rtt, .. } => self.on_connected(now, conn, rtt, out),
+            Input::Disconnected { conn, why } => self.on_disconnected(now, conn, why, out),
+            Input::Message { stream, message } => self.on_message(now, stream, message, crypto, out),
+            Input::StreamClosed { stream, code } => self.on_stream_closed(now, stream, code, out),
+            Input::Malformed { stream, .. } => self.on_malformed(now, stream, out),
+            Input::Verdict { stream, verdict } => self.on_verdict(now, stream, verdict, out),
+            Input::Persisted { .. } => {}
+            Input::Signed { ticket, signature } => self.on_signed(now, ticket, signature, out),
+            Input::Chain(update) => self.on_chain(now, update, out),
+            Input::ChainUnreachable => self.on_chain_unreachable(now),
+            Input::Tx { ticket, outcome } => self.on_tx(now, ticket, outcome, out),
+            Input::Fetch(order) => self.on_order(now, order, out),
+            Input::Cancel(id) => self.fail_fetch(now, id, FetchFailure::Cancelled, out),
+            Input::CloseChannel(channel) => self.on_close_order(now, channel, out),
+            // A client sells nothing.
+            Input::RangeSent { .. }
+            | Input::RangeFailed { .. }
+            | Input::BlobReady { .. }
+            | Input::BlobGone { .. } => {}
+        }
+    }
+
+    fn next_deadline(&self) -> Option<(Time, Reason)> {
+        self.alarms.next().map(|(at, key)| {
+            let reason = match key {
+                AlarmKey::Poll => Reason::Poll,
+                AlarmKey::Fetch(id) => match self.fetches.get(&id).map(|fetch| fetch.stage) {
+                    Some(Stage::BackingOff) => Reason::Retry,
+                    _ => Reason::Silence,
+                },
+                AlarmKey::Quiet(_) => Reason::Quiet,
+                AlarmKey::Resend(_) => Reason::Resend,
+                AlarmKey::Consent(_) => Reason::Consent,
+                AlarmKey::Force(_) => Reason::Force,
+                AlarmKey::Settle(_) => Reason::Settle,
+            };
+            (at, reason)
+        })
+    }
+
+    fn digest(&mut self) -> Digest {
+        self.fold_dirty();
+        self.tally.digest()
+    }
+}

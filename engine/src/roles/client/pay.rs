@@ -1,0 +1,237 @@
+//! Signing for what is verified (D6–D8, V3): one task per channel, durable before the signature leaves.
+
+use alloc::vec;
+
+use super::{AlarmKey, Channel, Client, Purpose, Signing, Stage};
+use crate::{
+    crypto::{Signature, SignedVoucher, Typed, VoucherTerms},
+    fault::{Proof, Rule},
+    ids::{FetchId, StreamId},
+    io::{Effect, Lane, Notice, Outputs},
+    limits::GROUP,
+    money::{Amount, Nonce},
+    record::Record,
+    state::Slot,
+    time::Now,
+    wire::{Code, Message, StreamError, VoucherReject},
+};
+
+impl Channel {
+    /// What the newest voucher says.
+    pub(super) fn newest_terms(&self) -> VoucherTerms {
+        VoucherTerms {
+            channel: self.paying.channel,
+            amount: self.paying.amount,
+            nonce: self.paying.nonce,
+            token: self.paying.token,
+        }
+    }
+
+    /// Whether there is a voucher whose signature is not at hand.
+    pub(super) fn needs_signature(&self) -> bool {
+        self.paying.nonce != Nonce::NONE && self.signature.is_none()
+    }
+
+    /// The newest voucher as it goes on chain.
+    pub(super) fn signed_voucher(&self) -> Option<SignedVoucher> {
+        let signature = self.signature?;
+        (self.paying.nonce != Nonce::NONE).then(|| SignedVoucher { terms: self.newest_terms(), signature })
+    }
+
+    /// What all verified bytes cost, as far as the deposit goes.
+    fn owed(&self) -> Amount {
+        self.paying.meter.owed().min(self.paying.deposit)
+    }
+}
+
+impl Client {
+    /// Signs a voucher if the window asks for one, or if `now_due` and anything verified is unpaid.
+    pub(super) fn pay(&mut self, slot: Slot, now_due: bool, out: &mut Outputs) {
+        let Some(channel) = self.channels.get(slot) else { return };
+        if channel.signing.is_some() || channel.owed() <= channel.paying.amount {
+            return;
+        }
+        let unpaid = channel.paying.meter.unpaid(channel.paying.amount);
+        let (offer, next_group) = self.running(slot);
+        let is_full = offer > 0 && unpaid + next_group > offer;
+        let is_last = channel.streams.iter().all(|id| self.is_whole(id));
+        if !(now_due || is_last || channel.window.wants_voucher(unpaid, offer, next_group)) {
+            return;
+        }
+        let Some(nonce) = channel.paying.nonce.next() else { return };
+        let channel = &mut self.channels[slot];
+        if is_full {
+            channel.window.on_full();
+        }
+        channel.paying.nonce = nonce;
+        channel.paying.amount = channel.owed();
+        channel.signature = None;
+        channel.quiet.cancel();
+        channel.resend.cancel();
+        let terms = channel.newest_terms();
+        self.touch_channel(slot);
+        let lane = Lane::Channel(slot.index);
+        self.persist_paying(slot, out);
+        let purpose = Signing::Voucher { channel: slot, amount: terms.amount, nonce };
+        let ticket = self.sign(lane, Typed::Voucher(terms), purpose, out);
+        self.channels[slot].signing = Some(ticket);
+        let notice = Notice::Voucher { channel: terms.channel, amount: terms.amount, nonce };
+        out.push(lane, Effect::Notice(notice));
+    }
+
+    /// Stores a channel together with the downloads whose bytes its meter counts: neither may be ahead of the
+    /// other after a crash, or a byte would be paid twice or not at all (D14).
+    pub(super) fn persist_paying(&mut self, slot: Slot, out: &mut Outputs) {
+        let channel = &self.channels[slot];
+        let node = channel.paying.node;
+        let fetches = self.fetches.values().filter(|f| f.verified > 0 && f.candidate().node == node);
+        let mut writes: vec::Vec<Record> = fetches.map(super::Fetch::record).collect();
+        writes.push(Record::Paying(channel.paying));
+        self.persist(Lane::Channel(slot.index), writes, out);
+    }
+
+    /// The smallest offer of the streams that still run, and the largest next group among them.
+    fn running(&self, slot: Slot) -> (u64, u64) {
+        let mut found = (0, 0);
+        for id in &self.channels[slot].streams {
+            if let Some(Purpose::Content { offer, next, end, .. }) = self.streams.get(id).map(|s| &s.purpose)
+                && next < end
+            {
+                let smallest = if found.0 == 0 { *offer } else { found.0.min(*offer) };
+                found = (smallest, found.1.max(GROUP.min(end - next)));
+            }
+        }
+        found
+    }
+
+    fn is_whole(&self, id: &StreamId) -> bool {
+        match self.streams.get(id).map(|stream| &stream.purpose) {
+            Some(Purpose::Content { next, end, is_agreed, .. }) => *is_agreed && next == end,
+            _ => true,
+        }
+    }
+
+    pub(super) fn fetch_of(&self, id: &StreamId) -> Option<FetchId> {
+        match self.streams.get(id).map(|stream| &stream.purpose) {
+            Some(Purpose::Content { fetch, .. }) => Some(*fetch),
+            _ => None,
+        }
+    }
+
+    pub(super) fn on_voucher_signed(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        (nonce, amount): (Nonce, Amount),
+        signature: Option<Signature>,
+        out: &mut Outputs,
+    ) {
+        let Some(channel) = self.channels.get_mut(slot) else { return };
+        channel.signing = None;
+        self.touch_channel(slot);
+        let channel = &mut self.channels[slot];
+        debug_assert!((nonce, amount) == (channel.paying.nonce, channel.paying.amount), "one signing task");
+        let node = channel.paying.node;
+        if signature.is_none() {
+            // The signer would not; ask again.
+            self.arm_resend(now, slot);
+            return;
+        }
+        channel.signature = signature;
+        self.send_newest(now, slot, out);
+        self.pay(slot, false, out);
+        self.dispute_if_stale(slot, out);
+        self.advance_peer(now, node, out);
+    }
+
+    /// Sends the newest voucher on the youngest stream of its channel, if there is one.
+    fn send_newest(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
+        let channel = &self.channels[slot];
+        let Some(&stream) = channel.streams.last() else { return };
+        let Some(voucher) = channel.newest_voucher() else { return };
+        out.push(Lane::Channel(slot.index), Effect::Send { stream, message: Message::Voucher(voucher) });
+        self.arm_resend(now, slot);
+    }
+
+    pub(super) fn arm_resend(&mut self, now: Now, slot: Slot) {
+        let at = now.mono + self.config.timeouts.ack;
+        let channel = &mut self.channels[slot];
+        self.alarms.arm(&mut channel.resend, at, AlarmKey::Resend(slot));
+    }
+
+    /// V3: unacknowledged for 2 s, so it goes out again; without a signature it is asked for again.
+    pub(super) fn on_resend_due(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
+        let Some(channel) = self.channels.get(slot) else { return };
+        if channel.needs_signature() {
+            return self.sign_newest(slot, out);
+        }
+        if channel.acked < channel.paying.nonce {
+            self.send_newest(now, slot, out);
+        }
+    }
+
+    pub(super) fn on_ack(&mut self, now: Now, id: StreamId, nonce: Nonce, out: &mut Outputs) {
+        let Some(slot) = self.streams.get(&id).map(|stream| stream.channel) else { return };
+        let Some(channel) = self.channels.get_mut(slot) else { return };
+        if nonce > channel.paying.nonce {
+            // It acknowledges what was never signed.
+            return self.on_malformed(now, id, out);
+        }
+        channel.acked = channel.acked.max(nonce);
+        if channel.acked == channel.paying.nonce {
+            channel.resend.cancel();
+        }
+        self.touch_channel(slot);
+        self.finish_if_paid(now, slot, out);
+    }
+
+    /// Ends the streams whose last verified byte is paid and acknowledged.
+    pub(super) fn finish_if_paid(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
+        let Some(channel) = self.channels.get(slot) else { return };
+        let is_paid = channel.acked == channel.paying.nonce
+            && channel.signing.is_none()
+            && channel.owed() <= channel.paying.amount;
+        if !is_paid {
+            return;
+        }
+        let whole: vec::Vec<StreamId> =
+            channel.streams.iter().filter(|id| self.is_whole(id)).copied().collect();
+        for id in whole {
+            let fetch = self.fetch_of(&id);
+            let lane = Lane::Channel(slot.index);
+            out.push(lane, Effect::Send { stream: id, message: Message::StreamEnd });
+            out.push(lane, Effect::Finish { stream: id });
+            self.forget_stream(id, out);
+            if let Some(fetch) = fetch {
+                self.complete(now, fetch, out);
+            }
+        }
+        // Downloads whose stream was lost after the last byte.
+        let paying: vec::Vec<FetchId> = self
+            .fetches
+            .iter()
+            .filter(|(_, fetch)| fetch.stage == Stage::Paying(slot))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in paying {
+            self.complete(now, id, out);
+        }
+    }
+
+    pub(super) fn on_reject(&mut self, now: Now, id: StreamId, reject: VoucherReject, out: &mut Outputs) {
+        let Some(stream) = self.streams.get(&id) else { return };
+        let (slot, node) = (stream.channel, stream.node);
+        if reject.error == Some(StreamError::ChannelInsufficient) {
+            return self.on_abort(now, id, StreamError::ChannelInsufficient, out);
+        }
+        // Every voucher we send is better than the one before: a rejection is the node's fault, or its loss.
+        Self::peer_fault(node, Rule::V1, Proof::Message(id), out);
+        let fetch = self.fetch_of(&id);
+        self.forget_stream(id, out);
+        out.push(Lane::Stream(id), Effect::Reset { stream: id, code: Code::NotNow });
+        match fetch {
+            Some(fetch) => self.fail_attempt(now, fetch, super::fetch::Failure::Ban, out),
+            None => self.close_alone(slot, out),
+        }
+    }
+}

@@ -1,0 +1,413 @@
+//! Talking to a node: the request, its answer, the content, and every way it can end (D1–D4, D8, D10).
+
+use alloc::boxed::Box;
+
+use super::{AlarmKey, Client, Peer, Purpose, Stage, Stream, fetch::Failure};
+use crate::{
+    crypto::{Crypto, StreamResponseTerms, Typed},
+    fault::{Fault, Proof, Rule},
+    ids::{FetchId, NodeId, StreamId},
+    io::{Effect, Lane, Notice, Outputs, Verdict},
+    limits::{BLOB_BYTES_MAX, GROUP, OFFER_GROUPS_MIN},
+    money::Rate,
+    state::{Mark, Slot},
+    time::Now,
+    wire::{Auth, Code, Message, StreamError, StreamRequest, StreamResponse, Voucher},
+};
+
+impl Client {
+    /// Sends the request. On the first one of a connection the account is proven (I3); before the first one on a
+    /// channel the newest voucher is sent again (V3).
+    pub(super) fn request(&mut self, now: Now, id: FetchId, slot: Slot, out: &mut Outputs) {
+        let node = self.fetches[&id].candidate().node;
+        let Some(proof) = self.proof else { return };
+        let Some(peer) = self.peers.get_mut(&node) else { return };
+        let Some(conn) = peer.conn else { return };
+        let stream = StreamId { conn, index: peer.next_stream };
+        peer.next_stream += 1;
+        let is_first = !core::mem::replace(&mut peer.is_proven, true);
+        let auth = is_first.then_some(Auth { address: self.config.account, signature: proof });
+        let channel = &self.channels[slot];
+        let newest = if peer.greeted.contains(&slot) { None } else { channel.newest_voucher() };
+        peer.greeted.push(slot);
+        let fetch = &self.fetches[&id];
+        let position = fetch.position();
+        let request = StreamRequest {
+            hash: fetch.order.hash,
+            channel: channel.paying.channel,
+            token: fetch.order.token,
+            offset_bytes: position,
+            len_bytes: match fetch.order.len_bytes {
+                0 => 0,
+                len => fetch.order.offset_bytes + len - position,
+            },
+            cadence_bytes: fetch.order.cadence_bytes,
+            max_rate: fetch.order.max_rate,
+            requester: self.config.account,
+            timestamp: now.wall,
+            quote: None,
+            auth,
+            newest,
+        };
+        let purpose = Purpose::Content {
+            fetch: id,
+            request: Box::new(request),
+            offer: 0,
+            next: position,
+            end: position,
+            is_agreed: false,
+        };
+        self.streams.insert(stream, Stream { channel: slot, node, purpose, mark: Mark::default() });
+        self.touch_stream(stream);
+        let lane = Lane::Channel(slot.index);
+        out.push(lane, Effect::Send { stream, message: Message::StreamRequest(request) });
+        self.set_stage(now, id, Stage::Requested(stream));
+        if newest.is_some() {
+            self.arm_resend(now, slot);
+        }
+    }
+
+    /// Sets a download's stage and how long it may stay there.
+    pub(super) fn set_stage(&mut self, now: Now, id: FetchId, stage: Stage) {
+        let timeouts = self.config.timeouts;
+        let Some(fetch) = self.fetches.get_mut(&id) else { return };
+        fetch.stage = stage;
+        let wait = match stage {
+            Stage::Requested(_) => Some(timeouts.first_chunk),
+            Stage::Streaming(_) | Stage::Paying(_) => Some(timeouts.silence),
+            Stage::Waiting | Stage::BackingOff => None,
+        };
+        match wait {
+            Some(wait) => self.alarms.arm(&mut fetch.alarm, now.mono + wait, AlarmKey::Fetch(id)),
+            None => fetch.alarm.cancel(),
+        }
+        self.touch_fetch(id);
+    }
+
+    pub(super) fn on_response<C: Crypto>(
+        &mut self,
+        now: Now,
+        id: StreamId,
+        response: StreamResponse,
+        crypto: &C,
+        out: &mut Outputs,
+    ) {
+        let Some(stream) = self.streams.get(&id) else { return };
+        let (slot, node) = (stream.channel, stream.node);
+        let Purpose::Content { fetch: fetch_id, request, is_agreed: false, .. } = &stream.purpose else {
+            return self.on_malformed(now, id, out);
+        };
+        let (fetch_id, request) = (*fetch_id, **request);
+        let terms = response_terms(node, &request, &response);
+        let operator = self.channels[slot].paying.operator;
+        let is_whole = match (response.ok, response.error, response.redirect) {
+            (true, None, None) => response.rate.is_sane() && response.total_bytes <= BLOB_BYTES_MAX,
+            (false, Some(_), None) | (false, None, Some(_)) => {
+                response.rate == Rate(0) && response.total_bytes == 0
+            }
+            _ => false,
+        };
+        // What breaks D2 counts as unsigned: nothing proves anything, but it is no answer either.
+        let deployment = self.config.deployment;
+        let what = Typed::StreamResponse(terms);
+        if !is_whole || !crypto.verify(&deployment, &what, &response.signature, operator) {
+            return self.on_malformed(now, id, out);
+        }
+        if !response.ok {
+            return self.on_refusal(
+                now,
+                id,
+                fetch_id,
+                response.error.unwrap_or(StreamError::Unavailable),
+                out,
+            );
+        }
+        let Some(fetch) = self.fetches.get_mut(&fetch_id) else { return };
+        let position = request.offset_bytes;
+        let is_wrong_size = fetch.total.is_some_and(|total| total != response.total_bytes);
+        let is_outside =
+            position > response.total_bytes || (position == response.total_bytes && position > 0);
+        let offer = response.max_bytes_per_voucher;
+        let is_bad_offer = !offer.is_multiple_of(GROUP) || offer / GROUP < OFFER_GROUPS_MIN;
+        if response.rate > request.max_rate || is_bad_offer || is_outside || is_wrong_size {
+            let rule = if response.rate > request.max_rate { Rule::D1 } else { Rule::D6 };
+            let proof = Proof::Response { terms, signature: response.signature };
+            Self::peer_fault(node, rule, proof, out);
+            self.drop_stream(id, out);
+            return self.fail_attempt(now, fetch_id, Failure::Ban, out);
+        }
+        fetch.total = Some(response.total_bytes);
+        let end = fetch.end().unwrap_or(position);
+        // One rate per channel while anything is unpaid or on its way (D5): the node should have refused.
+        let channel = &self.channels[slot];
+        let meter = &channel.paying.meter;
+        let is_busy = !channel.streams.is_empty() || meter.unpaid(channel.paying.amount) > 0;
+        if meter.rate() != Rate(0) && meter.rate() != response.rate && is_busy {
+            return self.on_malformed(now, id, out);
+        }
+        let channel = &mut self.channels[slot];
+        channel.paying.meter.set_rate(response.rate);
+        if channel.streams.is_empty() {
+            channel.window.on_start(now.mono);
+        }
+        channel.streams.push(id);
+        let channel_id = channel.paying.channel;
+        if let Some(Stream { purpose: Purpose::Content { offer: o, end: e, is_agreed, .. }, .. }) =
+            self.streams.get_mut(&id)
+        {
+            (*o, *e, *is_agreed) = (offer, end, true);
+        }
+        let notice = Notice::StreamStarted {
+            fetch: fetch_id,
+            channel: channel_id,
+            node,
+            rate: response.rate,
+            offer_bytes: offer,
+            total_bytes: response.total_bytes,
+        };
+        out.push(Lane::Role, Effect::Notice(notice));
+        let receive = Effect::Receive {
+            stream: id,
+            fetch: fetch_id,
+            hash: request.hash,
+            total_bytes: response.total_bytes,
+            offset: position,
+            bytes: end - position,
+        };
+        out.push(Lane::Stream(id), receive);
+        self.touch_stream(id);
+        self.touch_channel(slot);
+        self.set_stage(now, fetch_id, Stage::Streaming(id));
+        if position == end {
+            // Nothing to send: an empty blob. Its hash is known without any byte.
+            if request.hash.0 == *blake3::hash(&[]).as_bytes() {
+                self.on_whole(now, id, fetch_id, out);
+            } else {
+                self.on_verdict(now, id, Verdict::Bad { offset: 0 }, out);
+            }
+        }
+    }
+
+    /// A signed refusal (D11).
+    fn on_refusal(&mut self, now: Now, id: StreamId, fetch: FetchId, error: StreamError, out: &mut Outputs) {
+        let node = self.streams[&id].node;
+        out.push(Lane::Role, Effect::Notice(Notice::Refused { fetch, node, error }));
+        let failure = match error {
+            StreamError::BlobTooLarge | StreamError::RateExceeded => Failure::Ban,
+            StreamError::Unavailable | StreamError::Blacklisted => Failure::Refused,
+            StreamError::ChannelInsufficient => self.insufficient(now, id, fetch, out),
+        };
+        self.drop_stream(id, out);
+        self.fail_attempt(now, fetch, failure, out);
+    }
+
+    /// The node says that the deposit is used up. By our own record it is, or the node is not to be believed.
+    fn insufficient(&mut self, now: Now, id: StreamId, fetch: FetchId, out: &mut Outputs) -> Failure {
+        let slot = self.streams[&id].channel;
+        let paying = &self.channels[slot].paying;
+        let next_group = self.fetches.get(&fetch).map_or(GROUP, |fetch| {
+            fetch.end().map_or(GROUP, |end| GROUP.min(end.saturating_sub(fetch.position())))
+        });
+        if paying.meter.owed_with(next_group) <= paying.deposit {
+            let fault = Fault::Unattributed { peer: paying.node, rule: Rule::V4 };
+            out.push(Lane::Role, Effect::Fault(fault));
+            return Failure::Refused;
+        }
+        self.begin_close(now, slot, out);
+        Failure::NeedsChannel
+    }
+
+    pub(super) fn on_abort(&mut self, now: Now, id: StreamId, error: StreamError, out: &mut Outputs) {
+        match self.streams.get(&id).map(|stream| &stream.purpose) {
+            Some(Purpose::Content { fetch, .. }) => self.on_refusal(now, id, *fetch, error, out),
+            _ => self.on_malformed(now, id, out),
+        }
+    }
+
+    /// Content was checked (D4).
+    pub(super) fn on_verdict(&mut self, now: Now, id: StreamId, verdict: Verdict, out: &mut Outputs) {
+        let silence = self.config.timeouts.silence;
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let (slot, node) = (stream.channel, stream.node);
+        let Purpose::Content { fetch: fetch_id, next, end, .. } = &mut stream.purpose else { return };
+        let fetch_id = *fetch_id;
+        let (offset, bytes) = match verdict {
+            Verdict::Good { offset, bytes } if offset == *next && bytes <= *end - *next => (offset, bytes),
+            Verdict::Good { offset, .. } | Verdict::Bad { offset } => {
+                Self::peer_fault(node, Rule::D4, Proof::Group { stream: id, offset }, out);
+                self.drop_stream(id, out);
+                return self.fail_attempt(now, fetch_id, Failure::Ban, out);
+            }
+        };
+        *next = offset + bytes;
+        let is_whole = *next == *end;
+        self.touch_stream(id);
+        let Some(fetch) = self.fetches.get_mut(&fetch_id) else { return };
+        fetch.verified += bytes;
+        fetch.tries[fetch.current] = 0;
+        fetch.refusals = 0;
+        let verified_bytes = fetch.verified;
+        self.alarms.arm(&mut fetch.alarm, now.mono + silence, AlarmKey::Fetch(fetch_id));
+        self.touch_fetch(fetch_id);
+        out.push(Lane::Role, Effect::Notice(Notice::Progress { fetch: fetch_id, verified_bytes }));
+        let channel = &mut self.channels[slot];
+        channel.paying.meter.add(bytes);
+        channel.window.on_content(now.mono);
+        self.touch_channel(slot);
+        if is_whole {
+            return self.on_whole(now, id, fetch_id, out);
+        }
+        self.pay(slot, false, out);
+        self.arm_quiet(now, slot, node);
+    }
+
+    /// The stream's whole range is verified: what is not paid yet is signed for now (D6).
+    fn on_whole(&mut self, now: Now, id: StreamId, fetch: FetchId, out: &mut Outputs) {
+        let slot = self.streams[&id].channel;
+        self.set_stage(now, fetch, Stage::Paying(slot));
+        self.pay(slot, true, out);
+        self.finish_if_paid(now, slot, out);
+    }
+
+    /// D8: nothing arrived for two round trips, at least 50 ms.
+    fn arm_quiet(&mut self, now: Now, slot: Slot, node: NodeId) {
+        let rtt = self.peers.get(&node).map_or(0, |peer: &Peer| peer.rtt.0);
+        let wait = crate::time::Span(rtt * 2).max(self.config.timeouts.quiet_min);
+        let channel = &mut self.channels[slot];
+        self.alarms.arm(&mut channel.quiet, now.mono + wait, AlarmKey::Quiet(slot));
+    }
+
+    /// Neither answer nor content in time (D10).
+    pub(super) fn on_silence(&mut self, now: Now, id: FetchId, stream: StreamId, out: &mut Outputs) {
+        let Some(entry) = self.streams.get(&stream) else { return };
+        let (slot, node) = (entry.channel, entry.node);
+        // Our own signer is the slow one: the node has every right to wait.
+        if self.channels[slot].signing.is_some() {
+            let stage = self.fetches[&id].stage;
+            return self.set_stage(now, id, stage);
+        }
+        let got_nothing = matches!(&entry.purpose, Purpose::Content { request, next, is_agreed: true, .. }
+            if *next == request.offset_bytes);
+        out.push(Lane::Role, Effect::Fault(Fault::Unattributed { peer: node, rule: Rule::D10 }));
+        self.drop_stream(stream, out);
+        if got_nothing {
+            // Agreed, and yet nothing comes: what was lost before can't be sent again, so the channel ends (D8).
+            self.begin_close(now, slot, out);
+        }
+        self.fail_attempt(now, id, Failure::Refused, out);
+    }
+
+    pub(super) fn on_malformed(&mut self, now: Now, id: StreamId, out: &mut Outputs) {
+        let Some(stream) = self.streams.get(&id) else { return };
+        let (slot, node) = (stream.channel, stream.node);
+        Self::peer_fault(node, Rule::W1, Proof::Message(id), out);
+        match &stream.purpose {
+            Purpose::Content { fetch, .. } => {
+                let fetch = *fetch;
+                self.drop_stream(id, out);
+                self.fail_attempt(now, fetch, Failure::Ban, out);
+            }
+            Purpose::Close => {
+                self.drop_stream(id, out);
+                self.close_alone(slot, out);
+            }
+        }
+    }
+
+    pub(super) fn on_stream_closed(&mut self, now: Now, id: StreamId, code: Option<Code>, out: &mut Outputs) {
+        let Some(stream) = self.streams.get(&id) else { return };
+        let slot = stream.channel;
+        match &stream.purpose {
+            Purpose::Close => {
+                self.forget_stream(id, out);
+                self.on_close_refused(slot, out);
+            }
+            Purpose::Content { fetch, .. } => {
+                let fetch = *fetch;
+                self.forget_stream(id, out);
+                if self.is_paying(fetch) {
+                    return;
+                }
+                let failure = match code {
+                    Some(Code::ChannelPending) => Failure::Pending,
+                    Some(Code::NotNow) => Failure::NotNow,
+                    Some(Code::Malformed | Code::Unsupported | Code::TooLarge) => Failure::Ban,
+                    Some(Code::Other(_)) | None => Failure::Refused,
+                };
+                self.fail_attempt(now, fetch, failure, out);
+            }
+        }
+    }
+
+    /// Whether the download has all its bytes already.
+    fn is_paying(&self, id: FetchId) -> bool {
+        self.fetches.get(&id).is_none_or(|fetch| matches!(fetch.stage, Stage::Paying(_)))
+    }
+
+    /// The connection under a stream is gone.
+    pub(super) fn on_stream_lost(&mut self, now: Now, id: StreamId, out: &mut Outputs) {
+        let Some(stream) = self.streams.get(&id) else { return };
+        let purpose = stream.purpose.clone();
+        let slot = stream.channel;
+        self.forget_stream(id, out);
+        match purpose {
+            Purpose::Content { fetch, .. } if !self.is_paying(fetch) => {
+                self.fail_attempt(now, fetch, Failure::Lost, out);
+            }
+            Purpose::Content { .. } => {}
+            Purpose::Close => self.channels[slot].closing = super::Closing::Wanted,
+        }
+    }
+
+    /// Gives a stream up from this side.
+    pub(super) fn drop_stream(&mut self, id: StreamId, out: &mut Outputs) {
+        if self.streams.contains_key(&id) {
+            self.forget_stream(id, out);
+            out.push(Lane::Stream(id), Effect::Reset { stream: id, code: Code::NotNow });
+        }
+    }
+
+    /// Forgets a stream. What it brought and is not paid yet is signed for at once, so that the record of the
+    /// next stream can't be ahead of the payment for this one.
+    pub(super) fn forget_stream(&mut self, id: StreamId, out: &mut Outputs) {
+        let Some(gone) = self.streams.remove(&id) else { return };
+        self.tally.remove(&gone.mark);
+        let slot = gone.channel;
+        if let Some(channel) = self.channels.get_mut(slot) {
+            channel.streams.retain(|other| *other != id);
+            self.touch_channel(slot);
+            self.pay(slot, true, out);
+        }
+    }
+}
+
+/// The signed set of an answer: what we asked, what the node says (D1).
+fn response_terms(node: NodeId, request: &StreamRequest, response: &StreamResponse) -> StreamResponseTerms {
+    StreamResponseTerms {
+        node,
+        hash: request.hash,
+        ok: response.ok,
+        token: request.token,
+        rate: response.rate,
+        max_rate: request.max_rate,
+        total_bytes: response.total_bytes,
+        channel: request.channel,
+        redirect: response.redirect.unwrap_or_default(),
+        error: response.error,
+        requester: request.requester,
+        timestamp: request.timestamp,
+        quote: [0; 32],
+    }
+}
+
+/// The newest voucher of a channel in the form it travels.
+impl super::Channel {
+    pub(super) fn newest_voucher(&self) -> Option<Voucher> {
+        let signature = self.signature?;
+        (self.paying.nonce != crate::money::Nonce::NONE).then_some(Voucher {
+            amount: self.paying.amount,
+            nonce: self.paying.nonce,
+            signature,
+        })
+    }
+}

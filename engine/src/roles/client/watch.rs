@@ -1,0 +1,255 @@
+//! Following the chain: what became of our channels, and disputing a close below our newest voucher (X1, X2).
+
+use alloc::{boxed::Box, vec};
+
+use super::{AlarmKey, Client};
+use crate::{
+    chain::{Call, ChainEvent, ChainUpdate, EventKind, Route, TxOutcome},
+    dispute::{Stage, Step, Watch, mono_at},
+    fault::{Fault, LimitHit, Rule, Surprise},
+    ids::{ChannelId, StreamId, TxTicket},
+    io::{Effect, Lane, Notice, Outputs},
+    record::{ChannelStatus, Key, Record},
+    state::Slot,
+    time::{Now, Span},
+};
+
+/// How soon to look again for a block that is known to exist.
+const LOOK_AGAIN: Span = Span::from_millis(500);
+
+impl Client {
+    pub(super) fn poll(&mut self, now: Now, out: &mut Outputs) {
+        if !self.chain.is_polling {
+            self.chain.is_polling = true;
+            out.push(Lane::Role, Effect::Poll { from_block: self.chain.next_block });
+        }
+        self.alarms.arm(&mut self.chain.poll, now.mono + self.config.monitor.poll, AlarmKey::Poll);
+    }
+
+    /// A transaction of ours is in this block: read it.
+    pub(super) fn await_block(&mut self, now: Now, block: u64, out: &mut Outputs) {
+        self.chain.awaited = self.chain.awaited.max(block);
+        self.poll(now, out);
+    }
+
+    pub(super) fn on_chain_unreachable(&mut self, now: Now) {
+        self.chain.is_polling = false;
+        self.alarms.arm(&mut self.chain.poll, now.mono + self.config.monitor.poll, AlarmKey::Poll);
+    }
+
+    pub(super) fn on_chain(&mut self, now: Now, update: ChainUpdate, out: &mut Outputs) {
+        self.chain.is_polling = false;
+        self.chain.head_time = self.chain.head_time.max(update.head.time);
+        self.chain.forced_inclusion = update.forced_inclusion;
+        let cap = self.config.limits.chain_events;
+        if update.events.len() > cap {
+            let fault = Fault::Limit { rule: Rule::O11, limit: LimitHit::ChainEvents };
+            out.push(Lane::Role, Effect::Fault(fault));
+        }
+        for event in update.events.iter().take(cap) {
+            self.on_event(now, event, out);
+        }
+        // What did not fit is read again; events are idempotent.
+        let next = update.events.get(cap).map_or(update.next, |event| event.block.number);
+        self.chain.next_block = self.chain.next_block.max(next);
+        if self.chain.next_block <= self.chain.awaited || update.events.len() > cap {
+            self.alarms.arm_by(&mut self.chain.poll, now.mono + LOOK_AGAIN, AlarmKey::Poll);
+        }
+        if !core::mem::replace(&mut self.chain.is_known, true) {
+            self.resume(now, out);
+        }
+    }
+
+    /// The first news after a start: downloads go on, and channels that nothing uses are closed.
+    fn resume(&mut self, now: Now, out: &mut Outputs) {
+        let half_closed: vec::Vec<Slot> = self
+            .channels
+            .iter()
+            .filter(|(_, channel)| channel.paying.status == ChannelStatus::Final)
+            .map(|(slot, _)| slot)
+            .collect();
+        for slot in half_closed {
+            self.begin_close(now, slot, out);
+        }
+        self.close_unused(now, out);
+        self.advance_all(now, out);
+    }
+
+    fn on_event(&mut self, now: Now, event: &ChainEvent, out: &mut Outputs) {
+        let slot = self.by_id.get(&event.channel);
+        match (event.kind, slot) {
+            (EventKind::Opened { client, node, token, deposit }, None) if client == self.config.account => {
+                self.on_opened(now, event.channel, event.block.number, (node, token, deposit), out);
+            }
+            (EventKind::Closing { amount, deadline, .. }, Some(slot)) => {
+                if self.channels[slot].watch.is_none() {
+                    self.channels[slot].watch = Some(Box::new(Watch::new(event.block, amount, deadline)));
+                    self.on_closing(now, slot, out);
+                }
+            }
+            (EventKind::Disputed { amount, .. }, Some(slot)) => {
+                if let Some(watch) = self.watch_mut(slot) {
+                    watch.recorded = watch.recorded.max(amount);
+                    out.push(Lane::Role, Effect::Notice(Notice::Disputed { channel: event.channel, amount }));
+                }
+                self.touch_channel(slot);
+                self.dispute_if_stale(slot, out);
+            }
+            (EventKind::Settled { paid, refunded, cooperative }, Some(slot)) => {
+                out.push(
+                    Lane::Role,
+                    Effect::Notice(Notice::Settled { channel: event.channel, paid, refunded, cooperative }),
+                );
+                self.on_settled(now, slot, event.channel, out);
+            }
+            (EventKind::Opened { .. }, _) | (_, None) => {}
+        }
+    }
+
+    fn on_closing(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
+        self.end_streams(now, slot, out);
+        let channel = &mut self.channels[slot];
+        channel.consent.cancel();
+        if channel.paying.status != ChannelStatus::Closing {
+            channel.paying.status = ChannelStatus::Closing;
+            self.persist_paying(slot, out);
+        }
+        self.touch_channel(slot);
+        let monitor = self.config.monitor;
+        let (forced_inclusion, head) = (self.chain.forced_inclusion, self.chain.head_time);
+        let Some(watch) = self.channels[slot].watch.as_deref_mut() else { return };
+        let force_at = mono_at(now, watch.force_at(&monitor, forced_inclusion));
+        self.alarms.arm(&mut watch.force, force_at, AlarmKey::Force(slot));
+        let left = Span::from_secs(watch.deadline.0.saturating_sub(head.0) + 1);
+        self.alarms.arm(&mut watch.settle, now.mono + left, AlarmKey::Settle(slot));
+        self.dispute_if_stale(slot, out);
+    }
+
+    /// The channel is over: what was being bought on it goes on with another one.
+    fn end_streams(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
+        let ids: vec::Vec<StreamId> =
+            self.streams.iter().filter(|(_, stream)| stream.channel == slot).map(|(id, _)| *id).collect();
+        for id in ids {
+            let fetch = match &self.streams[&id].purpose {
+                super::Purpose::Content { fetch, .. } => Some(*fetch),
+                super::Purpose::Close => None,
+            };
+            self.drop_stream(id, out);
+            if let Some(fetch) = fetch {
+                self.fail_attempt(now, fetch, super::fetch::Failure::NeedsChannel, out);
+            }
+        }
+    }
+
+    fn on_settled(&mut self, now: Now, slot: Slot, id: ChannelId, out: &mut Outputs) {
+        self.end_streams(now, slot, out);
+        self.persist(Lane::Channel(slot.index), vec![Record::Gone(Key::Paying(id))], out);
+        if let Some(gone) = self.channels.remove(slot) {
+            self.tally.remove(&gone.mark);
+            if let Some(peer) = self.peers.get_mut(&gone.paying.node) {
+                peer.channels.retain(|other| *other != slot);
+                peer.greeted.retain(|other| *other != slot);
+            }
+        }
+        self.by_id.remove(&id);
+    }
+
+    /// X1: a close below our newest voucher is disputed, whoever gains by it.
+    pub(super) fn dispute_if_stale(&mut self, slot: Slot, out: &mut Outputs) {
+        let Some(channel) = self.channels.get_mut(slot) else { return };
+        let held = channel.paying.amount.min(channel.paying.deposit);
+        let (id, has_signature, is_signing) =
+            (channel.paying.channel, channel.signature.is_some(), channel.signing.is_some());
+        let Some(watch) = channel.watch.as_deref_mut() else { return };
+        if !watch.is_stale(held) {
+            watch.stage = Stage::Watching;
+            return;
+        }
+        if !self.config.monitor.enabled || watch.ticket().is_some() || is_signing {
+            return;
+        }
+        if !has_signature {
+            watch.stage = Stage::Wanted;
+            return self.sign_newest(slot, out);
+        }
+        let recorded = watch.recorded;
+        out.push(Lane::Role, Effect::Notice(Notice::StaleClose { channel: id, recorded, held }));
+        self.submit_dispute(slot, Route::Sequencer, out);
+    }
+
+    fn submit_dispute(&mut self, slot: Slot, route: Route, out: &mut Outputs) {
+        let Some(voucher) = self.channels.get(slot).and_then(|channel| channel.signed_voucher()) else {
+            return;
+        };
+        if route == Route::DelayedInbox {
+            let channel = voucher.terms.channel;
+            out.push(Lane::Role, Effect::Notice(Notice::ForcingInclusion { channel }));
+        }
+        let ticket = self.submit(slot, Call::Dispute { voucher }, route, out);
+        if let Some(watch) = self.watch_mut(slot) {
+            watch.on_submitted(ticket, route);
+        }
+    }
+
+    pub(super) fn on_force_due(&mut self, slot: Slot, out: &mut Outputs) {
+        let Some(channel) = self.channels.get_mut(slot) else { return };
+        let held = channel.paying.amount.min(channel.paying.deposit);
+        let Some(watch) = channel.watch.as_deref_mut().filter(|watch| watch.is_stale(held)) else { return };
+        let step = watch.on_force_due();
+        self.touch_channel(slot);
+        match step {
+            Step::Wait => {}
+            Step::Submit(route) => self.submit_dispute(slot, route, out),
+            Step::Force(ticket) => out.push(Lane::Channel(slot.index), Effect::ForceInclude { ticket }),
+        }
+    }
+
+    pub(super) fn on_settle_due(&mut self, slot: Slot, out: &mut Outputs) {
+        let Some(channel) = self.channels.get(slot) else { return };
+        let id = channel.paying.channel;
+        if channel.watch.as_ref().is_none_or(|watch| watch.settling.is_some()) {
+            return;
+        }
+        let ticket = self.submit(slot, Call::Settle { channel: id }, Route::Sequencer, out);
+        if let Some(watch) = self.watch_mut(slot) {
+            watch.settling = Some(ticket);
+        }
+    }
+
+    pub(super) fn on_tx(&mut self, now: Now, ticket: TxTicket, outcome: TxOutcome, out: &mut Outputs) {
+        if self.on_opening_tx(now, ticket, outcome, out) {
+            return;
+        }
+        let Some(slot) = self.txs.get(&ticket).copied() else { return };
+        if !matches!(outcome, TxOutcome::Queued { .. }) {
+            self.txs.remove(&ticket);
+        }
+        if self.channels.get(slot).is_none() || self.on_close_tx(now, slot, ticket, &outcome, out) {
+            return;
+        }
+        let poll_again = now.mono + self.config.monitor.poll;
+        let id = self.channels[slot].paying.channel;
+        self.touch_channel(slot);
+        let Some(watch) = self.channels[slot].watch.as_deref_mut() else { return };
+        if let Some(forcible) = watch.on_queued(ticket, &outcome) {
+            return self.alarms.arm(&mut watch.force, mono_at(now, forcible.wall()), AlarmKey::Force(slot));
+        }
+        let reason = match outcome {
+            TxOutcome::Queued { .. } => return,
+            TxOutcome::Included { result: Ok(()), block } => return self.await_block(now, block.number, out),
+            TxOutcome::Included { result: Err(reason), .. } => Some(reason),
+            TxOutcome::Lost => None,
+        };
+        if watch.settling == Some(ticket) {
+            watch.settling = None;
+            self.alarms.arm(&mut watch.settle, poll_again, AlarmKey::Settle(slot));
+        } else if watch.ticket() == Some(ticket) {
+            watch.on_failed();
+        }
+        if let Some(reason) = reason {
+            let surprise = Surprise::Reverted { ticket, reason };
+            out.push(Lane::Role, Effect::Fault(Fault::Chain { channel: id, rule: Rule::X1, surprise }));
+        }
+        self.poll(now, out);
+    }
+}
