@@ -22,7 +22,6 @@ pub struct Block {
 
 /// A call that a role asks to be made from its account.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "calls are rare")]
 pub enum Call {
     /// ERC-20 `approve(PaymentChannel, amount)`.
     Approve {

@@ -67,6 +67,7 @@ impl fmt::Display for Rule {
 
 /// A fault, by whose doing it was.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "faults are rare, and moved once")]
 pub enum Fault {
     /// A peer did what an honest one can't, and this proves it.
     Peer {
@@ -116,7 +117,6 @@ impl Fault {
 
 /// What attributes a fault to a peer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "faults are rare")]
 pub enum Proof {
     /// A validly signed voucher that V1 does not allow.
     Voucher(SignedVoucher),

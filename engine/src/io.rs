@@ -227,7 +227,6 @@ pub struct PersistSeq(pub u64);
 
 /// What a role asks for.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "effects are built and consumed one at a time")]
 pub enum Effect {
     /// Store these writes, all or none, before anything later in this lane.
     Persist {

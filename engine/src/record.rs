@@ -105,7 +105,6 @@ pub struct FetchRecord {
 
 /// One write: a value for a key, or its removal.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "records are written once and handed over")]
 pub enum Record {
     /// See [`Paying`].
     Paying(Paying),

@@ -41,17 +41,14 @@ impl Tally {
         for (word, bytes) in print.iter_mut().zip(hash.as_bytes().chunks_exact(8)) {
             *word = u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
         }
-        for i in 0..4 {
-            self.sum[i] = self.sum[i].wrapping_sub(mark.print[i]).wrapping_add(print[i]);
-        }
+        self.remove(mark);
+        self.sum.iter_mut().zip(print).for_each(|(sum, word)| *sum = sum.wrapping_add(word));
         *mark = Mark { print, dirty: false };
     }
 
     /// Takes a removed entry's share out.
     pub fn remove(&mut self, mark: &Mark) {
-        for i in 0..4 {
-            self.sum[i] = self.sum[i].wrapping_sub(mark.print[i]);
-        }
+        self.sum.iter_mut().zip(mark.print).for_each(|(sum, word)| *sum = sum.wrapping_sub(word));
     }
 
     /// The sum as it stands.

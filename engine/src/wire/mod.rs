@@ -195,7 +195,6 @@ pub struct CloseRequest {
 
 /// One message of `cdn/client/v1`, `Chunk` aside. Variants are appended, never reordered (W2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "copied once per request; a box would cost an allocation")]
 pub enum Message {
     /// Client → node.
     StreamRequest(StreamRequest),

@@ -64,23 +64,23 @@ impl Client {
     pub(super) fn on_order(&mut self, now: Now, order: FetchOrder, out: &mut Outputs) {
         let id = order.id;
         let limits = &self.config.limits;
-        let why = if self.fetches.contains_key(&id) || order.candidates.is_empty() {
-            Some(FetchFailure::BadOrder)
-        } else if !order.offset_bytes.is_multiple_of(GROUP)
+        let is_bad = self.fetches.contains_key(&id)
+            || order.candidates.is_empty()
+            || !order.offset_bytes.is_multiple_of(GROUP)
             || order.offset_bytes.saturating_add(order.len_bytes) > BLOB_BYTES_MAX
-            || !order.max_rate.is_sane()
-        {
-            Some(FetchFailure::BadOrder)
-        } else if order.candidates.len() > limits.candidates || self.fetches.len() >= limits.fetches {
-            let limit = if order.candidates.len() > limits.candidates {
-                LimitHit::Candidates
-            } else {
-                LimitHit::Fetches
-            };
-            out.push(Lane::Role, Effect::Fault(Fault::Limit { rule: Rule::O11, limit }));
-            Some(FetchFailure::TooMany)
+            || !order.max_rate.is_sane();
+        let limit = if order.candidates.len() > limits.candidates {
+            Some(LimitHit::Candidates)
         } else {
-            None
+            (self.fetches.len() >= limits.fetches).then_some(LimitHit::Fetches)
+        };
+        let why = match limit {
+            _ if is_bad => Some(FetchFailure::BadOrder),
+            Some(limit) => {
+                out.push(Lane::Role, Effect::Fault(Fault::Limit { rule: Rule::O11, limit }));
+                Some(FetchFailure::TooMany)
+            }
+            None => None,
         };
         if let Some(why) = why {
             return out.push(Lane::Role, Effect::Notice(Notice::FetchFailed { fetch: id, why }));
