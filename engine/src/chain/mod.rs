@@ -1,5 +1,7 @@
 //! What is said to the chain and heard from it, and what the engine expects a call to do.
 
+pub mod predict;
+
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};

@@ -1,0 +1,216 @@
+//! What the engine expects a call to do, given the state at its place in the block (O9).
+//!
+//! The simulator asks before every transaction and compares with what the bytecode did, so that the engine's
+//! idea of the contract can't drift from the contract.
+
+use super::{Call, Revert};
+use crate::{
+    crypto::{Crypto, Deployment, SignedVoucher, Typed, VoucherTerms},
+    ids::{Address, ChannelId},
+    money::{Amount, Nonce},
+    time::ChainTime,
+};
+
+/// Where a channel stands on chain (C8: "none" is the absence of this).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Status {
+    /// Open.
+    Open,
+    /// Inside or past the dispute window, not settled.
+    Closing,
+    /// Settled.
+    Settled,
+}
+
+/// A channel as the contract has it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the fields are the contract's")]
+pub struct OnChain {
+    pub client: Address,
+    pub node: Address,
+    pub token: Address,
+    pub deposit: Amount,
+    pub amount: Amount,
+    pub nonce: Nonce,
+    pub deadline: ChainTime,
+    pub status: Status,
+}
+
+/// What an opening depends on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Opening {
+    pub is_paused: bool,
+    pub is_token_allowed: bool,
+    pub is_node_active: bool,
+    pub balance: Amount,
+    pub allowance: Amount,
+}
+
+/// The state at the transaction's place, as far as the call depends on it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Before {
+    /// Who calls.
+    pub from: Address,
+    /// `block.timestamp`.
+    pub time: ChainTime,
+    /// The dispute window in force (C9), in seconds.
+    pub window_secs: u64,
+    /// The channel that the call names: a voucher's own, where it carries one. The empty voucher of C1 and C4 is sent with
+    /// the channel's token.
+    pub channel: Option<OnChain>,
+    /// For [`Call::Open`].
+    pub opening: Opening,
+    /// For [`Call::WithdrawCredit`]: the caller's credit.
+    pub credit: Amount,
+}
+
+/// The channel after the call, or why it reverts. `None` where the call touches no existing channel.
+///
+/// # Errors
+/// The contract's custom error.
+pub fn predict<C: Crypto>(
+    call: &Call,
+    before: &Before,
+    deployment: &Deployment,
+    crypto: &C,
+) -> Result<Option<OnChain>, Revert> {
+    let at = Place { before, deployment, crypto };
+    match call {
+        Call::Approve { .. } => Ok(None),
+        Call::Open { node, deposit, .. } => at.open(*node, *deposit).map(|()| None),
+        Call::Close { voucher, .. } => at.close(voucher.as_ref()).map(Some),
+        Call::Dispute { voucher } => {
+            let channel = before.channel.ok_or(Revert::UnknownChannel)?;
+            at.dispute(channel, voucher).map(Some)
+        }
+        Call::Settle { .. } => at.settle().map(Some),
+        Call::CloseCooperatively { channel, voucher, node_signature } => {
+            let consent = (*channel, voucher.as_ref(), node_signature);
+            at.close_cooperatively(consent).map(Some)
+        }
+        Call::WithdrawCredit { .. } if before.credit == Amount::ZERO => Err(Revert::NothingToWithdraw),
+        Call::WithdrawCredit { .. } => Ok(None),
+    }
+}
+
+struct Place<'a, C> {
+    before: &'a Before,
+    deployment: &'a Deployment,
+    crypto: &'a C,
+}
+
+impl<C: Crypto> Place<'_, C> {
+    fn open(&self, node: Address, deposit: Amount) -> Result<(), Revert> {
+        let opening = &self.before.opening;
+        let refusals = [
+            (opening.is_paused, Revert::Paused),
+            (!opening.is_token_allowed, Revert::TokenNotAllowed),
+            (deposit == Amount::ZERO, Revert::ZeroDeposit),
+            (node == self.before.from, Revert::SelfChannel),
+            (!opening.is_node_active, Revert::NodeNotActive),
+            (opening.balance < deposit || opening.allowance < deposit, Revert::TransferFailed),
+        ];
+        refusals.iter().find(|(applies, _)| *applies).map_or(Ok(()), |(_, revert)| Err(*revert))
+    }
+
+    /// C1.
+    fn close(&self, voucher: Option<&SignedVoucher>) -> Result<OnChain, Revert> {
+        let mut channel = self.before.channel.ok_or(Revert::UnknownChannel)?;
+        if self.before.from != channel.client && self.before.from != channel.node {
+            return Err(Revert::NotParty);
+        }
+        match (channel.status, voucher) {
+            (Status::Settled, _) => return Err(Revert::NotOpen),
+            (Status::Closing, Some(voucher)) => return self.dispute(channel, voucher),
+            (Status::Closing, None) if self.before.time >= channel.deadline => {
+                return Err(Revert::WindowOver);
+            }
+            (Status::Closing, None) => return Err(Revert::AmountNotHigher),
+            (Status::Open, None) => {}
+            (Status::Open, Some(voucher)) => {
+                self.check_voucher(&channel, voucher)?;
+                channel.amount = voucher.terms.amount.min(channel.deposit);
+                channel.nonce = voucher.terms.nonce;
+            }
+        }
+        channel.status = Status::Closing;
+        channel.deadline = ChainTime(self.before.time.0 + self.before.window_secs);
+        Ok(channel)
+    }
+
+    /// C2: the amount decides, whatever the nonce; the deadline does not move.
+    fn dispute(&self, mut channel: OnChain, voucher: &SignedVoucher) -> Result<OnChain, Revert> {
+        if channel.status != Status::Closing {
+            return Err(Revert::NotClosing);
+        }
+        if self.before.time >= channel.deadline {
+            return Err(Revert::WindowOver);
+        }
+        if voucher.terms.token != channel.token {
+            return Err(Revert::WrongToken);
+        }
+        let amount = voucher.terms.amount.min(channel.deposit);
+        if amount <= channel.amount {
+            return Err(Revert::AmountNotHigher);
+        }
+        self.check_voucher(&channel, voucher)?;
+        channel.amount = amount;
+        channel.nonce = channel.nonce.max(voucher.terms.nonce);
+        Ok(channel)
+    }
+
+    /// C3.
+    fn settle(&self) -> Result<OnChain, Revert> {
+        let channel = self.before.channel.ok_or(Revert::UnknownChannel)?;
+        match channel.status {
+            Status::Closing if self.before.time >= channel.deadline => {
+                Ok(OnChain { status: Status::Settled, ..channel })
+            }
+            Status::Closing => Err(Revert::WindowOpen),
+            Status::Open | Status::Settled => Err(Revert::NotClosing),
+        }
+    }
+
+    /// C4.
+    fn close_cooperatively(
+        &self,
+        (id, voucher, consent): (ChannelId, Option<&SignedVoucher>, &crate::crypto::Signature),
+    ) -> Result<OnChain, Revert> {
+        let channel = self.before.channel.ok_or(Revert::UnknownChannel)?;
+        if channel.status == Status::Settled {
+            return Err(Revert::NotOpen);
+        }
+        if self.before.from != channel.client && self.before.from != channel.node {
+            return Err(Revert::NotParty);
+        }
+        let empty =
+            VoucherTerms { channel: id, amount: Amount::ZERO, nonce: Nonce::NONE, token: channel.token };
+        let terms = voucher.map_or(empty, |voucher| voucher.terms);
+        if terms.token != channel.token {
+            return Err(Revert::WrongToken);
+        }
+        let amount = terms.amount.min(channel.deposit);
+        if amount < channel.amount {
+            return Err(Revert::AmountTooLow);
+        }
+        if let Some(voucher) = voucher {
+            self.check_voucher(&channel, voucher)?;
+        }
+        let what = Typed::CooperativeClose(terms);
+        if !self.crypto.verify(self.deployment, &what, consent, channel.node) {
+            return Err(Revert::BadSignature);
+        }
+        let nonce = channel.nonce.max(terms.nonce);
+        Ok(OnChain { status: Status::Settled, amount, nonce, ..channel })
+    }
+
+    fn check_voucher(&self, channel: &OnChain, voucher: &SignedVoucher) -> Result<(), Revert> {
+        if voucher.terms.token != channel.token {
+            return Err(Revert::WrongToken);
+        }
+        let what = Typed::Voucher(voucher.terms);
+        let is_signed = self.crypto.verify(self.deployment, &what, &voucher.signature, channel.client);
+        if is_signed { Ok(()) } else { Err(Revert::BadSignature) }
+    }
+}
