@@ -28,6 +28,29 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>, const N: usize>(
     }
 }
 
+/// Accounts likewise: alloy's own form puts a length in front of the 20 bytes.
+pub(crate) mod account {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::ids::Address;
+
+    pub(crate) fn serialize<S: Serializer>(account: &Address, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            account.serialize(serializer)
+        } else {
+            super::serialize(&account.into_array(), serializer)
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Address, D::Error> {
+        if deserializer.is_human_readable() {
+            Address::deserialize(deserializer)
+        } else {
+            super::deserialize(deserializer).map(Address::new)
+        }
+    }
+}
+
 struct Bytes<const N: usize>;
 
 impl<'de, const N: usize> de::Visitor<'de> for Bytes<N> {

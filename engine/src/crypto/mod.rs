@@ -56,10 +56,12 @@ pub struct VoucherTerms {
     /// The channel it pays on.
     pub channel: ChannelId,
     /// Cumulative amount (V1).
+    #[serde(with = "crate::wire::uint256")]
     pub amount: Amount,
     /// Place in the channel's sequence (V1).
     pub nonce: Nonce,
     /// The channel's token.
+    #[serde(with = "fixed::account")]
     pub token: Address,
 }
 

@@ -1,14 +1,22 @@
 //! Frames: a length (LEB128 u32, minimal) and a postcard body (W1).
 //!
 //! The body is a tag and the message's fields. A `Chunk`'s content is handed on as it arrives, so that the
-//! largest thing ever buffered is a message of at most [`MESSAGE_BYTES`].
+//! largest thing ever buffered is a message of at most [`MESSAGE_BYTES`]. What follows the known fields of a body
+//! belongs to newer versions and is ignored (W2), up to the same bound.
 
 use alloc::vec::Vec;
+use core::{fmt, mem};
 
+use postcard::ser_flavors::Size;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Code, Message, StreamRequest, Voucher};
-use crate::limits::FRAME_BYTES;
+use super::{Auth, Code, Message, Quote, StreamRequest, Voucher};
+use crate::{
+    ids::{Address, BlobHash, ChannelId},
+    limits::FRAME_BYTES,
+    money::Rate,
+    time::WallTime,
+};
 
 /// The largest frame body that is not a `Chunk`.
 pub const MESSAGE_BYTES: usize = 1_024;
@@ -51,26 +59,119 @@ pub enum Piece<'a> {
 
 /// Appends a message's frame.
 pub fn encode(message: &Message, out: &mut Vec<u8>) {
-    let mut body = Vec::with_capacity(256);
+    let length = body_len(message);
+    debug_assert!(length <= MESSAGE_BYTES, "a message outgrew its cap");
+    leb128(length as u32, out);
+    write_body(message, out);
+}
+
+/// How long a message's frame is.
+pub(super) fn frame_len(message: &Message) -> usize {
+    let length = body_len(message);
+    leb128_len(length as u32) + length
+}
+
+fn body_len(message: &Message) -> usize {
+    let mut counted = Counted(0);
+    write_body(message, &mut counted);
+    counted.0
+}
+
+fn write_body(message: &Message, body: &mut impl Body) {
     match message {
         Message::StreamRequest(request) => {
-            put(&mut body, 0, request);
+            body.put(0, &request_to_wire(request));
             if request.newest.is_some() {
-                put_more(&mut body, &request.newest);
+                body.put_more(&request.newest);
             }
         }
-        Message::StreamResponse(response) => put(&mut body, 1, response),
-        Message::Voucher(voucher) => put(&mut body, 3, voucher),
-        Message::VoucherAck(nonce) => put(&mut body, 4, nonce),
-        Message::VoucherReject(reject) => put(&mut body, 5, reject),
-        Message::StreamAbort(error) => put(&mut body, 6, error),
-        Message::StreamEnd => body.push(7),
-        Message::CloseRequest(request) => put(&mut body, 8, request),
-        Message::CloseConsent(signature) => put(&mut body, 9, signature),
+        Message::StreamResponse(response) => body.put(1, response),
+        // 2 is a chunk.
+        Message::Voucher(voucher) => body.put(3, voucher),
+        Message::VoucherAck(nonce) => body.put(4, nonce),
+        Message::VoucherReject(reject) => body.put(5, reject),
+        Message::StreamAbort(error) => body.put(6, error),
+        Message::StreamEnd => body.put(7, &()),
+        Message::CloseRequest(request) => body.put(8, request),
+        Message::CloseConsent(signature) => body.put(9, signature),
     }
-    debug_assert!(body.len() <= MESSAGE_BYTES, "a message outgrew its cap");
-    leb128(body.len() as u32, out);
-    out.extend_from_slice(&body);
+}
+
+/// The base fields of a request in the order of the wire: hash, channel, token, offset, length, cadence, highest
+/// rate, requester, timestamp, quote, proof of the account.
+type RequestFields =
+    (BlobHash, ChannelId, [u8; 20], u64, u64, u64, Rate, [u8; 20], WallTime, Option<Quote>, Option<Auth>);
+
+fn request_to_wire(request: &StreamRequest) -> RequestFields {
+    (
+        request.hash,
+        request.channel,
+        request.token.into_array(),
+        request.offset_bytes,
+        request.len_bytes,
+        request.cadence_bytes,
+        request.max_rate,
+        request.requester.into_array(),
+        request.timestamp,
+        request.quote,
+        request.auth,
+    )
+}
+
+fn request_from_wire(fields: RequestFields, newest: Option<Voucher>) -> StreamRequest {
+    let (
+        hash,
+        channel,
+        token,
+        offset_bytes,
+        len_bytes,
+        cadence_bytes,
+        max_rate,
+        requester,
+        timestamp,
+        quote,
+        auth,
+    ) = fields;
+    StreamRequest {
+        hash,
+        channel,
+        token: Address::new(token),
+        offset_bytes,
+        len_bytes,
+        cadence_bytes,
+        max_rate,
+        requester: Address::new(requester),
+        timestamp,
+        quote,
+        auth,
+        newest,
+    }
+}
+
+/// What a body is written to: bytes, or a count of them.
+trait Body {
+    fn put_more<T: Serialize>(&mut self, value: &T);
+
+    fn put<T: Serialize>(&mut self, tag: u8, value: &T) {
+        self.put_more(&tag);
+        self.put_more(value);
+    }
+}
+
+impl Body for Vec<u8> {
+    fn put_more<T: Serialize>(&mut self, value: &T) {
+        let longer = postcard::to_extend(value, mem::take(self));
+        *self = longer.expect("plain data into memory can't fail");
+    }
+}
+
+struct Counted(usize);
+
+impl Body for Counted {
+    fn put_more<T: Serialize>(&mut self, value: &T) {
+        let length = postcard::serialize_with_flavor::<T, Size, usize>(value, Size::default());
+        self.0 += length.expect("plain data can be counted");
+    }
 }
 
 /// Appends what stands before a chunk's `content_bytes` bytes of encoding; they follow as they are.
@@ -79,21 +180,14 @@ pub fn encode(message: &Message, out: &mut Vec<u8>) {
 /// If the chunk is empty or its frame would be above [`FRAME_BYTES`].
 pub fn encode_chunk_header(content_bytes: usize, out: &mut Vec<u8>) {
     assert!(content_bytes > 0 && content_bytes <= FRAME_BYTES - 6, "a chunk of {content_bytes} bytes");
-    let mut length = Vec::with_capacity(5);
-    leb128(content_bytes as u32, &mut length);
-    leb128((1 + length.len() + content_bytes) as u32, out);
+    let length = content_bytes as u32;
+    leb128(1 + leb128_len(length) as u32 + length, out);
     out.push(TAG_CHUNK);
-    out.extend_from_slice(&length);
+    leb128(length, out);
 }
 
-fn put<T: Serialize>(body: &mut Vec<u8>, tag: u8, value: &T) {
-    body.push(tag);
-    put_more(body, value);
-}
-
-fn put_more<T: Serialize>(body: &mut Vec<u8>, value: &T) {
-    let bytes = postcard::to_allocvec(value);
-    body.extend_from_slice(&bytes.expect("plain data into memory can't fail"));
+fn leb128_len(value: u32) -> usize {
+    (u32::BITS - value.leading_zeros()).div_ceil(7).max(1) as usize
 }
 
 fn leb128(mut value: u32, out: &mut Vec<u8>) {
@@ -105,7 +199,7 @@ fn leb128(mut value: u32, out: &mut Vec<u8>) {
 }
 
 /// Cuts one direction of a stream into messages and chunk content, whatever pieces the bytes come in.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Decoder {
     state: State,
     /// Bytes of a number or a message that is not whole yet.
@@ -123,10 +217,24 @@ enum State {
     Body(u32),
     /// In a chunk's length; this many bytes are left in the frame.
     ChunkLength(u32),
-    /// In a chunk's content; this many bytes are left.
-    Chunk(u32),
-    /// After a fault: nothing more is read.
-    Broken,
+    /// In a chunk's content.
+    Chunk {
+        /// Content bytes that are left.
+        left: u32,
+        /// Bytes of the frame after the content.
+        unknown: u32,
+    },
+    /// After a chunk's known fields; this many bytes are left in the frame.
+    Unknown(u32),
+    /// After this fault: nothing more is read.
+    Broken(FrameFault),
+}
+
+/// Without the bytes it holds: a voucher is worth money.
+impl fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decoder").field("state", &self.state).field("held_bytes", &self.held.len()).finish()
+    }
 }
 
 impl Decoder {
@@ -140,39 +248,38 @@ impl Decoder {
         self.state == State::Length && self.held.is_empty()
     }
 
+    /// How many bytes it holds: at most [`MESSAGE_BYTES`].
+    pub fn buffered_bytes(&self) -> usize {
+        self.held.len()
+    }
+
     /// Takes bytes from the front of `input` until a piece is found; `None` once `input` is used up.
     ///
     /// # Errors
     /// The first fault, and the same again ever after.
     pub fn next<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<Piece<'a>>, FrameFault> {
+        if let State::Broken(fault) = self.state {
+            return Err(fault);
+        }
         let found = self.advance(input);
-        if found.is_err() {
-            self.state = State::Broken;
+        if let Err(fault) = found {
+            *self = Self { state: State::Broken(fault), held: Vec::new() };
         }
         found
     }
 
     fn advance<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<Piece<'a>>, FrameFault> {
         loop {
-            if let State::Chunk(left) = self.state {
-                if input.is_empty() {
-                    return Ok(None);
-                }
-                let bytes = take(input, left as usize);
-                let left = left - bytes.len() as u32;
-                self.state = if left == 0 { State::Length } else { State::Chunk(left) };
-                return Ok(Some(Piece::Chunk { bytes, last: left == 0 }));
-            }
             let Some((&first, rest)) = input.split_first() else { return Ok(None) };
             match self.state {
                 State::Length => {
                     *input = rest;
                     if let Some(length) = self.number(first)? {
-                        if length as usize > FRAME_BYTES {
-                            return Err(FrameFault::TooLarge);
-                        }
-                        self.state =
-                            if length == 0 { return Err(FrameFault::Malformed) } else { State::Tag(length) };
+                        self.state = match length {
+                            0 => return Err(FrameFault::Malformed),
+                            _ if length as usize > FRAME_BYTES => return Err(FrameFault::TooLarge),
+                            _ => State::Tag(length),
+                        };
                     }
                 }
                 State::Tag(length) if first == TAG_CHUNK => {
@@ -201,12 +308,31 @@ impl Decoder {
                     let left = left.checked_sub(1).ok_or(FrameFault::Malformed)?;
                     self.state = match self.number(first)? {
                         None => State::ChunkLength(left),
-                        Some(length) if length == left && length > 0 => State::Chunk(length),
-                        Some(_) => return Err(FrameFault::Malformed),
+                        Some(0) => return Err(FrameFault::Malformed),
+                        Some(length) => match left.checked_sub(length) {
+                            None => return Err(FrameFault::Malformed),
+                            Some(unknown) if unknown as usize > MESSAGE_BYTES => {
+                                return Err(FrameFault::TooLarge);
+                            }
+                            Some(unknown) => State::Chunk { left: length, unknown },
+                        },
                     };
                 }
-                State::Chunk(_) => unreachable!("handled above"),
-                State::Broken => return Err(FrameFault::Malformed),
+                State::Chunk { left, unknown } => {
+                    let bytes = take(input, left as usize);
+                    let left = left - bytes.len() as u32;
+                    self.state = match (left, unknown) {
+                        (0, 0) => State::Length,
+                        (0, _) => State::Unknown(unknown),
+                        _ => State::Chunk { left, unknown },
+                    };
+                    return Ok(Some(Piece::Chunk { bytes, last: left == 0 }));
+                }
+                State::Unknown(left) => {
+                    let left = left - take(input, left as usize).len() as u32;
+                    self.state = if left == 0 { State::Length } else { State::Unknown(left) };
+                }
+                State::Broken(fault) => return Err(fault),
             }
         }
     }
@@ -239,11 +365,9 @@ fn decode_body(body: &[u8]) -> Option<Message> {
     let (&tag, rest) = body.split_first()?;
     Some(match tag {
         0 => {
-            let (mut request, more) = get_first::<StreamRequest>(rest)?;
-            if !more.is_empty() {
-                request.newest = get::<Option<Voucher>>(more)?;
-            }
-            Message::StreamRequest(request)
+            let (fields, more) = get_first(rest)?;
+            let newest = if more.is_empty() { None } else { get(more)? };
+            Message::StreamRequest(request_from_wire(fields, newest))
         }
         1 => Message::StreamResponse(get(rest)?),
         3 => Message::Voucher(get(rest)?),

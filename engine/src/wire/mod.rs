@@ -5,9 +5,7 @@
 //! [`Verifier`](crate::blob::Verifier) as they arrive.
 
 pub mod frame;
-mod uint256;
-
-use alloc::vec::Vec;
+pub(crate) mod uint256;
 
 use serde::{Deserialize, Serialize};
 
@@ -101,12 +99,13 @@ pub struct Quote {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Auth {
     /// The account.
+    #[serde(with = "crate::fixed::account")]
     pub address: Address,
     /// Its signature of [`Typed::BindNodeId`](crate::crypto::Typed::BindNodeId) with nonce 0.
     pub signature: Signature,
 }
 
-/// Asks for a range of a blob on a channel.
+/// Asks for a range of a blob on a channel. Its serde form is for recordings; [`frame`] spells out the wire form.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct StreamRequest {
     /// The blob.
@@ -133,7 +132,6 @@ pub struct StreamRequest {
     pub auth: Option<Auth>,
     /// Extension: the newest voucher of the channel, sent again before the first request on a connection (V3).
     /// The node takes it before it looks at the request.
-    #[serde(skip)]
     pub newest: Option<Voucher>,
 }
 
@@ -217,10 +215,8 @@ pub enum Message {
 }
 
 impl Message {
-    /// The length of this message's frame in bytes, without encoding it into anything that outlives the call.
+    /// The length of this message's frame in bytes, without encoding it.
     pub fn wire_len(&self) -> usize {
-        let mut bytes = Vec::new();
-        frame::encode(self, &mut bytes);
-        bytes.len()
+        frame::frame_len(self)
     }
 }

@@ -1,0 +1,186 @@
+//! Frames, error numbers and rule numbers as `fixtures/wire.txt` pins them (W6).
+
+use std::collections::BTreeMap;
+
+use alloy_primitives::hex;
+use decdn_engine::{
+    crypto::{Signature, SignedVoucher, VoucherTerms},
+    fault::Rule,
+    ids::{Address, BlobHash, ChannelId, NodeId},
+    money::{Amount, Nonce, Rate},
+    time::WallTime,
+    wire::{
+        Auth, CloseRequest, Code, Message, Quote, StreamError, StreamRequest, StreamResponse, Voucher,
+        VoucherReject, frame::encode_chunk_header,
+    },
+};
+
+use super::{ERRORS, Found, RULES, decode, decode_one, frame};
+
+const TIMESTAMP: u64 = 1_700_000_000_000_000;
+
+fn fixtures() -> BTreeMap<&'static str, Vec<u8>> {
+    let mut frames = BTreeMap::new();
+    let mut name = "";
+    for line in include_str!("../fixtures/wire.txt").lines() {
+        let code = line.split_once('#').map_or(line, |(code, _)| code).trim();
+        if let Some(title) = code.strip_prefix('[') {
+            name = title.trim_end_matches(']');
+            assert!(frames.insert(name, Vec::new()).is_none(), "{name} is there twice");
+        } else if !code.is_empty() {
+            let bytes: &mut Vec<u8> = frames.get_mut(name).expect("a name comes first");
+            bytes.extend(hex::decode(code).expect("the fixture is hex"));
+        }
+    }
+    frames
+}
+
+fn signature(byte: u8) -> Signature {
+    Signature([byte; 65])
+}
+
+fn request() -> StreamRequest {
+    StreamRequest {
+        hash: BlobHash([0x11; 32]),
+        channel: ChannelId([0x22; 32]),
+        token: Address::repeat_byte(0x33),
+        offset_bytes: 65_536,
+        len_bytes: 300,
+        cadence_bytes: 1 << 20,
+        max_rate: Rate(1_000_000_000_000),
+        requester: Address::repeat_byte(0x44),
+        timestamp: WallTime(TIMESTAMP),
+        quote: None,
+        auth: None,
+        newest: None,
+    }
+}
+
+fn refusal() -> StreamResponse {
+    StreamResponse {
+        ok: false,
+        rate: Rate(0),
+        total_bytes: 0,
+        max_bytes_per_voucher: 0,
+        redirect: None,
+        error: None,
+        signature: signature(0xaa),
+    }
+}
+
+fn messages() -> Vec<(&'static str, Message)> {
+    let quote = Quote { rate: Rate(7), timestamp: WallTime(TIMESTAMP - 1_000), signature: signature(0x55) };
+    let auth = Auth { address: Address::repeat_byte(0x66), signature: signature(0x77) };
+    let newest = Voucher { amount: Amount(10_u128.pow(30)), nonce: Nonce(5), signature: signature(0x88) };
+    let channel = ChannelId([0x22; 32]);
+    let terms =
+        VoucherTerms { channel, amount: Amount(5), nonce: Nonce(1), token: Address::repeat_byte(0x33) };
+    vec![
+        ("stream_request", Message::StreamRequest(request())),
+        (
+            "stream_request_with_everything",
+            Message::StreamRequest(StreamRequest {
+                quote: Some(quote),
+                auth: Some(auth),
+                newest: Some(newest),
+                ..request()
+            }),
+        ),
+        (
+            "stream_response",
+            Message::StreamResponse(StreamResponse {
+                ok: true,
+                rate: Rate(7_000),
+                total_bytes: 1 << 60,
+                max_bytes_per_voucher: 16 << 20,
+                ..refusal()
+            }),
+        ),
+        (
+            "stream_response_refusal",
+            Message::StreamResponse(StreamResponse { error: Some(StreamError::Unavailable), ..refusal() }),
+        ),
+        (
+            "stream_response_redirect",
+            Message::StreamResponse(StreamResponse { redirect: Some(NodeId([0x99; 32])), ..refusal() }),
+        ),
+        (
+            "voucher",
+            Message::Voucher(Voucher {
+                amount: Amount::MAX,
+                nonce: Nonce(u64::MAX),
+                signature: signature(0xbb),
+            }),
+        ),
+        ("voucher_ack", Message::VoucherAck(Nonce(129))),
+        (
+            "voucher_reject",
+            Message::VoucherReject(VoucherReject {
+                rule: Rule::V1,
+                error: Some(StreamError::ChannelInsufficient),
+                best_nonce: Nonce(128),
+                best_amount: Amount(1_000_000),
+            }),
+        ),
+        ("stream_abort", Message::StreamAbort(StreamError::Blacklisted)),
+        ("stream_end", Message::StreamEnd),
+        (
+            "close_request",
+            Message::CloseRequest(CloseRequest {
+                channel,
+                voucher: Some(SignedVoucher { terms, signature: signature(0xbb) }),
+                auth: Some(auth),
+            }),
+        ),
+        (
+            "close_request_of_an_unused_channel",
+            Message::CloseRequest(CloseRequest { channel, voucher: None, auth: None }),
+        ),
+        ("close_consent", Message::CloseConsent(signature(0xdd))),
+    ]
+}
+
+#[test]
+fn w6_every_message_has_the_pinned_frame() {
+    let mut pinned = fixtures();
+    for (name, message) in messages() {
+        let frame = frame(&message);
+        let expected = pinned.remove(name).expect("every message is pinned");
+        assert_eq!(hex::encode(&frame), hex::encode(&expected), "{name}");
+        assert_eq!(decode_one(&expected), Some(message), "{name}");
+        assert_eq!(message.wire_len(), expected.len(), "{name}");
+    }
+    let chunk = pinned.remove("chunk").expect("a chunk is pinned");
+    let mut frame = Vec::new();
+    encode_chunk_header(200, &mut frame);
+    frame.extend([0xcc; 200]);
+    assert_eq!(hex::encode(&frame), hex::encode(&chunk));
+    assert_eq!(decode(&chunk, &[]), (vec![Found::Content(vec![0xcc; 200])], Ok(true)));
+    assert!(pinned.is_empty(), "a fixture that nothing looks at: {:?}", pinned.keys());
+}
+
+#[test]
+fn w2_the_numbers_of_errors_and_rules_never_change() {
+    for (number, error) in (0..).zip(ERRORS) {
+        assert_eq!(frame(&Message::StreamAbort(error)), [2, 6, number]);
+        assert_eq!(error.code(), number + 1, "D1: in the signed set 0 means none");
+    }
+    for (number, rule) in (0..).zip(RULES) {
+        let reject = VoucherReject { rule, error: None, best_nonce: Nonce::NONE, best_amount: Amount::ZERO };
+        assert_eq!(frame(&Message::VoucherReject(reject))[2], number, "{rule}");
+    }
+}
+
+#[test]
+fn w4_refusal_codes_are_the_specified_numbers() {
+    for (code, number) in [
+        (Code::Unsupported, 0x01),
+        (Code::TooLarge, 0x02),
+        (Code::Malformed, 0x03),
+        (Code::NotNow, 0x10),
+        (Code::ChannelPending, 0x11),
+        (Code::Other(0x12), 0x12),
+    ] {
+        assert_eq!((code.to_wire(), Code::from_wire(number)), (number, code));
+    }
+}
