@@ -96,7 +96,9 @@ contract Handler is Fixture {
         bool mustSucceed = _answers(s, v) && _valid(s, v);
         vm.prank(other);
         (bool ok,) = address(escrow).call(abi.encodeCall(escrow.disputeChannel, (v)));
-        vm.assertEq(ok, mustSucceed, "C2: a valid voucher with a higher amount in the window, and nothing else, disputes");
+        vm.assertEq(
+            ok, mustSucceed, "C2: a valid voucher with a higher amount in the window, and nothing else, disputes"
+        );
         if (ok && v.amount > s.landed) s.landed = v.amount;
         if (ok) did["dispute"] += 1;
     }
@@ -135,7 +137,9 @@ contract Handler is Fixture {
         uint256 gone = held - token.balanceOf(address(escrow));
         vm.assertEq(gone, ok ? due : 0, "C6: a credit is paid once and whole");
         vm.assertEq(escrow.credit(payee, address(token)), ok ? 0 : due, "C6: and then gone");
-        if (ok && address(token) == address(refusing)) vm.assertEq(token.balanceOf(payee) - before, due, "C6: to its payee");
+        if (ok && address(token) == address(refusing)) {
+            vm.assertEq(token.balanceOf(payee) - before, due, "C6: to its payee");
+        }
         if (ok) did["withdraw"] += 1;
     }
 
@@ -215,7 +219,11 @@ contract Handler is Fixture {
     }
 
     /// @dev Mostly the client's own signature; sometimes another's, or the empty voucher.
-    function _voucher(Seen storage s, uint256 die, uint256 amount, uint64 nonce) private view returns (Voucher memory v) {
+    function _voucher(Seen storage s, uint256 die, uint256 amount, uint64 nonce)
+        private
+        view
+        returns (Voucher memory v)
+    {
         if (die % 8 == 0) return emptyVoucher(s.id);
         uint256 key = die % 8 == 1 ? OTHER_KEY : s.clientKey;
         return voucher(key, s.id, bound(amount, 0, 2 * s.deposit), nonce, s.last.token);

@@ -14,9 +14,8 @@ import {ShrinkingToken} from "./tokens/ShrinkingToken.sol";
 contract OpenTest is Fixture {
     function test_V5_IdBindsChainContractPartiesTokenAndCounter() public {
         for (uint64 counter = 1; counter <= 3; ++counter) {
-            bytes32 expected = keccak256(
-                abi.encode(block.chainid, address(escrow), client, node, address(usdc), counter)
-            );
+            bytes32 expected =
+                keccak256(abi.encode(block.chainid, address(escrow), client, node, address(usdc), counter));
             vm.expectEmit(address(escrow));
             emit IPaymentChannel.ChannelOpened(expected, client, node, address(usdc), DEPOSIT, counter);
             vm.assertEq(open(), expected, "id");

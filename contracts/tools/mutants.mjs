@@ -1,0 +1,122 @@
+// Breaks one rule of the contracts at a time and expects the tests to notice.
+//
+//   node tools/mutants.mjs [name]    all mutants, or those whose name contains `name`
+//
+// Each mutant is a copy of the project with one piece of source replaced. Prints which tests failed on it; exit code 1 if a
+// mutant survived, or if its source text is gone.
+import { spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
+const CHANNEL = 'src/PaymentChannel.sol';
+const MUTANTS = [
+  // name, file, [from, to] ...
+  ['C2 dispute by nonce', CHANNEL, ['if (amount <= c.amount) revert AmountNotHigher();', 'if (voucher.nonce <= c.nonce) revert AmountNotHigher();']],
+  ['C2 dispute by amount and nonce', CHANNEL, ['if (amount <= c.amount) revert', 'if (amount <= c.amount || voucher.nonce <= c.nonce) revert']],
+  ['C2 equal amount disputes', CHANNEL, ['if (amount <= c.amount) revert', 'if (amount < c.amount) revert']],
+  ['C2 dispute moves the deadline', CHANNEL, ['uint64 nonce = _record(c, amount, voucher.nonce);', 'c.deadline += 1; uint64 nonce = _record(c, amount, voucher.nonce);']],
+  ['C2 dispute at the deadline', CHANNEL, ['if (block.timestamp >= c.deadline) revert WindowOver();', 'if (block.timestamp > c.deadline) revert WindowOver();']],
+  ['C2 dispute after the window', CHANNEL, ['if (block.timestamp >= c.deadline) revert WindowOver();', '']],
+  ['C2 nonce falls', CHANNEL, ['if (nonce <= recorded) return recorded;', '']],
+  ['C3 settle ignores the window', CHANNEL, ['if (block.timestamp < c.deadline) revert WindowOpen();', '']],
+  ['C3 settle needs one second more', CHANNEL, ['if (block.timestamp < c.deadline) revert', 'if (block.timestamp <= c.deadline) revert']],
+  ['C3 settled twice', CHANNEL, ['c.status = Status.Settled;\n        _payOut(channelId', '_payOut(channelId']],
+  ['C3 split not checked', CHANNEL, ['if (rest != 0) revert BadSplit();', '']],
+  ['C3 nothing is refunded', CHANNEL, ['_pay(token, c.client, refund);', '']],
+  ['C3 the refund is the deposit', CHANNEL, ['uint256 refund = c.deposit - amount;', 'uint256 refund = c.deposit;']],
+  ['C4 without the node', CHANNEL, ['_requireSignature(c.node, consent, nodeSignature);', '']],
+  ['C4 without the client', CHANNEL, ['if (!_isEmpty(voucher)) _requireVoucherSignature(c.client, voucher);', '']],
+  ['C4 below the recorded amount', CHANNEL, ['if (amount < c.amount) revert AmountTooLow();', '']],
+  ['C4 settles a settled channel', CHANNEL, ['if (c.status == Status.Settled) revert NotOpen();\n        _requireParty', '_requireParty']],
+  ['C4 consent without the amount', 'src/ChannelHash.sol', ['COOPERATIVE_CLOSE_TYPEHASH, id, amount', 'COOPERATIVE_CLOSE_TYPEHASH, id, uint256(0)']],
+  ['C7 uncapped amount', CHANNEL, ['return amount < deposit ? uint128(amount) : deposit;', 'return uint128(amount);']],
+  ['C7 above the deposit reverts', CHANNEL, ['return amount < deposit ? uint128(amount) : deposit;', 'if (amount > deposit) revert BadVoucher(); return uint128(amount);']],
+  ['C1 third party closes', CHANNEL, ['if (msg.sender != c.client && msg.sender != c.node) revert NotParty();', '']],
+  ['C1 second close restarts the window', CHANNEL, ['if (status == Status.Closing) return _dispute(c, voucher);', '']],
+  ['C1 a zero amount needs no signature', CHANNEL, ['voucher.amount == 0 && voucher.nonce == 0 && voucher', 'voucher.amount == 0 && voucher']],
+  ['C1 unsigned is empty', CHANNEL, ['return voucher.amount == 0 && voucher.nonce == 0 && voucher', 'return voucher']],
+  ['C6 credit paid twice', 'src/Payouts.sol', ['credit[msg.sender][token] = 0;', '']],
+  ['C6 credit overwritten', 'src/Payouts.sol', ['credit[to][token] += amount;', 'credit[to][token] = amount;']],
+  ['C6 refusal reverts', 'src/Payouts.sol', ['credit[to][token] += amount;', 'revert TransferFailed();']],
+  ['C6 credit lost on failure', 'src/Payouts.sol', ['if (!TokenCall.tryTransfer(token, msg.sender, amount, gasleft())) revert TransferFailed();', 'TokenCall.tryTransfer(token, msg.sender, amount, gasleft());']],
+  ['C6 a payee eats all gas', 'src/Payouts.sol', ['TokenCall.tryTransfer(token, to, amount, PAYOUT_GAS)', 'TokenCall.tryTransfer(token, to, amount, gasleft())']],
+  ['C6 payout cap too low', 'src/Payouts.sol', ['PAYOUT_GAS = 300_000', 'PAYOUT_GAS = 10_000']],
+  ['C6 false counts as paid', 'src/TokenCall.sol', ['eq(mload(0x00), 1)', '1']],
+  ['C6 a short answer counts as paid', 'src/TokenCall.sol', ['and(gt(returndatasize(), 0x1f), eq(mload(0x00), 1))', 'gt(mload(0x00), 0)']],
+  ['C6 no code counts as paid', 'src/TokenCall.sol', ['gt(extcodesize(token), 0)', '1']],
+  ['Open trusts the requested deposit', CHANNEL, ['uint128 received = _take(token, deposit);', '_take(token, deposit); uint128 received = uint128(deposit);']],
+  ['Open truncates the deposit', CHANNEL, ['if (received > type(uint128).max) revert DepositTooLarge();', '']],
+  ['Open re-entered', CHANNEL, ['external\n        nonReentrant\n        returns', 'external\n        returns']],
+  ['Settle re-entered', CHANNEL, ['settleChannel(bytes32 channelId) external nonReentrant', 'settleChannel(bytes32 channelId) external']],
+  ['Cooperative close re-entered', CHANNEL, ['bytes calldata nodeSignature) external nonReentrant', 'bytes calldata nodeSignature) external']],
+  ['Withdrawal re-entered', 'src/Payouts.sol', ['withdrawCredit(address token) external nonReentrant', 'withdrawCredit(address token) external']],
+  ['Open ignores the pause', CHANNEL, ['if (paused) revert Paused();', '']],
+  ['Open ignores the allow-list', CHANNEL, ['if (!tokenAllowed[token]) revert TokenNotAllowed();', '']],
+  ['Open ignores the registry', CHANNEL, ['if (!registry.isActive(counterparty)) revert NodeNotActive();', '']],
+  ['V5 counter starts at 0', CHANNEL, ['++counterOf[msg.sender]', 'counterOf[msg.sender]++']],
+  ['V5 id without the chain', 'src/ChannelHash.sol', ['abi.encode(block.chainid, escrow', 'abi.encode(uint256(1), escrow']],
+  ['V1 voucher without the nonce', 'src/ChannelHash.sol', ['VOUCHER_TYPEHASH, id, amount, nonce', 'VOUCHER_TYPEHASH, id, amount, uint64(0)']],
+  ['V1 domain version', CHANNEL, ['EIP712("PaymentChannel", "1")', 'EIP712("PaymentChannel", "2")']],
+  ['I4 any signer', 'src/SignatureCheck.sol', ['&& recovered == signer', '']],
+  ['I4 the error is not looked at', 'src/SignatureCheck.sol', ['problem == ECDSA.RecoverError.NoError && recovered == signer', '(recovered == signer || problem != ECDSA.RecoverError.NoError)']],
+  ['I4 high s counts', 'src/SignatureCheck.sol', ['(address recovered, ECDSA.RecoverError problem,) = ECDSA.tryRecoverCalldata(digest, signature);', 'ECDSA.RecoverError problem; address recovered = signature.length == 65 ? ecrecover(digest, uint8(signature[64]), bytes32(signature[:32]), bytes32(signature[32:64])) : address(0);']],
+  ['Window bounds', 'src/ChannelSettings.sol', ['if (secs < DISPUTE_WINDOW_SECS_MIN || secs > DISPUTE_WINDOW_SECS_MAX) revert WindowOutOfBounds();', '']],
+  ['Anyone sets tokens', 'src/ChannelSettings.sol', ['setTokenAllowed(address token, bool allowed) external onlyOwner', 'setTokenAllowed(address token, bool allowed) external']],
+];
+
+const chosen = MUTANTS.filter(([name]) => name.includes(process.argv[2] ?? ''));
+const copy = fs.mkdtempSync(path.join(os.tmpdir(), 'contracts-mutants-'));
+let survived = 0;
+try {
+  for (const name of ['node_modules', 'src', 'test', 'tools', 'foundry.toml', 'package.json']) {
+    fs.cpSync(path.join(root, name), path.join(copy, name), { recursive: true, verbatimSymlinks: true });
+  }
+  for (const mutant of chosen) {
+    const failed = run(mutant);
+    if (failed.length === 0) survived += 1;
+    console.log(`${failed.length ? 'caught  ' : 'SURVIVED'}  ${mutant[0]}: ${failed.join(', ')}`);
+  }
+} finally {
+  fs.rmSync(copy, { recursive: true, force: true });
+}
+console.log(`mutants: ${chosen.length} tried, ${survived} survived.`);
+process.exit(survived ? 1 : 0);
+
+/** The tests that fail on a mutant. */
+function run([name, file, [from, to]]) {
+  const original = fs.readFileSync(path.join(root, file), 'utf8');
+  if (original.split(from).length !== 2) throw new Error(`${name}: its source text is not exactly once in ${file}`);
+  fs.writeFileSync(path.join(copy, file), original.replace(from, () => to));
+  try {
+    return forgeTest(name);
+  } finally {
+    fs.writeFileSync(path.join(copy, file), original);
+  }
+}
+
+function forgeTest(name) {
+  const [platform] = fs.readdirSync(path.join(copy, 'node_modules/@foundry-rs')).filter((entry) => entry.startsWith('forge-'));
+  const forge = path.join(copy, 'node_modules/@foundry-rs', platform, 'bin/forge');
+  const env = {
+    ...process.env,
+    // What makes a mutant quick: tests that need no recompiling, no IR pipeline, no minimising of what failed.
+    FOUNDRY_DYNAMIC_TEST_LINKING: 'true',
+    FOUNDRY_VIA_IR: 'false',
+    FOUNDRY_INVARIANT_RUNS: '16',
+    FOUNDRY_INVARIANT_SHRINK_RUN_LIMIT: '0',
+    FOUNDRY_INVARIANT_FAILURE_PERSIST_DIR: 'cache/invariant',
+    FOUNDRY_FUZZ_FAILURE_PERSIST_DIR: 'cache/fuzz',
+  };
+  const args = ['test', '--json', '--no-match-contract', 'GasTest'];
+  const { stdout, stderr } = spawnSync(forge, args, { cwd: copy, env, encoding: 'utf8', maxBuffer: 1 << 28 });
+  const line = stdout.split('\n').find((text) => text.startsWith('{"test/'));
+  if (!line) throw new Error(`${name}: does not compile: ${stderr.slice(0, 2000)} ${stdout.slice(0, 2000)}`);
+  for (const kind of ['invariant', 'fuzz']) fs.rmSync(path.join(copy, 'cache', kind), { recursive: true, force: true });
+  return Object.entries(JSON.parse(line)).flatMap(([suite, { test_results: tests }]) =>
+    Object.entries(tests)
+      .filter(([, { status }]) => status === 'Failure')
+      .map(([test]) => `${suite.split(':')[1]}.${test.split('(')[0]}`));
+}
