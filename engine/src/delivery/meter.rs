@@ -74,6 +74,18 @@ impl Meter {
         self.bytes.saturating_sub(self.bytes_paid(paid))
     }
 
+    /// Whether more was counted than `paid` shows the payer to have: its rounded-up last unit may pay for bytes that
+    /// were lost on their way.
+    pub fn is_ahead_of(&self, paid: Amount) -> bool {
+        self.owed_raw()
+            > paid.0.saturating_sub(1).saturating_mul(UNITS).saturating_add(u128::from(paid.0 > 0))
+    }
+
+    /// How many bytes one base unit buys at the present rate, at least: what rounding up may be ahead by.
+    pub fn bytes_per_unit(&self) -> u64 {
+        MB.div_ceil(self.rate.0.max(1))
+    }
+
     /// How many more bytes may be counted until exposure reaches `offer`.
     pub fn room(&self, paid: Amount, offer: u64) -> u64 {
         self.bytes_paid(paid).saturating_add(offer).saturating_sub(self.bytes)

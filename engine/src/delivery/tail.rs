@@ -84,15 +84,6 @@ impl Tail {
         }
     }
 
-    /// The part from `offset` on, for the stream that asks again.
-    pub fn resumed_at(mut self, offset: u64) -> Self {
-        self.runs.retain(|run| run.end > offset);
-        if let Some(first) = self.runs.first_mut() {
-            first.start = first.start.max(offset);
-        }
-        self
-    }
-
     /// Whether nothing is held.
     pub fn is_empty(&self) -> bool {
         self.runs.is_empty()

@@ -91,7 +91,7 @@ impl Node {
         let Some((slot, amount)) = self.raising.remove(&seq) else { return };
         let Some(channel) = self.channels.get_mut(slot) else { return };
         channel.durable = channel.durable.max(amount);
-        if !channel.has_unpaid() {
+        if !channel.may_have_lost() {
             channel.tails.clear();
         }
         self.touch_channel(slot);

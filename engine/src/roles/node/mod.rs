@@ -73,6 +73,12 @@ impl Channel {
     fn has_unpaid(&self) -> bool {
         self.meter.unpaid(self.durable) > 0
     }
+
+    /// Whether some sent byte may have been lost, by all that the best durable voucher says. At a rate of a few base
+    /// units per MB a voucher is rounded up over many groups, so a byte may be paid for and lost all the same.
+    fn may_have_lost(&self) -> bool {
+        self.meter.is_ahead_of(self.durable)
+    }
 }
 
 /// Where a stream stands.
@@ -360,7 +366,7 @@ impl Node {
         let tails_max = self.config.limits.tails;
         if let Some(channel) = self.channels.get_mut(stream.channel) {
             channel.streams.retain(|other| *other != id);
-            if channel.has_unpaid() && !stream.tail.is_empty() {
+            if channel.may_have_lost() && !stream.tail.is_empty() {
                 if channel.tails.len() >= tails_max {
                     channel.tails.remove(0);
                 }

@@ -206,7 +206,7 @@ impl Node {
     fn resumed_tail(&mut self, slot: Slot, hash: BlobHash, start: u64, is_ok: bool) -> Tail {
         let tails = &mut self.channels[slot].tails;
         match tails.iter().position(|tail| tail.covers(hash, start)) {
-            Some(place) if is_ok => tails.remove(place).resumed_at(start),
+            Some(place) if is_ok => tails.remove(place),
             _ => Tail::new(hash),
         }
     }

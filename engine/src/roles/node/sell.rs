@@ -54,7 +54,7 @@ impl Node {
         }
         let cap = self.config.limits.send_range_bytes;
         let rest = stream.end - stream.next;
-        let resend_end = stream.tail.resendable(stream.next).filter(|_| channel.has_unpaid());
+        let resend_end = stream.tail.resendable(stream.next).filter(|_| channel.may_have_lost());
         let bytes = match resend_end {
             // Counted already: always goes out.
             Some(end) => rest.min(end - stream.next).min(cap),
@@ -76,7 +76,8 @@ impl Node {
         let (hash, offset) = (stream.terms.hash, stream.next);
         stream.next += bytes;
         stream.unanswered += 1;
-        stream.tail.sent(offset, offset + bytes, stream.offer);
+        let kept = stream.offer + self.channels[slot].meter.bytes_per_unit();
+        stream.tail.sent(offset, offset + bytes, kept);
         if is_charged {
             self.channels[slot].meter.add(bytes);
         }

@@ -1,0 +1,108 @@
+//! D5–D8: the window never stalls two honest sides and is never exceeded; money is exact over any split.
+
+mod pair;
+
+use decdn_engine::{
+    ids::BlobHash,
+    limits::GROUP,
+    money::{Amount, MB, Rate},
+};
+use pair::Pair;
+use proptest::prelude::*;
+
+const HASH: BlobHash = BlobHash([7; 32]);
+
+fn price(bytes: u64, rate: Rate) -> Amount {
+    Amount((u128::from(bytes) * u128::from(rate.0)).div_ceil(u128::from(MB)))
+}
+
+/// Cuts a blob at group boundaries into consecutive ranges.
+fn ranges(total: u64, cuts: &[u64]) -> Vec<(u64, u64)> {
+    let groups = total.div_ceil(GROUP);
+    let mut at: Vec<u64> = cuts.iter().map(|cut| cut % groups * GROUP).chain([0]).collect();
+    at.sort_unstable();
+    at.dedup();
+    let ends = at.iter().skip(1).copied().chain([total]);
+    at.iter().copied().zip(ends).map(|(start, end)| (start, end - start)).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// D6, D8: any offers, lengths, tails and streams.
+    #[test]
+    fn d8_window_never_stalls_and_is_never_exceeded(
+        total in 1u64..6_000_000,
+        cadences in prop::collection::vec(1u64..3_000_000, 1..6),
+        cuts in prop::collection::vec(any::<u64>(), 0..6),
+        ceiling in 1u64..200,
+        rate in prop_oneof![1u64..4, 1u64..2_000_000],
+        range in 1u64..80,
+    ) {
+        let rate = Rate(rate);
+        let mut pair = Pair::new(rate, ceiling * GROUP, range * GROUP);
+        pair.add_blob(HASH, total);
+        let ranges = ranges(total, &cuts);
+        for (i, range) in ranges.iter().enumerate() {
+            pair.fetch(i as u64, HASH, *range, cadences[i % cadences.len()], Amount(1 << 60));
+        }
+        prop_assert!(pair.run(400_000), "stalled: {:?} {:?}", pair.done, pair.settled);
+        prop_assert_eq!(pair.done.len(), ranges.len());
+        let fetched: u64 = pair.done.values().map(|bytes| bytes.unwrap_or(0)).sum();
+        prop_assert_eq!(fetched, total);
+        prop_assert_eq!(pair.settled.map(|(paid, _)| paid), Some(price(total, rate)));
+    }
+
+    /// D8 loss and restart: connections die with content and vouchers in flight, either side starts again.
+    #[test]
+    fn d8_losses_and_restarts_stall_nobody_and_cost_nothing(
+        total in 1u64..3_000_000,
+        cadence in 1u64..1_000_000,
+        rate in prop_oneof![1u64..4, 1u64..2_000_000],
+        deaths in prop::collection::vec(1usize..400, 0..2),
+        client_restarts in prop::collection::vec(1usize..400, 0..2),
+        range in 1u64..20,
+    ) {
+        let rate = Rate(rate);
+        let mut pair = Pair::new(rate, 64 * GROUP, range * GROUP);
+        let sorted = |mut when: Vec<usize>| { when.sort_unstable(); when.into() };
+        pair.deaths = sorted(deaths);
+        pair.client_restarts = sorted(client_restarts);
+        pair.add_blob(HASH, total);
+        pair.fetch(0, HASH, (0, 0), cadence, Amount(1 << 60));
+        prop_assert!(pair.run(400_000), "stalled: {:?} {:?}", pair.done, pair.settled);
+        prop_assert_eq!(pair.done.values().next(), Some(&Ok(total)));
+        prop_assert_eq!(pair.settled.map(|(paid, _)| paid), Some(price(total, rate)));
+    }
+
+    /// D8 restart: the node forgets what it sent beyond its best voucher; the client pays for what it has all the same.
+    #[test]
+    fn d8_a_node_that_starts_again_is_paid_in_full(
+        total in 1u64..3_000_000,
+        cadence in 1u64..1_000_000,
+        rate in prop_oneof![1u64..4, 1u64..2_000_000],
+        node_restarts in prop::collection::vec(1usize..400, 0..3),
+        range in 1u64..20,
+    ) {
+        let rate = Rate(rate);
+        let mut pair = Pair::new(rate, 64 * GROUP, range * GROUP);
+        pair.node_restarts = node_restarts.into();
+        pair.add_blob(HASH, total);
+        pair.fetch(0, HASH, (0, 0), cadence, Amount(1 << 60));
+        prop_assert!(pair.run(400_000), "stalled: {:?} {:?}", pair.done, pair.settled);
+        prop_assert_eq!(pair.done.values().next(), Some(&Ok(total)));
+        prop_assert_eq!(pair.settled.map(|(paid, _)| paid), Some(price(total, rate)));
+    }
+}
+
+/// D6: 10 GiB at 10 MB takes exactly 1,024 vouchers where no stall counts.
+#[test]
+fn d6_ten_gib_at_ten_mb_takes_1024_vouchers() {
+    let total = 10 << 30;
+    let mut pair = Pair::new(Rate(1_000), 16 * MB, MB);
+    pair.add_blob(HASH, total);
+    pair.fetch(0, HASH, (0, 0), 10 * MB, Amount(1 << 60));
+    assert!(pair.run(4_000_000), "stalled: {:?}", pair.client);
+    assert_eq!(pair.vouchers, 1_024);
+    assert_eq!(pair.most_exposed, 10 * MB);
+}

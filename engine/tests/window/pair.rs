@@ -1,0 +1,432 @@
+//! A client and a node, wired to each other without a world between them: messages are queues, the disk is at once,
+//! the chain answers at once, time jumps. What the properties are proven on.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use decdn_engine::{
+    chain::{Block, Call, ChainEvent, ChainUpdate, EventKind, TxOutcome},
+    crypto::{Crypto, Deployment, Signature, Typed},
+    ids::{Address, BlobHash, ChannelId, ConnId, FetchId, NodeId, StreamId},
+    io::{Candidate, Effect, FetchOrder, Gone, Input, Lane, Notice, Outputs, Verdict},
+    money::{Amount, Rate},
+    record::{Key, Record},
+    roles::{
+        Role,
+        client::Client,
+        config::{ClientConfig, NodeConfig},
+        node::Node,
+    },
+    time::{ChainTime, Now, Span, Time, WallTime},
+    wire::Message,
+};
+
+pub const TOKEN: Address = Address::repeat_byte(0x70);
+pub const CHANNEL: ChannelId = ChannelId([9; 32]);
+const WALL: u64 = 1_700_000_000_000_000;
+
+/// A signature is its signer and what was signed.
+pub struct Symbols;
+
+pub fn sign(signer: Address, what: &Typed) -> Signature {
+    let mut bytes = [0; 65];
+    bytes[..20].copy_from_slice(signer.as_slice());
+    bytes[20..52].copy_from_slice(&what.digest(&Deployment::default()));
+    Signature(bytes)
+}
+
+impl Crypto for Symbols {
+    fn recover(&self, _: &Deployment, what: &Typed, signature: &Signature) -> Option<Address> {
+        let signer = Address::from_slice(&signature.0[..20]);
+        (sign(signer, what) == *signature).then_some(signer)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Side {
+    Client,
+    Node,
+}
+
+pub struct Pair {
+    pub client: Client,
+    pub node: Node,
+    pub now: Time,
+    node_config: NodeConfig,
+    client_config: ClientConfig,
+    /// Inputs on their way, oldest first.
+    queue: VecDeque<(Side, Input)>,
+    events: Vec<ChainEvent>,
+    conn: ConnId,
+    is_connected: bool,
+    dead: BTreeSet<ConnId>,
+    /// Connections are numbered by the client, anew after each restart; the node's numbers go on.
+    epoch: u64,
+    disk: BTreeMap<(u8, Key), Record>,
+    /// Distinct content bytes that went out per fetch's stream range: (stream offset) sets would be large, so groups.
+    sent: BTreeSet<(BlobHash, u64)>,
+    pub sent_bytes: u64,
+    pub durable: Amount,
+    pub offers: BTreeMap<StreamId, u64>,
+    pub most_exposed: u64,
+    pub vouchers: u64,
+    pub done: BTreeMap<FetchId, Result<u64, ()>>,
+    pub settled: Option<(Amount, Amount)>,
+    /// Messages until the connection dies, then again.
+    pub deaths: VecDeque<usize>,
+    pub node_restarts: VecDeque<usize>,
+    pub client_restarts: VecDeque<usize>,
+    pub rate: Rate,
+    restarts: u128,
+    blob: (BlobHash, u64),
+    /// One block per transaction.
+    height: u64,
+    steps: usize,
+}
+
+pub fn node_id() -> NodeId {
+    NodeId([1; 32])
+}
+
+pub fn client_account() -> Address {
+    Address::repeat_byte(0xc1)
+}
+
+pub fn operator() -> Address {
+    Address::repeat_byte(0x0e)
+}
+
+impl Pair {
+    pub fn new(rate: Rate, offer_ceiling: u64, send_range_bytes: u64) -> Self {
+        let mut node_config = NodeConfig::new(Deployment::default(), node_id(), operator());
+        node_config.rates.push((TOKEN, rate));
+        node_config.offer_ceiling = offer_ceiling;
+        node_config.soft_cap = Amount::MAX;
+        node_config.limits.send_range_bytes = send_range_bytes;
+        let client_config = ClientConfig::new(Deployment::default(), NodeId([2; 32]), client_account());
+        Self {
+            client: Client::new(client_config.clone()),
+            node: Node::new(node_config.clone()),
+            now: Time(0),
+            node_config,
+            client_config,
+            queue: VecDeque::new(),
+            events: Vec::new(),
+            conn: ConnId(0),
+            is_connected: false,
+            dead: BTreeSet::new(),
+            epoch: 0,
+            disk: BTreeMap::new(),
+            sent: BTreeSet::new(),
+            sent_bytes: 0,
+            durable: Amount::ZERO,
+            offers: BTreeMap::new(),
+            most_exposed: 0,
+            vouchers: 0,
+            done: BTreeMap::new(),
+            settled: None,
+            deaths: VecDeque::new(),
+            node_restarts: VecDeque::new(),
+            client_restarts: VecDeque::new(),
+            rate,
+            restarts: 0,
+            blob: (BlobHash([7; 32]), 0),
+            height: 1,
+            steps: 0,
+        }
+    }
+
+    pub fn add_blob(&mut self, hash: BlobHash, bytes: u64) {
+        self.blob = (hash, bytes);
+        self.queue.push_back((Side::Node, Input::BlobReady { hash, bytes }));
+    }
+
+    pub fn fetch(&mut self, id: u64, hash: BlobHash, range: (u64, u64), cadence: u64, deposit: Amount) {
+        let order = FetchOrder {
+            id: FetchId(id),
+            hash,
+            offset_bytes: range.0,
+            len_bytes: range.1,
+            candidates: vec![Candidate { node: node_id(), operator: operator() }],
+            token: TOKEN,
+            deposit,
+            cadence_bytes: cadence,
+            max_rate: Rate(1_000_000_000_000),
+            keep_channel: false,
+        };
+        self.queue.push_back((Side::Client, Input::Fetch(order)));
+    }
+
+    /// Runs until nothing is left to do: true if it came to rest within `steps_max` steps and a day.
+    pub fn run(&mut self, steps_max: usize) -> bool {
+        while self.steps < steps_max && self.now < Time(4 * 86_400 * 1_000_000) {
+            let Some((side, input)) = self.queue.pop_front() else {
+                if self.settled.is_some() {
+                    return true;
+                }
+                let due = [self.client.next_deadline(), self.node.next_deadline()];
+                let Some((at, _)) = due.into_iter().flatten().min() else { return false };
+                self.now = self.now.max(at);
+                self.queue.push_back((Side::Client, Input::Tick));
+                self.queue.push_back((Side::Node, Input::Tick));
+                continue;
+            };
+            self.steps += 1;
+            self.step(side, input);
+            if due_now(&mut self.deaths, self.steps) {
+                self.kill_connection();
+            }
+            if due_now(&mut self.node_restarts, self.steps) {
+                self.kill_connection();
+                self.restart_node();
+            }
+            if due_now(&mut self.client_restarts, self.steps) {
+                self.kill_connection();
+                self.restart_client();
+            }
+        }
+        false
+    }
+
+    fn step(&mut self, side: Side, input: Input) {
+        let now = Now { mono: self.now, wall: WallTime(WALL + self.now.0) };
+        let mut out = Outputs::new();
+        if let (Side::Node, Input::Disconnected { conn, .. }) = (side, &input) {
+            self.offers.retain(|stream, _| stream.conn != *conn);
+        }
+        match side {
+            Side::Client => self.client.step(now, input, &Symbols, &mut out),
+            Side::Node => self.node.step(now, input, &Symbols, &mut out),
+        }
+        for output in out.drain() {
+            self.carry_out(side, output.lane, output.effect);
+        }
+    }
+
+    fn to(&mut self, side: Side, input: Input) {
+        self.queue.push_back((side, input));
+    }
+
+    fn on_node(&self, from: Side, stream: StreamId) -> StreamId {
+        let epoch = if from == Side::Client { self.epoch } else { 0 };
+        StreamId { conn: ConnId(stream.conn.0 + epoch), ..stream }
+    }
+
+    /// A stream as the other side numbers it, if its connection lives.
+    fn across(&self, from: Side, stream: StreamId) -> Option<StreamId> {
+        let conn = match from {
+            Side::Client => stream.conn.0 + self.epoch,
+            Side::Node => stream.conn.0.checked_sub(self.epoch)?,
+        };
+        let theirs = StreamId { conn: ConnId(conn), ..stream };
+        let on_node = if from == Side::Client { theirs } else { stream };
+        (!self.dead.contains(&on_node.conn)).then_some(theirs)
+    }
+
+    fn carry_out(&mut self, side: Side, _: Lane, effect: Effect) {
+        let other = if side == Side::Client { Side::Node } else { Side::Client };
+        match effect {
+            Effect::Persist { seq, writes } => {
+                for record in writes {
+                    if let Record::Earning(earning) = &record
+                        && let Some(best) = earning.best
+                    {
+                        self.durable = self.durable.max(best.amount);
+                    }
+                    self.disk.insert((side as u8, record.key()), record);
+                }
+                self.to(side, Input::Persisted { seq });
+            }
+            Effect::Connect { conn, .. } => {
+                self.conn = conn;
+                self.is_connected = true;
+                let rtt = Span::from_millis(1);
+                let theirs = ConnId(conn.0 + self.epoch);
+                self.to(Side::Node, Input::Connected { conn: theirs, peer: NodeId([2; 32]), rtt });
+                self.to(Side::Client, Input::Connected { conn, peer: node_id(), rtt });
+            }
+            Effect::Send { stream, message } => {
+                if let Message::StreamResponse(response) = &message {
+                    self.offers.insert(stream, response.max_bytes_per_voucher);
+                }
+                if let Message::Voucher(_) = &message {
+                    self.vouchers += 1;
+                }
+                if let Some(stream) = self.across(side, stream) {
+                    self.to(other, Input::Message { stream, message });
+                }
+            }
+            Effect::Finish { stream } => {
+                self.offers.remove(&self.on_node(side, stream));
+                if let Some(stream) = self.across(side, stream) {
+                    self.to(other, Input::StreamClosed { stream, code: None });
+                }
+            }
+            Effect::Reset { stream, code } => {
+                self.offers.remove(&self.on_node(side, stream));
+                if let Some(stream) = self.across(side, stream) {
+                    self.to(other, Input::StreamClosed { stream, code: Some(code) });
+                }
+            }
+            Effect::SendRange { stream, hash, offset, bytes } => self.content(stream, hash, offset, bytes),
+            Effect::Sign { ticket, what } => {
+                let signer = if side == Side::Client { client_account() } else { operator() };
+                let signature = Some(sign(signer, &what));
+                self.to(side, Input::Signed { ticket, signature });
+            }
+            Effect::Tx { ticket, call, .. } => {
+                let event = self.execute(side, call);
+                self.events.extend(event);
+                let block = self.block();
+                self.to(side, Input::Tx { ticket, outcome: TxOutcome::Included { block, result: Ok(()) } });
+            }
+            Effect::Poll { from_block } => {
+                let events = self.events.iter().filter(|e| e.block.number >= from_block).copied().collect();
+                let head = self.block();
+                let update = ChainUpdate {
+                    head,
+                    safe: 0,
+                    events,
+                    next: head.number + 1,
+                    forced_inclusion: Span::from_hours(24),
+                };
+                self.to(side, Input::Chain(update));
+            }
+            Effect::Notice(Notice::Fetched { fetch, bytes }) => {
+                self.done.insert(fetch, Ok(bytes));
+            }
+            Effect::Notice(Notice::FetchFailed { fetch, .. }) => {
+                self.done.insert(fetch, Err(()));
+            }
+            Effect::Notice(_) | Effect::Receive { .. } | Effect::ForceInclude { .. } => {}
+            Effect::Disconnect { conn, .. } => {
+                if side == Side::Node && conn.0 == self.conn.0 + self.epoch {
+                    self.kill_connection();
+                }
+            }
+            Effect::Fault(fault) => assert!(
+                !matches!(fault, decdn_engine::fault::Fault::Peer { .. }),
+                "honest sides blame each other: {fault:?}"
+            ),
+        }
+    }
+
+    fn block(&self) -> Block {
+        Block { number: self.height, time: ChainTime((WALL + self.now.0) / 1_000_000) }
+    }
+
+    /// The restated window: distinct bytes out, less what the best durable voucher pays.
+    #[expect(clippy::disallowed_methods, reason = "the pair stands in for the verifier")]
+    fn content(&mut self, stream: StreamId, hash: BlobHash, offset: u64, bytes: u64) {
+        let mut place = offset;
+        while place < offset + bytes {
+            let group = (offset + bytes - place).min(16_384);
+            if self.sent.insert((hash, place)) {
+                self.sent_bytes += group;
+            }
+            place += group;
+        }
+        let paid = u128::from(self.sent_bytes) * u128::from(self.rate.0);
+        let unpaid = paid.saturating_sub(self.durable.0 << 20);
+        self.most_exposed = self.most_exposed.max((unpaid / u128::from(self.rate.0)) as u64);
+        let smallest = self.offers.values().copied().min().unwrap_or(0);
+        // A node may forget one offer with each restart, and the rounding of its best voucher (D8).
+        let forgotten = (u128::from(smallest) * u128::from(self.rate.0) + (1 << 20)) * self.restarts;
+        let allowed = u128::from(smallest) * u128::from(self.rate.0) + forgotten;
+        assert!(unpaid <= allowed, "exposure {unpaid} over {allowed}");
+        self.to(Side::Node, Input::RangeSent { stream });
+        if let Some(stream) = self.across(Side::Node, stream) {
+            self.to(Side::Client, Input::Verdict { stream, verdict: Verdict::good(offset, bytes) });
+        }
+    }
+
+    fn execute(&mut self, side: Side, call: Call) -> Option<ChainEvent> {
+        self.height += 1;
+        let block = self.block();
+        let by = if side == Side::Client { client_account() } else { operator() };
+        let kind = match call {
+            Call::Open { node, token, deposit } => {
+                EventKind::Opened { client: client_account(), node, token, deposit }
+            }
+            Call::Close { voucher, .. } => EventKind::Closing {
+                by,
+                amount: voucher.map_or(Amount::ZERO, |v| v.terms.amount),
+                nonce: voucher.map_or(decdn_engine::money::Nonce::NONE, |v| v.terms.nonce),
+                deadline: ChainTime(block.time.0 + 48 * 3600),
+            },
+            Call::CloseCooperatively { voucher, .. } => {
+                let paid = voucher.map_or(Amount::ZERO, |v| v.terms.amount);
+                self.settled = Some((paid, Amount::ZERO));
+                EventKind::Settled { paid, refunded: Amount::ZERO, cooperative: true }
+            }
+            Call::Settle { .. } => {
+                let recorded = self.events.iter().rev().find_map(|event| match event.kind {
+                    EventKind::Closing { amount, .. } | EventKind::Disputed { amount, .. } => Some(amount),
+                    _ => None,
+                });
+                let paid = recorded.unwrap_or_default();
+                self.settled = Some((paid, Amount::ZERO));
+                EventKind::Settled { paid, refunded: Amount::ZERO, cooperative: false }
+            }
+            Call::Dispute { voucher } => {
+                EventKind::Disputed { by, amount: voucher.terms.amount, nonce: voucher.terms.nonce }
+            }
+            Call::Approve { .. } | Call::WithdrawCredit { .. } => return None,
+        };
+        Some(ChainEvent { block, channel: CHANNEL, kind })
+    }
+
+    /// The connection dies with everything in flight on it.
+    fn kill_connection(&mut self) {
+        if !std::mem::take(&mut self.is_connected) {
+            return;
+        }
+        let conn = self.conn;
+        let theirs = ConnId(conn.0 + self.epoch);
+        self.dead.insert(theirs);
+        self.queue.retain(|(_, input)| {
+            !matches!(
+                input,
+                Input::Connected { .. }
+                    | Input::Message { .. }
+                    | Input::Verdict { .. }
+                    | Input::StreamClosed { .. }
+            )
+        });
+        self.to(Side::Node, Input::Disconnected { conn: theirs, why: Gone::Lost });
+        self.to(Side::Client, Input::Disconnected { conn, why: Gone::Lost });
+    }
+
+    fn records(&self, side: Side) -> Vec<Record> {
+        let mine = self.disk.iter().filter(|((owner, _), _)| *owner == side as u8);
+        mine.map(|(_, record)| record.clone()).collect()
+    }
+
+    /// What is on its way to a side dies with it; what others have in hand does not.
+    fn forget_inputs(&mut self, side: Side) {
+        self.queue
+            .retain(|(to, input)| *to != side || matches!(input, Input::Fetch(_) | Input::BlobReady { .. }));
+    }
+
+    fn restart_node(&mut self) {
+        self.offers.clear();
+        self.restarts += 1;
+        self.forget_inputs(Side::Node);
+        self.node = Node::recover(self.node_config.clone(), self.records(Side::Node).into_iter());
+        let (hash, bytes) = self.blob;
+        self.queue.push_front((Side::Node, Input::BlobReady { hash, bytes }));
+    }
+
+    fn restart_client(&mut self) {
+        self.forget_inputs(Side::Client);
+        self.epoch += 1_000;
+        self.client = Client::recover(self.client_config.clone(), self.records(Side::Client).into_iter());
+    }
+}
+
+fn due_now(when: &mut VecDeque<usize>, step: usize) -> bool {
+    let is_due = when.front().is_some_and(|at| *at <= step);
+    if is_due {
+        when.pop_front();
+    }
+    is_due
+}
