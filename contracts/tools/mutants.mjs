@@ -98,8 +98,8 @@ function run([name, file, [from, to]]) {
 }
 
 function forgeTest(name) {
-  const [platform] = fs.readdirSync(path.join(copy, 'node_modules/@foundry-rs')).filter((entry) => entry.startsWith('forge-'));
-  const forge = path.join(copy, 'node_modules/@foundry-rs', platform, 'bin/forge');
+  const installed = path.join(copy, 'node_modules/.bin/forge');
+  const forge = fs.existsSync(installed) ? installed : 'forge';
   const env = {
     ...process.env,
     // What makes a mutant quick: tests that need no recompiling, no IR pipeline, no minimising of what failed.
