@@ -1,0 +1,61 @@
+//! Do bytes of a peer mean the same however they are cut, and does what they mean survive our own encoder (W1, W2)?
+
+use decdn_engine::wire::{
+    Message,
+    frame::{Decoder, FrameFault, MESSAGE_BYTES, Piece, encode},
+};
+
+use crate::Bytes;
+
+/// The first byte says how the rest is cut.
+pub fn wire(input: &[u8]) {
+    let mut input = Bytes::new(input);
+    let step = usize::from(input.byte()).max(1);
+    let stream = input.take(usize::MAX);
+    let whole = decode(stream, stream.len().max(1));
+    assert_eq!(decode(stream, step), whole, "cutting every {step} bytes changes what was said");
+    for message in &whole.messages {
+        let mut frame = Vec::new();
+        encode(message, &mut frame);
+        assert_eq!(frame.len(), message.wire_len());
+        let again = decode(&frame, frame.len());
+        assert_eq!(again.messages, [*message], "a message changed on the way");
+        assert!(again.ends_between_frames && again.fault.is_none());
+    }
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Said {
+    messages: Vec<Message>,
+    content: Vec<u8>,
+    chunks: usize,
+    fault: Option<FrameFault>,
+    ends_between_frames: bool,
+}
+
+fn decode(stream: &[u8], step: usize) -> Said {
+    let mut decoder = Decoder::new();
+    let mut said = Said::default();
+    for mut input in stream.chunks(step) {
+        loop {
+            let next = decoder.next(&mut input);
+            assert!(decoder.buffered_bytes() <= MESSAGE_BYTES, "W1: more is kept than a message has");
+            match next {
+                Ok(None) => break assert!(input.is_empty(), "input is left, and nothing was found"),
+                Ok(Some(_)) if said.fault.is_some() => panic!("something was found after a fault"),
+                Ok(Some(Piece::Message(message))) => said.messages.push(message),
+                Ok(Some(Piece::Chunk { bytes, last })) => {
+                    assert!(!bytes.is_empty(), "a piece of a chunk is empty");
+                    said.content.extend_from_slice(bytes);
+                    said.chunks += usize::from(last);
+                }
+                Err(fault) => {
+                    assert_eq!(*said.fault.get_or_insert(fault), fault, "a fault became another one");
+                    break;
+                }
+            }
+        }
+    }
+    said.ends_between_frames = decoder.is_between_frames();
+    said
+}
