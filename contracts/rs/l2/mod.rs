@@ -1,0 +1,259 @@
+//! The L2 under a sequencer, and the L1 inbox behind it: in virtual time, driven by whoever holds the clock.
+//!
+//! Blocks come every [`Profile::slot`]. Block `n` collects what arrived before `n` slots and becomes visible when it is
+//! produced; a block without transactions is only a number. The sequencer follows a [`Policy`]. What it ignores can be put
+//! into the L1's delayed inbox, and forced from there once it has waited for [`Profile::forced_inclusion`] (L2).
+//!
+//! Nothing here asks a clock or draws a number: the caller passes the time, and picks among transactions of one block.
+
+mod clock;
+mod inbox;
+mod log;
+mod profile;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use decdn_engine::{
+    chain::{Block, ChainUpdate},
+    crypto::Crypto,
+    ids::Address,
+    time::{ChainTime, Span, Time},
+};
+
+use self::{clock::Clock, inbox::Inbox, log::Log};
+pub use self::{
+    inbox::{CantForce, Queued},
+    profile::{Policy, Profile},
+};
+use crate::backend::{Events, Machine, Sender};
+
+/// Names a transaction that was handed to the L2, by either route. Later ones are greater.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct TxId(pub u64);
+
+/// A transaction in a block.
+#[derive(Clone, Debug)]
+pub struct Included<R> {
+    /// Which.
+    pub id: TxId,
+    /// In which block.
+    pub block: Block,
+    /// What came of it.
+    pub receipt: R,
+}
+
+/// The chain that the roles talk to.
+#[derive(Clone, Debug)]
+pub struct L2<M: Machine> {
+    machine: M,
+    clock: Clock,
+    profile: Profile,
+    policy: Policy,
+    next_id: u64,
+    /// What waits for the sequencer, with the time of arrival.
+    pending: BTreeMap<TxId, (Time, M::Tx)>,
+    inbox: Inbox<M::Tx>,
+    log: Log,
+}
+
+impl<M: Machine> L2<M> {
+    /// A chain at time zero whose sequencer is honest.
+    pub fn new(machine: M, profile: Profile) -> Self {
+        Self {
+            machine,
+            clock: Clock::new(&profile),
+            policy: Policy::Honest,
+            next_id: 0,
+            pending: BTreeMap::new(),
+            inbox: Inbox::new(),
+            log: Log::default(),
+            profile,
+        }
+    }
+
+    /// The contracts.
+    pub fn machine(&self) -> &M {
+        &self.machine
+    }
+
+    /// The contracts, for setting the scene before time begins.
+    pub fn machine_mut(&mut self) -> &mut M {
+        &mut self.machine
+    }
+
+    /// The profile.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// What the sequencer does at the moment.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Hands a transaction to the sequencer. It is included in the next block that the policy allows; until then it
+    /// waits, and [`forget`](Self::forget) drops it.
+    pub fn submit(&mut self, now: Time, tx: M::Tx) -> TxId {
+        let id = self.fresh_id();
+        self.pending.insert(id, (now, tx));
+        id
+    }
+
+    /// Puts a transaction into the L1's delayed inbox. A willing sequencer takes it after [`Profile::inbox_delay`].
+    pub fn submit_inbox(&mut self, now: Time, tx: M::Tx) -> Queued {
+        let id = self.fresh_id();
+        let at = self.clock.l1(now);
+        self.inbox.push(id, now, at, tx);
+        Queued { id, at, forcible: inbox::forcible(at, self.profile.forced_inclusion) }
+    }
+
+    /// Forces the delayed inbox up to and including a transaction into the next block, whatever the sequencer wants
+    /// (L2). Anyone may; it takes effect for all messages before it as well.
+    pub fn force_include(&mut self, now: Time, id: TxId) -> Result<(), CantForce> {
+        self.inbox.force(id, now, self.clock.l1(now), self.profile.forced_inclusion)
+    }
+
+    /// Drops a transaction that waits for the sequencer: lost, or replaced. `false` where none waits by this id.
+    pub fn forget(&mut self, id: TxId) -> bool {
+        self.pending.remove(&id).is_some()
+    }
+
+    /// Whether a transaction waits, on either route.
+    pub fn is_waiting(&self, id: TxId) -> bool {
+        self.pending.contains_key(&id) || self.inbox.holds(id)
+    }
+
+    /// Changes what the sequencer does from now on.
+    pub fn set_policy(&mut self, now: Time, policy: Policy) {
+        self.clock.set_down(now, policy == Policy::Down);
+        self.policy = policy;
+    }
+
+    /// Changes how far `block.timestamp` is ahead of L1, in seconds; within what the profile allows. It never makes a
+    /// timestamp go back: a chain that is put back stands still.
+    pub fn set_skew(&mut self, now: Time, secs: i64) {
+        self.clock.set_skew(now, secs.clamp(-self.profile.skew_back_secs, self.profile.skew_ahead_secs));
+    }
+
+    /// Changes the forced-inclusion delay, for what waits already as well (L2: it is read live).
+    pub fn set_forced_inclusion(&mut self, delay: Span) {
+        self.profile.forced_inclusion = delay;
+    }
+
+    /// When the next block with a transaction is due, now or later; `None` while there is nothing that would be included.
+    /// Every other call may change the answer.
+    pub fn next_block_at(&self, now: Time) -> Option<Time> {
+        let sequenced = self.takeable().next().map(|(_, arrived)| self.clock.collected(arrived));
+        let delayed = self.inbox.due(self.profile.inbox_delay, |tx| self.policy.takes(tx.sender()));
+        let delayed = delayed.map(|due| self.clock.rounded_up(due));
+        let forced = self.inbox.forced_at().map(|at| self.clock.collected(at));
+        sequenced.into_iter().chain(delayed).chain(forced).min().map(|due| due.max(now))
+    }
+
+    /// Produces the block that is due: nothing where [`next_block_at`](Self::next_block_at) is later. `pick(n)` chooses
+    /// which of `n` transactions comes next, below `n`; it is asked only where there is a choice. What was forced comes
+    /// first, and the inbox keeps its own order.
+    pub fn produce(
+        &mut self,
+        now: Time,
+        crypto: &dyn Crypto,
+        mut pick: impl FnMut(usize) -> usize,
+    ) -> Vec<Included<M::Receipt>> {
+        let clock = self.clock.clone();
+        let mut order = Vec::new();
+        while let Some(forced) = self.inbox.pop_forced(|at| clock.collected(at) <= now) {
+            order.push(forced);
+        }
+        let mut delayed = VecDeque::new();
+        let (policy, delay) = (&self.policy, self.profile.inbox_delay);
+        while let Some(message) =
+            self.inbox.pop_due(delay, |tx| policy.takes(tx.sender()), |due| clock.rounded_up(due) <= now)
+        {
+            delayed.push_back(message);
+        }
+        let ripe = self.takeable().filter(|(_, arrived)| clock.collected(*arrived) <= now);
+        let mut ready: Vec<TxId> = ripe.map(|(id, _)| id).collect();
+        loop {
+            let choices = ready.len() + usize::from(!delayed.is_empty());
+            let chosen = match choices {
+                0 => break,
+                1 => 0,
+                _ => pick(choices),
+            };
+            assert!(chosen < choices, "a tie-breaker picks one of what there is");
+            if chosen == ready.len() {
+                order.extend(delayed.pop_front());
+                continue;
+            }
+            let id = ready.remove(chosen);
+            let (_, tx) = self.pending.remove(&id).expect("what is ready is pending");
+            order.push((id, tx));
+        }
+        if order.is_empty() {
+            return Vec::new();
+        }
+        let block = self.clock.produce(now);
+        order.into_iter().map(|(id, tx)| self.include(block, id, &tx, crypto)).collect()
+    }
+
+    fn include(&mut self, block: Block, id: TxId, tx: &M::Tx, crypto: &dyn Crypto) -> Included<M::Receipt> {
+        let receipt = self.machine.execute(block, tx, crypto);
+        self.log.append(receipt.events());
+        Included { id, block, receipt }
+    }
+
+    /// The soft head (L1): the newest block that readers see.
+    pub fn head(&self, now: Time) -> Block {
+        self.clock.head(now)
+    }
+
+    /// The safe head: the newest block that is posted to L1.
+    pub fn safe(&self, now: Time) -> Block {
+        self.clock.head_before(now, self.profile.safe_lag)
+    }
+
+    /// A block by its number: that of a transaction, or an empty one.
+    pub fn block(&self, number: u64) -> Block {
+        self.clock.block(number)
+    }
+
+    /// What a poll answers: the events from a block on, of one account's channels or of all, up to about `cap`. Blocks are
+    /// never cut in two: only where the first block alone holds more are more than `cap` returned.
+    pub fn events_since(
+        &self,
+        now: Time,
+        from_block: u64,
+        account: Option<Address>,
+        cap: usize,
+    ) -> ChainUpdate {
+        let head = self.head(now);
+        let (events, next) = self.log.since(from_block, account, cap);
+        ChainUpdate {
+            head,
+            safe: self.safe(now).number,
+            events,
+            next: next.unwrap_or((head.number + 1).max(from_block)),
+            forced_inclusion: self.profile.forced_inclusion,
+        }
+    }
+
+    /// The L1's clock at a time, in seconds: what the delayed inbox goes by.
+    pub fn l1_clock(&self, now: Time) -> ChainTime {
+        self.clock.l1(now)
+    }
+
+    /// What the sequencer would take, oldest first, with its arrival.
+    fn takeable(&self) -> impl Iterator<Item = (TxId, Time)> + '_ {
+        let up = self.policy != Policy::Down;
+        self.pending
+            .iter()
+            .take_while(move |_| up)
+            .filter(|(_, (_, tx))| self.policy.takes(tx.sender()))
+            .map(|(id, (arrived, _))| (*id, *arrived))
+    }
+
+    fn fresh_id(&mut self) -> TxId {
+        self.next_id += 1;
+        TxId(self.next_id)
+    }
+}

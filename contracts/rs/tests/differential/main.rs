@@ -1,0 +1,68 @@
+//! Model and bytecode do the same, and the engine foretells it (O9): after every transaction of random runs by several
+//! parties they agree on the result with its reason, the events, and everything that can be read.
+
+mod plan;
+mod run;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
+use decdn_engine::chain::Revert;
+use proptest::{
+    prelude::*,
+    test_runner::{TestRng, TestRunner},
+};
+
+use self::{plan::step, run::Run};
+
+#[test]
+fn o9_model_bytecode_and_prediction_agree_after_every_transaction() {
+    let seen = Mutex::new(BTreeMap::<(&str, Option<Revert>), u64>::new());
+    // The same runs every time, so that what they reach can be demanded; PROPTEST_CASES makes them more.
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    let rng = TestRng::deterministic_rng(config.rng_algorithm);
+    let mut runner = TestRunner::new_with_rng(config, rng);
+    let outcome = runner.run(&prop::collection::vec(step(), 1..60), |steps| {
+        let mut run = Run::new();
+        for step in &steps {
+            let Some((call, result)) = run.take(step)? else { continue };
+            *seen.lock().unwrap_or_else(PoisonError::into_inner).entry((call, result.err())).or_default() +=
+                1;
+        }
+        Ok(())
+    });
+    if let Err(why) = outcome {
+        panic!("{why}");
+    }
+    let seen = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
+    for expected in expected() {
+        assert!(seen.contains_key(&expected), "no run reached {expected:?}; reached were {seen:?}");
+    }
+}
+
+/// What the runs have to reach, or they prove little: each call's success, and every reason it can have with these tokens.
+fn expected() -> Vec<(&'static str, Option<Revert>)> {
+    use Revert::*;
+    let reasons: [(&str, &[Revert]); 7] = [
+        ("open", &[Paused, TokenNotAllowed, ZeroDeposit, SelfChannel, NodeNotActive, TransferFailed, Other]),
+        (
+            "close",
+            &[UnknownChannel, NotParty, NotOpen, WrongToken, BadSignature, AmountNotHigher, WindowOver],
+        ),
+        ("dispute", &[UnknownChannel, NotClosing, WindowOver, WrongToken, AmountNotHigher, BadSignature]),
+        ("settle", &[UnknownChannel, NotClosing, WindowOpen]),
+        ("cooperative", &[UnknownChannel, NotOpen, NotParty, WrongToken, AmountTooLow, BadSignature]),
+        ("approve", &[]),
+        ("setup", &[Other]),
+    ];
+    let mut all: Vec<_> = reasons
+        .iter()
+        .flat_map(|(call, reasons)| {
+            [(*call, None)].into_iter().chain(reasons.iter().map(|reason| (*call, Some(*reason))))
+        })
+        .collect();
+    all.push(("withdraw", Some(NothingToWithdraw)));
+    all
+}

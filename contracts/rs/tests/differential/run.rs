@@ -1,0 +1,317 @@
+//! One run: the same transactions into both backends, and the comparison after each.
+
+use alloy_primitives::{U256, address};
+use decdn_contracts::{
+    Backend, Call, ChannelView, Curves, EthKey, Evm, Genesis, Machine, Model, Setup, Tx, genesis::TokenSpec,
+};
+use decdn_engine::{
+    chain::{self, Block, EventKind, Revert, predict::predict},
+    crypto::{Deployment, Signature, SignedVoucher, Typed, VoucherTerms},
+    ids::{Address, ChannelId, NodeId},
+    money::{Amount, Nonce},
+    time::ChainTime,
+};
+use proptest::{prelude::*, test_runner::TestCaseError};
+
+use crate::plan::{By, Consent, Ink, Owner, PARTIES, Paper, Step, Sum, TOKENS, Terms};
+
+/// An allow-listed address without code.
+const NO_TOKEN: Address = address!("00000000000000000000000000000000000000ff");
+
+/// The curve's order.
+const ORDER: [u8; 32] = [
+    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe, 0xba,
+    0xae, 0xdc, 0xe6, 0xaf, 0x48, 0xa0, 0x3b, 0xbf, 0xd2, 0x5e, 0x8c, 0xd0, 0x36, 0x41, 0x41,
+];
+
+type Taken = Option<(&'static str, Result<(), Revert>)>;
+
+pub struct Run {
+    model: Model,
+    evm: Evm,
+    curves: Curves,
+    deployment: Deployment,
+    owner: Address,
+    keys: Vec<EthKey>,
+    tokens: [Address; TOKENS],
+    channels: Vec<ChannelId>,
+    block: Block,
+}
+
+impl Run {
+    /// Everybody has money and has approved half of it; two parties are nodes; one allowed token is none.
+    pub fn new() -> Self {
+        let genesis = Genesis {
+            tokens: vec![
+                TokenSpec { symbol: "USDC", decimals: 6 },
+                TokenSpec { symbol: "DAI", decimals: 18 },
+            ],
+            ..Genesis::standard()
+        };
+        let token = |index| genesis.token(index).expect("two tokens");
+        let key = |n: u8| EthKey::from_secret([n; 32]).expect("in range");
+        let mut run = Self {
+            model: Model::new(&genesis),
+            evm: Evm::new(&genesis),
+            curves: Curves::new(),
+            deployment: genesis.deployment(),
+            owner: genesis.owner,
+            keys: (1..).take(PARTIES).map(key).collect(),
+            tokens: [token(0), token(1), NO_TOKEN],
+            channels: Vec::new(),
+            block: Block { number: 1, time: ChainTime(1_800_000_000) },
+        };
+        let mut scene = vec![Step::AllowToken { by: Owner::Real, token: 2, allowed: true }];
+        for who in 0..PARTIES {
+            scene.push(Step::Mint { token: 0, to: who, amount: 10_000 });
+            scene.push(Step::Mint { token: 1, to: who, amount: 10_000 });
+            scene.push(Step::Approve { by: who, token: 0, amount: 5_000 });
+            scene.push(Step::Approve { by: who, token: 1, amount: 5_000 });
+            scene.push(Step::SetNode { by: Owner::Real, who, active: who % 2 == 1 });
+        }
+        for (by, node) in [(0, 1), (2, 3), (0, 3)] {
+            scene.push(Step::Open { by, node, token: 0, deposit: 1_000 });
+        }
+        for step in scene {
+            let taken = run.take(&step).expect("the scene is the same on both");
+            assert!(matches!(taken, Some((_, Ok(())))), "the scene can be set: {step:?}");
+        }
+        run
+    }
+
+    /// Takes a step on both sides; `None` where it is no transaction.
+    pub fn take(&mut self, step: &Step) -> Result<Taken, TestCaseError> {
+        let Some((kind, tx)) = self.transaction(step) else { return Ok(None) };
+        let foretold = match &tx.call {
+            // An allow-listed address that is no token fails before the transfer; the engine does not look that far.
+            Call::Role(chain::Call::Open { token, .. }) if *token == NO_TOKEN => None,
+            Call::Role(call) => {
+                let before = self.model.before(self.block, tx.from, call);
+                prop_assert_eq!(before, self.evm.before(self.block, tx.from, call));
+                Some(predict(call, &before, &self.deployment, &self.curves))
+            }
+            Call::Setup(_) => None,
+        };
+        let model = self.model.execute(self.block, &tx, &self.curves);
+        let evm = self.evm.execute(self.block, &tx, &self.curves);
+        prop_assert_eq!(model.result, evm.result, "{:?} at {:?}", tx, self.block);
+        prop_assert_eq!(&model.events, &evm.events, "{:?}", tx);
+        for event in &model.events {
+            if matches!(event.kind, EventKind::Opened { .. }) {
+                self.channels.push(event.channel);
+            }
+        }
+        if let Some(foretold) = foretold {
+            prop_assert_eq!(foretold.map(drop), evm.result, "foretold of {:?}", tx);
+            if let (Ok(Some(after)), Some(event)) = (foretold, evm.events.first()) {
+                prop_assert_eq!(Some(after), self.evm.channel(event.channel), "foretold of {:?}", tx);
+            }
+        }
+        self.compare()?;
+        self.block.number += 1;
+        Ok(Some((kind, model.result)))
+    }
+
+    fn compare(&self) -> Result<(), TestCaseError> {
+        let (model, evm) = (&self.model, &self.evm);
+        prop_assert_eq!(model.dispute_window(), evm.dispute_window());
+        prop_assert_eq!(model.is_paused(), evm.is_paused());
+        for id in self.channels.iter().copied().chain([lost()]) {
+            prop_assert_eq!(model.channel(id), evm.channel(id));
+        }
+        let accounts = self.keys.iter().map(EthKey::address).chain([self.deployment.payment_channel]);
+        for who in accounts {
+            prop_assert_eq!(model.counter_of(who), evm.counter_of(who));
+            prop_assert_eq!(model.is_node_active(who), evm.is_node_active(who));
+            for token in self.tokens {
+                prop_assert_eq!(model.balance(token, who), evm.balance(token, who));
+                prop_assert_eq!(model.allowance(token, who), evm.allowance(token, who));
+                prop_assert_eq!(model.credit(who, token), evm.credit(who, token));
+            }
+        }
+        for token in self.tokens {
+            prop_assert_eq!(model.is_token_allowed(token), evm.is_token_allowed(token));
+        }
+        Ok(())
+    }
+
+    fn transaction(&mut self, step: &Step) -> Option<(&'static str, Tx)> {
+        let amount = Amount;
+        let (kind, from, call) = match step {
+            Step::Wait { secs } => {
+                self.block.time.0 += secs;
+                return None;
+            }
+            Step::WaitForDeadline { channel, off_secs } => {
+                let deadline = self.model.channel(self.channel(*channel)).map_or(0, |c| c.deadline.0);
+                self.block.time.0 = self.block.time.0.max(deadline.saturating_add_signed(*off_secs));
+                return None;
+            }
+            Step::Approve { by, token, amount: sum } => {
+                let call = chain::Call::Approve { token: self.tokens[*token], amount: amount(*sum) };
+                ("approve", self.party(*by), Call::Role(call))
+            }
+            Step::Open { by, node, token, deposit } => {
+                let (node, token) = (self.party(*node), self.tokens[*token]);
+                let call = chain::Call::Open { node, token, deposit: amount(*deposit) };
+                ("open", self.party(*by), Call::Role(call))
+            }
+            Step::Close { by, voucher } => {
+                let (channel, voucher, from) =
+                    (self.named(voucher), self.written(voucher), self.by(*by, voucher.channel));
+                ("close", from, Call::Role(chain::Call::Close { channel, voucher }))
+            }
+            Step::Dispute { by, voucher } => {
+                let from = self.by(*by, voucher.channel);
+                ("dispute", from, Call::Role(chain::Call::Dispute { voucher: self.written(voucher)? }))
+            }
+            Step::Settle { by, channel } => {
+                let id = if *channel % 32 == 0 { lost() } else { self.channel(*channel) };
+                ("settle", self.by(*by, *channel), Call::Role(chain::Call::Settle { channel: id }))
+            }
+            Step::CloseCooperatively { by, voucher, consent } => {
+                let (channel, from) = (self.named(voucher), self.by(*by, voucher.channel));
+                let node_signature = self.consent(voucher, *consent);
+                let voucher = self.written(voucher);
+                let call = chain::Call::CloseCooperatively { channel, voucher, node_signature };
+                ("cooperative", from, Call::Role(call))
+            }
+            Step::Withdraw { by, token } => {
+                let call = chain::Call::WithdrawCredit { token: self.tokens[*token] };
+                ("withdraw", self.party(*by), Call::Role(call))
+            }
+            Step::Mint { token, to, amount: sum } => {
+                let setup =
+                    Setup::Mint { token: self.tokens[*token], to: self.account(*to), amount: amount(*sum) };
+                ("setup", self.party(0), Call::Setup(setup))
+            }
+            Step::Transfer { by, token, to, amount: sum } => {
+                let (token, to) = (self.tokens[*token], self.account(*to));
+                ("setup", self.party(*by), Call::Setup(Setup::Transfer { token, to, amount: amount(*sum) }))
+            }
+            Step::SetNode { by, who, active } => {
+                let (operator, node) = (self.account(*who), NodeId([9; 32]));
+                ("setup", self.owner(*by), Call::Setup(Setup::SetNode { operator, node, active: *active }))
+            }
+            Step::AllowToken { by, token, allowed } => {
+                let setup = Setup::AllowToken { token: self.tokens[*token], allowed: *allowed };
+                ("setup", self.owner(*by), Call::Setup(setup))
+            }
+            Step::SetWindow { by, secs } => {
+                ("setup", self.owner(*by), Call::Setup(Setup::SetWindow { secs: *secs }))
+            }
+            Step::Pause { by, paused } => ("setup", self.owner(*by), Call::Setup(Setup::Pause(*paused))),
+        };
+        Some((kind, Tx { from, call }))
+    }
+
+    fn party(&self, place: usize) -> Address {
+        self.keys[place % PARTIES].address()
+    }
+
+    /// A party, or nobody.
+    fn account(&self, place: usize) -> Address {
+        self.keys.get(place).map_or(Address::ZERO, EthKey::address)
+    }
+
+    fn owner(&self, by: Owner) -> Address {
+        match by {
+            Owner::Real => self.owner,
+            Owner::Pretender(place) => self.party(place),
+        }
+    }
+
+    fn channel(&self, place: usize) -> ChannelId {
+        self.channels.get(place % self.channels.len().max(1)).copied().unwrap_or(lost())
+    }
+
+    fn view(&self, place: usize) -> Option<ChannelView> {
+        self.model.channel(self.channel(place))
+    }
+
+    fn by(&self, by: By, channel: usize) -> Address {
+        match (by, self.view(channel)) {
+            (By::Client, Some(c)) => c.client,
+            (By::Node, Some(c)) => c.node,
+            (By::Party(place), _) => self.party(place),
+            (_, None) => self.party(0),
+        }
+    }
+
+    fn named(&self, paper: &Paper) -> ChannelId {
+        if paper.is_lost { lost() } else { self.channel(paper.channel) }
+    }
+
+    fn written(&self, paper: &Paper) -> Option<SignedVoucher> {
+        let wanted = paper.terms.as_ref()?;
+        let terms = self.terms(paper, wanted);
+        let client = self.view(paper.channel).map_or(self.party(0), |c| c.client);
+        let signature = self.signed(Typed::Voucher, terms, client, wanted.signature);
+        Some(SignedVoucher { terms, signature })
+    }
+
+    fn terms(&self, paper: &Paper, wanted: &Terms) -> VoucherTerms {
+        let view = self.view(paper.channel);
+        let (deposit, recorded) = view.map_or((0, 0), |c| (c.deposit.0, c.amount.0));
+        let amount = match wanted.amount {
+            Sum::Part(part) => deposit / 256 * u128::from(part) + deposit % 256 * u128::from(part) / 256,
+            Sum::Recorded(off) => recorded.saturating_add_signed(off.into()),
+            Sum::Deposit(off) => deposit.saturating_add_signed(off.into()),
+            Sum::Any(amount) => amount,
+        };
+        let own = view.map_or(self.tokens[0], |c| c.token);
+        let token = wanted.token.map_or(own, |place| self.tokens[place]);
+        VoucherTerms { channel: self.named(paper), amount: Amount(amount), nonce: Nonce(wanted.nonce), token }
+    }
+
+    fn consent(&self, paper: &Paper, consent: Consent) -> Signature {
+        let view = self.view(paper.channel);
+        let (node, token, deposit) =
+            view.map_or((self.party(0), self.tokens[0], Amount::ZERO), |c| (c.node, c.token, c.deposit));
+        let empty =
+            VoucherTerms { channel: self.named(paper), amount: Amount::ZERO, nonce: Nonce::NONE, token };
+        let terms = paper.terms.as_ref().map_or(empty, |wanted| self.terms(paper, wanted));
+        match consent {
+            Consent::Same(ink) => self.signed(Typed::CooperativeClose, terms, node, ink),
+            Consent::Capped => {
+                let terms = VoucherTerms { amount: terms.amount.min(deposit), ..terms };
+                self.signed(Typed::CooperativeClose, terms, node, Ink::Right)
+            }
+            Consent::AsVoucher => self.signed(Typed::Voucher, terms, node, Ink::Right),
+        }
+    }
+
+    fn signed(
+        &self,
+        kind: fn(VoucherTerms) -> Typed,
+        terms: VoucherTerms,
+        signer: Address,
+        ink: Ink,
+    ) -> Signature {
+        let key = |who| {
+            self.keys.iter().find(|key| key.address() == who).expect("channels are between the parties")
+        };
+        let right = key(signer).sign(&kind(terms), &self.deployment);
+        let mut bent = right;
+        match ink {
+            Ink::Right => {}
+            Ink::By(place) => bent = key(self.party(place)).sign(&kind(terms), &self.deployment),
+            Ink::HighS => {
+                let s = U256::from_be_bytes(ORDER) - U256::from_be_slice(&right.0[32..64]);
+                bent.0[32..64].copy_from_slice(&s.to_be_bytes::<32>());
+                bent.0[64] = 55 - right.0[64];
+            }
+            Ink::V(v) => bent.0[64] = v,
+            Ink::Noise(byte) => bent.0[usize::from(byte) % 65] ^= byte | 1,
+            Ink::OtherAmount => {
+                let other = VoucherTerms { amount: Amount(terms.amount.0 ^ 1), ..terms };
+                bent = key(signer).sign(&kind(other), &self.deployment);
+            }
+        }
+        bent
+    }
+}
+
+fn lost() -> ChannelId {
+    ChannelId([0xee; 32])
+}
