@@ -8,14 +8,19 @@ mod close;
 mod fetch;
 mod open;
 mod pay;
+mod state;
 mod stream;
 mod watch;
 
 use alloc::{
-    boxed::Box,
     collections::{BTreeMap, VecDeque},
     vec,
     vec::Vec,
+};
+
+use state::{
+    AlarmKey, ChainView, Channel, Closing, Dirty, Fetch, Opening, OpeningStep, Peer, Purpose, Signing, Stage,
+    Stream,
 };
 
 use super::{Digest, Reason, Role, config::ClientConfig};
@@ -24,165 +29,14 @@ use crate::{
     delivery::Window,
     dispute::Watch,
     fault::{Fault, Proof, Rule},
-    ids::{Address, ConnId, FetchId, NodeId, SignTicket, StreamId, TxTicket},
-    io::{Effect, FetchFailure, FetchOrder, Gone, Input, Lane, Outputs, PersistSeq},
-    money::{Amount, Nonce},
+    ids::{ConnId, FetchId, NodeId, SignTicket, StreamId, TxTicket},
+    io::{Effect, FetchFailure, Gone, Input, Lane, Outputs, PersistSeq},
+    money::Nonce,
     record::{FetchRecord, Paying, Record},
     state::{Alarm, Alarms, IdMap, Mark, Slab, Slot, Tally},
     time::{ChainTime, Now, Span, Time},
-    wire::{Message, StreamRequest},
+    wire::Message,
 };
-
-/// A channel that this client pays on.
-#[derive(Clone, Debug)]
-struct Channel {
-    /// What is durable, or about to be; its meter counts every verified byte.
-    paying: Paying,
-    /// The newest voucher's signature, once there is one.
-    signature: Option<Signature>,
-    signing: Option<SignTicket>,
-    acked: Nonce,
-    /// Content streams on this channel, in the order they began.
-    streams: Vec<StreamId>,
-    window: Window,
-    /// Nothing has arrived for two round trips (D8).
-    quiet: Alarm,
-    /// The newest voucher has no ack yet (V3).
-    resend: Alarm,
-    closing: Closing,
-    /// The consent is late.
-    consent: Alarm,
-    watch: Option<Box<Watch>>,
-    mark: Mark,
-}
-
-/// How far this client's own close has come.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Closing {
-    /// Not closing.
-    No,
-    /// The final voucher, a connection or a proof of identity is still missing.
-    Wanted,
-    /// The node was asked for its consent.
-    Asked(StreamId),
-    /// A close is on its way to the chain, with the node's consent.
-    Cooperative(TxTicket),
-    /// A close is on its way to the chain, without.
-    Unilateral(TxTicket),
-}
-
-/// A node, as this client is connected to it.
-#[derive(Clone, Debug, Default)]
-struct Peer {
-    conn: Option<ConnId>,
-    is_up: bool,
-    rtt: Span,
-    next_stream: u32,
-    /// Whether the account was proven on this connection (I3).
-    is_proven: bool,
-    /// Channels whose newest voucher was sent on this connection (V3).
-    greeted: Vec<Slot>,
-    /// Channels with this node.
-    channels: Vec<Slot>,
-}
-
-/// What a stream is for.
-#[derive(Clone, Debug)]
-enum Purpose {
-    /// Content for a download; the request that was sent.
-    Content { fetch: FetchId, request: Box<StreamRequest>, offer: u64, next: u64, end: u64, is_agreed: bool },
-    /// A cooperative close.
-    Close,
-}
-
-#[derive(Clone, Debug)]
-struct Stream {
-    channel: Slot,
-    node: NodeId,
-    purpose: Purpose,
-    mark: Mark,
-}
-
-/// Where a download stands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Stage {
-    /// To be moved along: waits for a channel, a connection, a signature or the chain.
-    Waiting,
-    /// The node was asked.
-    Requested(StreamId),
-    /// Content is coming.
-    Streaming(StreamId),
-    /// Everything is verified; the last voucher has no ack yet.
-    Paying(Slot),
-    /// Waits before the next attempt.
-    BackingOff,
-}
-
-#[derive(Clone, Debug)]
-struct Fetch {
-    order: FetchOrder,
-    /// Verified bytes from the order's offset.
-    verified: u64,
-    total: Option<u64>,
-    /// Which candidate is being tried.
-    current: usize,
-    /// Attempts without progress, per candidate.
-    tries: Vec<u8>,
-    /// Unsigned refusals in a row: they say "later", not "no".
-    refusals: u8,
-    stage: Stage,
-    why: FetchFailure,
-    alarm: Alarm,
-    mark: Mark,
-}
-
-impl Fetch {
-    fn record(&self) -> Record {
-        Record::Fetch(FetchRecord {
-            order: self.order.clone(),
-            verified_bytes: self.verified,
-            total_bytes: self.total,
-        })
-    }
-}
-
-/// A channel on its way to being open.
-#[derive(Clone, Copy, Debug)]
-struct Opening {
-    node: NodeId,
-    operator: Address,
-    token: Address,
-    deposit: Amount,
-    keep: bool,
-    step: OpeningStep,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum OpeningStep {
-    Queued,
-    Approving(TxTicket),
-    Opening(TxTicket),
-    /// Included; the event has not been read yet.
-    Included,
-}
-
-/// What a signature was asked for.
-#[derive(Clone, Copy, Debug)]
-enum Signing {
-    Proof,
-    Voucher { channel: Slot, amount: Amount, nonce: Nonce },
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum AlarmKey {
-    Poll,
-    Fetch(FetchId),
-    Quiet(Slot),
-    Resend(Slot),
-    Consent(Slot),
-    Force(Slot),
-    Settle(Slot),
-}
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -207,26 +61,6 @@ pub struct Client {
     alarms: Alarms<AlarmKey>,
     tally: Tally,
     dirty: Vec<Dirty>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Dirty {
-    Channel(Slot),
-    Stream(StreamId),
-    Fetch(FetchId),
-}
-
-/// What the client has heard of the chain.
-#[derive(Clone, Debug)]
-struct ChainView {
-    is_known: bool,
-    head_time: ChainTime,
-    next_block: u64,
-    /// A block whose events are still to be read.
-    awaited: u64,
-    forced_inclusion: Span,
-    is_polling: bool,
-    poll: Alarm,
 }
 
 impl Client {

@@ -6,128 +6,26 @@
 mod earn;
 mod request;
 mod sell;
+mod state;
 mod watch;
 
 use alloc::{collections::BTreeMap, vec::Vec};
 
+use state::{AlarmKey, ChainView, Channel, Conn, Signing, Stream, StreamState};
+
 use super::{Digest, Reason, Role, config::NodeConfig};
 use crate::{
-    crypto::{Crypto, Deployment, StreamResponseTerms, Typed},
+    crypto::{Crypto, Deployment, Typed},
     delivery::{Meter, Tail},
-    dispute::Watch,
     fault::{Fault, LimitHit, Proof, Rule},
-    ids::{Address, BlobHash, ChannelId, ConnId, NodeId, SignTicket, StreamId, TxTicket},
+    ids::{BlobHash, ChannelId, ConnId, NodeId, SignTicket, StreamId, TxTicket},
     io::{Effect, Input, Lane, Outputs, PersistSeq},
     money::{Amount, Nonce},
-    record::{Best, ChannelStatus, Earning, Record},
-    state::{Alarm, Alarms, Canon, IdMap, Mark, Slab, Slot, Tally},
-    time::{ChainTime, Now, Span, Time},
+    record::{Earning, Record},
+    state::{Alarm, Alarms, IdMap, Mark, Slab, Slot, Tally},
+    time::{ChainTime, Now, Time},
     wire::{Code, Message},
 };
-
-/// A channel that pays this node.
-#[derive(Clone, Debug)]
-struct Channel {
-    id: ChannelId,
-    client: Address,
-    token: Address,
-    deposit: Amount,
-    opened_at_block: u64,
-    status: ChannelStatus,
-    /// The best voucher, durable or about to be.
-    best: Option<Best>,
-    /// The amount of the best durable voucher: what the sending limit goes by (V3).
-    durable: Amount,
-    meter: Meter,
-    /// Streams on this channel, in the order of their requests.
-    streams: Vec<StreamId>,
-    /// Which of them is served first next time.
-    turn: u32,
-    /// What ended streams sent last and the channel has not paid (D8).
-    tails: Vec<Tail>,
-    /// Set while the channel is closing on chain.
-    watch: Option<alloc::boxed::Box<Watch>>,
-    /// Whether its deposit counts towards the soft cap (V6).
-    is_soft: bool,
-    mark: Mark,
-}
-
-impl Channel {
-    fn best_pair(&self) -> (Nonce, Amount) {
-        self.best.map_or((Nonce::NONE, Amount::ZERO), |best| (best.nonce, best.amount))
-    }
-
-    fn record(&self) -> Record {
-        Record::Earning(Earning {
-            channel: self.id,
-            client: self.client,
-            token: self.token,
-            deposit: self.deposit,
-            opened_at_block: self.opened_at_block,
-            status: self.status,
-            best: self.best,
-        })
-    }
-
-    /// Whether some sent byte is not paid by a durable voucher.
-    fn has_unpaid(&self) -> bool {
-        self.meter.unpaid(self.durable) > 0
-    }
-
-    /// Whether some sent byte may have been lost, by all that the best durable voucher says. At a rate of a few base
-    /// units per MB a voucher is rounded up over many groups, so a byte may be paid for and lost all the same.
-    fn may_have_lost(&self) -> bool {
-        self.meter.is_ahead_of(self.durable)
-    }
-}
-
-/// Where a stream stands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum StreamState {
-    /// The response is being signed.
-    Answering,
-    /// Content goes out.
-    Sending,
-    /// Nothing more goes out; vouchers for what went are still taken.
-    Ended,
-}
-
-#[derive(Clone, Debug)]
-struct Stream {
-    channel: Slot,
-    state: StreamState,
-    terms: StreamResponseTerms,
-    offer: u64,
-    /// Next byte to send, and the end of the range.
-    next: u64,
-    end: u64,
-    unanswered: u8,
-    tail: Tail,
-    mark: Mark,
-}
-
-#[derive(Clone, Debug)]
-struct Conn {
-    peer: NodeId,
-    /// The account it proved (I3).
-    account: Option<Address>,
-    streams: u32,
-    mark: Mark,
-}
-
-/// What a signature was asked for.
-#[derive(Clone, Copy, Debug)]
-enum Signing {
-    Response(StreamId),
-    Consent { channel: Slot, stream: StreamId },
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum AlarmKey {
-    Poll,
-    Force(Slot),
-    Settle(Slot),
-}
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -152,21 +50,6 @@ pub struct Node {
     tally: Tally,
     dirty_channels: Vec<Slot>,
     dirty_streams: Vec<StreamId>,
-}
-
-/// What the node has heard of the chain.
-#[derive(Clone, Debug)]
-struct ChainView {
-    head: u64,
-    /// `block.timestamp` of the head, and when it was heard.
-    head_time: ChainTime,
-    head_at: Option<Time>,
-    is_clock_sane: bool,
-    safe: u64,
-    next_block: u64,
-    forced_inclusion: Span,
-    polling: bool,
-    poll: Alarm,
 }
 
 impl Node {
@@ -529,48 +412,4 @@ fn fold_conn(tally: &mut Tally, id: ConnId, conn: &mut Conn) {
     let mut mark = conn.mark;
     tally.fold(&mut mark, &(id, &*conn));
     conn.mark = mark;
-}
-
-impl Canon for Channel {
-    fn canon(&self, out: &mut Vec<u8>) {
-        out.push(b'c');
-        out.extend_from_slice(&self.id.0);
-        out.push(self.status as u8);
-        out.extend_from_slice(&self.deposit.0.to_le_bytes());
-        let (nonce, amount) = self.best_pair();
-        out.extend_from_slice(&nonce.0.to_le_bytes());
-        out.extend_from_slice(&amount.0.to_le_bytes());
-        out.extend_from_slice(&self.durable.0.to_le_bytes());
-        out.extend_from_slice(&self.meter.owed_raw().to_le_bytes());
-        out.push(u8::from(self.is_soft));
-        self.tails.iter().for_each(|tail| tail.canon(out));
-        if let Some(watch) = &self.watch {
-            watch.canon(out);
-        }
-    }
-}
-
-impl Canon for (StreamId, &Stream) {
-    fn canon(&self, out: &mut Vec<u8>) {
-        let (id, stream) = self;
-        out.push(b's');
-        out.extend_from_slice(&id.conn.0.to_le_bytes());
-        out.extend_from_slice(&id.index.to_le_bytes());
-        out.push(stream.state as u8);
-        out.push(stream.unanswered);
-        out.extend_from_slice(&stream.next.to_le_bytes());
-        out.extend_from_slice(&stream.end.to_le_bytes());
-        out.extend_from_slice(&stream.offer.to_le_bytes());
-        stream.tail.canon(out);
-    }
-}
-
-impl Canon for (ConnId, &Conn) {
-    fn canon(&self, out: &mut Vec<u8>) {
-        let (id, conn) = self;
-        out.push(b'n');
-        out.extend_from_slice(&id.0.to_le_bytes());
-        out.extend_from_slice(&conn.peer.0);
-        out.extend_from_slice(conn.account.unwrap_or_default().as_slice());
-    }
 }

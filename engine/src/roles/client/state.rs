@@ -1,0 +1,187 @@
+//! What a client keeps: channels, peers, streams, downloads, openings.
+
+use alloc::{boxed::Box, vec::Vec};
+
+use crate::{
+    crypto::Signature,
+    delivery::Window,
+    dispute::Watch,
+    ids::{Address, ConnId, FetchId, NodeId, SignTicket, StreamId, TxTicket},
+    io::{FetchFailure, FetchOrder},
+    money::{Amount, Nonce},
+    record::{FetchRecord, Paying, Record},
+    state::{Alarm, Mark, Slot},
+    time::{ChainTime, Span},
+    wire::StreamRequest,
+};
+
+/// A channel that this client pays on.
+#[derive(Clone, Debug)]
+pub(super) struct Channel {
+    /// What is durable, or about to be; its meter counts every verified byte.
+    pub(super) paying: Paying,
+    /// The newest voucher's signature, once there is one.
+    pub(super) signature: Option<Signature>,
+    pub(super) signing: Option<SignTicket>,
+    pub(super) acked: Nonce,
+    /// Content streams on this channel, in the order they began.
+    pub(super) streams: Vec<StreamId>,
+    pub(super) window: Window,
+    /// Nothing has arrived for two round trips (D8).
+    pub(super) quiet: Alarm,
+    /// The newest voucher has no ack yet (V3).
+    pub(super) resend: Alarm,
+    pub(super) closing: Closing,
+    /// The consent is late.
+    pub(super) consent: Alarm,
+    pub(super) watch: Option<Box<Watch>>,
+    pub(super) mark: Mark,
+}
+
+/// How far this client's own close has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Closing {
+    /// Not closing.
+    No,
+    /// The final voucher, a connection or a proof of identity is still missing.
+    Wanted,
+    /// The node was asked for its consent.
+    Asked(StreamId),
+    /// A close is on its way to the chain, with the node's consent.
+    Cooperative(TxTicket),
+    /// A close is on its way to the chain, without.
+    Unilateral(TxTicket),
+}
+
+/// A node, as this client is connected to it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Peer {
+    pub(super) conn: Option<ConnId>,
+    pub(super) is_up: bool,
+    pub(super) rtt: Span,
+    pub(super) next_stream: u32,
+    /// Whether the account was proven on this connection (I3).
+    pub(super) is_proven: bool,
+    /// Channels whose newest voucher was sent on this connection (V3).
+    pub(super) greeted: Vec<Slot>,
+    /// Channels with this node.
+    pub(super) channels: Vec<Slot>,
+}
+
+/// What a stream is for.
+#[derive(Clone, Debug)]
+pub(super) enum Purpose {
+    /// Content for a download; the request that was sent.
+    Content { fetch: FetchId, request: Box<StreamRequest>, offer: u64, next: u64, end: u64, is_agreed: bool },
+    /// A cooperative close.
+    Close,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Stream {
+    pub(super) channel: Slot,
+    pub(super) node: NodeId,
+    pub(super) purpose: Purpose,
+    pub(super) mark: Mark,
+}
+
+/// Where a download stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Stage {
+    /// To be moved along: waits for a channel, a connection, a signature or the chain.
+    Waiting,
+    /// The node was asked.
+    Requested(StreamId),
+    /// Content is coming.
+    Streaming(StreamId),
+    /// Everything is verified; the last voucher has no ack yet.
+    Paying(Slot),
+    /// Waits before the next attempt.
+    BackingOff,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Fetch {
+    pub(super) order: FetchOrder,
+    /// Verified bytes from the order's offset.
+    pub(super) verified: u64,
+    pub(super) total: Option<u64>,
+    /// Which candidate is being tried.
+    pub(super) current: usize,
+    /// Attempts without progress, per candidate.
+    pub(super) tries: Vec<u8>,
+    /// Unsigned refusals in a row: they say "later", not "no".
+    pub(super) refusals: u8,
+    pub(super) stage: Stage,
+    pub(super) why: FetchFailure,
+    pub(super) alarm: Alarm,
+    pub(super) mark: Mark,
+}
+
+impl Fetch {
+    pub(super) fn record(&self) -> Record {
+        Record::Fetch(FetchRecord {
+            order: self.order.clone(),
+            verified_bytes: self.verified,
+            total_bytes: self.total,
+        })
+    }
+}
+
+/// A channel on its way to being open.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Opening {
+    pub(super) node: NodeId,
+    pub(super) operator: Address,
+    pub(super) token: Address,
+    pub(super) deposit: Amount,
+    pub(super) keep: bool,
+    pub(super) step: OpeningStep,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum OpeningStep {
+    Queued,
+    Approving(TxTicket),
+    Opening(TxTicket),
+    /// Included; the event has not been read yet.
+    Included,
+}
+
+/// What a signature was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Signing {
+    Proof,
+    Voucher { channel: Slot, amount: Amount, nonce: Nonce },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum AlarmKey {
+    Poll,
+    Fetch(FetchId),
+    Quiet(Slot),
+    Resend(Slot),
+    Consent(Slot),
+    Force(Slot),
+    Settle(Slot),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Dirty {
+    Channel(Slot),
+    Stream(StreamId),
+    Fetch(FetchId),
+}
+
+/// What the client has heard of the chain.
+#[derive(Clone, Debug)]
+pub(super) struct ChainView {
+    pub(super) is_known: bool,
+    pub(super) head_time: ChainTime,
+    pub(super) next_block: u64,
+    /// A block whose events are still to be read.
+    pub(super) awaited: u64,
+    pub(super) forced_inclusion: Span,
+    pub(super) is_polling: bool,
+    pub(super) poll: Alarm,
+}
