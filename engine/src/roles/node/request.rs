@@ -133,7 +133,11 @@ impl Node {
         }
         let is_to_end = request.len_bytes == 0;
         let end = request.offset_bytes.saturating_add(request.len_bytes);
-        let end = if is_to_end { total_bytes } else { end.next_multiple_of(GROUP).min(total_bytes) };
+        let end = if is_to_end {
+            total_bytes
+        } else {
+            end.min(total_bytes).next_multiple_of(GROUP).min(total_bytes)
+        };
         // One rate per channel while anything is unpaid or on its way (D5).
         let is_busy = channel.has_unpaid() || channel.streams.iter().any(|id| self.is_live(id));
         if channel.meter.rate() != rate && channel.meter.rate() != Rate(0) && is_busy {
