@@ -5,10 +5,12 @@
 //! fuzzer needs one line per target that calls them.
 
 mod bytes;
+mod node;
 mod verifier;
 mod wire;
 
 pub use bytes::Bytes;
+pub use node::node;
 pub use verifier::verifier;
 pub use wire::wire;
 
@@ -16,4 +18,4 @@ pub use wire::wire;
 pub type Target = fn(&[u8]);
 
 /// Every target by name; the name is also that of its folder under `corpus/`.
-pub const TARGETS: &[(&str, Target)] = &[("verifier", verifier), ("wire", wire)];
+pub const TARGETS: &[(&str, Target)] = &[("node", node), ("verifier", verifier), ("wire", wire)];

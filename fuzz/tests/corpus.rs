@@ -60,6 +60,11 @@ fn input(name: &'static str) -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
+    fn node(input in input("node")) {
+        target("node")(&input);
+    }
+
+    #[test]
     fn wire(input in input("wire")) {
         target("wire")(&input);
     }

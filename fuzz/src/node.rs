@@ -1,0 +1,142 @@
+//! Can a peer make a node panic, send more than it may, or lose count of itself (D8, O11, O13)?
+
+mod driver;
+
+use decdn_engine::{
+    crypto::{Crypto, Deployment, Signature, SignedVoucher, Typed, VoucherTerms},
+    ids::{Address, BlobHash, ChannelId, ConnId, NodeId, StreamId},
+    io::{Gone, Input},
+    limits::GROUP,
+    money::{Amount, Nonce, Rate},
+    time::{Span, WallTime},
+    wire::{
+        Auth, CloseRequest, Code, Message, StreamRequest, Voucher,
+        frame::{Decoder, Piece},
+    },
+};
+
+use self::driver::Driver;
+use crate::Bytes;
+
+const TOKEN: Address = Address::repeat_byte(3);
+const CLIENT: Address = Address::repeat_byte(4);
+const OPERATOR: Address = Address::repeat_byte(5);
+const CHANNEL: ChannelId = ChannelId([6; 32]);
+const BLOB: BlobHash = BlobHash([7; 32]);
+const BLOB_BYTES: u64 = 12 * GROUP + 99;
+const DEPOSIT: Amount = Amount(1_000_000);
+
+/// Signatures as symbols: the first byte says whose it is, whatever was signed.
+struct Symbols;
+
+impl Crypto for Symbols {
+    fn recover(&self, _: &Deployment, _: &Typed, signature: &Signature) -> Option<Address> {
+        match signature.0[0] % 4 {
+            0 => Some(CLIENT),
+            1 => Some(OPERATOR),
+            2 => Some(Address::repeat_byte(0xee)),
+            _ => None,
+        }
+    }
+}
+
+/// A node with one funded channel and one blob, and peers that do what `input` says.
+pub fn node(input: &[u8]) {
+    let mut input = Bytes::new(input);
+    let mut driver = Driver::new(Rate([1, 3_000, 1 << 22][input.below(3) as usize]));
+    while !input.is_empty() {
+        act(&mut driver, &mut input);
+    }
+}
+
+fn act(driver: &mut Driver, input: &mut Bytes<'_>) {
+    let kind = input.byte();
+    let stream = StreamId { conn: ConnId(u64::from(kind >> 4) % 3), index: u32::from(input.byte() % 6) };
+    match kind % 16 {
+        0 => driver.connect(stream.conn, NodeId([input.byte() % 3; 32])),
+        1 => driver.lose(stream.conn, Gone::Lost),
+        2..=4 => {
+            let message = Message::StreamRequest(request(driver.wall(), input));
+            driver.hear(stream, message);
+        }
+        5..=7 => driver.hear(stream, Message::Voucher(voucher(driver.owed(), input))),
+        8 => driver.hear(stream, Message::StreamEnd),
+        9 => {
+            let voucher = voucher(driver.owed(), input);
+            let terms =
+                VoucherTerms { channel: CHANNEL, amount: voucher.amount, nonce: voucher.nonce, token: TOKEN };
+            let request = CloseRequest {
+                channel: CHANNEL,
+                voucher: (!input.byte().is_multiple_of(4))
+                    .then_some(SignedVoucher { terms, signature: voucher.signature }),
+                auth: None,
+            };
+            driver.hear(stream, Message::CloseRequest(request));
+        }
+        10 => {
+            let length = usize::from(input.byte());
+            speak(driver, stream, input.take(length));
+        }
+        11 => driver.close(stream, input.byte().is_multiple_of(2).then_some(Code::NotNow)),
+        12 => driver.wait(Span::from_millis(u64::from(input.byte()) * 500)),
+        13 => driver.chain(input),
+        _ => {
+            // Effects are slower than peers, or faster, as the input has it.
+            for _ in 0..=input.byte() % 8 {
+                driver.carry_out(input);
+            }
+        }
+    }
+}
+
+/// A request that is right but for what the input changes.
+fn request(now: WallTime, input: &mut Bytes<'_>) -> StreamRequest {
+    let odd = input.byte();
+    let pick = |bit: u8, right: u64, wrong: u64| if odd & bit == 0 { right } else { wrong };
+    StreamRequest {
+        hash: if odd & 1 == 0 { BLOB } else { BlobHash([8; 32]) },
+        channel: if odd & 2 == 0 { CHANNEL } else { ChannelId([9; 32]) },
+        token: TOKEN,
+        offset_bytes: input.below(14) * GROUP + pick(4, 0, 1),
+        len_bytes: input.below(14) * GROUP + pick(8, 0, u64::MAX - 14 * GROUP),
+        cadence_bytes: input.below(16) * GROUP,
+        max_rate: Rate(pick(16, u64::MAX, 2)),
+        requester: CLIENT,
+        timestamp: WallTime(now.0.saturating_add(pick(32, 0, 61_000_000))),
+        quote: None,
+        auth: (odd & 64 == 0).then(|| Auth { address: CLIENT, signature: signature(input.byte() / 64) }),
+        newest: (odd & 128 != 0).then(|| voucher(Amount(input.below(1 << 20).into()), input)),
+    }
+}
+
+/// Near what is owed, or anywhere.
+fn voucher(owed: Amount, input: &mut Bytes<'_>) -> Voucher {
+    let how = input.byte();
+    let amount = match how % 4 {
+        0 => owed,
+        1 => Amount(owed.0.saturating_sub(u128::from(input.byte()))),
+        2 => Amount(u128::from(input.below(1 << 21))),
+        _ => Amount::MAX,
+    };
+    let nonce = if how & 4 == 0 { u64::from(input.byte()) } else { u64::MAX - u64::from(input.byte()) };
+    Voucher { amount, nonce: Nonce(nonce), signature: signature(how >> 6) }
+}
+
+fn signature(whose: u8) -> Signature {
+    Signature([whose; 65])
+}
+
+/// Raw bytes, as the edge would hand them on.
+fn speak(driver: &mut Driver, stream: StreamId, mut bytes: &[u8]) {
+    let mut decoder = Decoder::new();
+    loop {
+        match decoder.next(&mut bytes) {
+            Ok(None) => return,
+            Ok(Some(Piece::Message(message))) => driver.hear(stream, message),
+            Ok(Some(Piece::Chunk { .. })) => {
+                return driver.stumble(stream, Input::Malformed { stream, code: Code::Malformed });
+            }
+            Err(fault) => return driver.stumble(stream, Input::Malformed { stream, code: fault.code() }),
+        }
+    }
+}
