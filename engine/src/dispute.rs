@@ -1,14 +1,12 @@
 //! The dispute monitor's view of one closing channel (section 6): what is recorded on chain, what has been
 //! tried, and when to stop trusting the sequencer.
 
-use alloc::vec::Vec;
-
 use crate::{
     chain::{Block, Route, TxOutcome},
     ids::TxTicket,
     money::Amount,
     roles::config::Monitor,
-    state::Alarm,
+    state::{Alarm, Canonical},
     time::{ChainTime, Now, Span, Time, WallTime},
 };
 
@@ -128,10 +126,10 @@ impl Watch {
     }
 
     /// Canonical bytes for the digest.
-    pub fn canon(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.closed_at.0.to_le_bytes());
-        out.extend_from_slice(&self.deadline.0.to_le_bytes());
-        out.extend_from_slice(&self.recorded.0.to_le_bytes());
+    pub fn canon(&self, out: &mut Canonical) {
+        out.number(self.closed_at.0);
+        out.number(self.deadline.0);
+        out.large(self.recorded.0);
         let (stage, ticket) = match self.stage {
             Stage::Watching => (0, TxTicket(0)),
             Stage::Wanted => (1, TxTicket(0)),
@@ -140,9 +138,9 @@ impl Watch {
             Stage::Queued(t) => (4, t),
             Stage::Forcing(t) => (5, t),
         };
-        out.push(stage);
-        out.extend_from_slice(&ticket.0.to_le_bytes());
-        out.extend_from_slice(&self.settling.map_or(0, |t| t.0).to_le_bytes());
+        out.tag(stage);
+        out.number(ticket.0);
+        out.number(self.settling.map_or(0, |t| t.0));
     }
 }
 

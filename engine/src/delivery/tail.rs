@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::{ids::BlobHash, limits::RESENDS};
+use crate::{ids::BlobHash, limits::RESENDS, state::Canonical};
 
 /// A run of bytes that went out, and how often again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -90,12 +90,14 @@ impl Tail {
     }
 
     /// The held range, for the digest.
-    pub fn canon(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.hash.0);
+    pub fn canon(&self, out: &mut Canonical) {
+        // Eight bytes tell blobs apart well enough for a fingerprint.
+        out.bytes(&self.hash.0[..8]);
+        out.number(self.runs.len() as u64);
         for run in &self.runs {
-            out.extend_from_slice(&run.start.to_le_bytes());
-            out.extend_from_slice(&run.end.to_le_bytes());
-            out.push(run.resent);
+            out.number(run.start);
+            out.number(run.end);
+            out.tag(run.resent);
         }
     }
 }

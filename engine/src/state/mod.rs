@@ -8,4 +8,4 @@ mod tally;
 pub use alarm::{Alarm, Alarms};
 pub use idmap::IdMap;
 pub use slab::{Slab, Slot};
-pub use tally::{Canon, Mark, Tally};
+pub use tally::{Canon, Canonical, Mark, Tally};

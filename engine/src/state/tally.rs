@@ -7,7 +7,38 @@ use crate::roles::Digest;
 /// State that counts towards the digest. Equal states write equal bytes; caches and generations stay out.
 pub trait Canon {
     /// Appends the state's canonical bytes, its key first.
-    fn canon(&self, out: &mut Vec<u8>);
+    fn canon(&self, out: &mut Canonical);
+}
+
+/// Canonical bytes: a tag, ids, and numbers that say where they end, so that most states fit into one hash block.
+#[derive(Clone, Debug, Default)]
+pub struct Canonical(Vec<u8>);
+
+impl Canonical {
+    /// One byte: what kind of state this is, or a small choice.
+    pub fn tag(&mut self, byte: u8) {
+        self.0.push(byte);
+    }
+
+    /// A number, LEB128.
+    pub fn number(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.0.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.0.push(value as u8);
+    }
+
+    /// A large number.
+    pub fn large(&mut self, value: u128) {
+        self.number(value as u64);
+        self.number((value >> 64) as u64);
+    }
+
+    /// Bytes of a fixed length.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
 }
 
 /// Kept with each entry: its present share of the sum, and whether that is out of date.
@@ -28,15 +59,15 @@ impl Mark {
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     sum: [u64; 4],
-    scratch: Vec<u8>,
+    scratch: Canonical,
 }
 
 impl Tally {
     /// Brings one entry's share up to date.
     pub fn fold(&mut self, mark: &mut Mark, state: &impl Canon) {
-        self.scratch.clear();
+        self.scratch.0.clear();
         state.canon(&mut self.scratch);
-        let hash = blake3::hash(&self.scratch);
+        let hash = blake3::hash(&self.scratch.0);
         let mut print = [0; 4];
         for (word, bytes) in print.iter_mut().zip(hash.as_bytes().chunks_exact(8)) {
             *word = u64::from_le_bytes(bytes.try_into().expect("eight bytes"));

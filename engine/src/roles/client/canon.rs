@@ -1,9 +1,10 @@
 //! The client's state as canonical bytes, for its digest.
 
-use alloc::vec::Vec;
-
 use super::{Channel, Client, Closing, Dirty, Fetch, Purpose, Stage, Stream};
-use crate::{ids::StreamId, state::Canon};
+use crate::{
+    ids::StreamId,
+    state::{Canon, Canonical},
+};
 
 impl Client {
     pub(super) fn fold_dirty(&mut self) {
@@ -36,17 +37,18 @@ impl Client {
 }
 
 impl Canon for Channel {
-    fn canon(&self, out: &mut Vec<u8>) {
+    fn canon(&self, out: &mut Canonical) {
         let paying = &self.paying;
-        out.push(b'C');
-        out.extend_from_slice(&paying.channel.0);
-        out.push(paying.status as u8);
-        out.extend_from_slice(&paying.nonce.0.to_le_bytes());
-        out.extend_from_slice(&paying.amount.0.to_le_bytes());
-        out.extend_from_slice(&paying.meter.owed_raw().to_le_bytes());
-        out.extend_from_slice(&self.acked.0.to_le_bytes());
-        out.push(u8::from(self.signature.is_some()) | u8::from(self.signing.is_some()) << 1);
-        out.push(u8::from(self.window.is_halved));
+        out.tag(b'C');
+        out.bytes(&paying.channel.0);
+        let flags =
+            [self.signature.is_some(), self.signing.is_some(), self.window.is_halved, self.watch.is_some()];
+        let flags = flags.iter().fold(0, |bits, flag| bits << 1 | u8::from(*flag));
+        out.tag(paying.status as u8 | flags << 4);
+        out.number(paying.nonce.0);
+        out.large(paying.amount.0);
+        out.large(paying.meter.owed_raw());
+        out.number(self.acked.0);
         let (closing, ticket) = match self.closing {
             Closing::No => (0, 0),
             Closing::Wanted => (1, 0),
@@ -54,8 +56,8 @@ impl Canon for Channel {
             Closing::Cooperative(ticket) => (3, ticket.0),
             Closing::Unilateral(ticket) => (4, ticket.0),
         };
-        out.push(closing);
-        out.extend_from_slice(&ticket.to_le_bytes());
+        out.tag(closing);
+        out.number(ticket);
         if let Some(watch) = &self.watch {
             watch.canon(out);
         }
@@ -63,17 +65,17 @@ impl Canon for Channel {
 }
 
 impl Canon for (StreamId, &Stream) {
-    fn canon(&self, out: &mut Vec<u8>) {
+    fn canon(&self, out: &mut Canonical) {
         let (id, stream) = self;
-        out.push(b'S');
-        out.extend_from_slice(&id.conn.0.to_le_bytes());
-        out.extend_from_slice(&id.index.to_le_bytes());
+        out.tag(b'S');
+        out.number(id.conn.0);
+        out.number(u64::from(id.index));
         match &stream.purpose {
-            Purpose::Close => out.push(0),
+            Purpose::Close => out.tag(0),
             Purpose::Content { fetch, offer, next, end, is_agreed, .. } => {
-                out.push(1 + u8::from(*is_agreed));
-                for word in [fetch.0, *offer, *next, *end] {
-                    out.extend_from_slice(&word.to_le_bytes());
+                out.tag(1 + u8::from(*is_agreed));
+                for number in [fetch.0, *offer, *next, *end] {
+                    out.number(number);
                 }
             }
         }
@@ -81,8 +83,8 @@ impl Canon for (StreamId, &Stream) {
 }
 
 impl Canon for Fetch {
-    fn canon(&self, out: &mut Vec<u8>) {
-        out.push(b'F');
+    fn canon(&self, out: &mut Canonical) {
+        out.tag(b'F');
         let stage = match self.stage {
             Stage::Waiting => 0,
             Stage::Requested(_) => 1,
@@ -90,11 +92,13 @@ impl Canon for Fetch {
             Stage::Paying(_) => 3,
             Stage::BackingOff => 4,
         };
-        out.push(stage);
-        out.push(self.refusals);
-        for word in [self.order.id.0, self.verified, self.total.unwrap_or(u64::MAX), self.current as u64] {
-            out.extend_from_slice(&word.to_le_bytes());
+        out.tag(stage);
+        out.tag(self.refusals);
+        for number in
+            [self.order.id.0, self.verified, self.total.map_or(0, |total| total + 1), self.current as u64]
+        {
+            out.number(number);
         }
-        out.extend_from_slice(&self.tries);
+        out.bytes(&self.tries);
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     ids::{Address, ChannelId, ConnId, NodeId, StreamId},
     money::{Amount, Nonce},
     record::{Best, ChannelStatus, Earning, Record},
-    state::{Alarm, Canon, Mark, Slot},
+    state::{Alarm, Canon, Canonical, Mark, Slot},
     time::{ChainTime, Span, Time},
 };
 
@@ -133,17 +133,16 @@ pub(super) struct ChainView {
 }
 
 impl Canon for Channel {
-    fn canon(&self, out: &mut Vec<u8>) {
-        out.push(b'c');
-        out.extend_from_slice(&self.id.0);
-        out.push(self.status as u8);
-        out.extend_from_slice(&self.deposit.0.to_le_bytes());
+    fn canon(&self, out: &mut Canonical) {
+        out.tag(b'c');
+        out.bytes(&self.id.0);
+        out.tag(self.status as u8 | u8::from(self.is_soft) << 4 | u8::from(self.watch.is_some()) << 5);
         let (nonce, amount) = self.best_pair();
-        out.extend_from_slice(&nonce.0.to_le_bytes());
-        out.extend_from_slice(&amount.0.to_le_bytes());
-        out.extend_from_slice(&self.durable.0.to_le_bytes());
-        out.extend_from_slice(&self.meter.owed_raw().to_le_bytes());
-        out.push(u8::from(self.is_soft));
+        out.number(nonce.0);
+        out.large(amount.0);
+        out.large(self.durable.0);
+        out.large(self.meter.owed_raw());
+        out.number(self.tails.len() as u64);
         self.tails.iter().for_each(|tail| tail.canon(out));
         if let Some(watch) = &self.watch {
             watch.canon(out);
@@ -152,26 +151,26 @@ impl Canon for Channel {
 }
 
 impl Canon for (StreamId, &Stream) {
-    fn canon(&self, out: &mut Vec<u8>) {
+    fn canon(&self, out: &mut Canonical) {
         let (id, stream) = self;
-        out.push(b's');
-        out.extend_from_slice(&id.conn.0.to_le_bytes());
-        out.extend_from_slice(&id.index.to_le_bytes());
-        out.push(stream.state as u8);
-        out.push(stream.unanswered);
-        out.extend_from_slice(&stream.next.to_le_bytes());
-        out.extend_from_slice(&stream.end.to_le_bytes());
-        out.extend_from_slice(&stream.offer.to_le_bytes());
+        out.tag(b's');
+        out.number(id.conn.0);
+        out.number(u64::from(id.index));
+        out.tag(stream.state as u8);
+        out.tag(stream.unanswered);
+        out.number(stream.next);
+        out.number(stream.end);
+        out.number(stream.offer);
         stream.tail.canon(out);
     }
 }
 
 impl Canon for (ConnId, &Conn) {
-    fn canon(&self, out: &mut Vec<u8>) {
+    fn canon(&self, out: &mut Canonical) {
         let (id, conn) = self;
-        out.push(b'n');
-        out.extend_from_slice(&id.0.to_le_bytes());
-        out.extend_from_slice(&conn.peer.0);
-        out.extend_from_slice(conn.account.unwrap_or_default().as_slice());
+        out.tag(b'n');
+        out.number(id.0);
+        out.bytes(&conn.peer.0);
+        out.bytes(conn.account.unwrap_or_default().as_slice());
     }
 }
