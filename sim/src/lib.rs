@@ -5,6 +5,16 @@
 #![warn(missing_docs)]
 
 pub mod actor;
+pub mod adversary;
+pub mod chain;
+pub mod check;
 pub mod decide;
+pub mod edge;
+pub mod net;
+pub mod queue;
+pub mod run;
 pub mod rung;
+pub mod scenario;
 pub mod seen;
+pub mod watch;
+pub mod world;

@@ -131,8 +131,8 @@ pub trait ChainView {
     fn channel(&self, id: ChannelId) -> Option<OnChain>;
     /// Every channel, oldest first.
     fn channels(&self) -> &[ChannelId];
-    /// The newest block.
-    fn head(&self) -> Block;
+    /// The newest block at a time.
+    fn head(&self, now: Time) -> Block;
 }
 
 /// A transaction in a block.
@@ -152,10 +152,12 @@ pub struct Included<'a> {
     pub submitted: Time,
     /// What it did.
     pub result: Result<(), Revert>,
-    /// What the engine predicts, given the state at its place in the block (O9).
-    pub predicted: Option<Result<(), Revert>>,
-    /// What the second chain did, where two run side by side: the Rust model beside the bytecode (O9).
-    pub beside: Option<Result<(), Revert>>,
+    /// What the engine predicts, given the state at its place in the block: the channel after it, where it names
+    /// one that exists, or why it reverts (O9).
+    pub predicted: Option<Result<Option<OnChain>, Revert>>,
+    /// What the second chain did, and the channel after it there, where two run side by side: the Rust model
+    /// beside the bytecode (O9).
+    pub beside: Option<(Result<(), Revert>, Option<OnChain>)>,
     /// Gas used, 0 on the model.
     pub gas: u64,
     /// The events of it that concern channels.
@@ -345,13 +347,6 @@ seen! {
         tx: &'a Included<'a>,
         /// The chain after it.
         chain: &'a dyn ChainView,
-    },
-    /// A transaction of an actor will never be included.
-    TxLost {
-        /// Whose.
-        actor: ActorId,
-        /// What it would have called.
-        call: &'a Call,
     },
     /// A policy of the sequencer changed.
     Sequencer {

@@ -1,0 +1,206 @@
+//! What executes transactions in a run: the contracts, the second backend beside them, and before each transaction
+//! the engine's own prediction (O9).
+
+use decdn_contracts::{Backend, Call, ChannelView, Genesis, Machine, Receipt, Status, Tx, backend::Events};
+use decdn_engine::{
+    chain::{
+        self, Block, ChainEvent, EventKind, Revert,
+        predict::{self, Before, Opening, predict},
+    },
+    crypto::{Crypto, Deployment, Signature, Typed},
+    ids::{Address, ChannelId},
+};
+
+use super::view;
+use crate::{
+    actor::ActorId,
+    seen::{self, OnChain},
+};
+
+/// The contracts of a run.
+pub struct Court {
+    pub(super) main: Box<dyn Backend>,
+    /// The model beside the bytecode, on the real rung.
+    beside: Option<Box<dyn Backend>>,
+    deployment: Deployment,
+    tokens: Vec<Address>,
+}
+
+/// A transaction in a block, with what was expected of it.
+#[derive(Clone, Debug)]
+pub struct Done {
+    /// Who made it.
+    pub sender: Address,
+    /// What it called, if it is one of a role's calls.
+    pub call: Option<chain::Call>,
+    /// In which block.
+    pub block: Block,
+    /// What it did.
+    pub receipt: Receipt,
+    /// What the engine predicted.
+    pub predicted: Option<Result<Option<OnChain>, Revert>>,
+    /// What it did on the second backend, and the channel after it there.
+    pub beside: Option<(Result<(), Revert>, Option<OnChain>)>,
+    /// The channel it is about, before it.
+    pub before: Option<OnChain>,
+    /// The channel it is about, after it.
+    pub after: Option<OnChain>,
+    /// The events that concern channels.
+    pub events: Vec<(ChannelId, EventKind)>,
+}
+
+impl Events for Done {
+    fn events(&self) -> &[ChainEvent] {
+        &self.receipt.events
+    }
+}
+
+impl Done {
+    /// The oracles' view of it, unless it set the scene.
+    pub fn seen(
+        &self,
+        from: Option<ActorId>,
+        route: chain::Route,
+        submitted: decdn_engine::time::Time,
+    ) -> Option<seen::Included<'_>> {
+        Some(seen::Included {
+            from,
+            sender: self.sender,
+            call: self.call.as_ref()?,
+            route,
+            block: self.block,
+            submitted,
+            result: self.receipt.result,
+            predicted: self.predicted,
+            beside: self.beside,
+            gas: self.receipt.gas,
+            events: &self.events,
+            before: self.before,
+            after: self.after,
+        })
+    }
+}
+
+impl Court {
+    pub(super) fn new(genesis: &Genesis, main: Box<dyn Backend>, beside: Option<Box<dyn Backend>>) -> Self {
+        let tokens = genesis.token_addresses().collect();
+        Self { main, beside, deployment: genesis.deployment(), tokens }
+    }
+
+    pub(super) fn deployment(&self) -> Deployment {
+        self.deployment
+    }
+
+    fn on_chain(&self, id: ChannelId) -> Option<OnChain> {
+        self.main.channel(id).map(|channel| view::on_chain(id, &channel))
+    }
+
+    /// The engine's prediction: the channel after the call, or why it reverts.
+    fn predict(
+        &self,
+        block: Block,
+        from: Address,
+        call: &chain::Call,
+        crypto: &dyn Crypto,
+    ) -> Result<Option<OnChain>, Revert> {
+        let about = call.channel();
+        let channel = about.and_then(|id| self.main.channel(id));
+        let (token, node) = match call {
+            chain::Call::Open { token, node, .. } => (*token, *node),
+            chain::Call::WithdrawCredit { token } => (*token, Address::ZERO),
+            _ => (Address::ZERO, Address::ZERO),
+        };
+        let before = Before {
+            from,
+            time: block.time,
+            window_secs: self.main.dispute_window(),
+            channel: channel.as_ref().map(to_engine),
+            opening: Opening {
+                is_paused: false,
+                is_token_allowed: self.tokens.contains(&token),
+                is_node_active: self.main.is_node_active(node),
+                balance: self.main.balance(token, from),
+                allowance: self.main.allowance(token, from),
+            },
+            credit: self.main.credit(from, token),
+        };
+        let after = predict(call, &before, &self.deployment, &Asked(crypto))?;
+        Ok(after.zip(about).map(|(channel, id)| view::on_chain(id, &from_engine(&channel))))
+    }
+}
+
+impl Machine for Court {
+    type Tx = Tx;
+    type Receipt = Done;
+
+    fn execute(&mut self, block: Block, tx: &Tx, crypto: &dyn Crypto) -> Done {
+        let call = match tx.call {
+            Call::Role(call) => Some(call),
+            Call::Setup(_) => None,
+        };
+        let about = call.and_then(|call| call.channel());
+        let before = about.and_then(|id| self.on_chain(id));
+        let predicted = call.map(|call| self.predict(block, tx.from, &call, crypto));
+        let receipt = self.main.execute(block, tx, crypto);
+        let about = about.or_else(|| receipt.events.first().map(|event| event.channel));
+        let beside = self.beside.as_mut().map(|backend| {
+            let receipt = backend.execute(block, tx, crypto);
+            let after = about.and_then(|id| Some(view::on_chain(id, &backend.channel(id)?)));
+            (receipt.result, after)
+        });
+        Done {
+            sender: tx.from,
+            call,
+            block,
+            events: receipt.events.iter().map(|event| (event.channel, event.kind)).collect(),
+            receipt,
+            predicted,
+            beside,
+            before,
+            after: about.and_then(|id| self.on_chain(id)),
+        }
+    }
+}
+
+/// A `dyn Crypto` for a function that wants a sized one.
+struct Asked<'a>(&'a dyn Crypto);
+
+impl Crypto for Asked<'_> {
+    fn recover(&self, deployment: &Deployment, what: &Typed, signature: &Signature) -> Option<Address> {
+        self.0.recover(deployment, what, signature)
+    }
+}
+
+fn to_engine(channel: &ChannelView) -> predict::OnChain {
+    predict::OnChain {
+        client: channel.client,
+        node: channel.node,
+        token: channel.token,
+        deposit: channel.deposit,
+        amount: channel.amount,
+        nonce: channel.nonce,
+        deadline: channel.deadline,
+        status: match channel.status {
+            Status::Open => predict::Status::Open,
+            Status::Closing => predict::Status::Closing,
+            Status::Settled => predict::Status::Settled,
+        },
+    }
+}
+
+fn from_engine(channel: &predict::OnChain) -> ChannelView {
+    ChannelView {
+        client: channel.client,
+        node: channel.node,
+        token: channel.token,
+        deposit: channel.deposit,
+        amount: channel.amount,
+        nonce: channel.nonce,
+        deadline: channel.deadline,
+        status: match channel.status {
+            predict::Status::Open => Status::Open,
+            predict::Status::Closing => Status::Closing,
+            predict::Status::Settled => Status::Settled,
+        },
+    }
+}

@@ -1,0 +1,301 @@
+//! The chain in the world: what actors send travels to the sequencer or the L1's inbox of [`L2`], under the policy
+//! of the scenario; what happens there is read back by polls, oracles and the engine's own prediction.
+
+mod court;
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use decdn_contracts::{
+    Backend, Call, Genesis, L2, Machine, Model, Policy, Profile, Setup, Tx,
+    l2::{Included, TxId},
+};
+use decdn_engine::{
+    chain::{self, ChainUpdate, Route, TxOutcome},
+    crypto::Deployment,
+    ids::{Address, ChannelId, NodeId, TxTicket},
+    money::Amount,
+    time::{Span, Time},
+};
+
+use self::court::Court;
+pub use self::court::Done;
+use crate::{
+    actor::ActorId,
+    decide::{Decisions, Label},
+    rung::SimCrypto,
+    scenario::Stretch,
+    seen::{ChainView, OnChainStatus},
+};
+
+/// The most events in one answer to a poll.
+const POLL_EVENTS: usize = 256;
+/// How long the L1 takes to take a transaction: one to five of its blocks, in seconds.
+const L1_SECS: (u64, u64) = (12, 60);
+
+/// Whose transaction it is: the actor, its life, its ticket.
+pub type Owner = (ActorId, u32, TxTicket);
+
+/// What happened on the chain.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "handled one at a time")]
+pub enum News {
+    /// A transaction is in a block.
+    Included {
+        /// What it did.
+        done: Done,
+        /// How it got there.
+        route: Route,
+        /// When it was sent.
+        submitted: Time,
+    },
+    /// An actor's transaction has news, which reach it at a time.
+    Outcome {
+        /// Whose.
+        to: Owner,
+        /// When it hears.
+        at: Time,
+        /// What.
+        outcome: TxOutcome,
+    },
+    /// The sequencer's policy changed.
+    Sequencer {
+        /// Whose transactions it drops.
+        censored: Option<Address>,
+        /// Whether it works.
+        up: bool,
+    },
+}
+
+/// What travels to the chain.
+#[derive(Clone, Copy, Debug)]
+struct Travelling {
+    arrives: Time,
+    owner: Owner,
+    submitted: Time,
+    what: Parcel,
+}
+
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::large_enum_variant, reason = "transactions are rare")]
+enum Parcel {
+    Tx { from: Address, call: chain::Call, route: Route },
+    Force,
+}
+
+/// See the module.
+pub struct Chain {
+    l2: L2<Court>,
+    tokens: Vec<Address>,
+    holders: Vec<Address>,
+    channels: Vec<ChannelId>,
+    minted: Amount,
+    travelling: Vec<Travelling>,
+    owners: BTreeMap<TxId, (Owner, Route, Time)>,
+    stretches: Vec<Stretch>,
+    /// When the sequencer's policy may change next.
+    changes: BTreeSet<Time>,
+    endpoint: Span,
+    news: VecDeque<News>,
+}
+
+impl Chain {
+    /// The contracts with everybody's money in place.
+    pub fn new(
+        genesis: &Genesis,
+        backends: (Box<dyn Backend>, Option<Box<dyn Backend>>),
+        people: &[(Address, Option<NodeId>, Amount)],
+        timing: (Span, Span),
+        stretches: Vec<Stretch>,
+    ) -> Self {
+        let (forced_inclusion, endpoint) = timing;
+        let profile = Profile { forced_inclusion, ..Profile::arbitrum() };
+        let mut l2 = L2::new(Court::new(genesis, backends.0, backends.1), profile);
+        let tokens: Vec<Address> = genesis.token_addresses().collect();
+        let (mut minted, block) = (Amount::ZERO, l2.head(Time(0)));
+        let mut set_up = |setup| {
+            let tx = Tx { from: genesis.owner, call: Call::Setup(setup) };
+            let done = l2.machine_mut().execute(block, &tx, &SimCrypto::Ideal);
+            assert!(done.receipt.result.is_ok(), "the first state can be set up");
+        };
+        for &(account, node, wallet) in people {
+            for &token in &tokens {
+                set_up(Setup::Mint { token, to: account, amount: wallet });
+            }
+            minted = Amount(minted.0 + wallet.0);
+            if let Some(node) = node {
+                set_up(Setup::SetNode { operator: account, node, active: true });
+            }
+        }
+        let mut holders: Vec<Address> = people.iter().map(|(account, _, _)| *account).collect();
+        holders.push(genesis.deployment().payment_channel);
+        let changes = stretches.iter().flat_map(|stretch| [stretch.from, stretch.until]).collect();
+        Self {
+            l2,
+            tokens,
+            holders,
+            channels: Vec::new(),
+            minted,
+            travelling: Vec::new(),
+            owners: BTreeMap::new(),
+            stretches,
+            changes,
+            endpoint,
+            news: VecDeque::new(),
+        }
+    }
+
+    /// The model alone: the ideal rung.
+    pub fn model(genesis: &Genesis) -> (Box<dyn Backend>, Option<Box<dyn Backend>>) {
+        (Box::new(Model::new(genesis)), None)
+    }
+
+    /// Where the contracts are.
+    pub fn deployment(&self) -> Deployment {
+        self.l2.machine().deployment()
+    }
+
+    /// How long an endpoint takes to answer this time.
+    pub fn endpoint_delay(&self, decide: &mut Decisions) -> Span {
+        Span(decide.between(Label::Chain, 1_000, self.endpoint.0.max(1_000)))
+    }
+
+    /// The sequencer takes a bribe: it drops an account's transactions for a while.
+    pub fn bribe(&mut self, now: Time, account: Address, until: Time) {
+        self.stretches.push(Stretch { from: now, until, censored: vec![account], down: false });
+        self.changes.extend([now, until]);
+    }
+
+    /// Takes a transaction from an actor.
+    pub fn submit(
+        &mut self,
+        now: Time,
+        owner: Owner,
+        from: Address,
+        call: chain::Call,
+        route: Route,
+        decide: &mut Decisions,
+    ) {
+        let takes = match route {
+            Route::Sequencer => self.endpoint_delay(decide),
+            Route::DelayedInbox => l1_delay(decide),
+        };
+        let what = Parcel::Tx { from, call, route };
+        self.travelling.push(Travelling { arrives: now + takes, owner, submitted: now, what });
+    }
+
+    /// Takes an order to force the inbox up to an actor's transaction.
+    pub fn force(&mut self, now: Time, owner: Owner, decide: &mut Decisions) {
+        let arrives = now + l1_delay(decide);
+        self.travelling.push(Travelling { arrives, owner, submitted: now, what: Parcel::Force });
+    }
+
+    /// When the chain next has something to do.
+    pub fn next_work(&self, now: Time) -> Option<Time> {
+        if !self.news.is_empty() {
+            return Some(now);
+        }
+        let arrival = self.travelling.iter().map(|parcel| parcel.arrives).min();
+        let change = self.changes.first().copied();
+        [arrival, change, self.l2.next_block_at(now)].into_iter().flatten().min()
+    }
+
+    /// Does what is due, one piece of news at a time.
+    pub fn work(&mut self, now: Time, crypto: &SimCrypto, decide: &mut Decisions) -> Option<News> {
+        while self.news.is_empty() {
+            if self.changes.first().is_some_and(|at| *at <= now) {
+                self.changes.pop_first();
+                self.change_policy(now);
+            } else if let Some(index) = self.travelling.iter().position(|parcel| parcel.arrives <= now) {
+                let parcel = self.travelling.remove(index);
+                self.arrive(now, parcel);
+            } else if self.l2.next_block_at(now).is_some_and(|at| at <= now) {
+                let pick = |options: usize| decide.below(Label::Tie, options as u64) as usize;
+                let block = self.l2.produce(now, crypto, pick);
+                for included in block {
+                    self.include(now, included, decide);
+                }
+            } else {
+                return None;
+            }
+        }
+        self.news.pop_front()
+    }
+
+    fn arrive(&mut self, now: Time, parcel: Travelling) {
+        let Travelling { owner, submitted, what, .. } = parcel;
+        match what {
+            Parcel::Tx { from, call, route: Route::Sequencer } => {
+                let id = self.l2.submit(now, Tx { from, call: Call::Role(call) });
+                self.owners.insert(id, (owner, Route::Sequencer, submitted));
+            }
+            Parcel::Tx { from, call, route: Route::DelayedInbox } => {
+                let queued = self.l2.submit_inbox(now, Tx { from, call: Call::Role(call) });
+                self.owners.insert(queued.id, (owner, Route::DelayedInbox, submitted));
+                let outcome = TxOutcome::Queued { at: queued.at, forcible: queued.forcible };
+                self.news.push_back(News::Outcome { to: owner, at: now, outcome });
+            }
+            Parcel::Force => {
+                let named = |(_, (other, _, _)): &(&TxId, &(Owner, Route, Time))| *other == owner;
+                let found = self.owners.iter().find(named).map(|(id, _)| *id);
+                if let Some(id) = found {
+                    // Too early, or included meanwhile: then nothing happens, as on L1.
+                    let _ = self.l2.force_include(now, id);
+                }
+            }
+        }
+    }
+
+    fn include(&mut self, now: Time, included: Included<Done>, decide: &mut Decisions) {
+        let Some((owner, route, submitted)) = self.owners.remove(&included.id) else { return };
+        let done = included.receipt;
+        for event in &done.receipt.events {
+            if let chain::EventKind::Opened { .. } = event.kind {
+                self.channels.push(event.channel);
+            }
+        }
+        let outcome = TxOutcome::Included { block: included.block, result: done.receipt.result };
+        let at = now + self.endpoint_delay(decide);
+        self.news.push_back(News::Included { done, route, submitted });
+        self.news.push_back(News::Outcome { to: owner, at, outcome });
+    }
+
+    fn change_policy(&mut self, now: Time) {
+        let active = || self.stretches.iter().filter(|stretch| stretch.from <= now && now < stretch.until);
+        let censored: BTreeSet<Address> =
+            active().flat_map(|stretch| stretch.censored.iter().copied()).collect();
+        let first = censored.first().copied();
+        let policy = if active().any(|stretch| stretch.down) {
+            Policy::Down
+        } else if censored.is_empty() {
+            Policy::Honest
+        } else {
+            Policy::Censor(censored)
+        };
+        if policy != *self.l2.policy() {
+            self.news.push_back(News::Sequencer { censored: first, up: policy != Policy::Down });
+            self.l2.set_policy(now, policy);
+        }
+    }
+
+    /// The answer to a poll; `None` where no endpoint answers.
+    pub fn poll(&self, now: Time, account: Address, from_block: u64) -> Option<ChainUpdate> {
+        Some(self.l2.events_since(now, from_block, Some(account), POLL_EVENTS))
+    }
+
+    /// Whether nothing is under way, and every channel has settled, or is open where that is how it may end.
+    pub fn is_quiet(&self, may_stay_open: bool) -> bool {
+        self.travelling.is_empty()
+            && self.news.is_empty()
+            && self.owners.is_empty()
+            && self.channels.iter().all(|id| match self.channel(*id).map(|channel| channel.status) {
+                Some(OnChainStatus::Settled) => true,
+                Some(OnChainStatus::Open) => may_stay_open,
+                Some(OnChainStatus::Closing | OnChainStatus::None) | None => false,
+            })
+    }
+}
+
+fn l1_delay(decide: &mut Decisions) -> Span {
+    Span::from_secs(decide.between(Label::Chain, L1_SECS.0, L1_SECS.1))
+}

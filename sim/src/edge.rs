@@ -1,0 +1,114 @@
+//! The simulator's side of the driver contract in `decdn_engine::io`: lanes, barriers, write sets. One of the
+//! drivers that the contract's test suite runs against.
+//!
+//! An edge holds back what stands behind a barrier and folds write sets into what is durable. It carries nothing
+//! out itself: the world does, in the order in which the edge hands effects over.
+
+use std::collections::VecDeque;
+
+use decdn_engine::{
+    io::{Effect, Lane, Output, PersistSeq},
+    record::Record,
+};
+
+use crate::{
+    decide::{Decisions, Label},
+    seen::Durable,
+};
+
+/// An effect on its way to be carried out, with what an adversary has done to it.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// The effect.
+    pub effect: Effect,
+    /// Its lane.
+    pub lane: Lane,
+    /// First byte of the group that goes out wrong, if it is a `SendRange`.
+    pub corrupt: Option<u64>,
+}
+
+/// A write set that is on its way to the disk.
+#[derive(Clone, Debug)]
+pub struct Write {
+    /// Its number.
+    pub seq: PersistSeq,
+    /// Whose barrier it is.
+    pub lane: Lane,
+    /// What it holds.
+    pub writes: Vec<Record>,
+}
+
+/// One actor's lanes and its disk.
+#[derive(Clone, Debug, Default)]
+pub struct Edge {
+    /// Lanes behind a barrier, with what waits in them. Only few are, at any time.
+    blocked: Vec<(Lane, VecDeque<Order>)>,
+    /// Write sets under way, oldest first; at most one per lane.
+    writes: Vec<Write>,
+    /// What is durable.
+    pub durable: Durable,
+    spare: Vec<VecDeque<Order>>,
+}
+
+impl Edge {
+    /// Takes an output in. It comes back if nothing holds it up: carry it out now.
+    pub fn admit(&mut self, output: Output, corrupt: Option<u64>) -> Option<Order> {
+        let order = Order { effect: output.effect, lane: output.lane, corrupt };
+        match self.blocked.iter_mut().find(|(lane, _)| *lane == order.lane) {
+            Some((_, waiting)) => {
+                waiting.push_back(order);
+                None
+            }
+            None => Some(order),
+        }
+    }
+
+    /// A write set goes to the disk: from here on its lane is blocked.
+    pub fn begin(&mut self, write: Write) {
+        if !self.blocked.iter().any(|(lane, _)| *lane == write.lane) {
+            let waiting = self.spare.pop().unwrap_or_default();
+            self.blocked.push((write.lane, waiting));
+        }
+        self.writes.push(write);
+    }
+
+    /// Takes a write set that is durable now off the list; `None` if it died with its process.
+    pub fn complete(&mut self, seq: PersistSeq) -> Option<Write> {
+        let at = self.writes.iter().position(|write| write.seq == seq)?;
+        Some(self.writes.remove(at))
+    }
+
+    /// The next effect of a lane whose barrier has fallen. `None` ends the barrier: the lane is free.
+    pub fn release(&mut self, lane: Lane) -> Option<Order> {
+        let at = self.blocked.iter().position(|(blocked, _)| *blocked == lane)?;
+        if let Some(order) = self.blocked[at].1.pop_front() {
+            return Some(order);
+        }
+        let (_, spare) = self.blocked.swap_remove(at);
+        self.spare.push(spare);
+        None
+    }
+
+    /// Whether a lane stands behind a barrier.
+    pub fn is_blocked(&self, lane: Lane) -> bool {
+        self.blocked.iter().any(|(blocked, _)| *blocked == lane)
+    }
+
+    /// Effects that wait behind barriers.
+    pub fn waiting(&self) -> usize {
+        self.blocked.iter().map(|(_, waiting)| waiting.len()).sum()
+    }
+
+    /// The process dies. Each write set under way is on the disk whole or not at all, by decision; what waited is
+    /// forgotten.
+    pub fn crash(&mut self, decide: &mut Decisions) {
+        let Self { blocked, writes, durable, .. } = self;
+        for write in writes.drain(..) {
+            if decide.below(Label::Torn, 2) == 1 {
+                durable.apply(write.seq, write.writes);
+            }
+        }
+        durable.rebase();
+        blocked.clear();
+    }
+}

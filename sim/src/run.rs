@@ -1,0 +1,170 @@
+//! One run of one scenario: from a seed, a log or bytes to what the oracles say.
+
+use std::collections::BTreeMap;
+
+use decdn_contracts::Genesis;
+use decdn_engine::{
+    ids::BlobHash,
+    roles::{client::Client, node::Node},
+};
+
+use crate::{
+    actor::{Actor, Honest},
+    adversary::{self, RoleConfig},
+    chain::Chain,
+    check::{self, Briefing, Lifted},
+    decide::Decisions,
+    rung::{Rung, SimCrypto},
+    scenario::{Plan, PlannedActor, Scenario, evaluate},
+    seen::{Bound, Part, Violation},
+    watch::{Recorder, Watch},
+    world::{Job, Parts, Ran, World},
+};
+
+/// How a run ended.
+pub struct Outcome {
+    /// What the world counted.
+    pub ran: Ran,
+    /// What must not have been.
+    pub violations: Vec<Violation>,
+    /// Probes that were hit, with how often.
+    pub probes: BTreeMap<String, u64>,
+    /// The scenario's bounds with what was observed.
+    pub bounds: Vec<Bound>,
+    /// Token balances at the end, by name: equal on both rungs.
+    pub balances: Vec<(String, u128)>,
+    /// The run's choices, logged if they were to be.
+    pub decisions: Decisions,
+    /// What wrote the run down, if anything did.
+    pub recorder: Option<Box<dyn Recorder>>,
+}
+
+impl Outcome {
+    /// Whether everything held.
+    pub fn is_ok(&self) -> bool {
+        self.violations.is_empty()
+    }
+}
+
+/// Runs a scenario with these choices.
+pub fn run(
+    scenario: &Scenario,
+    rung: Rung,
+    mut decide: Decisions,
+    recorder: Option<Box<dyn Recorder>>,
+) -> Outcome {
+    let mut genesis = Genesis::standard();
+    let token = genesis.token(0).expect("the standard chain has a token");
+    let plan = Plan::draw(scenario, (genesis.deployment(), token), &mut decide);
+    genesis.dispute_window_secs = plan.window.0 / 1_000_000;
+
+    let backends = match rung {
+        Rung::Ideal | Rung::Real => Chain::model(&genesis),
+    };
+    let people: Vec<_> = plan
+        .cast
+        .people
+        .iter()
+        .map(|person| {
+            let node = (person.part == Part::Node).then_some(person.node);
+            (person.account, node, plan.wallet)
+        })
+        .collect();
+    let chain = Chain::new(&genesis, backends, &people, (plan.forced, plan.endpoint), plan.sequencer.clone());
+
+    let blobs: Vec<BlobHash> = plan
+        .blobs
+        .iter()
+        .map(|blob| BlobHash(blake3::derive_key("decdn-sim 2026 blob", &blob.number.to_le_bytes())))
+        .collect();
+    let mut held = Vec::new();
+    let mut jobs = Vec::new();
+    for fetch in &plan.fetches {
+        for from in &fetch.from {
+            held.push((*from, blobs[fetch.blob], plan.blobs[fetch.blob].bytes));
+        }
+        let mut order = fetch.order.clone();
+        order.hash = blobs[fetch.blob];
+        jobs.push(Job::new(fetch.actor, fetch.at, order));
+    }
+
+    let briefing = brief(scenario, &plan);
+    let actors = plan.actors.iter().map(|planned| (actor(planned), planned.machine)).collect();
+    let mut watch = Watch::new(check::oracles(&briefing));
+    watch.recorder = recorder;
+    let path = plan.paths.values().next().copied();
+    let parts = Parts {
+        cast: plan.cast.clone(),
+        actors,
+        blobs: held,
+        paths: plan.paths.clone(),
+        path: path.unwrap_or(crate::net::Path::NEAR),
+        chain,
+        jobs,
+        timed: plan.timed.clone(),
+        calm_at: plan.calm_at,
+        until: plan.until,
+        steps_max: scenario.file.steps_max,
+    };
+    let crypto = match rung {
+        Rung::Ideal | Rung::Real => SimCrypto::Ideal,
+    };
+    let ended = World::new(parts, crypto, decide, watch).run();
+    judge(scenario, &plan, ended)
+}
+
+fn brief(scenario: &Scenario, plan: &Plan) -> Briefing {
+    let lifts = scenario.file.lifts.iter().map(|lift| Lifted {
+        oracle: lift.oracle.clone(),
+        actor: lift.actor.clone(),
+        loss: decdn_engine::money::Amount(evaluate(&lift.loss, &plan.symbols).unwrap_or(0)),
+    });
+    Briefing { symbols: plan.symbols.clone(), lifts: lifts.collect(), must_end: plan.calm_at.is_some() }
+}
+
+fn actor(planned: &PlannedActor) -> Box<dyn Actor> {
+    let role = planned.role.clone();
+    match &planned.plays {
+        Some(kind) => adversary::build(kind, adversary::Setup { role, with: planned.with.clone() })
+            .expect("a scenario's kinds are checked when it is read"),
+        None => honest(role),
+    }
+}
+
+/// An honest role.
+pub fn honest(role: RoleConfig) -> Box<dyn Actor> {
+    match role {
+        RoleConfig::Client(config) => {
+            Box::new(Honest::new(move |records| Client::recover(config.clone(), records)))
+        }
+        RoleConfig::Node(config) => {
+            Box::new(Honest::new(move |records| Node::recover(config.clone(), records)))
+        }
+    }
+}
+
+/// Holds what was observed against the scenario's bounds.
+fn judge(scenario: &Scenario, plan: &Plan, ended: (Ran, Watch, Decisions)) -> Outcome {
+    let (ran, mut watch, decisions) = ended;
+    let mut bounds = Vec::new();
+    for line in &scenario.file.bounds {
+        let limit = evaluate(&line.limit, &plan.symbols).unwrap_or(0);
+        let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+        let Some(observed) = watch.report.observed(&line.name) else { continue };
+        if observed > limit {
+            watch.report.violation("bound", &line.name, || {
+                format!("{} is {observed}, above its limit of {limit} ({})", line.name, line.because)
+            });
+        }
+        bounds.push(Bound { name: line.name.clone(), observed, limit });
+    }
+    Outcome {
+        violations: std::mem::take(&mut watch.report.violations),
+        probes: watch.report.probes().map(|(name, count)| (name.to_owned(), count)).collect(),
+        bounds,
+        balances: ran.balances.clone(),
+        decisions,
+        recorder: watch.recorder.take(),
+        ran,
+    }
+}

@@ -1,0 +1,456 @@
+//! A scenario file as it is written: TOML, unknown keys refused. What it leaves out is drawn from a wide range.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::{
+    decide::{Decisions, Label},
+    seen::Part,
+};
+
+/// A number that a scenario pins, or leaves to each run within limits.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(untagged, expecting = "a number, `{ min = …, max = … }`, or `{ any = […] }`")]
+pub enum Pin {
+    /// This, always.
+    Is(u64),
+    /// Anything between, both included.
+    Between(Between),
+    /// One of these.
+    Any(Any),
+}
+
+/// See [`Pin::Between`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Between {
+    /// The least.
+    pub min: u64,
+    /// The most.
+    pub max: u64,
+}
+
+/// See [`Pin::Any`].
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Any {
+    /// The options.
+    pub any: Vec<u64>,
+}
+
+impl Pin {
+    /// Between two numbers.
+    pub const fn between(min: u64, max: u64) -> Self {
+        Self::Between(Between { min, max })
+    }
+
+    /// This run's number.
+    pub fn draw(&self, decide: &mut Decisions) -> u64 {
+        match self {
+            Self::Is(number) => *number,
+            Self::Between(Between { min, max }) => decide.between(Label::Scenario, *min, *max),
+            Self::Any(Any { any }) => {
+                let at = decide.below(Label::Scenario, any.len() as u64) as usize;
+                any.get(at).copied().unwrap_or(0)
+            }
+        }
+    }
+
+    /// The least it can be.
+    pub fn least(&self) -> u64 {
+        match self {
+            Self::Is(number) => *number,
+            Self::Between(Between { min, .. }) => *min,
+            Self::Any(Any { any }) => any.iter().copied().min().unwrap_or(0),
+        }
+    }
+
+    /// The most it can be.
+    pub fn most(&self) -> u64 {
+        match self {
+            Self::Is(number) => *number,
+            Self::Between(Between { max, .. }) => *max,
+            Self::Any(Any { any }) => any.iter().copied().max().unwrap_or(0),
+        }
+    }
+}
+
+/// Whether faults go on for ever, or stop so that what is left must come to an end (O10).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Faults go on.
+    Safety,
+    /// Faults stop at `calm_secs`; then everything must end.
+    #[default]
+    Liveness,
+}
+
+/// A scenario.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// What it shows, in one sentence.
+    pub shows: String,
+    /// When it is due.
+    pub wave: u8,
+    /// See [`Mode`].
+    #[serde(default)]
+    pub mode: Mode,
+    /// Simulated time at most.
+    #[serde(default = "hours")]
+    pub limit_hours: Pin,
+    /// When faults stop.
+    #[serde(default = "calm")]
+    pub calm_secs: Pin,
+    /// The most engine steps of a run.
+    #[serde(default = "steps")]
+    pub steps_max: u64,
+    /// See [`Money`].
+    #[serde(default)]
+    pub money: Money,
+    /// See [`Chain`].
+    #[serde(default)]
+    pub chain: Chain,
+    /// Who takes part.
+    pub actors: Vec<Actor>,
+    /// How everybody is connected.
+    #[serde(default)]
+    pub link: Link,
+    /// Pairs that are connected in another way.
+    #[serde(default)]
+    pub links: Vec<PairLink>,
+    /// What is downloaded.
+    pub fetches: Vec<Fetch>,
+    /// What goes wrong at a time of its own.
+    #[serde(default)]
+    pub events: Vec<Event>,
+    /// What must not be exceeded.
+    #[serde(default)]
+    pub bounds: Vec<BoundLine>,
+    /// What a sweep must reach: in at least one of its runs.
+    #[serde(default)]
+    pub probes: Vec<String>,
+    /// See [`Lift`].
+    #[serde(default)]
+    pub lifts: Vec<Lift>,
+}
+
+fn hours() -> Pin {
+    Pin::Is(24 * 14)
+}
+fn calm() -> Pin {
+    Pin::Is(600)
+}
+fn steps() -> u64 {
+    20_000_000
+}
+
+/// Prices and deposits, in base units of the test token.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Money {
+    /// R: what nodes charge per MB.
+    pub rate: Pin,
+    /// The cadence that clients configure and propose, in bytes (D6).
+    pub cadence_bytes: Pin,
+    /// The largest offer that nodes make, in bytes (D6).
+    pub offer_ceiling_bytes: Pin,
+    /// The deposit of a channel; 0 lets each download's deposit cover its whole price one and a half times.
+    pub deposit: Pin,
+    /// What each client's wallet holds at the start.
+    pub wallet: Pin,
+}
+
+impl Default for Money {
+    fn default() -> Self {
+        Self {
+            rate: Pin::between(1, 2_000_000),
+            cadence_bytes: Pin::between(1, 20 << 20),
+            offer_ceiling_bytes: Pin::between(64 << 10, 16 << 20),
+            deposit: Pin::Is(0),
+            wallet: Pin::Is(1_000_000_000_000),
+        }
+    }
+}
+
+/// The chain's profile.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Chain {
+    /// W.
+    pub window_hours: Pin,
+    /// F.
+    pub forced_hours: Pin,
+    /// How long an endpoint takes to answer.
+    pub endpoint_ms: Pin,
+    /// What the sequencer does when; honest where nothing is said.
+    pub sequencer: Vec<Sequencer>,
+}
+
+impl Default for Chain {
+    fn default() -> Self {
+        Self {
+            window_hours: Pin::Is(48),
+            forced_hours: Pin::Is(24),
+            endpoint_ms: Pin::between(1, 400),
+            sequencer: Vec::new(),
+        }
+    }
+}
+
+/// A time in which the sequencer is not honest.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sequencer {
+    /// From when.
+    pub from_secs: Pin,
+    /// How long.
+    pub for_secs: Pin,
+    /// Whose transactions it drops; nobody's where it is down.
+    #[serde(default)]
+    pub censors: Vec<String>,
+    /// Whether it works at all.
+    #[serde(default)]
+    pub down: bool,
+}
+
+/// Somebody, or several of a kind.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Actor {
+    /// Its name; several are called `name-1`, `name-2`, ….
+    pub name: String,
+    /// What it plays.
+    pub part: PartName,
+    /// Which adversary it is; an honest role without.
+    #[serde(default)]
+    pub plays: Option<String>,
+    /// What the adversary is told, by its own names.
+    #[serde(default)]
+    pub with: BTreeMap<String, Pin>,
+    /// How many there are.
+    #[serde(default = "one")]
+    pub count: Pin,
+    /// Where it differs from `money`.
+    #[serde(default)]
+    pub rate: Option<Pin>,
+    /// Where it differs from `money`.
+    #[serde(default)]
+    pub offer_ceiling_bytes: Option<Pin>,
+    /// A node's cap on soft openings, in base units (V6).
+    #[serde(default)]
+    pub soft_cap: Option<Pin>,
+    /// Whether it watches its channels (X1).
+    #[serde(default = "yes")]
+    pub monitor: bool,
+    /// How often it reads the chain.
+    #[serde(default)]
+    pub poll_secs: Option<Pin>,
+    /// When it forces inclusion, beyond F, before the window ends (X2).
+    #[serde(default)]
+    pub margin_hours: Option<Pin>,
+    /// The longest and shortest durable write, in microseconds.
+    #[serde(default = "disk")]
+    pub disk_us: Pin,
+    /// Of a million writes, how many are slow.
+    #[serde(default)]
+    pub slow_disk: u32,
+    /// How slow, at most, in milliseconds.
+    #[serde(default = "slow")]
+    pub slow_disk_ms: u64,
+    /// How long a signature takes, in microseconds.
+    #[serde(default = "signer")]
+    pub signer_us: Pin,
+    /// Of a million outputs, after how many the process dies.
+    #[serde(default)]
+    pub crash: u32,
+    /// The most crashes of this kind.
+    #[serde(default = "crashes")]
+    pub crashes: u32,
+    /// How long it is gone after one, in milliseconds.
+    #[serde(default = "restart")]
+    pub restart_ms: Pin,
+    /// How far its wall clock is off at most, in milliseconds, either way.
+    #[serde(default)]
+    pub skew_ms: u64,
+}
+
+/// See [`Part`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PartName {
+    /// Pays.
+    Client,
+    /// Is paid.
+    Node,
+}
+
+impl From<PartName> for Part {
+    fn from(name: PartName) -> Self {
+        match name {
+            PartName::Client => Self::Client,
+            PartName::Node => Self::Node,
+        }
+    }
+}
+
+fn one() -> Pin {
+    Pin::Is(1)
+}
+fn yes() -> bool {
+    true
+}
+fn disk() -> Pin {
+    Pin::between(100, 3_000)
+}
+fn slow() -> u64 {
+    2_000
+}
+fn signer() -> Pin {
+    Pin::between(20, 500)
+}
+fn crashes() -> u32 {
+    3
+}
+fn restart() -> Pin {
+    Pin::between(100, 20_000)
+}
+
+/// How two actors are connected.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Link {
+    /// One way, drawn once per run and pair.
+    pub latency_us: Pin,
+    /// How much a packet may take beyond that.
+    pub jitter_us: Pin,
+    /// In each direction; 0 for no limit.
+    pub mbit: Pin,
+    /// Mean life of a connection while faults go on; 0 for ever.
+    pub life_ms: Pin,
+    /// Of a million control messages, how many come twice.
+    pub duplicate: u32,
+    /// Of a million control messages, how many come up to 3 s late.
+    pub delay: u32,
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Self {
+            latency_us: Pin::between(100, 80_000),
+            jitter_us: Pin::between(0, 5_000),
+            mbit: Pin::between(10, 2_000),
+            life_ms: Pin::Is(0),
+            duplicate: 0,
+            delay: 0,
+        }
+    }
+}
+
+/// How one pair is connected, both ways.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PairLink {
+    /// The one.
+    pub from: String,
+    /// The other.
+    pub to: String,
+    /// How.
+    #[serde(default)]
+    pub link: Link,
+}
+
+/// A download.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fetch {
+    /// Who downloads; each of them where there are several.
+    pub client: String,
+    /// From whom, in this order: names of actors, each of them where there are several.
+    pub from: Vec<String>,
+    /// How large the blob is.
+    #[serde(default = "blob")]
+    pub blob_bytes: Pin,
+    /// Where the range starts, in groups.
+    #[serde(default = "zero")]
+    pub offset_groups: Pin,
+    /// How long it is; 0 for the rest.
+    #[serde(default = "zero")]
+    pub len_bytes: Pin,
+    /// When it is ordered.
+    #[serde(default = "zero")]
+    pub at_ms: Pin,
+    /// How many of these there are, of a blob each.
+    #[serde(default = "one")]
+    pub count: Pin,
+    /// Whether the channel stays open afterwards: 0 or 1.
+    #[serde(default = "zero")]
+    pub keep_channel: Pin,
+    /// Where it differs from `money`.
+    #[serde(default)]
+    pub cadence_bytes: Option<Pin>,
+    /// Where it differs from `money`.
+    #[serde(default)]
+    pub deposit: Option<Pin>,
+}
+
+fn blob() -> Pin {
+    Pin::between(1, 32 << 20)
+}
+fn zero() -> Pin {
+    Pin::Is(0)
+}
+
+/// A fault at a time of its own; exactly one of the last four keys.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Event {
+    /// When.
+    pub at_ms: Pin,
+    /// How long.
+    #[serde(default = "zero")]
+    pub for_ms: Pin,
+    /// This process dies and is gone that long.
+    #[serde(default)]
+    pub crash: Option<String>,
+    /// Nothing that the first one sends reaches the second one for that long.
+    #[serde(default)]
+    pub silence: Option<[String; 2]>,
+    /// This one's wall clock jumps `by_ms` ahead.
+    #[serde(default)]
+    pub clock_ahead: Option<String>,
+    /// This one's wall clock jumps `by_ms` back.
+    #[serde(default)]
+    pub clock_behind: Option<String>,
+    /// How far a clock jumps.
+    #[serde(default = "zero")]
+    pub by_ms: Pin,
+}
+
+/// A bound: derived from symbols before the first run.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BoundLine {
+    /// What is observed: a quantity that an oracle or the ledger reports.
+    pub name: String,
+    /// What it may be at most: whole numbers, symbols, `+ - * / max min ( )`; `/` rounds up.
+    pub limit: String,
+    /// Why.
+    pub because: String,
+}
+
+/// An oracle lifted for one actor, with the formula in its place.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lift {
+    /// Which.
+    pub oracle: String,
+    /// For whom.
+    pub actor: String,
+    /// What it may lose at most, in base units: a formula as in a bound.
+    pub loss: String,
+    /// Why.
+    pub because: String,
+}

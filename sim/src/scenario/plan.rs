@@ -1,0 +1,428 @@
+//! One run of a scenario: everything that the file leaves open is drawn.
+
+use std::collections::BTreeMap;
+
+use decdn_contracts::EthKey;
+use decdn_engine::{
+    crypto::Deployment,
+    ids::{Address, BlobHash, FetchId, NodeId},
+    io::{Candidate, FetchOrder},
+    limits::{GROUP, RATE_MAX},
+    money::{Amount, MB, Rate},
+    roles::config::{ClientConfig, Monitor, NodeConfig},
+    time::{Span, Time},
+};
+
+use super::{
+    SYMBOLS, Scenario, Symbols,
+    file::{self, Actor, File, Link, Mode},
+};
+use crate::{
+    actor::ActorId,
+    adversary::RoleConfig,
+    decide::{Decisions, Label},
+    net::Path,
+    seen::{Cast, Part, Person},
+    world::{Machine, Timed, TimedFault},
+};
+
+/// Somebody in a run.
+#[derive(Clone, Debug)]
+pub struct PlannedActor {
+    /// Which adversary it is, if it is one.
+    pub plays: Option<String>,
+    /// What the adversary is told.
+    pub with: BTreeMap<String, u64>,
+    /// The role's configuration.
+    pub role: RoleConfig,
+    /// Its machine.
+    pub machine: Machine,
+}
+
+/// A blob of a run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PlannedBlob {
+    /// Its size.
+    pub bytes: u64,
+    /// Its place among the run's blobs: what its content follows from.
+    pub number: u32,
+}
+
+/// A download of a run.
+#[derive(Clone, Debug)]
+pub struct PlannedFetch {
+    /// Who downloads.
+    pub actor: ActorId,
+    /// When.
+    pub at: Time,
+    /// Of which blob: an index.
+    pub blob: usize,
+    /// From whom.
+    pub from: Vec<ActorId>,
+    /// The order, with the hash yet to be filled in.
+    pub order: FetchOrder,
+}
+
+/// A time in which the sequencer is not honest.
+#[derive(Clone, Debug)]
+pub struct Stretch {
+    /// From when.
+    pub from: Time,
+    /// To when.
+    pub until: Time,
+    /// Whose transactions it drops.
+    pub censored: Vec<Address>,
+    /// Whether it does nothing at all.
+    pub down: bool,
+}
+
+/// Everything that a run is told before it begins.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Who is who.
+    pub cast: Cast,
+    /// The actors, by [`ActorId`].
+    pub actors: Vec<PlannedActor>,
+    /// What each actor's wallet holds.
+    pub wallet: Amount,
+    /// The blobs there are.
+    pub blobs: Vec<PlannedBlob>,
+    /// The downloads.
+    pub fetches: Vec<PlannedFetch>,
+    /// How each ordered pair is connected.
+    pub paths: BTreeMap<(ActorId, ActorId), Path>,
+    /// W.
+    pub window: Span,
+    /// F.
+    pub forced: Span,
+    /// How long an endpoint takes to answer, at most.
+    pub endpoint: Span,
+    /// When the sequencer is not honest.
+    pub sequencer: Vec<Stretch>,
+    /// Faults with a time of their own.
+    pub timed: Vec<Timed>,
+    /// When faults end.
+    pub calm_at: Option<Time>,
+    /// When the run ends at the latest.
+    pub until: Time,
+    /// What formulas may name.
+    pub symbols: Symbols,
+}
+
+/// An actor's keys: they follow from its place in the cast, on both rungs.
+pub fn keys(id: ActorId) -> (EthKey, NodeId) {
+    let secret = blake3::derive_key("decdn-sim 2026 actor account", &id.0.to_le_bytes());
+    let key = EthKey::from_secret(secret).expect("one in 2^128 secrets is out of range, and these are not");
+    (key, NodeId(blake3::derive_key("decdn-sim 2026 actor network key", &id.0.to_le_bytes())))
+}
+
+struct Drawing<'a> {
+    file: &'a File,
+    decide: &'a mut Decisions,
+    /// Ids by the name in the file.
+    ids: BTreeMap<&'a str, Vec<ActorId>>,
+    deployment: Deployment,
+    token: Address,
+}
+
+impl Plan {
+    /// A run of a scenario, at a deployment of the contracts with a test token.
+    pub fn draw(scenario: &Scenario, at: (Deployment, Address), decide: &mut Decisions) -> Self {
+        let file = &scenario.file;
+        let mut drawing = Drawing { file, decide, ids: BTreeMap::new(), deployment: at.0, token: at.1 };
+        let (window, forced) = drawing.windows();
+        let rate = Rate(file.money.rate.draw(drawing.decide));
+        let ceiling = file.money.offer_ceiling_bytes.draw(drawing.decide) / GROUP * GROUP;
+        let cadence = file.money.cadence_bytes.draw(drawing.decide);
+        let (cast, actors) = drawing.actors(rate, ceiling, forced);
+        let (paths, rtt, narrowest) = drawing.paths(actors.len());
+        let (blobs, fetches) = drawing.fetches(&actors, cadence);
+        let sequencer = drawing.sequencer(&cast);
+        let timed = drawing.timed();
+        let calm = file.calm_secs.draw(drawing.decide);
+        let hours = file.limit_hours.draw(drawing.decide);
+        let endpoint = Span::from_millis(file.chain.endpoint_ms.draw(drawing.decide));
+        let wallet = Amount(file.money.wallet.draw(drawing.decide).into());
+
+        let nodes = || {
+            actors.iter().filter_map(|actor| match &actor.role {
+                RoleConfig::Node(config) => Some(config),
+                RoleConfig::Client(_) => None,
+            })
+        };
+        let rates = nodes().flat_map(|node| &node.rates).map(|(_, rate)| rate.0).max().unwrap_or(rate.0);
+        let offers = fetches.iter().flat_map(|fetch| {
+            let cadence = fetch.order.cadence_bytes;
+            nodes().map(move |node| node.offer_for(cadence))
+        });
+        let disk = actors.iter().map(|actor| actor.machine.disk.1.0).max().unwrap_or(0);
+        let signer = actors.iter().map(|actor| actor.machine.signer.1.0).max().unwrap_or(0);
+        let bytes: u64 = fetches.iter().map(|fetch| wanted(&fetch.order, blobs[fetch.blob].bytes)).sum();
+        let deposit = fetches.iter().map(|fetch| fetch.order.deposit.0).max().unwrap_or(0);
+        let values: [(&str, u128); SYMBOLS.len()] = [
+            ("R", rates.into()),
+            ("C", offers.max().unwrap_or(0).into()),
+            ("W", (window.0 / 1_000_000).into()),
+            ("F", (forced.0 / 1_000_000).into()),
+            ("MB", MB.into()),
+            ("GROUP", GROUP.into()),
+            ("D", deposit),
+            ("B", bytes.into()),
+            ("N", fetches.len() as u128),
+            ("RTT", rtt.into()),
+            ("BW", narrowest.into()),
+            ("DISK", disk.into()),
+            ("SIGN", signer.into()),
+        ];
+        Self {
+            cast,
+            actors,
+            wallet,
+            blobs,
+            fetches,
+            paths,
+            window,
+            forced,
+            endpoint,
+            sequencer,
+            timed,
+            calm_at: (file.mode == Mode::Liveness).then_some(Time(calm * 1_000_000)),
+            until: Time(Span::from_hours(hours).0),
+            symbols: values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        }
+    }
+}
+
+/// How many bytes an order is charged for at least, widened to whole groups (D5).
+fn wanted(order: &FetchOrder, blob: u64) -> u64 {
+    let end = match order.len_bytes {
+        0 => blob,
+        len => order.offset_bytes.saturating_add(len).next_multiple_of(GROUP).min(blob),
+    };
+    end.saturating_sub(order.offset_bytes)
+}
+
+impl<'a> Drawing<'a> {
+    fn windows(&mut self) -> (Span, Span) {
+        let chain = &self.file.chain;
+        let window = Span::from_hours(chain.window_hours.draw(self.decide));
+        (window, Span::from_hours(chain.forced_hours.draw(self.decide)))
+    }
+
+    fn actors(&mut self, rate: Rate, ceiling: u64, forced: Span) -> (Cast, Vec<PlannedActor>) {
+        let (mut cast, mut actors) = (Cast::default(), Vec::new());
+        for actor in &self.file.actors {
+            let count = actor.count.draw(self.decide).max(1);
+            for number in 1..=count {
+                let id = ActorId(actors.len() as u16);
+                let name = if count == 1 { actor.name.clone() } else { format!("{}-{number}", actor.name) };
+                self.ids.entry(&actor.name).or_default().push(id);
+                let planned = self.actor(actor, id, rate, ceiling, forced);
+                let (key, node) = keys(id);
+                let offer_ceiling = match &planned.role {
+                    RoleConfig::Node(config) => config.offer_ceiling,
+                    RoleConfig::Client(_) => 0,
+                };
+                cast.people.push(Person {
+                    id,
+                    name,
+                    part: actor.part.into(),
+                    honest: actor.plays.is_none(),
+                    account: key.address(),
+                    node,
+                    offer_ceiling,
+                });
+                actors.push(planned);
+            }
+        }
+        (cast, actors)
+    }
+
+    fn actor(&mut self, actor: &Actor, id: ActorId, rate: Rate, ceiling: u64, forced: Span) -> PlannedActor {
+        let (key, node) = keys(id);
+        let decide = &mut *self.decide;
+        let rate = actor.rate.as_ref().map_or(rate, |pin| Rate(pin.draw(decide)));
+        let ceiling =
+            actor.offer_ceiling_bytes.as_ref().map_or(ceiling, |pin| pin.draw(decide) / GROUP * GROUP);
+        let defaults = Monitor::default();
+        let monitor = Monitor {
+            enabled: actor.monitor,
+            poll: actor.poll_secs.as_ref().map_or(defaults.poll, |pin| Span::from_secs(pin.draw(decide))),
+            margin: actor
+                .margin_hours
+                .as_ref()
+                .map_or(defaults.margin, |pin| Span::from_hours(pin.draw(decide))),
+            forced_inclusion: forced,
+            ..defaults
+        };
+        let role = match Part::from(actor.part) {
+            Part::Client => {
+                let mut config = ClientConfig::new(self.deployment, node, key.address());
+                config.monitor = monitor;
+                RoleConfig::Client(config)
+            }
+            Part::Node => {
+                let mut config = NodeConfig::new(self.deployment, node, key.address());
+                config.monitor = monitor;
+                config.rates.push((self.token, rate));
+                config.offer_ceiling = ceiling;
+                config.soft_cap =
+                    actor.soft_cap.as_ref().map_or(Amount::MAX, |pin| Amount(pin.draw(decide).into()));
+                RoleConfig::Node(config)
+            }
+        };
+        let micros = |pin: &file::Pin| (Span(pin.least()), Span(pin.most()));
+        let skew = decide.between(Label::Clock, 0, 2 * actor.skew_ms * 1_000);
+        let (least, most) = (actor.restart_ms.least(), actor.restart_ms.most());
+        let machine = Machine {
+            disk: micros(&actor.disk_us),
+            slow_disk: (actor.slow_disk, Span::from_millis(actor.slow_disk_ms)),
+            signer: micros(&actor.signer_us),
+            crash: actor.crash,
+            crashes: actor.crashes,
+            restart: (Span::from_millis(least), Span::from_millis(most)),
+            skew: skew as i64 - (actor.skew_ms * 1_000) as i64,
+        };
+        let with = actor.with.iter().map(|(name, pin)| (name.clone(), pin.draw(decide))).collect();
+        PlannedActor { plays: actor.plays.clone(), with, role, machine }
+    }
+
+    /// Each pair's path, the longest round trip, and the narrowest link.
+    fn paths(&mut self, actors: usize) -> (BTreeMap<(ActorId, ActorId), Path>, u64, u64) {
+        let mut paths = BTreeMap::new();
+        let (mut rtt, mut narrowest) = (0, u64::MAX);
+        for one in 0..actors as u16 {
+            for other in one + 1..actors as u16 {
+                let pair = (ActorId(one), ActorId(other));
+                let path = path(self.link_of(pair), self.decide);
+                rtt = rtt.max(2 * path.latency.1.0);
+                narrowest = narrowest.min(path.bandwidth.unwrap_or(u64::MAX));
+                paths.insert(pair, path);
+                paths.insert((pair.1, pair.0), path);
+            }
+        }
+        (paths, rtt, if narrowest == u64::MAX { 0 } else { narrowest })
+    }
+
+    fn link_of(&self, pair: (ActorId, ActorId)) -> &'a Link {
+        let is = |name: &str, id| self.ids.get(name).is_some_and(|ids| ids.contains(&id));
+        let named = self.file.links.iter().find(|link| {
+            (is(&link.from, pair.0) && is(&link.to, pair.1))
+                || (is(&link.from, pair.1) && is(&link.to, pair.0))
+        });
+        named.map_or(&self.file.link, |named| &named.link)
+    }
+
+    fn fetches(&mut self, actors: &[PlannedActor], cadence: u64) -> (Vec<PlannedBlob>, Vec<PlannedFetch>) {
+        let (mut blobs, mut fetches) = (Vec::new(), Vec::new());
+        let money = &self.file.money;
+        for fetch in &self.file.fetches {
+            let clients = self.ids[fetch.client.as_str()].clone();
+            let count = fetch.count.draw(self.decide);
+            for client in clients {
+                for _ in 0..count {
+                    let decide = &mut *self.decide;
+                    let blob =
+                        PlannedBlob { bytes: fetch.blob_bytes.draw(decide), number: blobs.len() as u32 };
+                    let groups = blob.bytes.div_ceil(GROUP).saturating_sub(1);
+                    let offset_bytes = fetch.offset_groups.draw(decide).min(groups) * GROUP;
+                    let from: Vec<ActorId> =
+                        fetch.from.iter().flat_map(|name| self.ids[name.as_str()].iter().copied()).collect();
+                    let candidates = from.iter().map(|id| {
+                        let (key, node) = keys(*id);
+                        Candidate { node, operator: key.address() }
+                    });
+                    let mut order = FetchOrder {
+                        id: FetchId(fetches.len() as u64 + 1),
+                        hash: BlobHash::default(),
+                        offset_bytes,
+                        len_bytes: fetch.len_bytes.draw(decide),
+                        candidates: candidates.collect(),
+                        token: self.token,
+                        deposit: Amount::ZERO,
+                        cadence_bytes: fetch.cadence_bytes.as_ref().map_or(cadence, |pin| pin.draw(decide)),
+                        max_rate: Rate(RATE_MAX),
+                        keep_channel: fetch.keep_channel.draw(decide) > 0,
+                    };
+                    let deposit = fetch.deposit.as_ref().unwrap_or(&money.deposit).draw(decide);
+                    order.deposit = Amount(match deposit {
+                        0 => ample(actors, &from, wanted(&order, blob.bytes)),
+                        deposit => deposit.into(),
+                    });
+                    let at = Time(fetch.at_ms.draw(decide) * 1_000);
+                    fetches.push(PlannedFetch { actor: client, at, blob: blobs.len(), from, order });
+                    blobs.push(blob);
+                }
+            }
+        }
+        (blobs, fetches)
+    }
+
+    fn sequencer(&mut self, cast: &Cast) -> Vec<Stretch> {
+        let rules = &self.file.chain.sequencer;
+        rules
+            .iter()
+            .map(|rule| {
+                let from = Time(rule.from_secs.draw(self.decide) * 1_000_000);
+                let until = from + Span::from_secs(rule.for_secs.draw(self.decide));
+                let censored = rule.censors.iter().flat_map(|name| &self.ids[name.as_str()]);
+                let censored = censored.map(|id| cast.get(*id).account).collect();
+                Stretch { from, until, censored, down: rule.down }
+            })
+            .collect()
+    }
+
+    fn timed(&mut self) -> Vec<Timed> {
+        let mut timed = Vec::new();
+        for event in &self.file.events {
+            let at = Time(event.at_ms.draw(self.decide) * 1_000);
+            let lasts = Span::from_millis(event.for_ms.draw(self.decide));
+            let by = i64::try_from(event.by_ms.draw(self.decide).saturating_mul(1_000)).unwrap_or(i64::MAX);
+            let ids = |name: &Option<String>| {
+                name.as_ref().map(|name| self.ids[name.as_str()].clone()).unwrap_or_default()
+            };
+            let mut add = |what| timed.push(Timed { at, what });
+            for id in ids(&event.crash) {
+                add(TimedFault::Crash(id, lasts));
+            }
+            for id in ids(&event.clock_ahead) {
+                add(TimedFault::Clock(id, by));
+            }
+            for id in ids(&event.clock_behind) {
+                add(TimedFault::Clock(id, -by));
+            }
+            if let Some([from, to]) = &event.silence {
+                for &from in &self.ids[from.as_str()] {
+                    for &to in &self.ids[to.as_str()] {
+                        add(TimedFault::Partition { from, to, lasts });
+                    }
+                }
+            }
+        }
+        timed
+    }
+}
+
+fn path(link: &Link, decide: &mut Decisions) -> Path {
+    let latency = link.latency_us.draw(decide);
+    let jitter = link.jitter_us.draw(decide);
+    let mbit = link.mbit.draw(decide);
+    let life = link.life_ms.draw(decide);
+    Path {
+        latency: (Span(latency), Span(latency + jitter)),
+        bandwidth: (mbit > 0).then_some(mbit * 125_000),
+        life: (life > 0).then(|| Span::from_millis(life)),
+        duplicate: link.duplicate,
+        delay: link.delay,
+    }
+}
+
+/// A deposit that covers a download's price one and a half times, at the highest rate of those it may buy from.
+fn ample(actors: &[PlannedActor], from: &[ActorId], bytes: u64) -> u128 {
+    let rates = from.iter().filter_map(|id| match &actors[usize::from(id.0)].role {
+        RoleConfig::Node(config) => config.rates.iter().map(|(_, rate)| rate.0).max(),
+        RoleConfig::Client(_) => None,
+    });
+    let rate = u128::from(rates.max().unwrap_or(1));
+    1 + (u128::from(bytes) * rate * 3).div_ceil(2 * u128::from(MB))
+}

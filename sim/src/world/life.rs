@@ -1,0 +1,152 @@
+//! How processes start, crash and come back, and how faults end.
+
+use decdn_engine::{
+    io::Input,
+    record::Key,
+    time::{Span, Time},
+};
+
+use super::{Event, TimedFault, World};
+use crate::{actor::ActorId, decide::Label, net::EndState, seen::Seen};
+
+impl World {
+    /// A process begins: its clock starts somewhere, its store is listed.
+    pub(super) fn begin(&mut self, id: ActorId) {
+        let now = self.queue.now();
+        let calm = self.calm;
+        let mono = self.decide.below(Label::Clock, 1 << 40);
+        let decide = &mut self.decide;
+        let slot = &mut self.actors[usize::from(id.0)];
+        slot.up = true;
+        slot.mono = mono;
+        slot.armed = None;
+        let may_crash = slot.machine.crashes > slot.epoch && !calm;
+        slot.outputs_left =
+            if may_crash { decide.trials_until(Label::Crash, slot.machine.crash) } else { None };
+        let blobs = slot.blobs.clone();
+        for (hash, bytes) in blobs {
+            self.feed_at(now, id, Input::BlobReady { hash, bytes });
+        }
+        self.arm(id);
+    }
+
+    /// Whether the next output is the one at which the process dies.
+    pub(super) fn dies_now(&mut self, id: ActorId) -> bool {
+        match &mut self.actors[usize::from(id.0)].outputs_left {
+            None => false,
+            Some(0) => !self.calm,
+            Some(left) => {
+                *left -= 1;
+                false
+            }
+        }
+    }
+
+    /// The process dies, with `undone` outputs of its last step. It comes back after `away`, or a drawn time.
+    pub(super) fn crash(&mut self, id: ActorId, undone: u32, away: Option<Span>) {
+        let now = self.queue.now();
+        let slot = &mut self.actors[usize::from(id.0)];
+        if !slot.up {
+            return;
+        }
+        slot.up = false;
+        slot.epoch += 1;
+        slot.outputs_left = None;
+        let undone = undone + slot.edge.waiting() as u32;
+        slot.edge.crash(&mut self.decide);
+        let conns = std::mem::take(&mut slot.conns);
+        let (low, high) = slot.machine.restart;
+        let seen = Seen::Crashed { actor: id, undone, durable: &slot.edge.durable };
+        self.watch.see(now, &seen);
+        for (link, end) in conns.into_values() {
+            self.net.link(link).ends[usize::from(end)].state = EndState::Gone;
+            if self.net.link(link).ends[usize::from(1 - end)].state == EndState::Up {
+                self.notice_later(link, 1 - end);
+            }
+        }
+        let away = away.unwrap_or_else(|| Span(self.decide.between(Label::Crash, low.0, high.0)));
+        self.queue.push(now + away, Event::Restart(id));
+    }
+
+    pub(super) fn restart(&mut self, id: ActorId) {
+        let slot = &mut self.actors[usize::from(id.0)];
+        if slot.up {
+            return;
+        }
+        slot.actor.restart(&mut slot.edge.durable.iter().cloned());
+        let digest = slot.actor.digest();
+        let seen = Seen::Restarted { actor: id, durable: &slot.edge.durable, digest };
+        self.watch.see(self.queue.now(), &seen);
+        self.begin(id);
+        self.order_again(id);
+    }
+
+    /// The owner orders again what was ordered before and is neither done nor on record.
+    fn order_again(&mut self, id: ActorId) {
+        let now = self.queue.now();
+        let durable = &self.actors[usize::from(id.0)].edge.durable;
+        let lost: Vec<u32> = self
+            .jobs
+            .iter()
+            .enumerate()
+            .filter(|(_, job)| job.actor == id && !job.done && job.at <= now)
+            .filter(|(_, job)| durable.get(&Key::Fetch(job.order.id)).is_none())
+            .map(|(index, _)| index as u32)
+            .collect();
+        for index in lost {
+            self.queue.push(now, Event::Order(index));
+        }
+    }
+
+    pub(super) fn on_order(&mut self, index: usize) {
+        let job = &self.jobs[index];
+        let actor = job.actor;
+        // While the process is away its owner can't order; `order_again` does when it is back.
+        if self.actors[usize::from(actor.0)].up && !job.done {
+            let order = job.order.clone();
+            self.step(actor, Input::Fetch(order));
+        }
+    }
+
+    pub(super) fn on_timed(&mut self, index: usize) {
+        let now = self.queue.now();
+        match self.timed[index].what {
+            TimedFault::Crash(id, away) => self.crash(id, 0, Some(away)),
+            TimedFault::Partition { from, to, lasts } => self.partition(from, to, now + lasts),
+            TimedFault::Clock(id, skew) => self.slot(id).machine.skew = skew,
+        }
+    }
+
+    /// One direction goes silent. What is sent meanwhile comes late; a connection that is silent for longer than
+    /// its idle timeout dies.
+    fn partition(&mut self, from: ActorId, to: ActorId, until: Time) {
+        let now = self.queue.now();
+        self.net.block(from, to, until);
+        if until.since(now) > Span::from_secs(30) {
+            let cut: Vec<_> = self
+                .net
+                .live()
+                .filter(|(_, link)| {
+                    let ends = [link.ends[0].actor, link.ends[1].actor];
+                    ends == [from, to] || ends == [to, from]
+                })
+                .map(|(id, _)| id)
+                .collect();
+            for link in cut {
+                self.queue.push(now + Span::from_secs(30), Event::Die(link));
+            }
+        }
+    }
+
+    /// From here on nothing goes wrong any more (O10).
+    pub(super) fn on_calm(&mut self) {
+        let now = self.queue.now();
+        self.calm = true;
+        self.net.calm = true;
+        for slot in &mut self.actors {
+            slot.outputs_left = None;
+        }
+        let left = Span(self.until.0.saturating_sub(now.0));
+        self.watch.see(now, &Seen::Calm { left });
+    }
+}

@@ -1,0 +1,480 @@
+//! The world: actors, their edges, the network, the disk and the chain under one queue of events.
+//!
+//! `carry` does what actors ask for, `arrive` is what the network brings, `life` is how processes start, crash and
+//! come back, `money` is what the chain brings. This file holds the state, takes the next event and steps actors.
+
+mod arrive;
+mod carry;
+mod life;
+mod money;
+
+use std::collections::BTreeMap;
+
+use decdn_engine::{
+    fault::Rule,
+    ids::{BlobHash, ConnId, FetchId},
+    io::{Effect, FetchOrder, Gone, Input, Notice, Outputs, PersistSeq},
+    time::{Now, Span, Time, WallTime},
+};
+
+use crate::{
+    actor::{Actor, ActorId, Trick, Turn},
+    chain::Chain,
+    decide::Decisions,
+    edge::Edge,
+    net::{Due, Net, Path},
+    queue::Queue,
+    rung::{Mix, SimCrypto},
+    seen::{Cast, ChainView, Durable, LinkId, Seen},
+    watch::Watch,
+};
+
+/// The wall clock at the start of a run, in microseconds since the Unix epoch: 2027-01-15 08:00 UTC.
+pub const EPOCH: WallTime = WallTime(1_800_000_000_000_000);
+
+/// What happens next.
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    /// An actor's deadline may have come.
+    Wake(ActorId),
+    /// A process starts again.
+    Restart(ActorId),
+    /// Something about what was sent.
+    Net(Due),
+    /// A connection comes up, or fails to.
+    Dialled(LinkId),
+    /// An end notices that its connection is gone.
+    Unlink(LinkId, u8, Gone),
+    /// A connection dies.
+    Die(LinkId),
+    /// A write set is on the disk.
+    Durable(ActorId, u32, PersistSeq),
+    /// An input that was prepared is due.
+    Feed(u32),
+    /// The chain has something to do.
+    Chain,
+    /// A poll is answered.
+    Polled(ActorId, u32, u64),
+    /// An owner orders a download.
+    Order(u32),
+    /// One of the scenario's timed faults.
+    Timed(u32),
+    /// Faults end.
+    Calm,
+}
+
+/// An input that waits for its time.
+#[derive(Debug)]
+struct Feed {
+    actor: ActorId,
+    epoch: u32,
+    input: Input,
+}
+
+/// A download that an owner orders.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Who downloads.
+    pub actor: ActorId,
+    /// When it is ordered.
+    pub at: Time,
+    /// What is ordered.
+    pub order: FetchOrder,
+    /// Ordered again after a crash until it is done.
+    pub(crate) done: bool,
+}
+
+impl Job {
+    /// An order at a time.
+    pub fn new(actor: ActorId, at: Time, order: FetchOrder) -> Self {
+        Self { actor, at, order, done: false }
+    }
+}
+
+/// A fault at a time of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct Timed {
+    /// When.
+    pub at: Time,
+    /// What.
+    pub what: TimedFault,
+}
+
+/// What can be scheduled to go wrong.
+#[derive(Clone, Copy, Debug)]
+pub enum TimedFault {
+    /// The process dies, and starts again after this long.
+    Crash(ActorId, Span),
+    /// Nothing that `from` sends reaches `to` for this long.
+    Partition {
+        /// The silenced one.
+        from: ActorId,
+        /// Who hears nothing.
+        to: ActorId,
+        /// How long.
+        lasts: Span,
+    },
+    /// The actor's wall clock jumps to this many microseconds ahead of (or, negative, behind) true time.
+    Clock(ActorId, i64),
+}
+
+/// How an actor is treated by its machine.
+#[derive(Clone, Copy, Debug)]
+pub struct Machine {
+    /// How long a durable write takes, shortest and longest.
+    pub disk: (Span, Span),
+    /// Of a million writes, how many take up to `slow_disk.1`.
+    pub slow_disk: (u32, Span),
+    /// How long a signature takes.
+    pub signer: (Span, Span),
+    /// Of a million outputs, after how many the process dies.
+    pub crash: u32,
+    /// The most crashes of this kind.
+    pub crashes: u32,
+    /// How long it is gone.
+    pub restart: (Span, Span),
+    /// Its wall clock, in microseconds ahead of true time.
+    pub skew: i64,
+}
+
+/// An actor with everything that is its own.
+pub(crate) struct Slot {
+    actor: Box<dyn Actor>,
+    /// Its life: rises with each crash.
+    epoch: u32,
+    up: bool,
+    edge: Edge,
+    machine: Machine,
+    /// Added to simulated time: this process's monotonic clock.
+    mono: u64,
+    /// The earliest wake-up under way.
+    armed: Option<Time>,
+    /// Outputs until it dies, if it is to.
+    outputs_left: Option<u64>,
+    conns: BTreeMap<ConnId, (LinkId, u8)>,
+    accepted: u64,
+    /// In the order in which the scenario names them: a hash decides nothing.
+    blobs: Vec<(BlobHash, u64)>,
+}
+
+impl Slot {
+    fn now(&self, at: Time) -> Now {
+        Now {
+            mono: Time(at.0 + self.mono),
+            wall: WallTime((EPOCH.0 + at.0).saturating_add_signed(self.machine.skew)),
+        }
+    }
+}
+
+/// What a world is made of.
+pub struct Parts {
+    /// Who is who.
+    pub cast: Cast,
+    /// The actors, by [`ActorId`].
+    pub actors: Vec<(Box<dyn Actor>, Machine)>,
+    /// Which blobs whom has from the start: the actor, the hash, the size.
+    pub blobs: Vec<(ActorId, BlobHash, u64)>,
+    /// Each ordered pair that isn't connected as all others are.
+    pub paths: BTreeMap<(ActorId, ActorId), Path>,
+    /// How everybody else is connected.
+    pub path: Path,
+    /// The chain.
+    pub chain: Chain,
+    /// The downloads.
+    pub jobs: Vec<Job>,
+    /// Faults with a time of their own.
+    pub timed: Vec<Timed>,
+    /// When faults end.
+    pub calm_at: Option<Time>,
+    /// When the run ends at the latest.
+    pub until: Time,
+    /// The most engine steps.
+    pub steps_max: u64,
+}
+
+/// How a run went, beside what the oracles say.
+#[derive(Clone, Debug)]
+pub struct Ran {
+    /// Inputs taken by actors.
+    pub steps: u64,
+    /// Simulated time that passed.
+    pub time: Span,
+    /// All state digests of the run, folded (O13).
+    pub digest: [u8; 32],
+    /// Rules that were applied in faults, with how often.
+    pub rules: BTreeMap<Rule, u64>,
+    /// What everybody holds at the end, by name and token.
+    pub balances: Vec<(String, u128)>,
+}
+
+/// A run under way.
+pub struct World {
+    queue: Queue<Event>,
+    decide: Decisions,
+    crypto: SimCrypto,
+    cast: Cast,
+    actors: Vec<Slot>,
+    net: Net,
+    paths: BTreeMap<(ActorId, ActorId), Path>,
+    path: Path,
+    chain: Chain,
+    chain_armed: Option<Time>,
+    jobs: Vec<Job>,
+    timed: Vec<Timed>,
+    feeds: Vec<Option<Feed>>,
+    feeds_free: Vec<u32>,
+    watch: Watch,
+    out: Outputs,
+    tricks: Vec<Trick>,
+    until: Time,
+    calm: bool,
+    steps: u64,
+    steps_max: u64,
+    mix: Mix,
+    rules: BTreeMap<Rule, u64>,
+    /// Set when going on makes no sense.
+    halted: bool,
+}
+
+impl World {
+    /// A world at its start.
+    pub fn new(parts: Parts, crypto: SimCrypto, decide: Decisions, watch: Watch) -> Self {
+        let Parts { cast, actors, blobs, paths, path, chain, jobs, timed, calm_at, until, steps_max } = parts;
+        let mut world = Self {
+            queue: Queue::default(),
+            decide,
+            crypto,
+            cast,
+            actors: Vec::new(),
+            net: Net::default(),
+            paths,
+            path,
+            chain,
+            chain_armed: None,
+            jobs,
+            timed,
+            feeds: Vec::new(),
+            feeds_free: Vec::new(),
+            watch,
+            out: Outputs::new(),
+            tricks: Vec::new(),
+            until,
+            calm: false,
+            steps: 0,
+            steps_max,
+            mix: Mix::new(),
+            rules: BTreeMap::new(),
+            halted: false,
+        };
+        for (actor, machine) in actors {
+            world.actors.push(Slot {
+                actor,
+                epoch: 0,
+                up: false,
+                edge: Edge::default(),
+                machine,
+                mono: 0,
+                armed: None,
+                outputs_left: None,
+                conns: BTreeMap::new(),
+                accepted: 0,
+                blobs: Vec::new(),
+            });
+        }
+        for (actor, hash, bytes) in blobs {
+            world.actors[usize::from(actor.0)].blobs.push((hash, bytes));
+        }
+        if let Some(at) = calm_at {
+            world.queue.push(at, Event::Calm);
+        }
+        world
+    }
+
+    /// Runs to the end: until nothing is left to happen, or time is up.
+    pub fn run(mut self) -> (Ran, Watch, Decisions) {
+        let start = Seen::Start { cast: &self.cast, chain: &self.chain };
+        self.watch.see(Time(0), &start);
+        for id in 0..self.actors.len() {
+            self.begin(ActorId(id as u16));
+        }
+        for (index, job) in self.jobs.iter().enumerate() {
+            self.queue.push(job.at, Event::Order(index as u32));
+        }
+        for (index, timed) in self.timed.iter().enumerate() {
+            self.queue.push(timed.at, Event::Timed(index as u32));
+        }
+        self.arm_chain();
+        while !self.halted {
+            let Some(event) = self.queue.pop(self.until, &mut self.decide) else { break };
+            self.happen(event);
+        }
+        self.finish()
+    }
+
+    /// Whether nothing is left that anybody waits for: every download is done, every channel has come to its end.
+    fn is_over(&self) -> bool {
+        let may_stay_open = self.jobs.iter().any(|job| job.order.keep_channel);
+        self.jobs.iter().all(|job| job.done) && self.chain.is_quiet(may_stay_open)
+    }
+
+    fn finish(mut self) -> (Ran, Watch, Decisions) {
+        let now = self.queue.now();
+        let durable: Vec<Durable> =
+            self.actors.iter_mut().map(|slot| std::mem::take(&mut slot.edge.durable)).collect();
+        let drained = self.is_over();
+        self.watch.see(now, &Seen::End { chain: &self.chain, durable: &durable, drained });
+        let mut balances = Vec::new();
+        for person in &self.cast.people {
+            for token in self.chain.tokens() {
+                balances.push((person.name.clone(), self.chain.balance(*token, person.account).0));
+            }
+        }
+        let ran = Ran {
+            steps: self.steps,
+            time: Span(now.0),
+            digest: self.mix.finish(),
+            rules: self.rules,
+            balances,
+        };
+        (ran, self.watch, self.decide)
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Wake(actor) => self.wake(actor),
+            Event::Restart(actor) => self.restart(actor),
+            Event::Net(due) => self.on_net(due),
+            Event::Dialled(link) => self.on_dialled(link),
+            Event::Unlink(link, end, why) => self.on_unlink(link, end, why),
+            Event::Die(link) => self.on_die(link),
+            Event::Durable(actor, epoch, seq) => self.on_durable(actor, epoch, seq),
+            Event::Feed(slot) => self.on_feed(slot),
+            Event::Chain => self.on_chain_work(),
+            Event::Polled(actor, epoch, from) => self.on_polled(actor, epoch, from),
+            Event::Order(job) => self.on_order(job as usize),
+            Event::Timed(fault) => self.on_timed(fault as usize),
+            Event::Calm => self.on_calm(),
+        }
+    }
+
+    /// Lets an actor take an input and carries out what follows.
+    fn step(&mut self, id: ActorId, input: Input) {
+        let at = self.queue.now();
+        let slot = &mut self.actors[usize::from(id.0)];
+        debug_assert!(slot.up, "a dead process took an input");
+        let now = slot.now(at);
+        let shown = self.watch.shows_steps().then(|| input.clone());
+        let mut out = std::mem::take(&mut self.out);
+        let mut tricks = std::mem::take(&mut self.tricks);
+        let turn =
+            Turn { now, crypto: &self.crypto, decide: &mut self.decide, out: &mut out, tricks: &mut tricks };
+        slot.actor.step(input, turn);
+        self.steps += 1;
+        let digest = slot.actor.digest();
+        self.mix.word(u64::from(id.0));
+        self.mix.bytes(&digest.0);
+        if let Some(input) = &shown {
+            self.watch.step(at, digest, &Seen::Step { actor: id, now, input, outputs: out.as_slice() });
+        }
+        self.carry_all(id, &mut out, &tricks);
+        tricks.clear();
+        self.out = out;
+        self.tricks = tricks;
+        self.arm(id);
+        if self.steps >= self.steps_max {
+            let steps = self.steps_max;
+            self.halt("steps", || format!("no end after {steps} steps: the scenario's limit"));
+        }
+    }
+
+    /// Stops the run: something makes going on pointless.
+    fn halt(&mut self, rule: &str, text: impl FnOnce() -> String) {
+        if !self.halted {
+            self.watch.report.violation("world", rule, text);
+        }
+        self.halted = true;
+    }
+
+    /// Whether this life of an actor goes on.
+    fn lives(&self, id: ActorId, epoch: u32) -> bool {
+        let slot = &self.actors[usize::from(id.0)];
+        slot.up && slot.epoch == epoch
+    }
+
+    /// Wakes an actor for its next deadline, unless it will wake before.
+    fn arm(&mut self, id: ActorId) {
+        let slot = &mut self.actors[usize::from(id.0)];
+        if !slot.up {
+            return;
+        }
+        let Some(deadline) = slot.actor.next_deadline() else { return };
+        let at = Time(deadline.0.saturating_sub(slot.mono)).max(self.queue.now());
+        if slot.armed.is_none_or(|armed| at < armed) {
+            slot.armed = Some(at);
+            self.queue.push(at, Event::Wake(id));
+        }
+    }
+
+    fn wake(&mut self, id: ActorId) {
+        let at = self.queue.now();
+        let slot = &mut self.actors[usize::from(id.0)];
+        if slot.armed == Some(at) {
+            slot.armed = None;
+        }
+        if !slot.up {
+            return;
+        }
+        let is_due = |slot: &Slot| slot.actor.next_deadline().is_some_and(|due| due <= slot.now(at).mono);
+        if !is_due(slot) {
+            return self.arm(id);
+        }
+        self.step(id, Input::Tick);
+        let slot = &self.actors[usize::from(id.0)];
+        if slot.up && is_due(slot) {
+            let name = self.cast.get(id).name.clone();
+            self.halt("deadline", || format!("{name} is still due after a tick: it would tick for ever"));
+        }
+    }
+
+    /// Prepares an input for later.
+    fn feed_at(&mut self, at: Time, actor: ActorId, input: Input) {
+        let epoch = self.actors[usize::from(actor.0)].epoch;
+        let feed = Some(Feed { actor, epoch, input });
+        let slot = match self.feeds_free.pop() {
+            Some(slot) => {
+                self.feeds[slot as usize] = feed;
+                slot
+            }
+            None => {
+                self.feeds.push(feed);
+                self.feeds.len() as u32 - 1
+            }
+        };
+        self.queue.push(at, Event::Feed(slot));
+    }
+
+    fn on_feed(&mut self, slot: u32) {
+        let Some(Feed { actor, epoch, input }) = self.feeds[slot as usize].take() else { return };
+        self.feeds_free.push(slot);
+        if self.lives(actor, epoch) {
+            self.step(actor, input);
+        }
+    }
+
+    /// Notes what an actor tells its owner or the log.
+    fn note(&mut self, actor: ActorId, effect: &Effect) {
+        match effect {
+            Effect::Fault(fault) => *self.rules.entry(fault.rule()).or_default() += 1,
+            Effect::Notice(Notice::Fetched { fetch, .. } | Notice::FetchFailed { fetch, .. }) => {
+                self.job_done(actor, *fetch);
+            }
+            _ => {}
+        }
+    }
+
+    fn job_done(&mut self, actor: ActorId, fetch: FetchId) {
+        for job in &mut self.jobs {
+            job.done |= job.actor == actor && job.order.id == fetch;
+        }
+    }
+}

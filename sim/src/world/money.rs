@@ -1,0 +1,65 @@
+//! What the chain brings.
+
+use decdn_engine::{io::Input, time::Time};
+
+use super::{Event, World};
+use crate::{actor::ActorId, chain::News, seen::Seen};
+
+impl World {
+    /// Lets the chain work when it next has something to do.
+    pub(super) fn arm_chain(&mut self) {
+        let Some(at) = self.chain.next_work(self.queue.now()) else { return };
+        let at = at.max(self.queue.now());
+        if self.chain_armed.is_none_or(|armed| at < armed) {
+            self.chain_armed = Some(at);
+            self.queue.push(at, Event::Chain);
+        }
+    }
+
+    pub(super) fn on_chain_work(&mut self) {
+        let now = self.queue.now();
+        if self.chain_armed == Some(now) {
+            self.chain_armed = None;
+        }
+        while let Some(news) = self.chain.work(now, &self.crypto, &mut self.decide) {
+            self.tell(now, news);
+        }
+        self.arm_chain();
+    }
+
+    fn tell(&mut self, now: Time, news: News) {
+        match news {
+            News::Included { done, route, submitted } => {
+                let from = self.cast.by_account(done.sender).map(|person| person.id);
+                if let Some(seen) = done.seen(from, route, submitted) {
+                    self.watch.see(now, &Seen::Included { tx: &seen, chain: &self.chain });
+                }
+            }
+            News::Outcome { to: (actor, epoch, ticket), at, outcome } => {
+                if self.lives(actor, epoch) {
+                    self.feed_at(at, actor, Input::Tx { ticket, outcome });
+                }
+            }
+            News::Sequencer { censored, up } => {
+                let censored = censored.and_then(|account| self.cast.by_account(account)).map(|who| who.id);
+                self.watch.see(now, &Seen::Sequencer { censored, up });
+            }
+        }
+    }
+
+    pub(super) fn on_polled(&mut self, id: ActorId, epoch: u32, from_block: u64) {
+        if !self.lives(id, epoch) {
+            return;
+        }
+        let account = self.cast.get(id).account;
+        let input = match self.chain.poll(self.queue.now(), account, from_block) {
+            Some(update) => Input::Chain(update),
+            None => Input::ChainUnreachable,
+        };
+        self.step(id, input);
+        // Nobody else keeps the world going for ever: actors that read the chain do.
+        if self.is_over() {
+            self.halted = true;
+        }
+    }
+}
