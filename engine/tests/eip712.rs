@@ -233,10 +233,9 @@ fn w6_cast_computes_the_same_digests() {
     for (name, what) in cases() {
         let theirs = sign(&cast, "--data", &typed_data(&what, &deployment()).to_string());
         assert_eq!(theirs, hex::encode_prefixed(&pinned[name].1), "{name}");
-        assert_eq!(sign(&cast, "--no-hash", &hex::encode_prefixed(&pinned[name].0)), theirs, "{name}");
     }
     let mut runner = TestRunner::deterministic();
-    for _ in 0..24 {
+    for _ in 0..8 {
         let (what, at) = anything().new_tree(&mut runner).expect("a case").current();
         let theirs = sign(&cast, "--data", &typed_data(&what, &at).to_string());
         let ours = sign(&cast, "--no-hash", &hex::encode_prefixed(what.digest(&at)));
