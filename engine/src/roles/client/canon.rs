@@ -1,6 +1,10 @@
 //! The client's state as canonical bytes, for its digest.
 
-use super::{Channel, Client, Closing, Dirty, Fetch, Purpose, Stage, Stream};
+use alloc::collections::VecDeque;
+
+use super::{
+    ChainView, Channel, Client, Closing, Dirty, Fetch, Opening, OpeningStep, Purpose, Stage, Stream,
+};
 use crate::{
     ids::StreamId,
     state::{Canon, Canonical},
@@ -32,6 +36,37 @@ impl Client {
                     }
                 }
             }
+        }
+        if core::mem::take(&mut self.is_rest_dirty) {
+            let mut mark = self.chain.mark;
+            self.tally.fold(&mut mark, &Rest(&self.chain, &self.openings, self.proof.is_some()));
+            self.chain.mark = mark;
+        }
+    }
+}
+
+struct Rest<'a>(&'a ChainView, &'a VecDeque<Opening>, bool);
+
+impl Canon for Rest<'_> {
+    fn canon(&self, out: &mut Canonical) {
+        let Rest(chain, openings, has_proof) = self;
+        out.tag(b'R');
+        out.tag(u8::from(*has_proof) | u8::from(chain.is_known) << 1 | u8::from(chain.is_polling) << 2);
+        for number in [chain.next_block, chain.awaited, chain.head_time.0, chain.forced_inclusion.0] {
+            out.number(number);
+        }
+        for opening in *openings {
+            let (step, ticket) = match opening.step {
+                OpeningStep::Queued => (0, 0),
+                OpeningStep::Approving(ticket) => (1, ticket.0),
+                OpeningStep::Opening(ticket) => (2, ticket.0),
+                OpeningStep::Included => (3, 0),
+            };
+            out.bytes(&opening.node.0);
+            out.bytes(opening.token.as_slice());
+            out.large(opening.deposit.0);
+            out.tag(step);
+            out.number(ticket);
         }
     }
 }

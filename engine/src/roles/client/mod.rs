@@ -61,6 +61,8 @@ pub struct Client {
     alarms: Alarms<AlarmKey>,
     tally: Tally,
     dirty: Vec<Dirty>,
+    /// The chain's view, the openings and the proof: one entry of the digest.
+    is_rest_dirty: bool,
 }
 
 impl Client {
@@ -80,6 +82,7 @@ impl Client {
             forced_inclusion: config.monitor.forced_inclusion,
             is_polling: false,
             poll: Alarm::default(),
+            mark: Mark::default(),
         };
         let mut client = Self {
             config,
@@ -101,6 +104,7 @@ impl Client {
             alarms: Alarms::default(),
             tally: Tally::default(),
             dirty: Vec::new(),
+            is_rest_dirty: true,
         };
         let mut kept = BTreeMap::new();
         for record in records {
@@ -289,6 +293,7 @@ impl Client {
         match self.signing.remove(&ticket) {
             Some(Signing::Proof) => {
                 self.is_proof_asked = false;
+                self.is_rest_dirty = true;
                 if signature.is_some() {
                     self.proof = signature;
                     self.advance_all(now, out);

@@ -45,10 +45,10 @@ impl Client {
     }
 
     fn next_opening(&mut self, out: &mut Outputs) {
-        let ticket = TxTicket(self.ticket());
-        let Some(opening) = self.openings.front_mut() else { return };
+        let Some(opening) = self.openings.front().copied() else { return };
         if opening.step == OpeningStep::Queued {
-            opening.step = OpeningStep::Approving(ticket);
+            let ticket = TxTicket(self.ticket());
+            self.set_opening_step(OpeningStep::Approving(ticket));
             let call = Call::Approve { token: opening.token, amount: opening.deposit };
             out.push(Lane::Role, Effect::Tx { ticket, call, route: Route::Sequencer });
         }
@@ -62,8 +62,7 @@ impl Client {
         outcome: TxOutcome,
         out: &mut Outputs,
     ) -> bool {
-        let next = TxTicket(self.next_ticket + 1);
-        let Some(opening) = self.openings.front_mut() else { return false };
+        let Some(opening) = self.openings.front().copied() else { return false };
         let is_approval = opening.step == OpeningStep::Approving(ticket);
         if !is_approval && opening.step != OpeningStep::Opening(ticket) {
             return false;
@@ -71,14 +70,14 @@ impl Client {
         match outcome {
             TxOutcome::Queued { .. } => {}
             TxOutcome::Included { result: Ok(()), .. } if is_approval => {
-                self.next_ticket = next.0;
-                opening.step = OpeningStep::Opening(next);
+                let ticket = TxTicket(self.ticket());
+                self.set_opening_step(OpeningStep::Opening(ticket));
                 let call =
                     Call::Open { node: opening.operator, token: opening.token, deposit: opening.deposit };
-                out.push(Lane::Role, Effect::Tx { ticket: next, call, route: Route::Sequencer });
+                out.push(Lane::Role, Effect::Tx { ticket, call, route: Route::Sequencer });
             }
             TxOutcome::Included { result: Ok(()), block } => {
-                opening.step = OpeningStep::Included;
+                self.set_opening_step(OpeningStep::Included);
                 self.await_block(now, block.number, out);
             }
             TxOutcome::Included { result: Err(_), .. } | TxOutcome::Lost => self.on_open_failed(now, out),
@@ -86,7 +85,15 @@ impl Client {
         true
     }
 
+    fn set_opening_step(&mut self, step: OpeningStep) {
+        self.is_rest_dirty = true;
+        if let Some(opening) = self.openings.front_mut() {
+            opening.step = step;
+        }
+    }
+
     fn on_open_failed(&mut self, now: Now, out: &mut Outputs) {
+        self.is_rest_dirty = true;
         let Some(failed) = self.openings.pop_front() else { return };
         let waiting: vec::Vec<FetchId> = self
             .fetches

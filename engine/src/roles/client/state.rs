@@ -184,4 +184,5 @@ pub(super) struct ChainView {
     pub(super) forced_inclusion: Span,
     pub(super) is_polling: bool,
     pub(super) poll: Alarm,
+    pub(super) mark: Mark,
 }

@@ -21,6 +21,7 @@ impl Client {
     pub(super) fn poll(&mut self, now: Now, out: &mut Outputs) {
         if !self.chain.is_polling {
             self.chain.is_polling = true;
+            self.is_rest_dirty = true;
             out.push(Lane::Role, Effect::Poll { from_block: self.chain.next_block });
         }
         self.alarms.arm(&mut self.chain.poll, now.mono + self.config.monitor.poll, AlarmKey::Poll);
@@ -34,11 +35,13 @@ impl Client {
 
     pub(super) fn on_chain_unreachable(&mut self, now: Now) {
         self.chain.is_polling = false;
+        self.is_rest_dirty = true;
         self.alarms.arm(&mut self.chain.poll, now.mono + self.config.monitor.poll, AlarmKey::Poll);
     }
 
     pub(super) fn on_chain(&mut self, now: Now, update: ChainUpdate, out: &mut Outputs) {
         self.chain.is_polling = false;
+        self.is_rest_dirty = true;
         self.chain.head_time = self.chain.head_time.max(update.head.time);
         self.chain.forced_inclusion = update.forced_inclusion;
         let cap = self.config.limits.chain_events;

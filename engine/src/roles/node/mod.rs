@@ -11,7 +11,7 @@ mod watch;
 
 use alloc::{collections::BTreeMap, vec::Vec};
 
-use state::{AlarmKey, ChainView, Channel, Conn, Signing, Stream, StreamState};
+use state::{AlarmKey, Blob, ChainView, Channel, Conn, Signing, Stream, StreamState};
 
 use super::{Digest, Reason, Role, config::NodeConfig};
 use crate::{
@@ -36,7 +36,7 @@ pub struct Node {
     conns: BTreeMap<ConnId, Conn>,
     by_peer: BTreeMap<NodeId, ConnId>,
     streams: BTreeMap<StreamId, Stream>,
-    blobs: BTreeMap<BlobHash, u64>,
+    blobs: BTreeMap<BlobHash, Blob>,
     signing: BTreeMap<SignTicket, Signing>,
     /// Write sets on their way that raise a channel's sending limit.
     raising: BTreeMap<PersistSeq, (Slot, Amount)>,
@@ -50,6 +50,7 @@ pub struct Node {
     tally: Tally,
     dirty_channels: Vec<Slot>,
     dirty_streams: Vec<StreamId>,
+    is_chain_dirty: bool,
 }
 
 impl Node {
@@ -70,6 +71,7 @@ impl Node {
             forced_inclusion: config.monitor.forced_inclusion,
             polling: false,
             poll: Alarm::default(),
+            mark: Mark::default(),
         };
         let mut node = Self {
             config,
@@ -90,6 +92,7 @@ impl Node {
             tally: Tally::default(),
             dirty_channels: Vec::new(),
             dirty_streams: Vec::new(),
+            is_chain_dirty: true,
         };
         let mut kept = BTreeMap::new();
         for record in records {
@@ -364,9 +367,7 @@ impl Role for Node {
             Input::RangeSent { stream } => self.on_range_sent(stream, out),
             Input::RangeFailed { stream } => self.on_range_failed(stream, out),
             Input::BlobReady { hash, bytes } => self.on_blob_ready(hash, bytes, out),
-            Input::BlobGone { hash } => {
-                self.blobs.remove(&hash);
-            }
+            Input::BlobGone { hash } => self.forget_blob(hash),
             Input::Persisted { seq } => self.on_persisted(seq, out),
             Input::Signed { ticket, signature } => self.on_signed(ticket, signature, out),
             Input::Chain(update) => self.on_chain(now, update, out),
@@ -403,6 +404,11 @@ impl Role for Node {
                 self.tally.fold(&mut mark, &(id, &*stream));
                 stream.mark = mark;
             }
+        }
+        if core::mem::take(&mut self.is_chain_dirty) {
+            let mut mark = self.chain.mark;
+            self.tally.fold(&mut mark, &self.chain);
+            self.chain.mark = mark;
         }
         self.tally.digest()
     }

@@ -119,7 +119,7 @@ impl Node {
         let Some(&(_, rate)) = self.config.rates.iter().find(|(token, _)| *token == request.token) else {
             return Err(Refusal::Signed(StreamError::Unavailable));
         };
-        let Some(&total_bytes) = self.blobs.get(&request.hash) else {
+        let Some(total_bytes) = self.blobs.get(&request.hash).map(|blob| blob.bytes) else {
             return Err(Refusal::Signed(StreamError::Unavailable));
         };
         if total_bytes > self.config.max_blob_size {

@@ -1,12 +1,12 @@
 //! Sending within the exposure window (D6–D8, V4): which stream of a channel sends how much, and when it pauses.
 
-use super::{Node, StreamState};
+use super::{Blob, Node, StreamState};
 use crate::{
     fault::{LimitHit, Rule},
     ids::{BlobHash, StreamId},
     io::{Effect, Lane, Outputs},
     limits::{GROUP, SEND_RANGES},
-    state::Slot,
+    state::{Mark, Slot},
     wire::{Message, StreamError},
 };
 
@@ -15,7 +15,16 @@ impl Node {
         if self.blobs.len() >= self.config.limits.blobs && !self.blobs.contains_key(&hash) {
             return Self::limit(Rule::O11, LimitHit::Blobs, out);
         }
-        self.blobs.insert(hash, bytes);
+        self.forget_blob(hash);
+        let mut blob = Blob { bytes, mark: Mark::default() };
+        self.tally.fold(&mut blob.mark, &(hash, bytes));
+        self.blobs.insert(hash, blob);
+    }
+
+    pub(super) fn forget_blob(&mut self, hash: BlobHash) {
+        if let Some(gone) = self.blobs.remove(&hash) {
+            self.tally.remove(&gone.mark);
+        }
     }
 
     /// Lets every stream of a channel send as long as something may go out, one range each in turn.
@@ -113,7 +122,7 @@ impl Node {
         stream.state = StreamState::Ended;
         stream.unanswered = stream.unanswered.saturating_sub(1);
         let (slot, hash) = (stream.channel, stream.terms.hash);
-        self.blobs.remove(&hash);
+        self.forget_blob(hash);
         self.touch_stream(id);
         out.push(
             Lane::Stream(id),

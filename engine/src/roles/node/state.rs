@@ -6,7 +6,7 @@ use crate::{
     crypto::StreamResponseTerms,
     delivery::{Meter, Tail},
     dispute::Watch,
-    ids::{Address, ChannelId, ConnId, NodeId, StreamId},
+    ids::{Address, BlobHash, ChannelId, ConnId, NodeId, StreamId},
     money::{Amount, Nonce},
     record::{Best, ChannelStatus, Earning, Record},
     state::{Alarm, Canon, Canonical, Mark, Slot},
@@ -130,6 +130,14 @@ pub(super) struct ChainView {
     pub(super) forced_inclusion: Span,
     pub(super) polling: bool,
     pub(super) poll: Alarm,
+    pub(super) mark: Mark,
+}
+
+/// A blob that can be served.
+#[derive(Clone, Debug)]
+pub(super) struct Blob {
+    pub(super) bytes: u64,
+    pub(super) mark: Mark,
 }
 
 impl Canon for Channel {
@@ -172,5 +180,27 @@ impl Canon for (ConnId, &Conn) {
         out.number(id.0);
         out.bytes(&conn.peer.0);
         out.bytes(conn.account.unwrap_or_default().as_slice());
+    }
+}
+
+impl Canon for ChainView {
+    fn canon(&self, out: &mut Canonical) {
+        out.tag(b'h');
+        out.tag(
+            u8::from(self.polling)
+                | u8::from(self.is_clock_sane) << 1
+                | u8::from(self.head_at.is_some()) << 2,
+        );
+        for number in [self.head, self.head_time.0, self.safe, self.next_block, self.forced_inclusion.0] {
+            out.number(number);
+        }
+    }
+}
+
+impl Canon for (BlobHash, u64) {
+    fn canon(&self, out: &mut Canonical) {
+        out.tag(b'b');
+        out.bytes(&self.0.0);
+        out.number(self.1);
     }
 }

@@ -23,6 +23,7 @@ impl Node {
     pub(super) fn poll(&mut self, now: Now, out: &mut Outputs) {
         if !self.chain.polling {
             self.chain.polling = true;
+            self.is_chain_dirty = true;
             out.push(Lane::Role, Effect::Poll { from_block: self.chain.next_block });
         }
         self.alarms.arm(&mut self.chain.poll, now.mono + self.config.monitor.poll, AlarmKey::Poll);
@@ -30,6 +31,7 @@ impl Node {
 
     pub(super) fn on_chain_unreachable(&mut self, now: Now) {
         self.chain.polling = false;
+        self.is_chain_dirty = true;
         self.alarms.arm(&mut self.chain.poll, now.mono + self.config.monitor.poll, AlarmKey::Poll);
     }
 
@@ -41,6 +43,7 @@ impl Node {
 
     pub(super) fn on_chain(&mut self, now: Now, update: ChainUpdate, out: &mut Outputs) {
         self.chain.polling = false;
+        self.is_chain_dirty = true;
         if update.head.number > self.chain.head || self.chain.head_at.is_none() {
             self.chain.head = update.head.number;
             self.chain.head_time = update.head.time;
