@@ -57,6 +57,8 @@ pub enum Rule {
     X2,
     /// Bounded queues and tables.
     O11,
+    /// A presented quote is the node's own.
+    E5,
 }
 
 impl fmt::Display for Rule {

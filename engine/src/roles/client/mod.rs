@@ -51,6 +51,8 @@ pub struct Client {
     openings: VecDeque<Opening>,
     signing: BTreeMap<SignTicket, Signing>,
     txs: BTreeMap<TxTicket, Slot>,
+    /// Disputes that failed or were lost: tried again with the next news from the chain.
+    retrying: Vec<Slot>,
     /// The proof of identity, the same on every connection.
     proof: Option<Signature>,
     is_proof_asked: bool,
@@ -95,6 +97,7 @@ impl Client {
             openings: VecDeque::new(),
             signing: BTreeMap::new(),
             txs: BTreeMap::new(),
+            retrying: Vec::new(),
             proof: None,
             is_proof_asked: false,
             chain,

@@ -20,10 +20,12 @@ impl Client {
         let fetch = &self.fetches[&id];
         let candidate = fetch.candidate();
         let token = fetch.order.token;
-        // At least what is left to buy at the highest rate: a second opening costs more than a higher deposit.
+        // What is left to buy, as far as a node's claim about the size goes: it may double the deposit, no more.
         let left = fetch.end().map_or(0, |end| end - fetch.position());
-        let worst = (u128::from(left) * u128::from(fetch.order.max_rate.0)).div_ceil(u128::from(MB));
-        let deposit = fetch.order.deposit.max(Amount(worst));
+        let worst =
+            u128::from(left).saturating_mul(u128::from(fetch.order.max_rate.0)).div_ceil(u128::from(MB));
+        let ordered = fetch.order.deposit;
+        let deposit = Amount(worst.min(ordered.0.saturating_mul(2))).max(ordered);
         let keep = fetch.order.keep_channel;
         let is_wanted = |opening: &Opening| opening.node == candidate.node && opening.token == token;
         if self.openings.iter().any(is_wanted) {

@@ -124,12 +124,11 @@ impl Client {
         }
         let Some(fetch) = self.fetches.get_mut(&fetch_id) else { return };
         let position = request.offset_bytes;
-        let is_wrong_size = fetch.total.is_some_and(|total| total != response.total_bytes);
         let is_outside =
             position > response.total_bytes || (position == response.total_bytes && position > 0);
         let offer = response.max_bytes_per_voucher;
         let is_bad_offer = !offer.is_multiple_of(GROUP) || offer / GROUP < OFFER_GROUPS_MIN;
-        if response.rate > request.max_rate || is_bad_offer || is_outside || is_wrong_size {
+        if response.rate > request.max_rate || is_bad_offer || is_outside {
             let rule = if response.rate > request.max_rate { Rule::D1 } else { Rule::D6 };
             let proof = Proof::Response { terms, signature: response.signature };
             Self::peer_fault(node, rule, proof, out);

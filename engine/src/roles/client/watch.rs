@@ -52,6 +52,9 @@ impl Client {
         for event in update.events.iter().take(cap) {
             self.on_event(now, event, out);
         }
+        for slot in core::mem::take(&mut self.retrying) {
+            self.dispute_if_stale(slot, out);
+        }
         // What did not fit is read again; events are idempotent.
         let next = update.events.get(cap).map_or(update.next, |event| event.block.number);
         self.chain.next_block = self.chain.next_block.max(next);
@@ -248,6 +251,7 @@ impl Client {
             self.alarms.arm(&mut watch.settle, poll_again, AlarmKey::Settle(slot));
         } else if watch.ticket() == Some(ticket) {
             watch.on_failed();
+            self.retrying.push(slot);
         }
         if let Some(reason) = reason {
             let surprise = Surprise::Reverted { ticket, reason };

@@ -43,6 +43,8 @@ pub struct Node {
     txs: BTreeMap<TxTicket, Slot>,
     /// Channels served before their opening was safe, with the block (V6).
     soft: Vec<(u64, Slot)>,
+    /// Disputes that failed or were lost: tried again with the next news from the chain.
+    retrying: Vec<Slot>,
     chain: ChainView,
     next_persist: PersistSeq,
     next_ticket: u64,
@@ -85,6 +87,7 @@ impl Node {
             raising: BTreeMap::new(),
             txs: BTreeMap::new(),
             soft: Vec::new(),
+            retrying: Vec::new(),
             chain,
             next_persist: PersistSeq(0),
             next_ticket: 0,

@@ -41,6 +41,10 @@ impl Node {
         {
             return self.malformed(id, Rule::P2, out);
         }
+        // This node signs no probe responses, so no quote is its own.
+        if request.quote.is_some() {
+            return self.malformed(id, Rule::E5, out);
+        }
         if let Some(auth) = request.auth
             && !self.take_auth(id, auth, crypto)
         {

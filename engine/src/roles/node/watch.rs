@@ -59,6 +59,9 @@ impl Node {
         for event in update.events.iter().take(self.config.limits.chain_events) {
             self.on_event(now, event, out);
         }
+        for slot in core::mem::take(&mut self.retrying) {
+            self.dispute_if_stale(slot, out);
+        }
         if update.events.len() <= self.config.limits.chain_events {
             self.chain.next_block = self.chain.next_block.max(update.next);
         } else if let Some(last) = update.events.get(self.config.limits.chain_events) {
@@ -283,6 +286,7 @@ impl Node {
                 self.alarms.arm(&mut watch.settle, again, AlarmKey::Settle(slot));
             } else if watch.ticket() == Some(ticket) {
                 watch.on_failed();
+                self.retrying.push(slot);
             }
             if let Some(reason) = reason {
                 let surprise = Surprise::Reverted { ticket, reason };

@@ -1,0 +1,144 @@
+//! X1, X2: a stale close is disputed at once, and through the delayed inbox when the sequencer has had its time.
+
+use decdn_engine::{
+    chain::{Block, Call, ChainEvent, ChainUpdate, EventKind, Revert, Route, TxOutcome},
+    crypto::{Crypto, Deployment, Signature, Typed},
+    delivery::Meter,
+    ids::{Address, ChannelId, NodeId, TxTicket},
+    io::{Effect, Input, Notice, Outputs},
+    money::{Amount, Nonce},
+    record::{Best, ChannelStatus, Earning, Record},
+    roles::{Role, config::NodeConfig, node::Node},
+    time::{ChainTime, Now, Span, Time, WallTime},
+};
+
+const CHANNEL: ChannelId = ChannelId([9; 32]);
+const OPERATOR: Address = Address::repeat_byte(0x0e);
+const START: u64 = 1_700_000_000;
+const HOUR: u64 = 3_600;
+
+struct Trusting;
+
+impl Crypto for Trusting {
+    fn recover(&self, _: &Deployment, _: &Typed, _: &Signature) -> Option<Address> {
+        None
+    }
+}
+
+struct Bench {
+    node: Node,
+}
+
+impl Bench {
+    /// A node that starts with a durable voucher over 700.
+    fn new() -> Self {
+        let best =
+            Best { amount: Amount(700), nonce: Nonce(3), signature: Signature([1; 65]), meter: Meter::new() };
+        let earning = Earning {
+            channel: CHANNEL,
+            client: Address::repeat_byte(0xc1),
+            token: Address::repeat_byte(0x70),
+            deposit: Amount(1_000),
+            opened_at_block: 1,
+            status: ChannelStatus::Open,
+            best: Some(best),
+        };
+        let config = NodeConfig::new(Deployment::default(), NodeId([1; 32]), OPERATOR);
+        Self { node: Node::recover(config, [Record::Earning(earning)].into_iter()) }
+    }
+
+    /// Takes an input so many seconds after the start.
+    fn at(&mut self, secs: u64, input: Input) -> Vec<Effect> {
+        let now = Now { mono: Time(secs * 1_000_000), wall: WallTime((START + secs) * 1_000_000) };
+        let mut out = Outputs::new();
+        self.node.step(now, input, &Trusting, &mut out);
+        out.drain().map(|output| output.effect).collect()
+    }
+
+    /// A close at zero, with this window, seen at once.
+    fn close(&mut self, secs: u64, window_hours: u64) -> Vec<Effect> {
+        let block = Block { number: 100, time: ChainTime(START + secs) };
+        let deadline = ChainTime(START + secs + window_hours * HOUR);
+        let kind = EventKind::Closing {
+            by: Address::repeat_byte(0xc1),
+            amount: Amount(0),
+            nonce: Nonce::NONE,
+            deadline,
+        };
+        let events = vec![ChainEvent { block, channel: CHANNEL, kind }];
+        let update =
+            ChainUpdate { head: block, safe: 90, events, next: 101, forced_inclusion: Span::from_hours(24) };
+        self.at(secs, Input::Chain(update))
+    }
+}
+
+fn disputes(effects: &[Effect]) -> Vec<(TxTicket, Route)> {
+    let found = effects.iter().filter_map(|effect| match effect {
+        Effect::Tx { ticket, call: Call::Dispute { voucher }, route } => {
+            assert_eq!((voucher.terms.amount, voucher.terms.nonce), (Amount(700), Nonce(3)));
+            Some((*ticket, *route))
+        }
+        _ => None,
+    });
+    found.collect()
+}
+
+#[test]
+fn x1_a_stale_close_is_disputed_at_once_from_durable_state() {
+    let effects = Bench::new().close(10, 48);
+    let stale = Notice::StaleClose { channel: CHANNEL, recorded: Amount(0), held: Amount(700) };
+    assert!(effects.contains(&Effect::Notice(stale)));
+    assert_eq!(disputes(&effects).iter().map(|(_, route)| *route).collect::<Vec<_>>(), [Route::Sequencer]);
+}
+
+#[test]
+fn x2_the_inbox_is_taken_at_close_plus_window_less_forced_inclusion_less_three_hours() {
+    let mut bench = Bench::new();
+    bench.close(10, 48);
+    // 48 − 24 − 3 = 21 hours after the close.
+    let force = 10 + 21 * HOUR;
+    assert_eq!(disputes(&bench.at(force - 1, Input::Tick)), [], "the sequencer still has time");
+    let effects = bench.at(force, Input::Tick);
+    let [(ticket, Route::DelayedInbox)] = disputes(&effects)[..] else { panic!("{effects:?}") };
+    assert!(effects.contains(&Effect::Notice(Notice::ForcingInclusion { channel: CHANNEL })));
+    let forcible = ChainTime(START + force + 24 * HOUR);
+    let queued = TxOutcome::Queued { at: ChainTime(START + force), forcible };
+    bench.at(force, Input::Tx { ticket, outcome: queued });
+    let due = force + 24 * HOUR;
+    assert!(!bench.at(due - 1, Input::Tick).contains(&Effect::ForceInclude { ticket }));
+    assert!(bench.at(due, Input::Tick).contains(&Effect::ForceInclude { ticket }));
+}
+
+#[test]
+fn x2_a_window_shorter_than_forced_inclusion_and_margin_takes_the_inbox_at_once() {
+    for window_hours in [12, 24, 25, 27] {
+        let mut bench = Bench::new();
+        bench.close(10, window_hours);
+        let routes: Vec<_> =
+            disputes(&bench.at(10, Input::Tick)).into_iter().map(|(_, route)| route).collect();
+        assert_eq!(routes, [Route::DelayedInbox], "{window_hours} h");
+    }
+}
+
+#[test]
+fn x1_a_dispute_that_lands_is_not_repeated_and_one_that_fails_is() {
+    let mut bench = Bench::new();
+    let [(ticket, _)] = disputes(&bench.close(10, 48))[..] else { panic!("disputed") };
+    let block = Block { number: 101, time: ChainTime(START + 11) };
+    let reverted = TxOutcome::Included { block, result: Err(Revert::Other) };
+    bench.at(11, Input::Tx { ticket, outcome: reverted });
+    let nothing_new = |number| {
+        let head = Block { number, time: ChainTime(START + 12) };
+        Input::Chain(ChainUpdate { head, safe: 90, next: number + 1, ..ChainUpdate::default() })
+    };
+    let [(again, Route::Sequencer)] = disputes(&bench.at(12, nothing_new(102)))[..] else {
+        panic!("tried again")
+    };
+    bench.at(13, Input::Tx { ticket: again, outcome: TxOutcome::Included { block, result: Ok(()) } });
+    let kind = EventKind::Disputed { by: OPERATOR, amount: Amount(700), nonce: Nonce(3) };
+    let events = vec![ChainEvent { block, channel: CHANNEL, kind }];
+    let update =
+        ChainUpdate { head: block, safe: 90, events, next: 104, forced_inclusion: Span::from_hours(24) };
+    assert_eq!(disputes(&bench.at(14, Input::Chain(update))), []);
+    assert_eq!(disputes(&bench.at(10 + 21 * HOUR, Input::Tick)), [], "nothing is left to force");
+}

@@ -1,0 +1,218 @@
+//! O11: every bound of the tiny profile is reached, answered with a fault that names it, and nothing breaks.
+
+use decdn_engine::{
+    chain::{Block, ChainEvent, ChainUpdate, EventKind},
+    crypto::{Crypto, Deployment, Signature, Typed},
+    fault::{Fault, LimitHit},
+    ids::{Address, BlobHash, ChannelId, ConnId, FetchId, NodeId, StreamId},
+    io::{Candidate, Effect, FetchFailure, FetchOrder, Input, Notice, Outputs},
+    limits::{GROUP, Limits, SEND_RANGES},
+    money::{Amount, Rate},
+    roles::{
+        Role,
+        client::Client,
+        config::{ClientConfig, NodeConfig},
+        node::Node,
+    },
+    time::{ChainTime, Now, Span, Time, WallTime},
+    wire::{Auth, Code, Message, StreamRequest},
+};
+
+const TOKEN: Address = Address::repeat_byte(0x70);
+const CLIENT: Address = Address::repeat_byte(0xc1);
+const OPERATOR: Address = Address::repeat_byte(0x0e);
+const HASH: BlobHash = BlobHash([7; 32]);
+const NOW: Now = Now { mono: Time(1), wall: WallTime(1_700_000_000_000_000) };
+
+struct Trusting;
+
+impl Crypto for Trusting {
+    fn recover(&self, _: &Deployment, _: &Typed, _: &Signature) -> Option<Address> {
+        Some(CLIENT)
+    }
+}
+
+fn step(role: &mut impl Role, input: Input) -> Vec<Effect> {
+    let mut out = Outputs::new();
+    role.step(NOW, input, &Trusting, &mut out);
+    out.drain().map(|output| output.effect).collect()
+}
+
+fn hits(effects: &[Effect]) -> Vec<LimitHit> {
+    let faults = effects.iter().filter_map(|effect| match effect {
+        Effect::Fault(Fault::Limit { limit, .. }) => Some(*limit),
+        _ => None,
+    });
+    faults.collect()
+}
+
+fn tiny_node(soft_cap: Amount) -> Node {
+    let mut config = NodeConfig::new(Deployment::default(), NodeId([1; 32]), OPERATOR);
+    config.rates.push((TOKEN, Rate(1_000)));
+    config.limits = Limits::tiny();
+    config.soft_cap = soft_cap;
+    Node::new(config)
+}
+
+fn opened(channels: std::ops::Range<u8>, safe: u64) -> Input {
+    let head = Block { number: 5, time: ChainTime(1_700_000_000) };
+    let kind = EventKind::Opened { client: CLIENT, node: OPERATOR, token: TOKEN, deposit: Amount(1_000_000) };
+    let events = channels.map(|i| ChainEvent { block: head, channel: ChannelId([i; 32]), kind }).collect();
+    Input::Chain(ChainUpdate { head, safe, events, next: 6, forced_inclusion: Span::from_hours(24) })
+}
+
+fn connected(conn: u64) -> Input {
+    Input::Connected { conn: ConnId(conn), peer: NodeId([conn as u8 + 10; 32]), rtt: Span(1) }
+}
+
+fn request(index: u32, channel: u8) -> Input {
+    let request = StreamRequest {
+        hash: HASH,
+        channel: ChannelId([channel; 32]),
+        token: TOKEN,
+        offset_bytes: 0,
+        len_bytes: 0,
+        cadence_bytes: 64 * GROUP,
+        max_rate: Rate(1_000),
+        requester: CLIENT,
+        timestamp: NOW.wall,
+        quote: None,
+        auth: (index == 0).then_some(Auth { address: CLIENT, signature: Signature([1; 65]) }),
+        newest: None,
+    };
+    Input::Message { stream: StreamId { conn: ConnId(0), index }, message: Message::StreamRequest(request) }
+}
+
+/// The signature that the step asked for, given.
+fn sign(node: &mut Node, effects: &[Effect]) -> Vec<Effect> {
+    let ticket =
+        effects.iter().find_map(|e| if let Effect::Sign { ticket, .. } = e { Some(*ticket) } else { None });
+    step(
+        node,
+        Input::Signed { ticket: ticket.expect("an answer is signed"), signature: Some(Signature([2; 65])) },
+    )
+}
+
+#[test]
+fn o11_channels_beyond_the_table_are_not_taken() {
+    let mut node = tiny_node(Amount::MAX);
+    step(&mut node, opened(0..2, 5));
+    assert_eq!(hits(&step(&mut node, opened(2..4, 5))), [LimitHit::Channels, LimitHit::Channels]);
+    assert_eq!(node.channel_count(), 2);
+}
+
+#[test]
+fn o11_events_beyond_one_update_are_read_again() {
+    let mut node = tiny_node(Amount::MAX);
+    assert_eq!(hits(&step(&mut node, opened(0..3, 5))), [LimitHit::ChainEvents]);
+    let later = Now { mono: Time(60_000_001), ..NOW };
+    let mut out = Outputs::new();
+    node.step(later, Input::Tick, &Trusting, &mut out);
+    let polls = out.as_slice().iter().any(|o| o.effect == Effect::Poll { from_block: 5 });
+    assert!(polls, "the block that did not fit is asked for again: {out:?}");
+}
+
+#[test]
+fn o11_connections_beyond_the_table_are_refused() {
+    let mut node = tiny_node(Amount::MAX);
+    step(&mut node, connected(0));
+    step(&mut node, connected(1));
+    let effects = step(&mut node, connected(2));
+    assert_eq!(hits(&effects), [LimitHit::Conns]);
+    assert!(effects.contains(&Effect::Disconnect { conn: ConnId(2), code: Code::NotNow }));
+}
+
+#[test]
+fn w3_streams_beyond_a_connections_share_are_refused() {
+    let mut node = tiny_node(Amount::MAX);
+    step(&mut node, opened(0..1, 5));
+    step(&mut node, Input::BlobReady { hash: HASH, bytes: 1 << 20 });
+    step(&mut node, connected(0));
+    step(&mut node, request(0, 0));
+    step(&mut node, request(1, 0));
+    let effects = step(&mut node, request(2, 0));
+    assert_eq!(hits(&effects), [LimitHit::StreamsPerConn]);
+    let stream = StreamId { conn: ConnId(0), index: 2 };
+    assert!(effects.contains(&Effect::Reset { stream, code: Code::NotNow }));
+}
+
+#[test]
+fn o11_blobs_beyond_the_table_are_not_listed() {
+    let mut node = tiny_node(Amount::MAX);
+    for i in 0..2 {
+        assert_eq!(hits(&step(&mut node, Input::BlobReady { hash: BlobHash([i; 32]), bytes: 1 })), []);
+    }
+    let again = Input::BlobReady { hash: BlobHash([1; 32]), bytes: 1 };
+    assert_eq!(hits(&step(&mut node, again)), [], "a listed blob takes no further place");
+    let third = Input::BlobReady { hash: BlobHash([2; 32]), bytes: 1 };
+    assert_eq!(hits(&step(&mut node, third)), [LimitHit::Blobs]);
+}
+
+#[test]
+fn v6_unsafe_openings_beyond_the_soft_cap_wait() {
+    let mut node = tiny_node(Amount(1_500_000));
+    step(&mut node, opened(0..2, 4));
+    step(&mut node, Input::BlobReady { hash: HASH, bytes: 1 << 20 });
+    step(&mut node, connected(0));
+    assert_eq!(hits(&step(&mut node, request(0, 0))), []);
+    let effects = step(&mut node, request(1, 1));
+    assert_eq!(hits(&effects), [LimitHit::SoftCap]);
+    let stream = StreamId { conn: ConnId(0), index: 1 };
+    assert!(effects.contains(&Effect::Reset { stream, code: Code::ChannelPending }));
+    step(&mut node, opened(0..0, 5));
+    assert_eq!(hits(&step(&mut node, request(2, 1))), [], "the safe head has it now");
+}
+
+#[test]
+fn back_pressure_at_most_send_ranges_are_unanswered() {
+    let mut node = tiny_node(Amount::MAX);
+    step(&mut node, opened(0..1, 5));
+    step(&mut node, Input::BlobReady { hash: HASH, bytes: 1 << 20 });
+    step(&mut node, connected(0));
+    let asked = step(&mut node, request(0, 0));
+    let effects = sign(&mut node, &asked);
+    let sent =
+        effects.iter().filter(|e| matches!(e, Effect::SendRange { bytes, .. } if *bytes == GROUP)).count();
+    assert_eq!(sent, usize::from(SEND_RANGES), "one group each in the tiny profile");
+    let stream = StreamId { conn: ConnId(0), index: 0 };
+    let effects = step(&mut node, Input::RangeSent { stream });
+    let sent = effects.iter().filter(|effect| matches!(effect, Effect::SendRange { .. })).count();
+    assert_eq!(sent, 1, "one answer, one more range");
+}
+
+fn order(id: u64, candidates: usize) -> Input {
+    Input::Fetch(FetchOrder {
+        id: FetchId(id),
+        hash: HASH,
+        offset_bytes: 0,
+        len_bytes: 0,
+        candidates: vec![Candidate { node: NodeId([1; 32]), operator: OPERATOR }; candidates],
+        token: TOKEN,
+        deposit: Amount(1_000_000),
+        cadence_bytes: 1 << 20,
+        max_rate: Rate(1_000),
+        keep_channel: false,
+    })
+}
+
+fn failed(effects: &[Effect]) -> Option<FetchFailure> {
+    effects.iter().find_map(|effect| match effect {
+        Effect::Notice(Notice::FetchFailed { why, .. }) => Some(*why),
+        _ => None,
+    })
+}
+
+#[test]
+fn o11_downloads_and_candidates_beyond_the_tables_are_refused() {
+    let mut config = ClientConfig::new(Deployment::default(), NodeId([2; 32]), CLIENT);
+    config.limits = Limits::tiny();
+    let mut client = Client::new(config);
+    let effects = step(&mut client, order(0, 3));
+    assert_eq!((hits(&effects), failed(&effects)), (vec![LimitHit::Candidates], Some(FetchFailure::TooMany)));
+    assert_eq!(failed(&step(&mut client, order(0, 0))), Some(FetchFailure::BadOrder));
+    assert_eq!(failed(&step(&mut client, order(0, 1))), None);
+    assert_eq!(failed(&step(&mut client, order(0, 1))), Some(FetchFailure::BadOrder), "the id is in use");
+    assert_eq!(failed(&step(&mut client, order(1, 1))), None);
+    let effects = step(&mut client, order(2, 1));
+    assert_eq!((hits(&effects), failed(&effects)), (vec![LimitHit::Fetches], Some(FetchFailure::TooMany)));
+}
