@@ -2,6 +2,7 @@
 
 mod pair;
 
+use decdn_engine::roles::Role;
 use decdn_engine::{
     ids::BlobHash,
     limits::GROUP,
@@ -92,6 +93,31 @@ proptest! {
         prop_assert!(pair.run(400_000), "stalled: {:?} {:?}", pair.done, pair.settled);
         prop_assert_eq!(pair.done.values().next(), Some(&Ok(total)));
         prop_assert_eq!(pair.settled.map(|(paid, _)| paid), Some(price(total, rate)));
+    }
+
+    /// O13: a digest is a function of the state alone, however often it is asked for; a clone has the same.
+    #[test]
+    fn o13_digests_do_not_depend_on_when_they_are_asked_for(
+        total in 1u64..3_000_000,
+        cadence in 1u64..1_000_000,
+        cuts in prop::collection::vec(any::<u64>(), 0..4),
+        steps in 1usize..300,
+        death in 1usize..100,
+    ) {
+        let ends: Vec<_> = [false, true].into_iter().map(|is_watched| {
+            let mut pair = Pair::new(Rate(777), 64 * GROUP, 8 * GROUP);
+            pair.is_watched = is_watched;
+            pair.deaths = [death].into();
+            pair.add_blob(HASH, total);
+            for (i, range) in ranges(total, &cuts).into_iter().enumerate() {
+                pair.fetch(i as u64, HASH, range, cadence, Amount(1 << 60));
+            }
+            pair.run(steps);
+            let (mut client, mut node) = (pair.client.clone(), pair.node.clone());
+            (pair.client.digest(), pair.node.digest(), client.digest(), node.digest())
+        }).collect();
+        prop_assert_eq!(ends[0], ends[1]);
+        prop_assert_eq!((ends[0].0, ends[0].1), (ends[0].2, ends[0].3));
     }
 }
 

@@ -76,6 +76,8 @@ pub struct Pair {
     pub node_restarts: VecDeque<usize>,
     pub client_restarts: VecDeque<usize>,
     pub rate: Rate,
+    /// Ask for the digests after every step, instead of only at the end.
+    pub is_watched: bool,
     restarts: u128,
     blob: (BlobHash, u64),
     /// One block per transaction.
@@ -128,6 +130,7 @@ impl Pair {
             node_restarts: VecDeque::new(),
             client_restarts: VecDeque::new(),
             rate,
+            is_watched: false,
             restarts: 0,
             blob: (BlobHash([7; 32]), 0),
             height: 1,
@@ -196,6 +199,10 @@ impl Pair {
         match side {
             Side::Client => self.client.step(now, input, &Symbols, &mut out),
             Side::Node => self.node.step(now, input, &Symbols, &mut out),
+        }
+        if self.is_watched {
+            self.client.digest();
+            self.node.digest();
         }
         for output in out.drain() {
             self.carry_out(side, output.lane, output.effect);
