@@ -83,7 +83,8 @@ fn collect(folder: &Path, name: &str, files: &mut Vec<(String, PathBuf)>) -> Res
     Ok(())
 }
 
-fn recorded_hash() -> &'static str {
+/// The hash of the sources that the embedded artifacts were compiled from, in hex.
+pub fn recorded_hash() -> &'static str {
     SOURCES
         .split_once("\"sourceHash\": \"")
         .and_then(|(_, rest)| rest.split_once('"'))

@@ -117,6 +117,13 @@ impl Decisions {
         self.log.as_deref().unwrap_or_default()
     }
 
+    /// Empties the log.
+    pub fn clear_log(&mut self) {
+        if let Some(log) = &mut self.log {
+            log.clear();
+        }
+    }
+
     /// How many choices were made.
     pub fn made(&self) -> u64 {
         self.made

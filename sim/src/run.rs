@@ -1,6 +1,6 @@
 //! One run of one scenario: from a seed, a log or bytes to what the oracles say.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io::Write};
 
 use decdn_contracts::Genesis;
 use decdn_engine::{
@@ -17,6 +17,7 @@ use crate::{
     rung::{Rung, SimCrypto},
     scenario::{Plan, PlannedActor, Scenario, evaluate},
     seen::{Bound, Part, Violation},
+    trace::{Head, Scribe, VERSION},
     watch::{Recorder, Watch},
     world::{Job, Parts, Ran, World},
 };
@@ -53,6 +54,9 @@ pub fn run(
     mut decide: Decisions,
     recorder: Option<Box<dyn Recorder>>,
 ) -> Outcome {
+    if recorder.is_some() {
+        decide.keep_log();
+    }
     let mut genesis = Genesis::standard();
     let token = genesis.token(0).expect("the standard chain has a token");
     let plan = Plan::draw(scenario, (genesis.deployment(), token), &mut decide);
@@ -111,6 +115,37 @@ pub fn run(
     };
     let ended = World::new(parts, crypto, decide, watch).run();
     judge(scenario, &plan, ended)
+}
+
+/// Runs a scenario into a trace of the form that `head` asks for.
+///
+/// # Errors
+/// Those of the writer.
+pub fn traced<W: Write + 'static>(
+    scenario: &Scenario,
+    head: &Head,
+    decide: Decisions,
+    to: W,
+) -> std::io::Result<(Outcome, W)> {
+    let scribe = Scribe::new(to, head);
+    let mut outcome = run(scenario, head.rung, decide, Some(Box::new(scribe)));
+    let recorder = outcome.recorder.take().expect("a run gives its recorder back");
+    let scribe = recorder.into_any().downcast::<Scribe<W>>().expect("it is the one that went in");
+    let to = scribe.finish(&outcome)?;
+    Ok((outcome, to))
+}
+
+/// The head of a trace of a run.
+pub fn head(scenario: &Scenario, rung: Rung, seed: Option<u64>, full: bool) -> Head {
+    Head {
+        version: VERSION,
+        scenario: scenario.name.clone(),
+        scenario_hash: scenario.hash.clone(),
+        seed,
+        rung,
+        artifacts: decdn_contracts::artifacts::recorded_hash().to_owned(),
+        full,
+    }
 }
 
 fn brief(scenario: &Scenario, plan: &Plan) -> Briefing {

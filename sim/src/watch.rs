@@ -2,7 +2,10 @@
 
 use decdn_engine::{roles::Digest, time::Time};
 
-use crate::seen::{Kind, Oracle, Report, Seen};
+use crate::{
+    decide::Choice,
+    seen::{Kind, Oracle, Report, Seen},
+};
 
 /// The onlookers of a run and what they found.
 #[derive(Default)]
@@ -20,6 +23,8 @@ pub struct Watch {
 pub trait Recorder {
     /// Something happened; for a step, with the digest after it.
     fn record(&mut self, at: Time, seen: &Seen<'_>, digest: Option<Digest>);
+    /// These choices were made since it was last asked.
+    fn choices(&mut self, choices: &[Choice]);
     /// The recorder itself, to take out what it wrote.
     fn into_any(self: Box<Self>) -> Box<dyn std::any::Any>;
 }

@@ -108,7 +108,11 @@ pub fn parse(name: &str, place: &str, text: &str) -> Result<Scenario, BadScenari
         BadScenario(format!("{place}:{line}:{column}: {what}; correct the scenario there."))
     })?;
     check(&file).map_err(|what| BadScenario(format!("{place}: {what}.")))?;
-    Ok(Scenario { name: name.to_owned(), file })
+    Ok(Scenario {
+        name: name.to_owned(),
+        file,
+        hash: blake3::hash(text.as_bytes()).to_hex()[..16].to_owned(),
+    })
 }
 
 /// What a type can't say.

@@ -18,6 +18,8 @@ pub struct Scenario {
     pub name: String,
     /// What the file says.
     pub file: File,
+    /// BLAKE3 of the file's text, in hex.
+    pub hash: String,
 }
 
 impl Scenario {

@@ -322,6 +322,10 @@ impl World {
         let durable: Vec<Durable> =
             self.actors.iter_mut().map(|slot| std::mem::take(&mut slot.edge.durable)).collect();
         let drained = self.is_over();
+        if let Some(recorder) = &mut self.watch.recorder {
+            recorder.choices(self.decide.log());
+            self.decide.clear_log();
+        }
         self.watch.see(now, &Seen::End { chain: &self.chain, durable: &durable, drained });
         let mut balances = Vec::new();
         for person in &self.cast.people {
@@ -373,6 +377,10 @@ impl World {
         let digest = slot.actor.digest();
         self.mix.word(u64::from(id.0));
         self.mix.bytes(&digest.0);
+        if let Some(recorder) = &mut self.watch.recorder {
+            recorder.choices(self.decide.log());
+            self.decide.clear_log();
+        }
         if let Some(input) = &shown {
             self.watch.step(at, digest, &Seen::Step { actor: id, now, input, outputs: out.as_slice() });
         }

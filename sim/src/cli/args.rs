@@ -1,0 +1,149 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{
+    Parser, Subcommand, ValueEnum,
+    error::{ContextKind, ErrorKind},
+};
+use clap_complete::Shell;
+
+use crate::rung::Rung;
+
+/// The deterministic simulator. Without a command: every scenario on the real rung, then a short ideal sweep of each.
+#[derive(Debug, Parser)]
+#[command(name = "cargo sim", bin_name = "cargo sim", disable_help_subcommand = true)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Name every scenario and say what it shows
+    List {
+        /// One JSON object per scenario
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make one run
+    Run(RunArgs),
+    /// Make many runs
+    Sweep(SweepArgs),
+    /// Make a traced run again and compare every line
+    Replay {
+        /// The trace
+        file: PathBuf,
+        /// Write the full trace of the run here
+        #[arg(long, value_name = "FILE")]
+        trace: Option<PathBuf>,
+    },
+    /// Find the first difference between two traces
+    Diff {
+        /// One trace
+        a: PathBuf,
+        /// The other
+        b: PathBuf,
+    },
+    /// Write completions for a shell to stdout
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct RunArgs {
+    /// The scenario: theme/name
+    pub(super) name: String,
+    /// What the run's choices are drawn from
+    #[arg(long, default_value_t = 0)]
+    pub(super) seed: u64,
+    /// Symbols, or curves and bytecode
+    #[arg(long, value_enum, default_value_t = RungName::Real)]
+    pub(super) rung: RungName,
+    /// Write the full trace here
+    #[arg(long, value_name = "FILE")]
+    pub(super) trace: Option<PathBuf>,
+    /// One JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+    /// One line per transition
+    #[arg(short, long)]
+    pub(super) verbose: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct SweepArgs {
+    /// The scenarios: theme/name; all without
+    pub(super) names: Vec<String>,
+    /// How many runs of each
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub(super) seeds: u64,
+    /// On how many threads; one per core without
+    #[arg(long, value_parser = parse_jobs)]
+    pub(super) jobs: Option<usize>,
+    /// Begin no run after so many seconds
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub(super) seconds: Option<u64>,
+    /// Symbols, or curves and bytecode
+    #[arg(long, value_enum, default_value_t = RungName::Ideal)]
+    pub(super) rung: RungName,
+    /// One JSON object per run
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+fn parse_jobs(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(jobs @ 1..=256) => Ok(jobs),
+        _ => Err("give a number from 1 to 256".to_owned()),
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum RungName {
+    /// Symbols
+    Ideal,
+    /// Curves, bytes and bytecode
+    Real,
+}
+
+impl From<RungName> for Rung {
+    fn from(name: RungName) -> Self {
+        match name {
+            RungName::Ideal => Self::Ideal,
+            RungName::Real => Self::Real,
+        }
+    }
+}
+
+/// What clap found wrong, in one sentence.
+pub(super) fn sentence(error: &clap::Error) -> String {
+    let context = |kind| error.get(kind).map(ToString::to_string);
+    let argument = context(ContextKind::InvalidArg).unwrap_or_else(|| "an argument".to_owned());
+    let value = context(ContextKind::InvalidValue).unwrap_or_default();
+    let help = "`cargo sim --help` shows what there is";
+    match error.kind() {
+        ErrorKind::UnknownArgument => format!("there is no {argument} here; {help}."),
+        ErrorKind::InvalidSubcommand => {
+            let command = context(ContextKind::InvalidSubcommand).unwrap_or_default();
+            format!("there is no command {command:?}; {help}.")
+        }
+        ErrorKind::InvalidValue if value.is_empty() => format!("{argument} needs a value; {help}."),
+        ErrorKind::InvalidValue => {
+            let options = context(ContextKind::ValidValue).unwrap_or_default();
+            format!("{argument} can't be {value:?}; give one of {options}.")
+        }
+        ErrorKind::ValueValidation => {
+            let why = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+            format!("{argument} can't be {value:?} ({why}); give a number in range.")
+        }
+        ErrorKind::MissingRequiredArgument => format!("{argument} is missing; {help}."),
+        _ => {
+            let text = error.to_string();
+            let first = text.lines().next().unwrap_or_default();
+            format!("{}; {help}.", first.trim_start_matches("error: "))
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! The command line. Exit codes: 0 all held, 1 a violation, 2 bad input.
+
+mod args;
+mod show;
+mod verbose;
+
+use std::{
+    fs,
+    io::{BufWriter, IsTerminal, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::{CommandFactory, Parser};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use self::{
+    args::{Args, Command, RunArgs, SweepArgs},
+    show::Table,
+};
+use crate::{
+    decide::Decisions,
+    run,
+    rung::Rung,
+    scenario::{self, Scenario},
+    sweep::{Made, Task, make, sweep},
+    trace,
+};
+
+/// Seeds per scenario of the short sweep behind a bare `cargo sim`.
+const SHORT_SWEEP: u64 = 50;
+/// A sweep of at least so many runs of a scenario must reach its probes.
+const PROBE_RUNS: u64 = 50;
+
+/// How a command ended, where it did not fail on its input.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Held,
+    Violated,
+}
+
+/// Something about the input is wrong: one sentence.
+struct Bad(String);
+
+impl<E: std::error::Error> From<E> for Bad {
+    fn from(error: E) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) if !error.use_stderr() => {
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => return bad(&args::sentence(&error)),
+    };
+    match execute(args.command) {
+        Ok(Verdict::Held) => ExitCode::SUCCESS,
+        Ok(Verdict::Violated) => ExitCode::from(1),
+        Err(Bad(sentence)) => bad(&sentence),
+    }
+}
+
+fn bad(sentence: &str) -> ExitCode {
+    eprintln!("error: {sentence}");
+    ExitCode::from(2)
+}
+
+fn execute(command: Option<Command>) -> Result<Verdict, Bad> {
+    if let Some(Command::Completions { shell }) = command {
+        clap_complete::generate(shell, &mut Args::command(), "decdn-sim", &mut std::io::stdout());
+        return Ok(Verdict::Held);
+    }
+    if let Some(Command::Diff { a, b }) = command {
+        return differ(&a, &b);
+    }
+    let scenarios = scenario::all(&scenario::folder())?;
+    if let Some(Command::List { json }) = command {
+        show::list(&scenarios, json);
+        return Ok(Verdict::Held);
+    }
+    let contracts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts");
+    decdn_contracts::check_sources(&contracts)?;
+    match command {
+        None => everything(&scenarios),
+        Some(Command::Run(args)) => one(&scenarios, &args),
+        Some(Command::Sweep(args)) => many(&scenarios, &args),
+        Some(Command::Replay { file, trace }) => again(&scenarios, &file, trace.as_deref()),
+        Some(Command::List { .. } | Command::Diff { .. } | Command::Completions { .. }) => Ok(Verdict::Held),
+    }
+}
+
+/// `cargo sim`: every scenario on the real rung, then a short ideal sweep of each.
+fn everything(scenarios: &[Scenario]) -> Result<Verdict, Bad> {
+    let real = scenarios.iter().map(|scenario| Task { scenario, seed: 0, rung: Rung::Real });
+    let ideal = scenarios
+        .iter()
+        .flat_map(|scenario| (0..SHORT_SWEEP).map(move |seed| Task { scenario, seed, rung: Rung::Ideal }));
+    let tasks: Vec<Task<'_>> = real.chain(ideal).collect();
+    run_all(scenarios, &tasks, cores(), None, false)
+}
+
+fn many(scenarios: &[Scenario], args: &SweepArgs) -> Result<Verdict, Bad> {
+    let chosen: Vec<&Scenario> = if args.names.is_empty() {
+        scenarios.iter().collect()
+    } else {
+        args.names.iter().map(|name| scenario::find(scenarios, name)).collect::<Result<_, _>>()?
+    };
+    let tasks: Vec<Task<'_>> = chosen
+        .iter()
+        .flat_map(|&scenario| {
+            (0..args.seeds).map(move |seed| Task { scenario, seed, rung: args.rung.into() })
+        })
+        .collect();
+    let at_most = args.seconds.map(Duration::from_secs);
+    run_all(scenarios, &tasks, args.jobs.unwrap_or_else(cores), at_most, args.json)
+}
+
+fn run_all(
+    scenarios: &[Scenario],
+    tasks: &[Task<'_>],
+    jobs: usize,
+    at_most: Option<Duration>,
+    json: bool,
+) -> Result<Verdict, Bad> {
+    let bar = progress(tasks.len() as u64);
+    let mut table = Table::default();
+    let mut broken: Vec<Made> = Vec::new();
+    sweep(tasks, jobs, at_most, |made| {
+        bar.set_message(made.scenario.clone());
+        bar.inc(1);
+        table.add(&made);
+        if json {
+            bar.suspend(|| println!("{}", show::json(&made)));
+        }
+        if !made.is_ok() {
+            bar.suspend(|| show::violations(&made));
+            broken.push(made);
+        }
+    });
+    bar.finish_and_clear();
+    if !json {
+        table.print();
+    }
+    let missed = table.missed(scenarios, PROBE_RUNS);
+    for text in &missed {
+        eprintln!("probe: {text}");
+    }
+    // One trace for each scenario that broke: the first says what went wrong.
+    let mut seen: Vec<&str> = Vec::new();
+    for made in &broken {
+        if !seen.contains(&made.scenario.as_str()) {
+            seen.push(&made.scenario);
+            keep_slim(scenarios, made)?;
+        }
+    }
+    Ok(if broken.is_empty() && missed.is_empty() { Verdict::Held } else { Verdict::Violated })
+}
+
+fn one(scenarios: &[Scenario], args: &RunArgs) -> Result<Verdict, Bad> {
+    let scenario = scenario::find(scenarios, &args.name)?;
+    let task = Task { scenario, seed: args.seed, rung: args.rung.into() };
+    if args.verbose {
+        verbose::status_lines(&task);
+    }
+    let made = make(&task);
+    if args.json {
+        println!("{}", show::json(&made));
+    } else {
+        show::run(&made);
+    }
+    if let Some(path) = &args.trace {
+        write_trace(scenario, args.rung.into(), Decisions::seeded(args.seed), Some(args.seed), true, path)?;
+    }
+    if made.is_ok() {
+        return Ok(Verdict::Held);
+    }
+    show::violations(&made);
+    keep_slim(scenarios, &made)?;
+    Ok(Verdict::Violated)
+}
+
+/// Writes the slim trace of a run that broke something, where it won't be in the way.
+fn keep_slim(scenarios: &[Scenario], made: &Made) -> Result<(), Bad> {
+    if made.violations.iter().any(|violation| violation.rule == "panic") {
+        return Ok(());
+    }
+    let scenario = scenario::find(scenarios, &made.scenario)?;
+    let name = format!("{}-{}-{}.trace.zst", made.scenario.replace('/', "-"), made.seed, made.rung.name());
+    let folder = PathBuf::from("target/sim-traces");
+    let path = folder.join(name);
+    fs::create_dir_all(&folder).map_err(|why| {
+        Bad(format!("{} can't be made ({why}); run this where you may write.", folder.display()))
+    })?;
+    write_trace(scenario, made.rung, Decisions::seeded(made.seed), Some(made.seed), false, &path)?;
+    eprintln!("trace: {}", path.display());
+    Ok(())
+}
+
+fn write_trace(
+    scenario: &Scenario,
+    rung: Rung,
+    decide: Decisions,
+    seed: Option<u64>,
+    full: bool,
+    path: &Path,
+) -> Result<(), Bad> {
+    let wrong = |why: std::io::Error| {
+        Bad(format!("{} can't be written ({why}); name a file where you may write.", path.display()))
+    };
+    let file = fs::File::create(path).map_err(wrong)?;
+    let encoder = zstd::Encoder::new(BufWriter::new(file), 3).map_err(wrong)?;
+    let head = run::head(scenario, rung, seed, full);
+    let (_, encoder) = run::traced(scenario, &head, decide, encoder).map_err(wrong)?;
+    encoder.finish().and_then(|mut file| file.flush()).map_err(wrong)
+}
+
+fn again(scenarios: &[Scenario], file: &Path, to: Option<&Path>) -> Result<Verdict, Bad> {
+    let artifacts = decdn_contracts::artifacts::recorded_hash();
+    let (head, outcome) = trace::replay(file, scenarios, artifacts)?;
+    if let Some(to) = to {
+        let script = trace::script(file, scenarios, artifacts)?;
+        let decide = Decisions::recorded(script.choices);
+        write_trace(script.scenario, head.rung, decide, head.seed, true, to)?;
+    }
+    let held = outcome.is_ok();
+    println!(
+        "{}: the run of {} goes as written, {} steps, digest {}",
+        file.display(),
+        head.scenario,
+        outcome.ran.steps,
+        show::hex(&outcome.ran.digest[..8])
+    );
+    for violation in &outcome.violations {
+        println!("{}: {}", violation.oracle, violation.text);
+    }
+    Ok(if held { Verdict::Held } else { Verdict::Violated })
+}
+
+fn differ(a: &Path, b: &Path) -> Result<Verdict, Bad> {
+    match trace::diff(a, b)? {
+        None => {
+            println!("the traces are equal");
+            Ok(Verdict::Held)
+        }
+        Some((line, left, right)) => {
+            println!("the traces part at line {line}");
+            for (path, side) in [(a, left), (b, right)] {
+                println!("{}: {}", path.display(), side.as_deref().unwrap_or("(ends here)"));
+            }
+            Ok(Verdict::Violated)
+        }
+    }
+}
+
+fn progress(length: u64) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} runs, {eta} left  {msg}");
+    ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}

@@ -1,0 +1,175 @@
+//! What people and programs get to read.
+
+use std::collections::{BTreeMap, btree_map::Entry};
+
+use serde_json::{Value, json};
+
+use crate::{rung::Rung, scenario::Scenario, seen::Bound, sweep::Made};
+
+/// `list`: one line or one JSON object per scenario.
+pub(super) fn list(scenarios: &[Scenario], as_json: bool) {
+    for scenario in scenarios {
+        let file = &scenario.file;
+        if as_json {
+            println!("{}", json!({ "scenario": scenario.name, "wave": file.wave, "shows": file.shows }));
+        } else {
+            println!("{:<28} wave {}  {}", scenario.name, file.wave, file.shows);
+        }
+    }
+}
+
+/// One object per run; other tools read these fields.
+pub(super) fn json(made: &Made) -> Value {
+    let probes: BTreeMap<&str, u64> =
+        made.probes.iter().map(|(name, count)| (name.as_str(), *count)).collect();
+    json!({
+        "scenario": made.scenario,
+        "seed": made.seed,
+        "rung": made.rung.name(),
+        "ok": made.is_ok(),
+        "steps": made.steps,
+        "sim_seconds": seconds(made.micros),
+        "wall_seconds": made.wall.as_secs_f64(),
+        "digest": hex(&made.digest),
+        "violations": made.violations,
+        "probes": probes,
+        "bounds": made.bounds,
+    })
+}
+
+/// One run, for people.
+pub(super) fn run(made: &Made) {
+    println!(
+        "{} seed {} rung {}: {} steps, {} simulated, {:.3} s, digest {}",
+        made.scenario,
+        made.seed,
+        made.rung.name(),
+        made.steps,
+        clock(made.micros),
+        made.wall.as_secs_f64(),
+        hex(&made.digest[..8])
+    );
+    for (probe, count) in &made.probes {
+        println!("  probe  {probe:<32} {count}");
+    }
+    for bound in &made.bounds {
+        println!("  bound  {:<32} {} of {}", bound.name, bound.observed, bound.limit);
+    }
+}
+
+/// What broke, and how to see it again.
+pub(super) fn violations(made: &Made) {
+    for violation in &made.violations {
+        eprintln!("{} {}: {}", violation.oracle, violation.rule, violation.text);
+    }
+    eprintln!("repro: {}", made.repro());
+}
+
+/// Lower-case hex.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[expect(clippy::float_arithmetic, reason = "a figure that is printed")]
+fn seconds(micros: u64) -> f64 {
+    micros as f64 / 1e6
+}
+
+fn clock(micros: u64) -> String {
+    let secs = micros / 1_000_000;
+    format!("{}:{:02}:{:02}", secs / 3_600, secs / 60 % 60, secs % 60)
+}
+
+/// What a bound leaves: per mille of its limit that was used.
+fn used(bound: &Bound) -> u64 {
+    let of = u128::from(bound.observed) * 1_000;
+    u64::try_from(of.checked_div(u128::from(bound.limit)).unwrap_or(if bound.observed == 0 {
+        0
+    } else {
+        u128::MAX
+    }))
+    .unwrap_or(u64::MAX)
+}
+
+#[derive(Default)]
+struct Row {
+    runs: u64,
+    steps: u64,
+    micros: u128,
+    wall_micros: u128,
+    violations: u64,
+    tightest: Option<(u64, String)>,
+    probes: BTreeMap<String, u64>,
+}
+
+/// The table of a sweep.
+#[derive(Default)]
+pub(super) struct Table {
+    rows: BTreeMap<(String, Rung), Row>,
+}
+
+impl Table {
+    /// Counts a run.
+    pub(super) fn add(&mut self, made: &Made) {
+        let row = match self.rows.entry((made.scenario.clone(), made.rung)) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(Row::default()),
+        };
+        row.runs += 1;
+        row.steps += made.steps;
+        row.micros += u128::from(made.micros);
+        row.wall_micros += made.wall.as_micros();
+        row.violations += u64::from(!made.is_ok());
+        for bound in &made.bounds {
+            let part = used(bound);
+            if row.tightest.as_ref().is_none_or(|(most, _)| part > *most) {
+                row.tightest = Some((part, bound.name.clone()));
+            }
+        }
+        for (probe, count) in &made.probes {
+            *row.probes.entry(probe.clone()).or_default() += count;
+        }
+    }
+
+    /// Prints it.
+    pub(super) fn print(&self) {
+        println!(
+            "{:<30} {:<5} {:>6} {:>11} {:>14} {:>11} {:>10}  tightest bound",
+            "scenario", "rung", "runs", "steps", "simulated", "speed-up", "violations"
+        );
+        for ((name, rung), row) in &self.rows {
+            let secs = row.micros / 1_000_000;
+            let bound = row
+                .tightest
+                .as_ref()
+                .map_or("-".to_owned(), |(part, name)| format!("{}.{} % of {name}", part / 10, part % 10));
+            println!(
+                "{:<30} {:<5} {:>6} {:>11} {:>14} {:>10}x {:>10}  {bound}",
+                name,
+                rung.name(),
+                row.runs,
+                row.steps,
+                format!("{}:{:02}:{:02}", secs / 3_600, secs / 60 % 60, secs % 60),
+                row.micros / row.wall_micros.max(1),
+                row.violations
+            );
+        }
+    }
+
+    /// Probes that a sweep of at least `runs` runs should have reached and did not.
+    pub(super) fn missed(&self, scenarios: &[Scenario], runs: u64) -> Vec<String> {
+        let mut missed = Vec::new();
+        for ((name, _), row) in self.rows.iter().filter(|(_, row)| row.runs >= runs) {
+            let wanted = scenarios.iter().filter(|scenario| scenario.name == *name);
+            for probe in wanted.flat_map(|scenario| &scenario.file.probes) {
+                if row.probes.get(probe).is_none_or(|count| *count == 0) {
+                    missed.push(format!(
+                        "{name} never reached {probe:?} in {} runs: it shows nothing of it",
+                        row.runs
+                    ));
+                }
+            }
+        }
+        missed
+    }
+}

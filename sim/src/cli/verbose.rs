@@ -1,0 +1,118 @@
+//! `-v`: one fixed-width status line per transition, the quickest way to see what a run does.
+
+use std::any::Any;
+
+use decdn_engine::{
+    io::{Effect, Input, Output},
+    roles::Digest,
+    time::Time,
+    wire::Message,
+};
+
+use crate::{
+    actor::ActorId,
+    decide::{Choice, Decisions},
+    run::run,
+    seen::Seen,
+    sweep::Task,
+    watch::Recorder,
+};
+
+/// Runs a task for its status lines alone.
+pub(super) fn status_lines(task: &Task<'_>) {
+    println!("{:>15} {:<12} {:<40} asks for", "time", "actor", "told");
+    let printer = Printer { names: Vec::new() };
+    run(task.scenario, task.rung, Decisions::seeded(task.seed), Some(Box::new(printer)));
+}
+
+struct Printer {
+    names: Vec<String>,
+}
+
+impl Printer {
+    fn line(&self, at: Time, actor: Option<ActorId>, told: &str, asks: &str) {
+        let name = actor.and_then(|id| self.names.get(usize::from(id.0))).map_or("chain", String::as_str);
+        let (secs, micros) = (at.0 / 1_000_000, at.0 % 1_000_000);
+        println!("{secs:>8}.{micros:06} {name:<12.12} {told:<40.40} {asks}");
+    }
+}
+
+impl Recorder for Printer {
+    fn record(&mut self, at: Time, seen: &Seen<'_>, _digest: Option<Digest>) {
+        match seen {
+            Seen::Start { cast, .. } => {
+                self.names = cast.people.iter().map(|person| person.name.clone()).collect();
+            }
+            Seen::Step { actor, input, outputs, .. } => {
+                let asks: Vec<String> = outputs.iter().map(asks).collect();
+                self.line(at, Some(*actor), &told(input), &asks.join(" "));
+            }
+            Seen::Lost { from, message, .. } => {
+                self.line(at, Some(*from), &format!("(lost) {}", message_name(message)), "");
+            }
+            Seen::Crashed { actor, undone, .. } => {
+                self.line(at, Some(*actor), "(crashed)", &format!("{undone} undone"));
+            }
+            Seen::Restarted { actor, .. } => self.line(at, Some(*actor), "(restarted)", ""),
+            Seen::Included { tx, .. } => {
+                let call = format!("{:?}", tx.call);
+                let call = call.split([' ', '{', '(']).next().unwrap_or_default();
+                self.line(
+                    at,
+                    tx.from,
+                    &format!("(block {}) {call}", tx.block.number),
+                    &format!("{:?}", tx.result),
+                );
+            }
+            Seen::Sequencer { censored, up } => {
+                let what = if *up { "(sequencer) censors" } else { "(sequencer) down" };
+                self.line(at, *censored, what, "");
+            }
+            Seen::Calm { .. } => self.line(at, None, "(faults end)", ""),
+            _ => {}
+        }
+    }
+
+    fn choices(&mut self, _choices: &[Choice]) {}
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}
+
+fn told(input: &Input) -> String {
+    match input {
+        Input::Message { message, .. } => message_name(message),
+        Input::Verdict { verdict, .. } => {
+            format!("{verdict:?}").replace("offset: ", "").replace("bytes: ", "+")
+        }
+        Input::Chain(update) => format!("chain {} +{} events", update.head.number, update.events.len()),
+        Input::Tx { outcome, .. } => format!("tx {outcome:?}"),
+        other => first_word(&format!("{other:?}")),
+    }
+}
+
+fn asks(output: &Output) -> String {
+    match &output.effect {
+        Effect::Send { message, .. } => format!("send:{}", message_name(message)),
+        Effect::SendRange { offset, bytes, .. } => format!("range:{offset}+{bytes}"),
+        Effect::Notice(notice) => format!("note:{}", first_word(&format!("{notice:?}"))),
+        Effect::Fault(fault) => format!("FAULT:{}", fault.rule()),
+        Effect::Tx { call, .. } => format!("tx:{}", first_word(&format!("{call:?}"))),
+        Effect::Sign { what, .. } => format!("sign:{}", first_word(&format!("{what:?}"))),
+        other => first_word(&format!("{other:?}")).to_lowercase(),
+    }
+}
+
+fn message_name(message: &Message) -> String {
+    match message {
+        Message::Voucher(voucher) => format!("Voucher {} for {}", voucher.nonce.0, voucher.amount),
+        Message::VoucherAck(nonce) => format!("VoucherAck {}", nonce.0),
+        Message::StreamAbort(error) => format!("StreamAbort {error:?}"),
+        other => first_word(&format!("{other:?}")),
+    }
+}
+
+fn first_word(text: &str) -> String {
+    text.split([' ', '{', '(']).next().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,165 @@
+//! Many runs, on several threads, in one order: what is found does not depend on how many threads look.
+#![expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "how long runs take is shown to people; no run depends on it"
+)]
+
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    time::{Duration, Instant},
+};
+
+use crate::{
+    decide::Decisions,
+    run::{Outcome, run},
+    rung::Rung,
+    scenario::Scenario,
+    seen::{Bound, Violation},
+};
+
+/// Of this many seeds one runs twice (O13).
+pub const TWICE: u64 = 20;
+
+/// A run to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct Task<'a> {
+    /// Of what.
+    pub scenario: &'a Scenario,
+    /// From which seed.
+    pub seed: u64,
+    /// On which rung.
+    pub rung: Rung,
+}
+
+/// A run that was made.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// `theme/name`.
+    pub scenario: String,
+    /// The seed.
+    pub seed: u64,
+    /// The rung.
+    pub rung: Rung,
+    /// Engine steps.
+    pub steps: u64,
+    /// Simulated time in microseconds.
+    pub micros: u64,
+    /// How long it took.
+    pub wall: Duration,
+    /// All state digests, folded.
+    pub digest: [u8; 32],
+    /// What must not have been.
+    pub violations: Vec<Violation>,
+    /// Probes that were hit.
+    pub probes: BTreeMap<String, u64>,
+    /// Bounds with what was observed.
+    pub bounds: Vec<Bound>,
+}
+
+impl Made {
+    /// Whether everything held.
+    pub fn is_ok(&self) -> bool {
+        self.violations.is_empty()
+    }
+
+    /// What to type to see it again.
+    pub fn repro(&self) -> String {
+        format!("cargo sim run {} --seed {} --rung {}", self.scenario, self.seed, self.rung.name())
+    }
+
+    /// What a run came to.
+    pub fn from(task: &Task<'_>, outcome: Outcome, wall: Duration) -> Self {
+        Self {
+            scenario: task.scenario.name.clone(),
+            seed: task.seed,
+            rung: task.rung,
+            steps: outcome.ran.steps,
+            micros: outcome.ran.time.0,
+            wall,
+            digest: outcome.ran.digest,
+            violations: outcome.violations,
+            probes: outcome.probes,
+            bounds: outcome.bounds,
+        }
+    }
+}
+
+/// Makes one run; every twentieth twice. A panic is a violation like any other.
+pub fn make(task: &Task<'_>) -> Made {
+    let start = Instant::now();
+    let once = || {
+        let outcome = run(task.scenario, task.rung, Decisions::seeded(task.seed), None);
+        Made::from(task, outcome, start.elapsed())
+    };
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        let mut made = once();
+        if task.seed.is_multiple_of(TWICE) {
+            let again = once();
+            if again.digest != made.digest || again.violations != made.violations {
+                made.violations.push(Violation {
+                    oracle: "O13".to_owned(),
+                    rule: "O13".to_owned(),
+                    text: "the same decisions gave two different runs".to_owned(),
+                });
+            }
+        }
+        made
+    }));
+    result.unwrap_or_else(|_| Made {
+        scenario: task.scenario.name.clone(),
+        seed: task.seed,
+        rung: task.rung,
+        steps: 0,
+        micros: 0,
+        wall: start.elapsed(),
+        digest: [0; 32],
+        violations: vec![Violation {
+            oracle: "world".to_owned(),
+            rule: "panic".to_owned(),
+            text: "the run panicked: an assertion does not hold (its message is above)".to_owned(),
+        }],
+        probes: BTreeMap::new(),
+        bounds: Vec::new(),
+    })
+}
+
+/// Makes all runs, or as many as begin within `at_most`. Each is handed over in the order of `tasks`.
+pub fn sweep(tasks: &[Task<'_>], jobs: usize, at_most: Option<Duration>, mut done: impl FnMut(Made)) {
+    let start = Instant::now();
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let (send, receive) = mpsc::channel();
+        for _ in 0..jobs.clamp(1, 256) {
+            let (send, next) = (send.clone(), &next);
+            scope.spawn(move || {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(task) = tasks.get(index) else { return };
+                    if at_most.is_some_and(|limit| start.elapsed() >= limit) {
+                        return;
+                    }
+                    if send.send((index, make(task))).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(send);
+        let mut waiting = BTreeMap::new();
+        let mut turn = 0;
+        for (index, made) in receive {
+            waiting.insert(index, made);
+            while let Some(made) = waiting.remove(&turn) {
+                done(made);
+                turn += 1;
+            }
+        }
+        waiting.into_values().for_each(done);
+    });
+}
