@@ -254,8 +254,9 @@ where
     }
 
     fn start_ready(&mut self) {
-        while let Some((lane, effect)) = self.lanes.next() {
+        while let Some((lane, effect, credit)) = self.lanes.next() {
             self.start(lane, effect);
+            drop(credit);
         }
     }
 

@@ -41,11 +41,12 @@ impl<C> Lanes<C> {
         }
     }
 
-    /// The next effect that may start. A `Persist` holds its lane until [`release`](Self::release).
-    pub(crate) fn next(&mut self) -> Option<(Lane, Effect)> {
+    /// The next effect that may start, and the credit to keep until it has. A `Persist` holds its lane until
+    /// [`release`](Self::release).
+    pub(crate) fn next(&mut self) -> Option<(Lane, Effect, Option<Arc<C>>)> {
         let lane = self.ready.first().copied()?;
         let queue = self.queues.get_mut(&lane).expect("a ready lane has a queue");
-        let (effect, _credit) = queue.waiting.pop_front().expect("a ready lane has something to start");
+        let (effect, credit) = queue.waiting.pop_front().expect("a ready lane has something to start");
         self.len -= 1;
         queue.held = matches!(effect, Effect::Persist { .. });
         if queue.held {
@@ -54,7 +55,7 @@ impl<C> Lanes<C> {
             self.ready.remove(&lane);
             self.queues.remove(&lane);
         }
-        Some((lane, effect))
+        Some((lane, effect, credit))
     }
 
     /// The lane's write set is durable.

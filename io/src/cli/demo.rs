@@ -1,0 +1,303 @@
+//! `decdn demo`: a file bought byte by byte, then a dishonest close put right.
+
+use std::{path::PathBuf, time::Duration};
+
+use decdn_driver::Clock;
+use decdn_engine::{
+    chain::Call,
+    ids::{Address, BlobHash, ChannelId, FetchId},
+    io::{Input, Notice},
+    money::Amount,
+    time::{Span, Time},
+};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{
+    Failure, failed,
+    source::{GENERATED_BYTES, Source},
+    statement::{Close, PartyStatement, Statement, units, usdc},
+};
+use crate::{
+    party::{News, Party},
+    stage::{RATE, Stage, price},
+};
+
+/// Nothing has happened for this long: something is wrong.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// What the second act delivers.
+const ENCORE_BYTES: u64 = 8 << 20;
+
+pub(super) async fn run(file: Option<PathBuf>, json: bool) -> Result<(), Failure> {
+    let source = match file {
+        Some(path) => Source::file(&path)?,
+        None => Source::generated("demo", GENERATED_BYTES),
+    };
+    let mut stage = Stage::set().await.map_err(failed)?;
+    let first = honest(&mut stage, &source, json).await?;
+    if !json {
+        first.print();
+    }
+    let second = stale_close(stage, json).await?;
+    let is_good = first.is_good() && second.is_good();
+    if json {
+        println!("{}", serde_json::json!({ "ok": is_good, "acts": [first, second] }));
+    } else {
+        second.print();
+    }
+    if is_good { Ok(()) } else { Err(failed("the statement does not add up")) }
+}
+
+/// What was heard of one purchase.
+#[derive(Default)]
+struct Heard {
+    channel: Option<ChannelId>,
+    deposit: Amount,
+    client_vouchers: u64,
+    node_vouchers: u64,
+    started: Option<Time>,
+    fetched: Option<Time>,
+    settled: Option<(Amount, Amount)>,
+}
+
+/// What a purchase began with.
+struct Before {
+    client_signed: u64,
+    node_signed: u64,
+    client_balance: Amount,
+    node_balance: Amount,
+    transactions: usize,
+}
+
+impl Before {
+    async fn note(stage: &Stage) -> Self {
+        Self {
+            client_signed: stage.client.signer.signed(),
+            node_signed: stage.node.signer.signed(),
+            client_balance: stage.chain.balance(stage.token, stage.client.signer.address()).await,
+            node_balance: stage.chain.balance(stage.token, stage.node.signer.address()).await,
+            transactions: stage.chain.mined().await.len(),
+        }
+    }
+}
+
+fn bar(bytes: u64, json: bool, what: &'static str) -> ProgressBar {
+    let target = if json { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+    let style = ProgressStyle::with_template(
+        "  {prefix:<10} [{bar:32}] {bytes}/{total_bytes} {binary_bytes_per_sec} eta {eta} {msg}",
+    )
+    .expect("the template is written here")
+    .progress_chars("=> ");
+    ProgressBar::with_draw_target(Some(bytes), target).with_style(style).with_prefix(what)
+}
+
+/// Waits for news of either party.
+async fn next(client: &mut Party, node: &mut Party) -> Result<(bool, News), Failure> {
+    let news = async {
+        tokio::select! {
+            news = client.next() => (true, news),
+            news = node.next() => (false, news),
+        }
+    };
+    let (is_client, news) = patiently(news).await?;
+    let who = if is_client { "client" } else { "node" };
+    Ok((is_client, news.map_err(|why| failed(format!("the {who} has {why}")))?))
+}
+
+async fn patiently<T>(what: impl Future<Output = T>) -> Result<T, Failure> {
+    tokio::time::timeout(PATIENCE, what)
+        .await
+        .map_err(|_| failed("nothing has happened for two minutes; run it again, and report it if it stays"))
+}
+
+impl Heard {
+    fn take(&mut self, is_client: bool, news: &News, now: Time, bar: &ProgressBar) -> Result<(), Failure> {
+        let News::Notice(notice) = news else { return Ok(()) };
+        match (notice, is_client) {
+            (Notice::ChannelOpened { channel, deposit }, true) => {
+                (self.channel, self.deposit) = (Some(*channel), *deposit);
+            }
+            (Notice::StreamStarted { .. }, true) => {
+                self.started.get_or_insert(now);
+                bar.reset();
+            }
+            (Notice::Progress { verified_bytes, .. }, true) => bar.set_position(*verified_bytes),
+            (Notice::Voucher { amount, .. }, true) => {
+                self.client_vouchers += 1;
+                bar.set_message(usdc(units(*amount)));
+            }
+            (Notice::Voucher { .. }, false) => self.node_vouchers += 1,
+            (Notice::Fetched { .. }, true) => {
+                self.fetched = Some(now);
+                bar.finish();
+            }
+            (Notice::FetchFailed { why, .. }, true) => {
+                return Err(failed(format!("the download was given up: {why:?}")));
+            }
+            (Notice::Settled { paid, refunded, .. }, _) => self.settled = Some((*paid, *refunded)),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+async fn import(stage: &Stage, source: &Source, json: bool) -> Result<(BlobHash, u64), Failure> {
+    let bar = bar(source.bytes(), json, "import");
+    let shown = bar.clone();
+    let imported = stage.import(source.open()?, move |bytes| shown.set_position(bytes)).await;
+    let imported = imported.map_err(|error| {
+        failed(format!("{} can't be imported: {error}; check the file and the disk", source.name()))
+    })?;
+    bar.finish();
+    Ok(imported)
+}
+
+/// Orders a blob and hears until it is whole and paid, and settled where that is wanted.
+async fn buy(
+    stage: &mut Stage,
+    id: u64,
+    (hash, bytes): (BlobHash, u64),
+    until_settled: bool,
+    json: bool,
+) -> Result<Heard, Failure> {
+    let order = stage.order(id, hash, bytes, !until_settled);
+    let bar = bar(bytes, json, "download");
+    let mut heard = Heard::default();
+    stage.client.order(Input::Fetch(order)).await;
+    while heard.fetched.is_none() || (until_settled && heard.settled.is_none()) {
+        let (is_client, news) = next(&mut stage.client, &mut stage.node).await?;
+        heard.take(is_client, &news, stage.clock.now().mono, &bar)?;
+    }
+    Ok(heard)
+}
+
+/// Act one: buy, close together, settled at once.
+async fn honest(stage: &mut Stage, source: &Source, json: bool) -> Result<Statement, Failure> {
+    let before = Before::note(stage).await;
+    let blob = import(stage, source, json).await?;
+    let mut heard = buy(stage, 1, blob, true, json).await?;
+    // The node reads the settlement a moment later.
+    while let Ok(news) = stage.node.news.try_recv() {
+        heard.take(false, &news, stage.clock.now().mono, &ProgressBar::hidden())?;
+    }
+    statement(
+        stage,
+        "Act 1: a download, closed together",
+        source,
+        1,
+        blob,
+        &heard,
+        &before,
+        Close::Cooperative,
+    )
+    .await
+}
+
+/// Act two: the client closes at zero and is gone; the node's monitor disputes within the window.
+async fn stale_close(mut stage: Stage, json: bool) -> Result<Statement, Failure> {
+    let before = Before::note(&stage).await;
+    let source = Source::generated("encore", ENCORE_BYTES);
+    let blob = import(&stage, &source, json).await?;
+    let mut heard = buy(&mut stage, 2, blob, false, json).await?;
+    let channel = heard.channel.ok_or_else(|| failed("no channel was opened"))?;
+    let say = |text: String| {
+        if !json {
+            eprintln!("  {text}");
+        }
+    };
+
+    // It takes what it verified with it, and its monitor, which would dispute even its own close.
+    stage.client.stop().await;
+    let account = stage.chain.account(stage.client.signer.address());
+    let mined = account.transact(Call::Close { channel, voucher: None }).await;
+    mined.result.map_err(|why| failed(format!("the close at zero was refused: {why:?}")))?;
+    say(format!("the client closes at {} in block {} and is gone", usdc(0), mined.block.number));
+    let mut disputed_to = None;
+    while disputed_to.is_none() {
+        let news = patiently(stage.node.next()).await?.map_err(failed)?;
+        heard.take(false, &news, stage.clock.now().mono, &ProgressBar::hidden())?;
+        match news {
+            News::Notice(Notice::StaleClose { held, .. }) => {
+                say(format!("the node's monitor sees a close below the {} that it holds", usdc(units(held))));
+            }
+            News::Notice(Notice::Disputed { amount, .. }) => disputed_to = Some(units(amount)),
+            _ => {}
+        }
+    }
+    let disputed_to = disputed_to.unwrap_or_default();
+    let wait = Span(stage.window.0 + stage.settle_grace.0 + Span::from_secs(60).0);
+    say(format!("the dispute stands at {}; {} h go by", usdc(disputed_to), stage.window.0 / 3_600_000_000));
+    stage.clock.warp(wait);
+    heard.settled = None;
+    while heard.settled.is_none() {
+        let news = patiently(stage.node.next()).await?.map_err(failed)?;
+        heard.take(false, &news, stage.clock.now().mono, &ProgressBar::hidden())?;
+    }
+    let close = Close::Disputed { closed_at: 0, disputed_to, window_secs: stage.window.0 / 1_000_000 };
+    let act = "Act 2: a close at zero, disputed";
+    let statement = statement(&stage, act, &source, 2, blob, &heard, &before, close).await?;
+    stage.node.stop().await;
+    Ok(statement)
+}
+
+#[expect(clippy::too_many_arguments, reason = "a statement brings everything together")]
+async fn statement(
+    stage: &Stage,
+    act: &'static str,
+    source: &Source,
+    id: u64,
+    (hash, bytes): (BlobHash, u64),
+    heard: &Heard,
+    before: &Before,
+    close: Close,
+) -> Result<Statement, Failure> {
+    let to = stage.delivered(id);
+    stage.client.blobs.finish(FetchId(id), &to)?;
+    let delivered = tokio::task::spawn_blocking(move || -> std::io::Result<_> {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(std::fs::File::open(to)?)?;
+        Ok(BlobHash(*hasher.finalize().as_bytes()))
+    })
+    .await??;
+    let (paid, refunded) = heard.settled.unwrap_or_default();
+    let took = match (heard.started, heard.fetched) {
+        (Some(from), Some(to)) => to.since(from),
+        _ => Span::default(),
+    };
+    let mined = stage.chain.mined().await;
+    let mined = mined.get(before.transactions..).unwrap_or_default();
+    let party = |address: Address, vouchers, signatures, now: Amount, before: Amount| {
+        let change = |amount: Amount| i128::try_from(amount.0).unwrap_or(i128::MAX);
+        let balance_change = change(now) - change(before);
+        let mut party = PartyStatement { vouchers, signatures, balance_change, ..PartyStatement::default() };
+        party.take_transactions(mined, address);
+        party
+    };
+    let (client, node) = (&stage.client.signer, &stage.node.signer);
+    let client_signatures = client.signed() - before.client_signed;
+    let node_signatures = node.signed() - before.node_signed;
+    let (client, node) = (client.address(), node.address());
+    let now = stage.chain.balance(stage.token, client).await;
+    let client = party(client, heard.client_vouchers, client_signatures, now, before.client_balance);
+    let now = stage.chain.balance(stage.token, node).await;
+    let node = party(node, heard.node_vouchers, node_signatures, now, before.node_balance);
+    let is_whole = paid.checked_add(refunded) == Some(heard.deposit);
+    let is_there = i128::try_from(paid.0) == Ok(node.balance_change)
+        && i128::try_from(paid.0) == Ok(-client.balance_change);
+    Ok(Statement {
+        act,
+        content: source.name(),
+        hash: hash.to_string(),
+        bytes,
+        hash_ok: delivered == hash,
+        delivery_ms: took.0 / 1_000,
+        rate_per_mb: RATE.0,
+        price: units(price(bytes)),
+        deposit: units(heard.deposit),
+        paid: units(paid),
+        refunded: units(refunded),
+        money_exact: paid == price(bytes) && is_whole && is_there,
+        close,
+        client,
+        node,
+    })
+}

@@ -1,0 +1,87 @@
+//! Time at the edge: the machine's clocks, and a demo's way to let days pass.
+
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "this is where time comes from")]
+
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use decdn_driver::Clock;
+use decdn_engine::time::{Now, Span, Time, WallTime};
+use tokio::sync::watch;
+
+/// The machine's clocks. Everything that shares one warps together.
+#[derive(Clone, Debug)]
+pub struct SystemClock {
+    origin: Instant,
+    genesis: WallTime,
+    warped: Arc<watch::Sender<Span>>,
+}
+
+impl SystemClock {
+    /// A clock whose monotonic time starts at zero, now.
+    pub fn new() -> Self {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let genesis = WallTime(u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX));
+        Self { origin: Instant::now(), genesis, warped: Arc::new(watch::Sender::new(Span(0))) }
+    }
+
+    /// The wall clock at monotonic time zero.
+    pub fn genesis(&self) -> WallTime {
+        self.genesis
+    }
+
+    /// Lets a span pass at once, for everyone who shares this clock. Sleepers whose time has come wake up.
+    pub fn warp(&self, span: Span) {
+        self.warped.send_modify(|warped| warped.0 = warped.0.saturating_add(span.0));
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Now {
+        let elapsed = u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let passed = Span(elapsed.saturating_add(self.warped.borrow().0));
+        Now { mono: Time(passed.0), wall: self.genesis + passed }
+    }
+
+    fn sleep_until(&self, at: Time) -> impl Future<Output = ()> + Send + 'static + use<> {
+        let clock = self.clone();
+        async move {
+            let mut warps = clock.warped.subscribe();
+            loop {
+                let left = at.since(clock.now().mono);
+                if left.0 == 0 {
+                    return;
+                }
+                // `clock` holds the sender, so `changed` never fails.
+                let _ = tokio::time::timeout(Duration::from_micros(left.0), warps.changed()).await;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_warp_wakes_who_sleeps_for_days() {
+        let clock = SystemClock::new();
+        let before = clock.now();
+        let sleep = clock.sleep_until(before.mono + Span::from_hours(48));
+        let warp = async {
+            tokio::task::yield_now().await;
+            clock.warp(Span::from_hours(49));
+        };
+        tokio::join!(sleep, warp);
+        assert!(clock.now().wall >= before.wall + Span::from_hours(49));
+    }
+}

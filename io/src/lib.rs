@@ -1,0 +1,16 @@
+//! deCDN at the edge: what the engine needs from the world, and the program that puts it together.
+//!
+//! Most modules are one port of [`decdn_driver`]: [`transport`] is QUIC through iroh, [`store`] is redb and files,
+//! [`signer`] holds keys, [`clock`] asks the machine, [`local`] is the embedded chain. [`party`] makes a running
+//! client or node of them, [`stage`] puts both on one chain in one process, [`cli`] is the program `decdn`.
+
+#![warn(missing_docs)]
+
+pub mod cli;
+pub mod clock;
+pub mod local;
+pub mod party;
+pub mod signer;
+pub mod stage;
+pub mod store;
+pub mod transport;

@@ -1,0 +1,184 @@
+//! A client or a node that runs: engine, driver and ports put together, and what its owner holds of it.
+
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use decdn_contracts::Curves;
+use decdn_driver::{Chain, Driver, Limits, Owner, Ports};
+use decdn_engine::{
+    fault::Fault,
+    ids::NodeId,
+    io::{Input, Notice},
+    record::Record,
+    roles::Role,
+};
+use futures::stream;
+use tokio::{sync::mpsc, task::JoinHandle};
+
+use crate::{
+    clock::SystemClock,
+    signer::KeySigner,
+    store::{BlobStore, Records, StateDir},
+    transport::{IrohTransport, TransportLimits},
+};
+
+/// News that its owner has not taken. Past it `Progress` is dropped first; nothing in the engine depends on news.
+const NEWS_MAX: usize = 1 << 14;
+/// Orders that the driver has not taken.
+const ORDERS_MAX: usize = 64;
+
+/// What a party tells its owner.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "news are built and consumed one at a time")]
+pub enum News {
+    /// See [`Notice`].
+    Notice(Notice),
+    /// See [`Fault`].
+    Fault(Fault),
+}
+
+/// What any failed start has to say.
+pub type StartError = Box<dyn std::error::Error + Send + Sync>;
+
+struct Teller(mpsc::Sender<News>);
+
+impl Owner for Teller {
+    fn notice(&mut self, notice: Notice) {
+        // Full: whoever owns this party does not look.
+        let _ = self.0.try_send(News::Notice(notice));
+    }
+
+    fn fault(&mut self, fault: Fault) {
+        let _ = self.0.try_send(News::Fault(fault));
+    }
+}
+
+/// Ends the party's lock on its directory after everything that writes there.
+#[derive(Debug)]
+struct Home {
+    dir: StateDir,
+}
+
+/// What a party is made of before its role starts.
+#[derive(Debug)]
+pub struct Parts {
+    home: Home,
+    /// Its records; what they hold is what the role recovers from.
+    pub records: Records,
+    /// Its blobs and downloads.
+    pub blobs: BlobStore,
+    /// Its connections.
+    pub transport: IrohTransport,
+}
+
+impl Parts {
+    /// Opens a state directory and binds an endpoint.
+    ///
+    /// # Errors
+    /// If the directory is in use, newer or broken, or the address can't be bound: each says what to do.
+    pub async fn open(dir: &Path, network_key: [u8; 32], at: SocketAddr) -> Result<Self, StartError> {
+        let home = Home { dir: StateDir::open(dir)? };
+        let records = Records::open(&home.dir.path().join("records.redb"))?;
+        let blobs = BlobStore::open(home.dir.path())?;
+        let limits = TransportLimits::default();
+        let transport = IrohTransport::bind(network_key, at, blobs.clone(), limits).await?;
+        Ok(Self { home, records, blobs, transport })
+    }
+
+    /// Everything durable.
+    ///
+    /// # Errors
+    /// If the records can't be read.
+    pub fn load(&self) -> Result<Vec<Record>, StartError> {
+        Ok(self.records.load()?)
+    }
+}
+
+/// A party that runs.
+#[derive(Debug)]
+pub struct Party {
+    /// Its network key.
+    pub node: NodeId,
+    /// Where it can be reached.
+    pub addrs: Vec<SocketAddr>,
+    /// Its blobs.
+    pub blobs: BlobStore,
+    /// Its signer, which counts.
+    pub signer: KeySigner,
+    /// What it tells.
+    pub news: mpsc::Receiver<News>,
+    orders: Option<mpsc::Sender<Input>>,
+    stopped: Arc<Mutex<Option<String>>>,
+    task: Option<JoinHandle<()>>,
+    endpoint: iroh::Endpoint,
+}
+
+impl Party {
+    /// Starts a role on its parts.
+    pub fn start<R, H>(role: R, parts: Parts, clock: SystemClock, chain: H, signer: KeySigner) -> Self
+    where
+        R: Role + Send + 'static,
+        H: Chain + 'static,
+    {
+        let Parts { home, records, blobs, transport } = parts;
+        let (orders, mut orders_in) = mpsc::channel(ORDERS_MAX);
+        let (tell, news) = mpsc::channel(NEWS_MAX);
+        let (node, addrs, endpoint) = (transport.id(), transport.addrs(), transport.endpoint());
+        let ports = Ports {
+            clock,
+            transport,
+            chain,
+            store: records.clone(),
+            blobs: blobs.clone(),
+            signer: signer.clone(),
+            owner: Teller(tell),
+        };
+        let driver = Driver::new(role, Curves::new(), ports, Limits::default());
+        let stopped = Arc::new(Mutex::new(None));
+        let says = stopped.clone();
+        let task = tokio::spawn(async move {
+            let why = driver.run(stream::poll_fn(move |cx| orders_in.poll_recv(cx))).await;
+            *says.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.to_string());
+            records.close().await;
+            drop(home);
+        });
+        Self { node, addrs, blobs, signer, news, orders: Some(orders), stopped, task: Some(task), endpoint }
+    }
+
+    /// Orders something: `Fetch`, `Cancel`, `CloseChannel`, `BlobReady`, `BlobGone`. Lost where the party has
+    /// stopped.
+    pub async fn order(&self, order: Input) {
+        if let Some(orders) = &self.orders {
+            let _ = orders.send(order).await;
+        }
+    }
+
+    /// The next news; an error with its reason once the party has stopped.
+    ///
+    /// # Errors
+    /// The sentence that the driver left.
+    pub async fn next(&mut self) -> Result<News, String> {
+        match self.news.recv().await {
+            Some(news) => Ok(news),
+            None => Err(self
+                .stopped
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone()
+                .unwrap_or_else(|| "stopped without a word".to_owned())),
+        }
+    }
+
+    /// Ends the party. What is durable stays; its signer and its blobs can still be asked.
+    pub async fn stop(&mut self) {
+        self.orders = None;
+        if let Some(task) = self.task.take() {
+            // A driver that panicked has said so already.
+            let _ = task.await;
+            self.endpoint.close().await;
+        }
+    }
+}
