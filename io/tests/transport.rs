@@ -1,0 +1,107 @@
+//! What a peer may do to a node over a real connection, and with which code it is refused (W1, W3, W4).
+
+use std::{net::Ipv4Addr, time::Duration};
+
+use decdn_engine::wire::{ALPN_CLIENT, frame};
+use decdn_io::stage::Stage;
+use iroh::{
+    Endpoint, EndpointAddr, PublicKey, RelayMode, TransportAddr,
+    endpoint::{Connection, ConnectionError, ReadError, presets},
+};
+
+async fn peer() -> Endpoint {
+    Endpoint::builder(presets::Minimal)
+        .relay_mode(RelayMode::Disabled)
+        .clear_ip_transports()
+        .bind_addr((Ipv4Addr::LOCALHOST, 0))
+        .expect("an address")
+        .bind()
+        .await
+        .expect("loopback")
+}
+
+async fn connect(from: &Endpoint, stage: &Stage, alpn: &[u8]) -> Result<Connection, String> {
+    let node = PublicKey::from_bytes(&stage.node.node.0).expect("a key");
+    let at = EndpointAddr::from_parts(node, stage.node.addrs.iter().copied().map(TransportAddr::Ip));
+    from.connect(at, alpn).await.map_err(|error| error.to_string())
+}
+
+/// Sends bytes on a new stream, ends it where asked to, and tells the code of the reset that comes back.
+async fn code_for(bytes: &[u8], is_finished: bool) -> u64 {
+    let stage = Stage::set().await.expect("a stage");
+    let from = peer().await;
+    let connection = connect(&from, &stage, ALPN_CLIENT).await.expect("a node that listens");
+    let (mut send, mut recv) = connection.open_bi().await.expect("a stream");
+    send.write_all(bytes).await.expect("a few bytes");
+    if is_finished {
+        send.finish().expect("open");
+    }
+    let answer = tokio::time::timeout(Duration::from_secs(20), recv.read_to_end(1_000)).await;
+    match answer.expect("the node answers") {
+        Err(iroh::endpoint::ReadToEndError::Read(ReadError::Reset(code))) => code.into_inner(),
+        other => panic!("{other:?} is no reset"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w4_bytes_that_are_no_message_are_refused_as_malformed() {
+    assert_eq!(code_for(&[3, 99, 0, 0], false).await, 0x03);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w1_a_frame_above_the_cap_is_refused_before_its_body_comes() {
+    assert_eq!(code_for(&[0xff, 0xff, 0xff, 0xff, 0x0f], false).await, 0x02);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w4_content_that_nobody_asked_for_is_malformed() {
+    let mut bytes = Vec::new();
+    frame::encode_chunk_header(4, &mut bytes);
+    bytes.extend_from_slice(&[1, 2, 3, 4]);
+    assert_eq!(code_for(&bytes, false).await, 0x03);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w4_a_stream_that_ends_inside_a_frame_is_malformed() {
+    assert_eq!(code_for(&[9, 0], true).await, 0x03);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w3_a_peer_has_at_most_a_hundred_streams_open() {
+    let stage = Stage::set().await.expect("a stage");
+    let from = peer().await;
+    let connection = connect(&from, &stage, ALPN_CLIENT).await.expect("a node that listens");
+    let mut open = Vec::new();
+    for _ in 0..100 {
+        let (mut send, recv) = connection.open_bi().await.expect("a stream");
+        send.write_all(&[5]).await.expect("the beginning of a frame");
+        open.push((send, recv));
+    }
+    let one_more = tokio::time::timeout(Duration::from_millis(300), connection.open_bi()).await;
+    assert!(one_more.is_err(), "the hundred and first stream waits");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w3_a_new_connection_of_a_peer_takes_the_place_of_its_old_one() {
+    let stage = Stage::set().await.expect("a stage");
+    let from = peer().await;
+    let old = connect(&from, &stage, ALPN_CLIENT).await.expect("a node that listens");
+    // Something has been said on it, so the node knows it before the new one comes.
+    let (mut send, mut recv) = old.open_bi().await.expect("a stream");
+    send.write_all(&[3, 99, 0, 0]).await.expect("a few bytes");
+    recv.read_to_end(10).await.expect_err("malformed");
+    let new = connect(&from, &stage, ALPN_CLIENT).await.expect("a node that listens");
+    let gone = tokio::time::timeout(Duration::from_secs(20), old.closed()).await.expect("it is closed");
+    assert!(
+        matches!(&gone, ConnectionError::ApplicationClosed(close) if close.error_code.into_inner() == 0x10),
+        "{gone:?}"
+    );
+    assert!(new.close_reason().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w2_another_alpn_is_not_served() {
+    let stage = Stage::set().await.expect("a stage");
+    let from = peer().await;
+    assert!(connect(&from, &stage, b"cdn/client/v2").await.is_err());
+}
