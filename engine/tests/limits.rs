@@ -216,3 +216,14 @@ fn o11_downloads_and_candidates_beyond_the_tables_are_refused() {
     let effects = step(&mut client, order(2, 1));
     assert_eq!((hits(&effects), failed(&effects)), (vec![LimitHit::Fetches], Some(FetchFailure::TooMany)));
 }
+
+#[test]
+fn w4_what_a_decoder_refuses_is_refused_with_its_code() {
+    for code in [Code::TooLarge, Code::Malformed] {
+        let mut node = tiny_node(Amount(0));
+        step(&mut node, connected(0));
+        let stream = StreamId { conn: ConnId(0), index: 0 };
+        let effects = step(&mut node, Input::Malformed { stream, code });
+        assert!(effects.contains(&Effect::Reset { stream, code }), "{effects:?}");
+    }
+}

@@ -200,12 +200,17 @@ impl Node {
     }
 
     fn malformed(&mut self, stream: StreamId, rule: Rule, out: &mut Outputs) {
+        self.misbehaved(stream, rule, Code::Malformed, out);
+    }
+
+    /// The peer did what no honest one does: the stream ends with this code (W4).
+    fn misbehaved(&mut self, stream: StreamId, rule: Rule, code: Code, out: &mut Outputs) {
         if let Some(conn) = self.conns.get(&stream.conn) {
             let fault = Fault::Peer { peer: conn.peer, rule, proof: Proof::Message(stream) };
             out.push(Lane::Role, Effect::Fault(fault));
         }
         let slot = self.end_stream(stream);
-        self.refuse(stream, Code::Malformed, out);
+        self.refuse(stream, code, out);
         self.pump_after_end(slot, out);
     }
 
@@ -366,7 +371,7 @@ impl Role for Node {
                 let slot = self.end_stream(stream);
                 self.pump_after_end(slot, out);
             }
-            Input::Malformed { stream, .. } => self.malformed(stream, Rule::W1, out),
+            Input::Malformed { stream, code } => self.misbehaved(stream, Rule::W1, code, out),
             Input::RangeSent { stream } => self.on_range_sent(stream, out),
             Input::RangeFailed { stream } => self.on_range_failed(stream, out),
             Input::BlobReady { hash, bytes } => self.on_blob_ready(hash, bytes, out),
