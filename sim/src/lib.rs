@@ -9,6 +9,7 @@ pub mod adversary;
 pub mod chain;
 pub mod check;
 pub mod cli;
+pub mod content;
 pub mod decide;
 pub mod edge;
 pub mod net;

@@ -14,6 +14,7 @@ use decdn_engine::{
 
 use crate::{
     actor::ActorId,
+    content::Bytes,
     decide::{Decisions, Label},
     seen::LinkId,
 };
@@ -106,6 +107,10 @@ pub struct Receive {
 pub struct Stream {
     /// Who pays, as the request had it.
     pub channel: Option<ChannelId>,
+    /// Offset and length that the request asked for.
+    pub asked: (u64, u64),
+    /// Each end's encoder or verifier, on the real rung.
+    pub bytes: [Bytes; 2],
     /// What waits for the line, per sending end.
     out: [VecDeque<Item>; 2],
     /// No item in order arrives before this one, per sending end.

@@ -3,16 +3,14 @@
 use std::{collections::BTreeMap, io::Write};
 
 use decdn_contracts::Genesis;
-use decdn_engine::{
-    ids::BlobHash,
-    roles::{client::Client, node::Node},
-};
+use decdn_engine::roles::{client::Client, node::Node};
 
 use crate::{
     actor::{Actor, Honest},
     adversary::{self, RoleConfig},
     chain::Chain,
     check::{self, Briefing, Lifted},
+    content::Library,
     decide::Decisions,
     rung::{Rung, SimCrypto},
     scenario::{Plan, PlannedActor, Scenario, evaluate},
@@ -62,8 +60,9 @@ pub fn run(
     let plan = Plan::draw(scenario, (genesis.deployment(), token), &mut decide);
     genesis.dispute_window_secs = plan.window.0 / 1_000_000;
 
-    let backends = match rung {
-        Rung::Ideal | Rung::Real => Chain::model(&genesis),
+    let (crypto, backends, (library, blobs)) = match rung {
+        Rung::Ideal => (SimCrypto::Ideal, Chain::model(&genesis), Library::symbols(&plan.blobs)),
+        Rung::Real => (SimCrypto::real(&plan.cast), Chain::bytecode(&genesis), Library::bytes(&plan.blobs)),
     };
     let people: Vec<_> = plan
         .cast
@@ -76,11 +75,6 @@ pub fn run(
         .collect();
     let chain = Chain::new(&genesis, backends, &people, (plan.forced, plan.endpoint), plan.sequencer.clone());
 
-    let blobs: Vec<BlobHash> = plan
-        .blobs
-        .iter()
-        .map(|blob| BlobHash(blake3::derive_key("decdn-sim 2026 blob", &blob.number.to_le_bytes())))
-        .collect();
     let mut held = Vec::new();
     let mut jobs = Vec::new();
     for fetch in &plan.fetches {
@@ -104,14 +98,12 @@ pub fn run(
         paths: plan.paths.clone(),
         path: path.unwrap_or(crate::net::Path::NEAR),
         chain,
+        library,
         jobs,
         timed: plan.timed.clone(),
         calm_at: plan.calm_at,
         until: plan.until,
         steps_max: scenario.file.steps_max,
-    };
-    let crypto = match rung {
-        Rung::Ideal | Rung::Real => SimCrypto::Ideal,
     };
     let ended = World::new(parts, crypto, decide, watch).run();
     judge(scenario, &plan, ended)

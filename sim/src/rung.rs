@@ -1,10 +1,13 @@
 //! The two rungs: what differs between a symbolic run and one with real curves, bytes and bytecode.
 
+use decdn_contracts::{Curves, EthKey};
 use decdn_engine::{
     crypto::{Crypto, Deployment, Signature, Typed},
     ids::Address,
 };
 use serde::{Deserialize, Serialize};
+
+use crate::{scenario::keys, seen::Cast};
 
 /// How much of a run is real. Outcomes are equal on both: token balances, rule ids, probes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -31,9 +34,24 @@ impl Rung {
 pub enum SimCrypto {
     /// A signature is its signer's address and a cheap hash of what is signed.
     Ideal,
+    /// secp256k1, as the contracts recover it.
+    Real {
+        /// The curve.
+        curves: Curves,
+        /// The cast's keys.
+        keys: Vec<EthKey>,
+    },
 }
 
 impl SimCrypto {
+    /// The real keys of a cast.
+    pub fn real(cast: &Cast) -> Self {
+        Self::Real {
+            curves: Curves::new(),
+            keys: cast.people.iter().map(|person| keys(person.id).0).collect(),
+        }
+    }
+
     /// `signer`'s signature of `what`.
     pub fn sign(&self, deployment: &Deployment, what: &Typed, signer: Address) -> Signature {
         match self {
@@ -43,6 +61,10 @@ impl SimCrypto {
                 bytes[32..64].copy_from_slice(&symbol(deployment, what));
                 bytes[64] = 27;
                 Signature(bytes)
+            }
+            Self::Real { keys, .. } => {
+                let key = keys.iter().find(|key| key.address() == signer);
+                key.expect("only the cast signs").sign(what, deployment)
             }
         }
     }
@@ -57,6 +79,7 @@ impl Crypto for SimCrypto {
                 (canonical && bytes[32..64] == symbol(deployment, what))
                     .then(|| Address::from_slice(&bytes[..20]))
             }
+            Self::Real { curves, .. } => curves.recover(deployment, what, signature),
         }
     }
 }

@@ -25,3 +25,20 @@ fn o13_the_same_decisions_give_the_same_run() {
         assert!(!again.decisions.is_off_script(), "{}", scenario.name);
     }
 }
+
+#[test]
+fn both_rungs_end_the_same_for_every_scenario() {
+    let all = scenario::all(&scenario::folder()).expect("the scenarios are well-formed");
+    for scenario in &all {
+        for seed in 0..3 {
+            let ideal = run(scenario, Rung::Ideal, Decisions::seeded(seed), None);
+            let real = run(scenario, Rung::Real, Decisions::seeded(seed), None);
+            let name = format!("{} seed {seed}", scenario.name);
+            assert_eq!(ideal.balances, real.balances, "{name}");
+            assert_eq!(ideal.ran.rules, real.ran.rules, "{name}");
+            assert_eq!(ideal.probes, real.probes, "{name}");
+            assert_eq!(ideal.ran.steps, real.ran.steps, "{name}");
+            assert_eq!(real.violations, [], "{name}");
+        }
+    }
+}

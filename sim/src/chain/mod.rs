@@ -7,7 +7,7 @@ mod view;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use decdn_contracts::{
-    Backend, Call, Genesis, L2, Machine, Model, Policy, Profile, Setup, Tx,
+    Backend, Call, Evm, Genesis, L2, Machine, Model, Policy, Profile, Setup, Tx,
     l2::{Included, TxId},
 };
 use decdn_engine::{
@@ -148,6 +148,11 @@ impl Chain {
     /// The model alone: the ideal rung.
     pub fn model(genesis: &Genesis) -> (Box<dyn Backend>, Option<Box<dyn Backend>>) {
         (Box::new(Model::new(genesis)), None)
+    }
+
+    /// The bytecode, with the model beside it: the real rung (O9).
+    pub fn bytecode(genesis: &Genesis) -> (Box<dyn Backend>, Option<Box<dyn Backend>>) {
+        (Box::new(Evm::new(genesis)), Some(Box::new(Model::new(genesis))))
     }
 
     /// Where the contracts are.

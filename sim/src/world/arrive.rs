@@ -2,8 +2,7 @@
 
 use decdn_engine::{
     ids::{ConnId, StreamId},
-    io::{Gone, Input, Verdict},
-    limits::GROUP,
+    io::{Gone, Input},
     time::{Span, Time},
     wire::Code,
 };
@@ -11,6 +10,7 @@ use decdn_engine::{
 use super::{Event, World};
 use crate::{
     actor::ActorId,
+    content::through_frame,
     decide::Label,
     net::{Content, Due, EndState, Flying, Item, Net},
     seen::{LinkId, Pipe, Seen},
@@ -65,7 +65,14 @@ impl World {
             Item::Message(message) if is_heard => {
                 let to = there.actor;
                 self.watch.see(now, &Seen::Delivered { from, to, pipe, message: &message });
-                self.step(to, Input::Message { stream: stream_id, message });
+                let decoded = if self.library.is_real() { through_frame(&message) } else { Some(message) };
+                self.step(
+                    to,
+                    match decoded {
+                        Some(message) => Input::Message { stream: stream_id, message },
+                        None => Input::Malformed { stream: stream_id, code: Code::Malformed },
+                    },
+                );
             }
             Item::Message(message) if !stray => {
                 self.watch.see(now, &Seen::Lost { from, to: there.actor, pipe, message: &message });
@@ -94,7 +101,6 @@ impl World {
     }
 
     /// Content is checked against the agreement and the blob, as the verifier would (D4).
-    #[expect(clippy::disallowed_methods, reason = "this is the ideal rung")]
     fn on_content(
         &mut self,
         (actor, from): (ActorId, ActorId),
@@ -103,26 +109,16 @@ impl World {
         channel: Option<decdn_engine::ids::ChannelId>,
         content: Content,
     ) {
-        let Some(stream) = self.net.link(link).stream(id.index) else { return };
+        let Self { net, library, .. } = self;
+        let Some(stream) = net.link(link).stream(id.index) else { return };
+        let asked = stream.asked;
+        let [one, other] = &mut stream.bytes;
+        let ends = if end == 1 { [one, other] } else { [other, one] };
         let Some(receive) = &mut stream.receive[usize::from(end)] else {
             return self.step(actor, Input::Malformed { stream: id, code: Code::Malformed });
         };
-        if receive.next >= receive.until {
-            return self.step(actor, Input::Malformed { stream: id, code: Code::Malformed });
-        }
         let hash = receive.hash;
-        let is_right = content.hash == hash && content.offset == receive.next;
-        let good_until = if is_right { content.corrupt.unwrap_or(content.offset + content.bytes) } else { 0 };
-        let good = good_until.saturating_sub(receive.next);
-        let first = receive.next;
-        receive.next += good;
-        let bad = (!is_right || content.corrupt.is_some()).then_some(receive.next / GROUP * GROUP);
-        if bad.is_some() {
-            // Nothing after a bad group is looked at.
-            receive.next = u64::MAX;
-            receive.until = u64::MAX;
-        }
-        let verdicts = [(good > 0).then(|| Verdict::good(first, good)), bad.map(Verdict::bad)];
+        let verdicts = library.check(receive, asked, ends, &content);
         let epoch = self.slot(actor).epoch;
         let pipe = Pipe { link, index: id.index };
         for verdict in verdicts.into_iter().flatten() {

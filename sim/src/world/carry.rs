@@ -164,6 +164,7 @@ impl World {
         }
         if let Message::StreamRequest(request) = &message {
             state.channel = Some(request.channel);
+            state.asked = (request.offset_bytes, request.len_bytes);
         }
         self.watch.see(self.queue.now(), &Seen::Sent { from: id, to, pipe, message: &message });
         self.put(link, end, stream.index, Item::Message(message));

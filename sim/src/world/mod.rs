@@ -20,6 +20,7 @@ use decdn_engine::{
 use crate::{
     actor::{Actor, ActorId, Trick, Turn},
     chain::Chain,
+    content::Library,
     decide::Decisions,
     edge::Edge,
     net::{Due, Net, Path},
@@ -180,6 +181,8 @@ pub struct Parts {
     pub path: Path,
     /// The chain.
     pub chain: Chain,
+    /// What there is to download.
+    pub library: Library,
     /// The downloads.
     pub jobs: Vec<Job>,
     /// Faults with a time of their own.
@@ -219,6 +222,7 @@ pub struct World {
     path: Path,
     chain: Chain,
     chain_armed: Option<Time>,
+    library: Library,
     jobs: Vec<Job>,
     timed: Vec<Timed>,
     feeds: Vec<Option<Feed>>,
@@ -239,7 +243,20 @@ pub struct World {
 impl World {
     /// A world at its start.
     pub fn new(parts: Parts, crypto: SimCrypto, decide: Decisions, watch: Watch) -> Self {
-        let Parts { cast, actors, blobs, paths, path, chain, jobs, timed, calm_at, until, steps_max } = parts;
+        let Parts {
+            cast,
+            actors,
+            blobs,
+            paths,
+            path,
+            chain,
+            library,
+            jobs,
+            timed,
+            calm_at,
+            until,
+            steps_max,
+        } = parts;
         let mut world = Self {
             queue: Queue::default(),
             decide,
@@ -251,6 +268,7 @@ impl World {
             path,
             chain,
             chain_armed: None,
+            library,
             jobs,
             timed,
             feeds: Vec::new(),
