@@ -45,8 +45,10 @@ pub struct Watch {
     pub closed_at: ChainTime,
     /// When the window ends.
     pub deadline: ChainTime,
-    /// The recorded amount.
+    /// The recorded amount, as far as it is known.
     pub recorded: Amount,
+    /// What the dispute on its way claims.
+    pub claimed: Amount,
     /// How far the dispute is.
     pub stage: Stage,
     /// When to take the forced path, or to force.
@@ -64,6 +66,7 @@ impl Watch {
             closed_at: block.time,
             deadline,
             recorded,
+            claimed: Amount::ZERO,
             stage: Stage::Watching,
             force: Alarm::default(),
             settle: Alarm::default(),
@@ -92,7 +95,9 @@ impl Watch {
     /// The force alarm came up.
     pub fn on_force_due(&mut self) -> Step {
         match self.stage {
-            Stage::Watching | Stage::Inbox(_) | Stage::Forcing(_) => Step::Wait,
+            Stage::Watching | Stage::Inbox(_) => Step::Wait,
+            // Nobody answers a forced inclusion: it is asked for until the transaction is in a block.
+            Stage::Forcing(ticket) => Step::Force(ticket),
             Stage::Wanted | Stage::Submitted(_) => Step::Submit(Route::DelayedInbox),
             Stage::Queued(ticket) => {
                 self.stage = Stage::Forcing(ticket);
@@ -101,8 +106,15 @@ impl Watch {
         }
     }
 
-    /// The dispute goes out by this route.
-    pub fn on_submitted(&mut self, ticket: TxTicket, route: Route) {
+    /// Which way a dispute that failed goes out again: once the sequencer has had its time, not by it.
+    pub fn route_again(&self, now: Now, monitor: &Monitor, forced_inclusion: Span) -> Route {
+        let is_late = now.wall >= self.force_at(monitor, forced_inclusion);
+        if is_late { Route::DelayedInbox } else { Route::Sequencer }
+    }
+
+    /// The dispute goes out by this route and claims this amount.
+    pub fn on_submitted(&mut self, ticket: TxTicket, route: Route, claimed: Amount) {
+        self.claimed = claimed;
         self.stage = match route {
             Route::Sequencer => Stage::Submitted(ticket),
             Route::DelayedInbox => Stage::Inbox(ticket),
@@ -118,6 +130,12 @@ impl Watch {
             }
             _ => None,
         }
+    }
+
+    /// The dispute is in a block: the chain records what it claimed, or more.
+    pub fn on_landed(&mut self) {
+        self.recorded = self.recorded.max(self.claimed);
+        self.stage = Stage::Watching;
     }
 
     /// The dispute failed or was lost: what is held still has to get there.

@@ -10,7 +10,7 @@ use crate::{
     money::{Amount, Nonce},
 };
 
-/// A rule of `docs/protocol.md`.
+/// A rule of `docs/protocol.md`. Its number travels in `VoucherReject`: variants are appended, never reordered (W2).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum Rule {
     /// Identity proven on the first request; only the channel's client streams on it.

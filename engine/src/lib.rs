@@ -5,8 +5,8 @@
 //! The crate reaches no clock, thread, socket, file or source of randomness, so the same machine runs in
 //! production, in the simulator and under a fuzzer, and behaves the same in all three.
 //!
-//! Where to start: [`roles`] wires the parts into a client and a node, [`delivery`] sells and buys bytes,
-//! [`channel`] counts the money, [`dispute`] defends it, [`blob`] verifies content, [`wire`] is what peers say.
+//! Where to start: [`roles`] wires the parts into a client and a node, [`delivery`] meters and windows content,
+//! [`dispute`] defends what was earned, [`blob`] verifies content, [`wire`] is what peers say.
 //! Rule ids such as `D8` or `V3` refer to `docs/protocol.md`.
 #![no_std]
 #![warn(missing_docs)]

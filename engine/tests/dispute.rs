@@ -142,3 +142,50 @@ fn x1_a_dispute_that_lands_is_not_repeated_and_one_that_fails_is() {
     assert_eq!(disputes(&bench.at(14, Input::Chain(update))), []);
     assert_eq!(disputes(&bench.at(10 + 21 * HOUR, Input::Tick)), [], "nothing is left to force");
 }
+
+#[test]
+fn x2_forcing_is_asked_for_until_the_transaction_is_in_a_block() {
+    let mut bench = Bench::new();
+    bench.close(10, 48);
+    let force = 10 + 21 * HOUR;
+    let [(ticket, _)] = disputes(&bench.at(force, Input::Tick))[..] else { panic!("through the inbox") };
+    let forcible = ChainTime(START + force + 24 * HOUR);
+    bench.at(
+        force,
+        Input::Tx { ticket, outcome: TxOutcome::Queued { at: ChainTime(START + force), forcible } },
+    );
+    let due = force + 24 * HOUR;
+    for again in 0..3 {
+        let effects = bench.at(due + again * 60, Input::Tick);
+        assert!(effects.contains(&Effect::ForceInclude { ticket }), "too early by L1's clock, so once more");
+    }
+    let block = Block { number: 900, time: ChainTime(START + due + 200) };
+    bench.at(due + 200, Input::Tx { ticket, outcome: TxOutcome::Included { block, result: Ok(()) } });
+    assert!(!bench.at(due + 300, Input::Tick).contains(&Effect::ForceInclude { ticket }));
+}
+
+#[test]
+fn x2_a_dispute_lost_late_does_not_go_back_to_the_sequencer() {
+    let mut bench = Bench::new();
+    bench.close(10, 48);
+    let force = 10 + 21 * HOUR;
+    let [(ticket, _)] = disputes(&bench.at(force, Input::Tick))[..] else { panic!("through the inbox") };
+    bench.at(force + 1, Input::Tx { ticket, outcome: TxOutcome::Lost });
+    let head = Block { number: 500, time: ChainTime(START + force + 2) };
+    let news =
+        ChainUpdate { head, safe: 90, next: 501, forced_inclusion: Span::from_hours(24), events: vec![] };
+    let effects = bench.at(force + 2, Input::Chain(news));
+    assert!(matches!(disputes(&effects)[..], [(_, Route::DelayedInbox)]), "{effects:?}");
+}
+
+#[test]
+fn x1_nothing_is_disputed_once_the_window_is_over() {
+    let mut bench = Bench::new();
+    let [(ticket, _)] = disputes(&bench.close(10, 12))[..] else { panic!("disputed") };
+    let over = 10 + 12 * HOUR;
+    let head = Block { number: 500, time: ChainTime(START + over) };
+    bench.at(over, Input::Tx { ticket, outcome: TxOutcome::Lost });
+    let news =
+        ChainUpdate { head, safe: 90, next: 501, forced_inclusion: Span::from_hours(24), events: vec![] };
+    assert_eq!(disputes(&bench.at(over, Input::Chain(news))), []);
+}

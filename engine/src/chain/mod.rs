@@ -1,6 +1,9 @@
 //! What is said to the chain and heard from it, and what the engine expects a call to do.
 
+mod cursor;
 pub mod predict;
+
+pub use cursor::{Cursor, Taken};
 
 use alloc::vec::Vec;
 

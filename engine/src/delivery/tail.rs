@@ -60,7 +60,7 @@ impl Tail {
                 next.push(Run { end: run.end.min(start), ..*run });
             }
             if from < to {
-                next.push(Run { start: from, end: to, resent: run.resent + 1 });
+                next.push(Run { start: from, end: to, resent: run.resent.saturating_add(1) });
                 covered = to;
             }
             if run.end > end {

@@ -52,7 +52,7 @@ impl Canon for Rest<'_> {
         let Rest(chain, openings, has_proof) = self;
         out.tag(b'R');
         out.tag(u8::from(*has_proof) | u8::from(chain.is_known) << 1 | u8::from(chain.is_polling) << 2);
-        for number in [chain.next_block, chain.awaited, chain.head_time.0, chain.forced_inclusion.0] {
+        for number in [chain.cursor.next_block, chain.awaited, chain.head_time.0, chain.forced_inclusion.0] {
             out.number(number);
         }
         for opening in *openings {
@@ -60,7 +60,7 @@ impl Canon for Rest<'_> {
                 OpeningStep::Queued => (0, 0),
                 OpeningStep::Approving(ticket) => (1, ticket.0),
                 OpeningStep::Opening(ticket) => (2, ticket.0),
-                OpeningStep::Included => (3, 0),
+                OpeningStep::Included(block) => (3, block),
             };
             out.bytes(&opening.node.0);
             out.bytes(opening.token.as_slice());
@@ -107,9 +107,9 @@ impl Canon for (StreamId, &Stream) {
         out.number(u64::from(id.index));
         match &stream.purpose {
             Purpose::Close => out.tag(0),
-            Purpose::Content { fetch, offer, next, end, is_agreed, .. } => {
+            Purpose::Content { fetch, offer, next, end, is_agreed, paid_by, .. } => {
                 out.tag(1 + u8::from(*is_agreed));
-                for number in [fetch.0, *offer, *next, *end] {
+                for number in [fetch.0, *offer, *next, *end, paid_by.map_or(0, |nonce| nonce.0)] {
                     out.number(number);
                 }
             }

@@ -24,6 +24,7 @@ impl Client {
         channel.closing = Closing::Wanted;
         self.alarms.arm(&mut channel.consent, now.mono + consent, AlarmKey::Consent(slot));
         self.touch_channel(slot);
+        self.end_streams(now, slot, out);
         self.pay(slot, true, out);
         let channel = &mut self.channels[slot];
         channel.paying.status = ChannelStatus::Final;

@@ -64,8 +64,11 @@ impl Client {
     pub(super) fn on_order(&mut self, now: Now, order: FetchOrder, out: &mut Outputs) {
         let id = order.id;
         let limits = &self.config.limits;
-        let is_bad = self.fetches.contains_key(&id)
-            || order.candidates.is_empty()
+        if self.fetches.contains_key(&id) {
+            // The same order again: it is being carried out.
+            return;
+        }
+        let is_bad = order.candidates.is_empty()
             || !order.offset_bytes.is_multiple_of(GROUP)
             || order.offset_bytes.saturating_add(order.len_bytes) > BLOB_BYTES_MAX
             || !order.max_rate.is_sane();
@@ -112,8 +115,7 @@ impl Client {
             return self.ask_proof(out);
         }
         let channel = &self.channels[slot];
-        let is_greeted = self.peers[&candidate.node].greeted.contains(&slot);
-        if !is_greeted && channel.needs_signature() {
+        if !self.is_greeted(candidate.node, slot) && channel.needs_signature() {
             return self.sign_newest(slot, out);
         }
         self.request(now, id, slot, out);
@@ -143,6 +145,13 @@ impl Client {
             self.begin_close(now, slot, out);
         }
         usable
+    }
+
+    /// Whether the node has acknowledged the newest voucher, on this connection (V3).
+    fn is_greeted(&self, node: NodeId, slot: Slot) -> bool {
+        let channel = &self.channels[slot];
+        channel.acked == channel.paying.nonce
+            && self.peers.get(&node).is_some_and(|peer| peer.greeted.contains(&slot))
     }
 
     /// An attempt is over; what comes next depends on why.
@@ -238,6 +247,10 @@ impl Client {
             .collect();
         for id in waiting {
             self.fail_attempt(now, id, Failure::Refused, out);
+        }
+        // Nor can it be asked for its consent.
+        for slot in self.peers.get(&node).map(|peer| peer.channels.clone()).unwrap_or_default() {
+            self.close_alone(slot, out);
         }
     }
 

@@ -25,6 +25,7 @@ use state::{
 
 use super::{Digest, Reason, Role, config::ClientConfig};
 use crate::{
+    chain::Cursor,
     crypto::{Crypto, Signature, Typed},
     delivery::Window,
     dispute::Watch,
@@ -79,7 +80,7 @@ impl Client {
         let chain = ChainView {
             is_known: false,
             head_time: ChainTime(0),
-            next_block: config.start_block,
+            cursor: Cursor::at(config.start_block),
             awaited: 0,
             forced_inclusion: config.monitor.forced_inclusion,
             is_polling: false,
@@ -159,6 +160,7 @@ impl Client {
             refusals: 0,
             stage: Stage::Waiting,
             why: FetchFailure::NoCandidateLeft,
+            sources: Vec::new(),
             alarm: Alarm::default(),
             mark: Mark::default(),
         };
@@ -260,7 +262,7 @@ impl Client {
                 let fault = Fault::Unattributed { peer: node, rule: Rule::I3 };
                 out.push(Lane::Role, Effect::Fault(fault));
             }
-            self.on_unreachable(now, node, out);
+            return self.on_unreachable(now, node, out);
         }
         self.advance_closings(node, out);
     }
@@ -391,7 +393,7 @@ impl Client {
             AlarmKey::Quiet(slot) => self.pay(slot, true, out),
             AlarmKey::Resend(slot) => self.on_resend_due(now, slot, out),
             AlarmKey::Consent(slot) => self.close_alone(slot, out),
-            AlarmKey::Force(slot) => self.on_force_due(slot, out),
+            AlarmKey::Force(slot) => self.on_force_due(now, slot, out),
             AlarmKey::Settle(slot) => self.on_settle_due(slot, out),
         }
     }

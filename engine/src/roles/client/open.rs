@@ -79,7 +79,7 @@ impl Client {
                 out.push(Lane::Role, Effect::Tx { ticket, call, route: Route::Sequencer });
             }
             TxOutcome::Included { result: Ok(()), block } => {
-                self.set_opening_step(OpeningStep::Included);
+                self.set_opening_step(OpeningStep::Included(block.number));
                 self.await_block(now, block.number, out);
             }
             TxOutcome::Included { result: Err(_), .. } | TxOutcome::Lost => self.on_open_failed(now, out),
@@ -91,6 +91,16 @@ impl Client {
         self.is_rest_dirty = true;
         if let Some(opening) = self.openings.front_mut() {
             opening.step = step;
+        }
+    }
+
+    /// An opening whose block was read to its end without its event is none that we can use: a token that takes a
+    /// fee, a contract of another kind.
+    pub(super) fn give_up_unseen_opening(&mut self, now: Now, out: &mut Outputs) {
+        if let Some(Opening { step: OpeningStep::Included(block), .. }) = self.openings.front()
+            && self.chain.cursor.next_block > *block
+        {
+            self.on_open_failed(now, out);
         }
     }
 

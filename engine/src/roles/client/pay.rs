@@ -2,7 +2,7 @@
 
 use alloc::vec;
 
-use super::{AlarmKey, Channel, Client, Purpose, Signing, Stage};
+use super::{AlarmKey, Channel, Client, Closing, Purpose, Signing, Stage};
 use crate::{
     crypto::{Signature, SignedVoucher, Typed, VoucherTerms},
     fault::{Proof, Rule},
@@ -38,6 +38,11 @@ impl Channel {
         (self.paying.nonce != Nonce::NONE).then(|| SignedVoucher { terms: self.newest_terms(), signature })
     }
 
+    /// Whether everything verified is signed for.
+    pub(super) fn is_square(&self) -> bool {
+        self.owed() <= self.paying.amount
+    }
+
     /// What all verified bytes cost, as far as the deposit goes.
     fn owed(&self) -> Amount {
         self.paying.meter.owed().min(self.paying.deposit)
@@ -48,13 +53,17 @@ impl Client {
     /// Signs a voucher if the window asks for one, or if `now_due` and anything verified is unpaid.
     pub(super) fn pay(&mut self, slot: Slot, now_due: bool, out: &mut Outputs) {
         let Some(channel) = self.channels.get(slot) else { return };
-        if channel.signing.is_some() || channel.owed() <= channel.paying.amount {
+        if channel.signing.is_some() || channel.is_square() {
+            return;
+        }
+        // The final voucher is out: what came after it is not paid, and was not asked for.
+        if !matches!(channel.closing, Closing::No | Closing::Wanted) {
             return;
         }
         let unpaid = channel.paying.meter.unpaid(channel.paying.amount);
         let (offer, next_group) = self.running(slot);
         let is_full = offer > 0 && unpaid + next_group > offer;
-        let is_last = channel.streams.iter().all(|id| self.is_whole(id));
+        let is_last = channel.streams.is_empty() || channel.streams.iter().any(|id| self.is_whole_unpaid(id));
         if !(now_due || is_last || channel.window.wants_voucher(unpaid, offer, next_group)) {
             return;
         }
@@ -71,6 +80,11 @@ impl Client {
         let terms = channel.newest_terms();
         self.touch_channel(slot);
         let lane = Lane::Channel(slot.index);
+        for id in self.channels[slot].streams.clone() {
+            if self.is_whole_unpaid(&id) {
+                self.set_paid_by(id, nonce);
+            }
+        }
         self.persist_paying(slot, out);
         let purpose = Signing::Voucher { channel: slot, amount: terms.amount, nonce };
         let ticket = self.sign(lane, Typed::Voucher(terms), purpose, out);
@@ -82,11 +96,14 @@ impl Client {
     /// Stores a channel together with the downloads whose bytes its meter counts: neither may be ahead of the
     /// other after a crash, or a byte would be paid twice or not at all (D14).
     pub(super) fn persist_paying(&mut self, slot: Slot, out: &mut Outputs) {
-        let channel = &self.channels[slot];
-        let node = channel.paying.node;
-        let fetches = self.fetches.values().filter(|f| f.verified > 0 && f.candidate().node == node);
-        let mut writes: vec::Vec<Record> = fetches.map(super::Fetch::record).collect();
-        writes.push(Record::Paying(channel.paying));
+        let fetches = self.fetches.values_mut().filter(|fetch| fetch.sources.contains(&slot));
+        let mut writes: vec::Vec<Record> = fetches
+            .map(|fetch| {
+                fetch.sources.retain(|source| *source != slot);
+                fetch.record()
+            })
+            .collect();
+        writes.push(Record::Paying(self.channels[slot].paying));
         self.persist(Lane::Channel(slot.index), writes, out);
     }
 
@@ -94,8 +111,8 @@ impl Client {
     fn running(&self, slot: Slot) -> (u64, u64) {
         let mut found = (0, 0);
         for id in &self.channels[slot].streams {
+            // A stream counts until it has ended, as it does for the node; only one that still runs has a next group.
             if let Some(Purpose::Content { offer, next, end, .. }) = self.streams.get(id).map(|s| &s.purpose)
-                && next < end
             {
                 let smallest = if found.0 == 0 { *offer } else { found.0.min(*offer) };
                 found = (smallest, found.1.max(GROUP.min(end - next)));
@@ -104,11 +121,22 @@ impl Client {
         found
     }
 
-    fn is_whole(&self, id: &StreamId) -> bool {
-        match self.streams.get(id).map(|stream| &stream.purpose) {
-            Some(Purpose::Content { next, end, is_agreed, .. }) => *is_agreed && next == end,
-            _ => true,
+    /// Whether a stream's last byte is verified and no voucher pays it yet.
+    fn is_whole_unpaid(&self, id: &StreamId) -> bool {
+        matches!(self.streams.get(id).map(|stream| &stream.purpose),
+            Some(Purpose::Content { next, end, is_agreed: true, paid_by: None, .. }) if next == end)
+    }
+
+    pub(super) fn set_paid_by(&mut self, id: StreamId, nonce: Nonce) {
+        if let Some(Purpose::Content { paid_by, .. }) = self.streams.get_mut(&id).map(|s| &mut s.purpose) {
+            *paid_by = Some(nonce);
         }
+        self.touch_stream(id);
+    }
+
+    fn is_paid(&self, id: &StreamId, acked: Nonce) -> bool {
+        matches!(self.streams.get(id).map(|stream| &stream.purpose),
+            Some(Purpose::Content { paid_by: Some(nonce), .. }) if *nonce <= acked)
     }
 
     pub(super) fn fetch_of(&self, id: &StreamId) -> Option<FetchId> {
@@ -188,14 +216,10 @@ impl Client {
     /// Ends the streams whose last verified byte is paid and acknowledged.
     pub(super) fn finish_if_paid(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
         let Some(channel) = self.channels.get(slot) else { return };
-        let is_paid = channel.acked == channel.paying.nonce
-            && channel.signing.is_none()
-            && channel.owed() <= channel.paying.amount;
-        if !is_paid {
-            return;
-        }
+        let acked = channel.acked;
+        let is_square = acked == channel.paying.nonce && channel.signing.is_none() && channel.is_square();
         let whole: vec::Vec<StreamId> =
-            channel.streams.iter().filter(|id| self.is_whole(id)).copied().collect();
+            channel.streams.iter().filter(|id| self.is_paid(id, acked)).copied().collect();
         for id in whole {
             let fetch = self.fetch_of(&id);
             let lane = Lane::Channel(slot.index);
@@ -205,6 +229,9 @@ impl Client {
             if let Some(fetch) = fetch {
                 self.complete(now, fetch, out);
             }
+        }
+        if !is_square {
+            return;
         }
         // Downloads whose stream was lost after the last byte.
         let paying: vec::Vec<FetchId> = self

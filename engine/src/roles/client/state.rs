@@ -3,6 +3,7 @@
 use alloc::{boxed::Box, vec::Vec};
 
 use crate::{
+    chain::Cursor,
     crypto::Signature,
     delivery::Window,
     dispute::Watch,
@@ -72,7 +73,15 @@ pub(super) struct Peer {
 #[derive(Clone, Debug)]
 pub(super) enum Purpose {
     /// Content for a download; the request that was sent.
-    Content { fetch: FetchId, request: Box<StreamRequest>, offer: u64, next: u64, end: u64, is_agreed: bool },
+    Content {
+        fetch: FetchId,
+        request: Box<StreamRequest>,
+        offer: u64,
+        next: u64,
+        end: u64,
+        is_agreed: bool,
+        paid_by: Option<Nonce>,
+    },
     /// A cooperative close.
     Close,
 }
@@ -114,6 +123,8 @@ pub(super) struct Fetch {
     pub(super) refusals: u8,
     pub(super) stage: Stage,
     pub(super) why: FetchFailure,
+    /// Channels whose content it got and whose record does not say so yet: written together with theirs (D14).
+    pub(super) sources: Vec<Slot>,
     pub(super) alarm: Alarm,
     pub(super) mark: Mark,
 }
@@ -144,8 +155,8 @@ pub(super) enum OpeningStep {
     Queued,
     Approving(TxTicket),
     Opening(TxTicket),
-    /// Included; the event has not been read yet.
-    Included,
+    /// In this block; its event has not been read yet.
+    Included(u64),
 }
 
 /// What a signature was asked for.
@@ -178,7 +189,7 @@ pub(super) enum Dirty {
 pub(super) struct ChainView {
     pub(super) is_known: bool,
     pub(super) head_time: ChainTime,
-    pub(super) next_block: u64,
+    pub(super) cursor: Cursor,
     /// A block whose events are still to be read.
     pub(super) awaited: u64,
     pub(super) forced_inclusion: Span,

@@ -28,7 +28,8 @@ impl Client {
         let is_first = !core::mem::replace(&mut peer.is_proven, true);
         let auth = is_first.then_some(Auth { address: self.config.account, signature: proof });
         let channel = &self.channels[slot];
-        let newest = if peer.greeted.contains(&slot) { None } else { channel.newest_voucher() };
+        let is_known = peer.greeted.contains(&slot) && channel.acked == channel.paying.nonce;
+        let newest = if is_known { None } else { channel.newest_voucher() };
         peer.greeted.push(slot);
         let fetch = &self.fetches[&id];
         let position = fetch.position();
@@ -56,6 +57,7 @@ impl Client {
             next: position,
             end: position,
             is_agreed: false,
+            paid_by: None,
         };
         self.streams.insert(stream, Stream { channel: slot, node, purpose, mark: Mark::default() });
         self.touch_stream(stream);
@@ -191,18 +193,18 @@ impl Client {
     fn on_refusal(&mut self, now: Now, id: StreamId, fetch: FetchId, error: StreamError, out: &mut Outputs) {
         let node = self.streams[&id].node;
         out.push(Lane::Role, Effect::Notice(Notice::Refused { fetch, node, error }));
+        let slot = self.streams[&id].channel;
+        self.drop_stream(id, out);
         let failure = match error {
             StreamError::BlobTooLarge | StreamError::RateExceeded => Failure::Ban,
             StreamError::Unavailable | StreamError::Blacklisted => Failure::Refused,
-            StreamError::ChannelInsufficient => self.insufficient(now, id, fetch, out),
+            StreamError::ChannelInsufficient => self.insufficient(now, slot, fetch, out),
         };
-        self.drop_stream(id, out);
         self.fail_attempt(now, fetch, failure, out);
     }
 
     /// The node says that the deposit is used up. By our own record it is, or the node is not to be believed.
-    fn insufficient(&mut self, now: Now, id: StreamId, fetch: FetchId, out: &mut Outputs) -> Failure {
-        let slot = self.streams[&id].channel;
+    fn insufficient(&mut self, now: Now, slot: Slot, fetch: FetchId, out: &mut Outputs) -> Failure {
         let paying = &self.channels[slot].paying;
         let next_group = self.fetches.get(&fetch).map_or(GROUP, |fetch| {
             fetch.end().map_or(GROUP, |end| GROUP.min(end.saturating_sub(fetch.position())))
@@ -243,6 +245,9 @@ impl Client {
         self.touch_stream(id);
         let Some(fetch) = self.fetches.get_mut(&fetch_id) else { return };
         fetch.verified += bytes;
+        if !fetch.sources.contains(&slot) {
+            fetch.sources.push(slot);
+        }
         fetch.tries[fetch.current] = 0;
         fetch.refusals = 0;
         let verified_bytes = fetch.verified;
@@ -264,6 +269,12 @@ impl Client {
     fn on_whole(&mut self, now: Now, id: StreamId, fetch: FetchId, out: &mut Outputs) {
         let slot = self.streams[&id].channel;
         self.set_stage(now, fetch, Stage::Paying(slot));
+        let channel = &self.channels[slot];
+        if channel.is_square() {
+            // Rounding, or another stream's voucher, has paid for it already.
+            let nonce = channel.paying.nonce;
+            self.set_paid_by(id, nonce);
+        }
         self.pay(slot, true, out);
         self.finish_if_paid(now, slot, out);
     }
@@ -339,7 +350,7 @@ impl Client {
     }
 
     /// Whether the download has all its bytes already.
-    fn is_paying(&self, id: FetchId) -> bool {
+    pub(super) fn is_paying(&self, id: FetchId) -> bool {
         self.fetches.get(&id).is_none_or(|fetch| matches!(fetch.stage, Stage::Paying(_)))
     }
 

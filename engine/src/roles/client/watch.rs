@@ -22,7 +22,7 @@ impl Client {
         if !self.chain.is_polling {
             self.chain.is_polling = true;
             self.is_rest_dirty = true;
-            out.push(Lane::Role, Effect::Poll { from_block: self.chain.next_block });
+            out.push(Lane::Role, Effect::Poll { from_block: self.chain.cursor.next_block });
         }
         self.alarms.arm(&mut self.chain.poll, now.mono + self.config.monitor.poll, AlarmKey::Poll);
     }
@@ -44,25 +44,29 @@ impl Client {
         self.is_rest_dirty = true;
         self.chain.head_time = self.chain.head_time.max(update.head.time);
         self.chain.forced_inclusion = update.forced_inclusion;
-        let cap = self.config.limits.chain_events;
-        if update.events.len() > cap {
+        let taken = self.chain.cursor.take(&update, self.config.limits.chain_events);
+        if taken.is_cut {
             let fault = Fault::Limit { rule: Rule::O11, limit: LimitHit::ChainEvents };
             out.push(Lane::Role, Effect::Fault(fault));
         }
-        for event in update.events.iter().take(cap) {
+        for event in &update.events[taken.events] {
             self.on_event(now, event, out);
         }
         for slot in core::mem::take(&mut self.retrying) {
-            self.dispute_if_stale(slot, out);
+            self.dispute_again(now, slot, out);
         }
-        // What did not fit is read again; events are idempotent.
-        let next = update.events.get(cap).map_or(update.next, |event| event.block.number);
-        self.chain.next_block = self.chain.next_block.max(next);
-        if self.chain.next_block <= self.chain.awaited || update.events.len() > cap {
+        self.give_up_unseen_opening(now, out);
+        let is_behind = self.chain.cursor.next_block <= self.chain.awaited.max(update.head.number);
+        if is_behind {
             self.alarms.arm_by(&mut self.chain.poll, now.mono + LOOK_AGAIN, AlarmKey::Poll);
         }
-        if !core::mem::replace(&mut self.chain.is_known, true) {
+        // Nothing is bought before the past is read: a channel of it may be settled.
+        let is_read = self.chain.cursor.next_block > update.head.number;
+        if is_read && !core::mem::replace(&mut self.chain.is_known, true) {
             self.resume(now, out);
+        } else if self.proof.is_none() && !self.is_proof_asked {
+            // The signer would not, the last time.
+            self.advance_all(now, out);
         }
     }
 
@@ -132,7 +136,7 @@ impl Client {
     }
 
     /// The channel is over: what was being bought on it goes on with another one.
-    fn end_streams(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
+    pub(super) fn end_streams(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
         let ids: vec::Vec<StreamId> =
             self.streams.iter().filter(|(_, stream)| stream.channel == slot).map(|(id, _)| *id).collect();
         for id in ids {
@@ -141,7 +145,7 @@ impl Client {
                 super::Purpose::Close => None,
             };
             self.drop_stream(id, out);
-            if let Some(fetch) = fetch {
+            if let Some(fetch) = fetch.filter(|fetch| !self.is_paying(*fetch)) {
                 self.fail_attempt(now, fetch, super::fetch::Failure::NeedsChannel, out);
             }
         }
@@ -166,8 +170,9 @@ impl Client {
         let held = channel.paying.amount.min(channel.paying.deposit);
         let (id, has_signature, is_signing) =
             (channel.paying.channel, channel.signature.is_some(), channel.signing.is_some());
+        let head_time = self.chain.head_time;
         let Some(watch) = channel.watch.as_deref_mut() else { return };
-        if !watch.is_stale(held) {
+        if !watch.is_stale(held) || head_time >= watch.deadline {
             watch.stage = Stage::Watching;
             return;
         }
@@ -183,6 +188,18 @@ impl Client {
         self.submit_dispute(slot, Route::Sequencer, out);
     }
 
+    /// A dispute that failed or was lost goes out again while the window lasts.
+    fn dispute_again(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
+        let (monitor, forced_inclusion) = (self.config.monitor, self.chain.forced_inclusion);
+        let head_time = self.chain.head_time;
+        let Some(channel) = self.channels.get(slot) else { return };
+        let held = channel.paying.amount.min(channel.paying.deposit);
+        let Some(watch) = channel.watch.as_deref() else { return };
+        if watch.stage == Stage::Wanted && watch.is_stale(held) && head_time < watch.deadline {
+            self.submit_dispute(slot, watch.route_again(now, &monitor, forced_inclusion), out);
+        }
+    }
+
     fn submit_dispute(&mut self, slot: Slot, route: Route, out: &mut Outputs) {
         let Some(voucher) = self.channels.get(slot).and_then(|channel| channel.signed_voucher()) else {
             return;
@@ -191,17 +208,25 @@ impl Client {
             let channel = voucher.terms.channel;
             out.push(Lane::Role, Effect::Notice(Notice::ForcingInclusion { channel }));
         }
+        let claimed = voucher.terms.amount.min(self.channels[slot].paying.deposit);
         let ticket = self.submit(slot, Call::Dispute { voucher }, route, out);
         if let Some(watch) = self.watch_mut(slot) {
-            watch.on_submitted(ticket, route);
+            watch.on_submitted(ticket, route, claimed);
         }
     }
 
-    pub(super) fn on_force_due(&mut self, slot: Slot, out: &mut Outputs) {
+    pub(super) fn on_force_due(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
+        let (again, head_time) = (now.mono + self.config.monitor.poll, self.chain.head_time);
         let Some(channel) = self.channels.get_mut(slot) else { return };
         let held = channel.paying.amount.min(channel.paying.deposit);
         let Some(watch) = channel.watch.as_deref_mut().filter(|watch| watch.is_stale(held)) else { return };
+        if head_time >= watch.deadline {
+            return;
+        }
         let step = watch.on_force_due();
+        if let Step::Force(_) = step {
+            self.alarms.arm(&mut watch.force, again, AlarmKey::Force(slot));
+        }
         self.touch_channel(slot);
         match step {
             Step::Wait => {}
@@ -242,7 +267,12 @@ impl Client {
         }
         let reason = match outcome {
             TxOutcome::Queued { .. } => return,
-            TxOutcome::Included { result: Ok(()), block } => return self.await_block(now, block.number, out),
+            TxOutcome::Included { result: Ok(()), block } => {
+                if watch.ticket() == Some(ticket) {
+                    watch.on_landed();
+                }
+                return self.await_block(now, block.number, out);
+            }
             TxOutcome::Included { result: Err(reason), .. } => Some(reason),
             TxOutcome::Lost => None,
         };

@@ -137,10 +137,11 @@ impl Node {
             request.voucher.map_or((crate::money::Nonce::NONE, crate::money::Amount::ZERO), |voucher| {
                 (voucher.terms.nonce, voucher.terms.amount)
             });
-        if asked != (nonce, amount) || channel.status == ChannelStatus::Closing {
+        if asked != (nonce, amount) || channel.status == ChannelStatus::Closing || channel.is_consenting {
             return self.refuse(id, Code::NotNow, out);
         }
         let terms = VoucherTerms { channel: channel.id, amount, nonce, token: channel.token };
+        channel.is_consenting = true;
         if channel.status == ChannelStatus::Open {
             channel.status = ChannelStatus::Final;
             let record = channel.record();

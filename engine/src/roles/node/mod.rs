@@ -15,6 +15,7 @@ use state::{AlarmKey, Blob, ChainView, Channel, Conn, Signing, Stream, StreamSta
 
 use super::{Digest, Reason, Role, config::NodeConfig};
 use crate::{
+    chain::Cursor,
     crypto::{Crypto, Deployment, Typed},
     delivery::{Meter, Tail},
     fault::{Fault, LimitHit, Proof, Rule},
@@ -46,6 +47,8 @@ pub struct Node {
     /// Disputes that failed or were lost: tried again with the next news from the chain.
     retrying: Vec<Slot>,
     chain: ChainView,
+    /// When the present step is: what credit depends on.
+    now: Now,
     next_persist: PersistSeq,
     next_ticket: u64,
     alarms: Alarms<AlarmKey>,
@@ -69,7 +72,7 @@ impl Node {
             head_at: None,
             is_clock_sane: true,
             safe: 0,
-            next_block: config.start_block,
+            cursor: Cursor::at(config.start_block),
             forced_inclusion: config.monitor.forced_inclusion,
             polling: false,
             poll: Alarm::default(),
@@ -89,6 +92,7 @@ impl Node {
             soft: Vec::new(),
             retrying: Vec::new(),
             chain,
+            now: Now::default(),
             next_persist: PersistSeq(0),
             next_ticket: 0,
             alarms: Alarms::default(),
@@ -133,6 +137,7 @@ impl Node {
             streams: Vec::new(),
             turn: 0,
             tails: Vec::new(),
+            is_consenting: false,
             watch: None,
             is_soft: false,
             mark: Mark::default(),
@@ -318,7 +323,13 @@ impl Node {
         signature: Option<crate::crypto::Signature>,
         out: &mut Outputs,
     ) {
-        match (self.signing.remove(&ticket), signature) {
+        let purpose = self.signing.remove(&ticket);
+        if let Some(Signing::Consent { channel, .. }) = purpose
+            && let Some(channel) = self.channels.get_mut(channel)
+        {
+            channel.is_consenting = false;
+        }
+        match (purpose, signature) {
             (Some(Signing::Response(stream)), Some(signature)) => {
                 self.on_response_signed(stream, signature, out)
             }
@@ -346,7 +357,7 @@ impl Node {
                 AlarmKey::Force(slot) => {
                     let watch = self.channels.get_mut(slot).and_then(|channel| channel.watch.as_mut());
                     if watch.is_some_and(|w| self.alarms.is_due(&mut w.force, at, now.mono, key)) {
-                        self.on_force_due(slot, out);
+                        self.on_force_due(now, slot, out);
                     }
                 }
                 AlarmKey::Settle(slot) => {
@@ -362,6 +373,7 @@ impl Node {
 
 impl Role for Node {
     fn step<C: Crypto>(&mut self, now: Now, input: Input, crypto: &C, out: &mut Outputs) {
+        self.now = now;
         match input {
             Input::Tick => self.on_tick(now, out),
             Input::Connected { conn, peer, .. } => self.on_connected(conn, peer, out),

@@ -4,7 +4,7 @@ use super::{Node, Signing, Stream, StreamState};
 use crate::{
     crypto::{Crypto, Signature, StreamResponseTerms, Typed},
     delivery::Tail,
-    fault::{LimitHit, Rule},
+    fault::{Fault, LimitHit, Rule},
     ids::{Address, BlobHash, NodeId, StreamId},
     io::{Effect, Lane, Outputs},
     limits::{CLOCK_TOLERANCE, GROUP},
@@ -35,11 +35,17 @@ impl Node {
         if self.streams.contains_key(&id) {
             return self.malformed(id, Rule::W3, out);
         }
-        if request.timestamp.distance(now.wall) > CLOCK_TOLERANCE
-            || request.requester == Address::ZERO
-            || !request.offset_bytes.is_multiple_of(GROUP)
-        {
+        if request.timestamp.distance(now.wall) > CLOCK_TOLERANCE {
+            // Either clock may be the wrong one: refused as malformed, but nobody's proven doing.
+            let peer = self.conns[&id.conn].peer;
+            out.push(Lane::Role, Effect::Fault(Fault::Unattributed { peer, rule: Rule::P2 }));
+            return self.refuse(id, Code::Malformed, out);
+        }
+        if request.requester == Address::ZERO {
             return self.malformed(id, Rule::P2, out);
+        }
+        if !request.offset_bytes.is_multiple_of(GROUP) {
+            return self.malformed(id, Rule::D5, out);
         }
         // This node signs no probe responses, so no quote is its own.
         if request.quote.is_some() {
@@ -67,6 +73,10 @@ impl Node {
         if channel.client != request.requester || channel.token != request.token {
             return self.malformed(id, Rule::I3, out);
         }
+        if channel.streams.len() >= self.config.limits.streams_per_conn as usize {
+            Self::limit(Rule::W3, LimitHit::StreamsPerConn, out);
+            return self.refuse(id, Code::NotNow, out);
+        }
         if let Some(voucher) = request.newest {
             self.on_voucher(id, slot, voucher, crypto, out);
         }
@@ -79,7 +89,8 @@ impl Node {
         }
         match self.agree(slot, &request) {
             Err(Refusal::Unsigned(code)) => self.refuse(id, code, out),
-            Err(Refusal::Malformed) => self.malformed(id, Rule::D5, out),
+            // The size may have been another node's lie: refused as malformed, but no proof of anything.
+            Err(Refusal::OutOfRange) => self.refuse(id, Code::Malformed, out),
             Err(Refusal::Signed(error)) => self.answer(id, slot, &request, Err(error), out),
             Ok(agreed) => self.answer(id, slot, &request, Ok(agreed), out),
         }
@@ -133,7 +144,7 @@ impl Node {
             return Err(Refusal::Signed(StreamError::RateExceeded));
         }
         if request.offset_bytes > total_bytes || (request.offset_bytes == total_bytes && total_bytes > 0) {
-            return Err(Refusal::Malformed);
+            return Err(Refusal::OutOfRange);
         }
         let is_to_end = request.len_bytes == 0;
         let end = request.offset_bytes.saturating_add(request.len_bytes);
@@ -248,6 +259,6 @@ enum Refusal {
     Unsigned(Code),
     /// With a signed answer (D2).
     Signed(StreamError),
-    /// As no request at all.
-    Malformed,
+    /// As no request at all: it asks for what lies behind the blob's end.
+    OutOfRange,
 }

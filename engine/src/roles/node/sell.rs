@@ -30,6 +30,14 @@ impl Node {
     /// Lets every stream of a channel send as long as something may go out, one range each in turn.
     pub(super) fn pump(&mut self, slot: Slot, out: &mut Outputs) {
         let Some(channel) = self.channels.get(slot) else { return };
+        if channel.streams.is_empty() {
+            return;
+        }
+        if !self.may_extend_credit(self.now) {
+            // Cut off from the chain, a close could go unseen: nothing more goes out (V1, L3).
+            return self.stop_streams(slot, out);
+        }
+        let channel = &self.channels[slot];
         let mut idle = 0;
         let mut place = channel.turn as usize;
         let count = channel.streams.len();

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::{
+    chain::Cursor,
     crypto::StreamResponseTerms,
     delivery::{Meter, Tail},
     dispute::Watch,
@@ -33,6 +34,8 @@ pub(super) struct Channel {
     pub(super) turn: u32,
     /// What ended streams sent last and the channel has not paid (D8).
     pub(super) tails: Vec<Tail>,
+    /// Whether a consent is being signed.
+    pub(super) is_consenting: bool,
     /// Set while the channel is closing on chain.
     pub(super) watch: Option<alloc::boxed::Box<Watch>>,
     /// Whether its deposit counts towards the soft cap (V6).
@@ -126,7 +129,7 @@ pub(super) struct ChainView {
     pub(super) head_at: Option<Time>,
     pub(super) is_clock_sane: bool,
     pub(super) safe: u64,
-    pub(super) next_block: u64,
+    pub(super) cursor: Cursor,
     pub(super) forced_inclusion: Span,
     pub(super) polling: bool,
     pub(super) poll: Alarm,
@@ -191,7 +194,9 @@ impl Canon for ChainView {
                 | u8::from(self.is_clock_sane) << 1
                 | u8::from(self.head_at.is_some()) << 2,
         );
-        for number in [self.head, self.head_time.0, self.safe, self.next_block, self.forced_inclusion.0] {
+        for number in
+            [self.head, self.head_time.0, self.safe, self.cursor.next_block, self.forced_inclusion.0]
+        {
             out.number(number);
         }
     }

@@ -18,13 +18,16 @@ use crate::{
 /// Chain and wall clock further apart than this: no credit (L3).
 const CLOCK_DRIFT_MAX: Span = Span::from_hours(1);
 
+/// How soon to read on where an update did not reach the head.
+const LOOK_AGAIN: Span = Span::from_millis(500);
+
 impl Node {
     /// Asks for news, unless an answer is on its way.
     pub(super) fn poll(&mut self, now: Now, out: &mut Outputs) {
         if !self.chain.polling {
             self.chain.polling = true;
             self.is_chain_dirty = true;
-            out.push(Lane::Role, Effect::Poll { from_block: self.chain.next_block });
+            out.push(Lane::Role, Effect::Poll { from_block: self.chain.cursor.next_block });
         }
         self.alarms.arm(&mut self.chain.poll, now.mono + self.config.monitor.poll, AlarmKey::Poll);
     }
@@ -53,20 +56,18 @@ impl Node {
         self.chain.safe = self.chain.safe.max(update.safe);
         self.chain.forced_inclusion = update.forced_inclusion;
         self.release_soft();
-        if update.events.len() > self.config.limits.chain_events {
+        let taken = self.chain.cursor.take(&update, self.config.limits.chain_events);
+        if taken.is_cut {
             Self::limit(Rule::O11, LimitHit::ChainEvents, out);
         }
-        for event in update.events.iter().take(self.config.limits.chain_events) {
+        for event in &update.events[taken.events] {
             self.on_event(now, event, out);
         }
         for slot in core::mem::take(&mut self.retrying) {
-            self.dispute_if_stale(slot, out);
+            self.dispute_again(now, slot, out);
         }
-        if update.events.len() <= self.config.limits.chain_events {
-            self.chain.next_block = self.chain.next_block.max(update.next);
-        } else if let Some(last) = update.events.get(self.config.limits.chain_events) {
-            // The rest is read again; events are idempotent.
-            self.chain.next_block = self.chain.next_block.max(last.block.number);
+        if self.chain.cursor.next_block <= update.head.number {
+            self.alarms.arm_by(&mut self.chain.poll, now.mono + LOOK_AGAIN, AlarmKey::Poll);
         }
     }
 
@@ -183,8 +184,9 @@ impl Node {
         let Some(channel) = self.channels.get_mut(slot) else { return };
         let held = channel.durable.min(channel.deposit);
         let (id, is_enabled) = (channel.id, self.config.monitor.enabled);
+        let head_time = self.chain.head_time;
         let Some(watch) = channel.watch.as_mut() else { return };
-        if !watch.is_stale(held) {
+        if !watch.is_stale(held) || head_time >= watch.deadline {
             watch.stage = Stage::Watching;
             return;
         }
@@ -196,12 +198,25 @@ impl Node {
         self.submit_dispute(slot, Route::Sequencer, out);
     }
 
+    /// A dispute that failed or was lost goes out again while the window lasts.
+    fn dispute_again(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
+        let (monitor, forced_inclusion) = (self.config.monitor, self.chain.forced_inclusion);
+        let head_time = self.chain.head_time;
+        let Some(channel) = self.channels.get(slot) else { return };
+        let held = channel.durable.min(channel.deposit);
+        let Some(watch) = channel.watch.as_deref() else { return };
+        if watch.stage == Stage::Wanted && watch.is_stale(held) && head_time < watch.deadline {
+            self.submit_dispute(slot, watch.route_again(now, &monitor, forced_inclusion), out);
+        }
+    }
+
     fn submit_dispute(&mut self, slot: Slot, route: Route, out: &mut Outputs) {
         let ticket = TxTicket(self.ticket());
         let Some(channel) = self.channels.get_mut(slot) else { return };
         let Some(voucher) = channel.best_voucher() else { return };
+        let deposit = channel.deposit;
         let Some(watch) = channel.watch.as_mut() else { return };
-        watch.on_submitted(ticket, route);
+        watch.on_submitted(ticket, route, voucher.terms.amount.min(deposit));
         if route == Route::DelayedInbox {
             out.push(Lane::Role, Effect::Notice(Notice::ForcingInclusion { channel: voucher.terms.channel }));
         }
@@ -211,11 +226,18 @@ impl Node {
         self.touch_channel(slot);
     }
 
-    pub(super) fn on_force_due(&mut self, slot: Slot, out: &mut Outputs) {
+    pub(super) fn on_force_due(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
+        let (again, head_time) = (now.mono + self.config.monitor.poll, self.chain.head_time);
         let Some(channel) = self.channels.get_mut(slot) else { return };
         let held = channel.durable.min(channel.deposit);
         let Some(watch) = channel.watch.as_mut().filter(|watch| watch.is_stale(held)) else { return };
+        if head_time >= watch.deadline {
+            return;
+        }
         let step = watch.on_force_due();
+        if let Step::Force(_) = step {
+            self.alarms.arm(&mut watch.force, again, AlarmKey::Force(slot));
+        }
         self.touch_channel(slot);
         match step {
             Step::Wait => {}
@@ -275,7 +297,12 @@ impl Node {
         let is_settlement = watch.settling == Some(ticket);
         let failed = match outcome {
             TxOutcome::Queued { .. } => return,
-            TxOutcome::Included { result: Ok(()), .. } => None,
+            TxOutcome::Included { result: Ok(()), .. } => {
+                if watch.ticket() == Some(ticket) {
+                    watch.on_landed();
+                }
+                None
+            }
             TxOutcome::Included { result: Err(reason), .. } => Some(Some(reason)),
             TxOutcome::Lost => Some(None),
         };

@@ -1,0 +1,48 @@
+//! How far a role has read the chain, event by event.
+
+use core::ops::Range;
+
+use super::ChainUpdate;
+
+/// The place of the next event: a block, and how many of its events were taken. A block may hold more events than
+/// a step takes, so a block number alone would read the same ones for ever.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Cursor {
+    /// The first block that is not read to its end: where the next poll starts.
+    pub next_block: u64,
+    /// Events of that block that were taken already.
+    taken: usize,
+}
+
+/// What to take from an update.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Taken {
+    /// Which of its events.
+    pub events: Range<usize>,
+    /// Whether some are left for the next poll.
+    pub is_cut: bool,
+}
+
+impl Cursor {
+    /// Before the first event of a block.
+    pub fn at(next_block: u64) -> Self {
+        Self { next_block, taken: 0 }
+    }
+
+    /// At most `cap` events of an update, and moves behind them. Those of the present block that were taken are passed over;
+    /// older ones are news from elsewhere, and taking an event twice changes nothing.
+    pub fn take(&mut self, update: &ChainUpdate, cap: usize) -> Taken {
+        let here = update.events.iter().take_while(|event| event.block.number == self.next_block).count();
+        let start = self.taken.min(here);
+        let end = update.events.len().min(start.saturating_add(cap));
+        let is_cut = end < update.events.len();
+        if is_cut {
+            let block = update.events[end].block.number;
+            let taken = update.events[..end].iter().rev().take_while(|e| e.block.number == block).count();
+            *self = Self { next_block: block, taken };
+        } else if update.next > self.next_block {
+            *self = Self::at(update.next);
+        }
+        Taken { events: start..end, is_cut }
+    }
+}
