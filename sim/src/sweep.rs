@@ -26,6 +26,9 @@ use crate::{
 /// Of this many seeds one runs twice (O13).
 pub const TWICE: u64 = 20;
 
+/// Of this many seeds one runs on the real rung as well, and must end the same.
+pub const ALSO_REAL: u64 = 50;
+
 /// A run to be made.
 #[derive(Clone, Copy, Debug)]
 pub struct Task<'a> {
@@ -90,25 +93,29 @@ impl Made {
     }
 }
 
-/// Makes one run; every twentieth twice. A panic is a violation like any other.
+/// Makes one run; some of them twice, some on the other rung too. A panic is a violation like any other.
 pub fn make(task: &Task<'_>) -> Made {
     let start = Instant::now();
-    let once = || {
-        let outcome = run(task.scenario, task.rung, Decisions::seeded(task.seed), None);
-        Made::from(task, outcome, start.elapsed())
-    };
+    let once = |rung| run(task.scenario, rung, Decisions::seeded(task.seed), None);
     let result = catch_unwind(AssertUnwindSafe(|| {
-        let mut made = once();
+        let first = once(task.rung);
+        let wall = start.elapsed();
+        let mut differing = None;
         if task.seed.is_multiple_of(TWICE) {
-            let again = once();
-            if again.digest != made.digest || again.violations != made.violations {
-                made.violations.push(Violation {
-                    oracle: "O13".to_owned(),
-                    rule: "O13".to_owned(),
-                    text: "the same decisions gave two different runs".to_owned(),
-                });
+            let again = once(task.rung);
+            if again.ran.digest != first.ran.digest || again.violations != first.violations {
+                differing = Some(("O13", "the same decisions gave two different runs".to_owned()));
             }
         }
+        if task.rung == Rung::Ideal && task.seed % ALSO_REAL == ALSO_REAL / 2 {
+            differing = differing.or(unequal(&first, &once(Rung::Real)).map(|what| ("rungs", what)));
+        }
+        let mut made = Made::from(task, first, wall);
+        made.violations.extend(differing.map(|(rule, text)| Violation {
+            oracle: "O13".to_owned(),
+            rule: rule.to_owned(),
+            text,
+        }));
         made
     }));
     result.unwrap_or_else(|_| Made {
@@ -127,6 +134,22 @@ pub fn make(task: &Task<'_>) -> Made {
         probes: BTreeMap::new(),
         bounds: Vec::new(),
     })
+}
+
+/// In what two rungs' outcomes differ, if they do: balances, rule ids, probes, what was violated.
+pub fn unequal(ideal: &Outcome, real: &Outcome) -> Option<String> {
+    let sides = if ideal.balances != real.balances {
+        ("balances", format!("{:?}", ideal.balances), format!("{:?}", real.balances))
+    } else if ideal.ran.rules != real.ran.rules {
+        ("rules", format!("{:?}", ideal.ran.rules), format!("{:?}", real.ran.rules))
+    } else if ideal.probes != real.probes {
+        ("probes", format!("{:?}", ideal.probes), format!("{:?}", real.probes))
+    } else if ideal.violations != real.violations {
+        ("violations", format!("{:?}", ideal.violations), format!("{:?}", real.violations))
+    } else {
+        return None;
+    };
+    Some(format!("the rungs end with different {}: ideal {}, real {}", sides.0, sides.1, sides.2))
 }
 
 /// Makes all runs, or as many as begin within `at_most`. Each is handed over in the order of `tasks`.

@@ -1,6 +1,6 @@
 //! One run of a scenario: everything that the file leaves open is drawn.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use decdn_contracts::EthKey;
 use decdn_engine::{
@@ -111,6 +111,13 @@ pub struct Plan {
 
 /// An actor's keys: they follow from its place in the cast, on both rungs.
 pub fn keys(id: ActorId) -> (EthKey, NodeId) {
+    /// Keys cost more than a short run: the first ones are made once.
+    static FIRST: LazyLock<Vec<(EthKey, NodeId)>> =
+        LazyLock::new(|| (0..8).map(|id| make_keys(ActorId(id))).collect());
+    FIRST.get(usize::from(id.0)).cloned().unwrap_or_else(|| make_keys(id))
+}
+
+fn make_keys(id: ActorId) -> (EthKey, NodeId) {
     let secret = blake3::derive_key("decdn-sim 2026 actor account", &id.0.to_le_bytes());
     let key = EthKey::from_secret(secret).expect("one in 2^128 secrets is out of range, and these are not");
     (key, NodeId(blake3::derive_key("decdn-sim 2026 actor network key", &id.0.to_le_bytes())))
