@@ -49,13 +49,15 @@ impl fmt::Display for Stale {
 
 impl std::error::Error for Stale {}
 
-/// Compares `contracts_dir`/src with the artifacts in this program, by the hash that `tools/artifacts.mjs` defines.
+/// Compares `contracts_dir`/src with the artifacts in this program, by the hash that `tools/artifacts.mjs`
+/// defines.
 pub fn check_sources(contracts_dir: &Path) -> Result<(), Stale> {
     let sources = contracts_dir.join("src");
     if source_hash(&sources)? == recorded_hash() { Ok(()) } else { Err(Stale::Differ { sources }) }
 }
 
-/// SHA-256 over path, zero byte, the file's SHA-256 in hex and a line feed, for each source in byte order of its path.
+/// SHA-256 over path, zero byte, the file's SHA-256 in hex and a line feed, for each source in byte order of
+/// its path.
 fn source_hash(sources: &Path) -> Result<String, Stale> {
     let mut files = Vec::new();
     collect(sources, "src", &mut files)?;

@@ -18,8 +18,8 @@ pub trait Machine {
     /// What came of one.
     type Receipt: Events;
 
-    /// Executes a transaction in a block. Blocks never go backwards. Whoever runs compiled code recovers signatures by
-    /// itself and does not ask `crypto`.
+    /// Executes a transaction in a block. Blocks never go backwards. Whoever runs compiled code recovers
+    /// signatures by itself and does not ask `crypto`.
     fn execute(&mut self, block: Block, tx: &Self::Tx, crypto: &dyn Crypto) -> Self::Receipt;
 }
 

@@ -1,7 +1,8 @@
-//! What goes into a transaction and what comes out of it: ABI bindings from the committed artifacts, and their
-//! translation from and to the engine's vocabulary.
+//! What goes into a transaction and what comes out of it: ABI bindings from the committed artifacts, and
+//! their translation from and to the engine's vocabulary.
 //!
-//! Logs and return values may come from an endpoint that lies (L4): whatever does not fit becomes [`Malformed`].
+//! Logs and return values may come from an endpoint that lies (L4): whatever does not fit becomes
+//! [`Malformed`].
 
 use std::fmt;
 
@@ -9,13 +10,13 @@ use alloy_primitives::{B256, Bytes, U256};
 use alloy_sol_types::{SolCall, SolError, SolEvent, SolValue};
 use decdn_engine::{
     chain::{Call, EventKind, Revert},
-    crypto::SignedVoucher,
+    crypto::{Deployment, SignedVoucher},
     ids::{Address, ChannelId},
     money::{Amount, Nonce},
     time::ChainTime,
 };
 
-use crate::backend::{ChannelView, Status};
+use crate::backend::{ChannelView, Setup, Status};
 
 /// The bindings as `sol!` generates them, one module per contract, each with its creation bytecode.
 #[expect(missing_docs, reason = "generated; contracts/src documents the names")]
@@ -27,7 +28,7 @@ pub mod sol {
     alloy_sol_types::sol!(TestToken, "artifacts/TestToken.json");
 }
 
-use sol::{PaymentChannel, TestToken};
+use sol::{NodeList, PaymentChannel, TestToken};
 
 /// A log or return value that the contract can't have produced.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,8 +55,8 @@ impl std::error::Error for Malformed {}
 
 /// The contract that a call goes to, and its calldata.
 ///
-/// `token` is the channel's, as read from the chain: the empty voucher of C1 and C4 names it. Calls that carry a voucher
-/// name the voucher's own channel and token, whatever they are.
+/// `token` is the channel's, as read from the chain: the empty voucher of C1 and C4 names it. Calls that carry a
+/// voucher name the voucher's own channel and token, whatever they are.
 pub fn calldata(call: &Call, payment_channel: Address, token: Address) -> (Address, Bytes) {
     let data = match call {
         Call::Approve { token, amount } => {
@@ -91,6 +92,28 @@ pub fn calldata(call: &Call, payment_channel: Address, token: Address) -> (Addre
     (payment_channel, data.into())
 }
 
+/// The contract that a setting goes to, and its calldata.
+pub fn setup_calldata(setup: &Setup, at: &Deployment) -> (Address, Bytes) {
+    let channel = at.payment_channel;
+    let (to, data) = match *setup {
+        Setup::Mint { token, to, amount } => {
+            (token, TestToken::mintCall { to, amount: U256::from(amount.0) }.abi_encode())
+        }
+        Setup::Transfer { token, to, amount } => {
+            (token, TestToken::transferCall { to, value: U256::from(amount.0) }.abi_encode())
+        }
+        Setup::SetNode { operator, node, active } => {
+            (at.registry, NodeList::setCall { operator, nodeId: B256::from(node.0), active }.abi_encode())
+        }
+        Setup::AllowToken { token, allowed } => {
+            (channel, PaymentChannel::setTokenAllowedCall { token, allowed }.abi_encode())
+        }
+        Setup::SetWindow { secs } => (channel, PaymentChannel::setDisputeWindowCall { secs }.abi_encode()),
+        Setup::Pause(paused) => (channel, PaymentChannel::setPausedCall { paused_: paused }.abi_encode()),
+    };
+    (to, data.into())
+}
+
 fn voucher_or_empty(
     channel: ChannelId,
     voucher: Option<&SignedVoucher>,
@@ -118,7 +141,8 @@ fn sol_voucher(voucher: &SignedVoucher) -> PaymentChannel::Voucher {
     }
 }
 
-/// The contract's custom errors by selector. The engine knows no `WindowOutOfBounds`: no role sets the window.
+/// The contract's custom errors by selector. The engine knows no `WindowOutOfBounds`: no role sets the
+/// window.
 const REVERTS: [([u8; 4], Revert); 20] = [
     (PaymentChannel::Paused::SELECTOR, Revert::Paused),
     (PaymentChannel::TokenNotAllowed::SELECTOR, Revert::TokenNotAllowed),
@@ -142,7 +166,8 @@ const REVERTS: [([u8; 4], Revert); 20] = [
     (PaymentChannel::BadSplit::SELECTOR, Revert::BadSplit),
 ];
 
-/// The reason in a reverted call's output. The errors that have one take no arguments, so anything longer is another.
+/// The reason in a reverted call's output. The errors that have one take no arguments, so anything longer is
+/// another.
 pub fn revert(output: &[u8]) -> Revert {
     REVERTS.iter().find(|(selector, _)| output == selector).map_or(Revert::Other, |(_, reason)| *reason)
 }

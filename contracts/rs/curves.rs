@@ -1,7 +1,7 @@
 //! secp256k1 as the contracts recover it: who signed what, and keys that sign.
 //!
-//! The curve is the one that the EVM's `ecrecover` runs on, so that off-chain code rejects exactly what the chain
-//! rejects (I4).
+//! The curve is the one that the EVM's `ecrecover` runs on, so that off-chain code rejects exactly what the
+//! chain rejects (I4).
 
 use core::fmt;
 
@@ -33,7 +33,8 @@ impl Curves {
         Self { secp: Secp256k1::new() }
     }
 
-    /// The account that made a signature over a digest: `None` unless it is low-s with v 27 or 28 and recovers (I4).
+    /// The account that made a signature over a digest: `None` unless it is low-s with v 27 or 28 and
+    /// recovers (I4).
     pub fn recover_digest(&self, digest: [u8; 32], signature: &Signature) -> Option<Address> {
         let (compact, v) = signature.0.split_at(64);
         let recovery = match v {
@@ -100,7 +101,8 @@ impl EthKey {
         let (recovery, compact) = signature.serialize_compact();
         let mut bytes = [0; 65];
         bytes[..64].copy_from_slice(&compact);
-        // A signature whose r overflowed the order would have recovery id 2 or 3; nobody can find such a digest.
+        // A signature whose r overflowed the order would have recovery id 2 or 3; nobody can find such a
+        // digest.
         bytes[64] = if recovery == RecoveryId::Zero { 27 } else { 28 };
         Signature(bytes)
     }

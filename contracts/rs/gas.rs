@@ -6,8 +6,8 @@ use decdn_engine::chain;
 
 use crate::backend::Call;
 
-/// What the model says a transaction used. The bytecode's figures vary with zero bytes, cold slots and first balances; a
-/// test keeps these within a twentieth of what `measure` finds.
+/// What the model says a transaction used. The bytecode's figures vary with zero bytes, cold slots and first
+/// balances; a test keeps these within a twentieth of what `measure` finds.
 pub(crate) fn quoted(call: &Call, succeeded: bool) -> u64 {
     match call {
         Call::Role(call) if succeeded => typical(call),
@@ -45,8 +45,8 @@ pub struct Measured {
     pub gas: u64,
 }
 
-/// Runs each call on the bytecode and reports what it used: for accounts that held the token before, on channels whose
-/// vouchers are signed over six-digit amounts.
+/// Runs each call on the bytecode and reports what it used: for accounts that held the token before, on
+/// channels whose vouchers are signed over six-digit amounts.
 #[cfg(feature = "l2")]
 pub fn measure() -> Vec<Measured> {
     let mut lab = lab::Lab::new();

@@ -1,7 +1,7 @@
 //! The chain's first state: which contracts there are, and at which addresses.
 //!
-//! Addresses follow from the deployer and the order of deployment, as `CREATE` has it, so both backends agree on them
-//! without running anything.
+//! Addresses follow from the deployer and the order of deployment, as `CREATE` has it, so both backends agree
+//! on them without running anything.
 
 use alloy_primitives::{address, keccak256};
 use decdn_engine::{crypto::Deployment, ids::Address};

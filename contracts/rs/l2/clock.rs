@@ -7,7 +7,8 @@ use decdn_engine::{
 
 use super::Profile;
 
-/// Time in slots. Block `n` is due at `n` slots and visible once it is produced; without transactions, just after.
+/// Time in slots. Block `n` is due at `n` slots and visible once it is produced; without transactions, just
+/// after.
 #[derive(Clone, Debug)]
 pub(super) struct Clock {
     slot: Span,
@@ -61,8 +62,8 @@ impl Clock {
         Block { number, time }
     }
 
-    /// Makes the block that collects what is due now. Later than its slot's start it takes the number of the next slot,
-    /// because readers were shown this one without transactions.
+    /// Makes the block that collects what is due now. Later than its slot's start it takes the number of the
+    /// next slot, because readers were shown this one without transactions.
     pub(super) fn produce(&mut self, now: Time) -> Block {
         self.last = now.0.div_ceil(self.slot.0).max(self.last + 1);
         self.block(self.last)

@@ -28,8 +28,8 @@ impl Log {
         }
     }
 
-    /// Events from a block on, oldest first, in whole blocks up to about `cap`, and the first block that is not covered, if
-    /// there is one.
+    /// Events from a block on, oldest first, in whole blocks up to about `cap`, and the first block that is
+    /// not covered, if there is one.
     pub(super) fn since(
         &self,
         from_block: u64,

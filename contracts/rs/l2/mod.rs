@@ -1,10 +1,12 @@
 //! The L2 under a sequencer, and the L1 inbox behind it: in virtual time, driven by whoever holds the clock.
 //!
-//! Blocks come every [`Profile::slot`]. Block `n` collects what arrived before `n` slots and becomes visible when it is
-//! produced; a block without transactions is only a number. The sequencer follows a [`Policy`]. What it ignores can be put
-//! into the L1's delayed inbox, and forced from there once it has waited for [`Profile::forced_inclusion`] (L2).
+//! Blocks come every [`Profile::slot`]. Block `n` collects what arrived before `n` slots and becomes visible
+//! when it is produced; a block without transactions is only a number. The sequencer follows a [`Policy`].
+//! What it ignores can be put into the L1's delayed inbox, and forced from there once it has waited for
+//! [`Profile::forced_inclusion`] (L2).
 //!
-//! Nothing here asks a clock or draws a number: the caller passes the time, and picks among transactions of one block.
+//! Nothing here asks a clock or draws a number: the caller passes the time, and picks among transactions of
+//! one block.
 
 mod clock;
 mod inbox;
@@ -91,15 +93,16 @@ impl<M: Machine> L2<M> {
         &self.policy
     }
 
-    /// Hands a transaction to the sequencer. It is included in the next block that the policy allows; until then it
-    /// waits, and [`forget`](Self::forget) drops it.
+    /// Hands a transaction to the sequencer. It is included in the next block that the policy allows; until
+    /// then it waits, and [`forget`](Self::forget) drops it.
     pub fn submit(&mut self, now: Time, tx: M::Tx) -> TxId {
         let id = self.fresh_id();
         self.pending.insert(id, (now, tx));
         id
     }
 
-    /// Puts a transaction into the L1's delayed inbox. A willing sequencer takes it after [`Profile::inbox_delay`].
+    /// Puts a transaction into the L1's delayed inbox. A willing sequencer takes it after
+    /// [`Profile::inbox_delay`].
     pub fn submit_inbox(&mut self, now: Time, tx: M::Tx) -> Queued {
         let id = self.fresh_id();
         let at = self.clock.l1(now);
@@ -107,13 +110,14 @@ impl<M: Machine> L2<M> {
         Queued { id, at, forcible: inbox::forcible(at, self.profile.forced_inclusion) }
     }
 
-    /// Forces the delayed inbox up to and including a transaction into the next block, whatever the sequencer wants
-    /// (L2). Anyone may; it takes effect for all messages before it as well.
+    /// Forces the delayed inbox up to and including a transaction into the next block, whatever the sequencer
+    /// wants (L2). Anyone may; it takes effect for all messages before it as well.
     pub fn force_include(&mut self, now: Time, id: TxId) -> Result<(), CantForce> {
         self.inbox.force(id, now, self.clock.l1(now), self.profile.forced_inclusion)
     }
 
-    /// Drops a transaction that waits for the sequencer: lost, or replaced. `false` where none waits by this id.
+    /// Drops a transaction that waits for the sequencer: lost, or replaced. `false` where none waits by this
+    /// id.
     pub fn forget(&mut self, id: TxId) -> bool {
         self.pending.remove(&id).is_some()
     }
@@ -129,8 +133,8 @@ impl<M: Machine> L2<M> {
         self.policy = policy;
     }
 
-    /// Changes how far `block.timestamp` is ahead of L1, in seconds; within what the profile allows. It never makes a
-    /// timestamp go back: a chain that is put back stands still.
+    /// Changes how far `block.timestamp` is ahead of L1, in seconds; within what the profile allows. It never
+    /// makes a timestamp go back: a chain that is put back stands still.
     pub fn set_skew(&mut self, now: Time, secs: i64) {
         self.clock.set_skew(now, secs.clamp(-self.profile.skew_back_secs, self.profile.skew_ahead_secs));
     }
@@ -140,8 +144,8 @@ impl<M: Machine> L2<M> {
         self.profile.forced_inclusion = delay;
     }
 
-    /// When the next block with a transaction is due, now or later; `None` while there is nothing that would be included.
-    /// Every other call may change the answer.
+    /// When the next block with a transaction is due, now or later; `None` while there is nothing that would
+    /// be included. Every other call may change the answer.
     pub fn next_block_at(&self, now: Time) -> Option<Time> {
         let sequenced = self.takeable().next().map(|(_, arrived)| self.clock.collected(arrived));
         let delayed = self.inbox.due(self.profile.inbox_delay, |tx| self.policy.takes(tx.sender()));
@@ -150,9 +154,9 @@ impl<M: Machine> L2<M> {
         sequenced.into_iter().chain(delayed).chain(forced).min().map(|due| due.max(now))
     }
 
-    /// Produces the block that is due: nothing where [`next_block_at`](Self::next_block_at) is later. `pick(n)` chooses
-    /// which of `n` transactions comes next, below `n`; it is asked only where there is a choice. What was forced comes
-    /// first, and the inbox keeps its own order.
+    /// Produces the block that is due: nothing where [`next_block_at`](Self::next_block_at) is later.
+    /// `pick(n)` chooses which of `n` transactions comes next, below `n`; it is asked only where there is a
+    /// choice. What was forced comes first, and the inbox keeps its own order.
     pub fn produce(
         &mut self,
         now: Time,
@@ -217,8 +221,9 @@ impl<M: Machine> L2<M> {
         self.clock.block(number)
     }
 
-    /// What a poll answers: the events from a block on, of one account's channels or of all, up to about `cap`. Blocks are
-    /// never cut in two: only where the first block alone holds more are more than `cap` returned.
+    /// What a poll answers: the events from a block on, of one account's channels or of all, up to about
+    /// `cap`. Blocks are never cut in two: only where the first block alone holds more are more than `cap`
+    /// returned.
     pub fn events_since(
         &self,
         now: Time,

@@ -18,8 +18,8 @@ pub struct Profile {
     pub safe_lag: Span,
     /// From when on a message in the delayed inbox can be forced (L2).
     pub forced_inclusion: Span,
-    /// How long a willing sequencer waits before it takes a message from the delayed inbox, so that no L1 reorg takes it
-    /// back.
+    /// How long a willing sequencer waits before it takes a message from the delayed inbox, so that no L1
+    /// reorg takes it back.
     pub inbox_delay: Span,
     /// How far `block.timestamp` may be behind L1, in seconds (L1).
     pub skew_back_secs: i64,
@@ -28,7 +28,8 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// Arbitrum One's figures: blocks of 250 ms, 24 h until forced inclusion, timestamps 24 h back to 1 h ahead.
+    /// Arbitrum One's figures: blocks of 250 ms, 24 h until forced inclusion, timestamps 24 h back to 1 h
+    /// ahead.
     pub const fn arbitrum() -> Self {
         Self {
             slot: Span::from_millis(250),
@@ -48,8 +49,8 @@ pub enum Policy {
     /// Includes everything in the next block, and the delayed inbox after a while.
     #[default]
     Honest,
-    /// Ignores these accounts. It reads the delayed inbox in order, as it must, so it stops reading it at the first message
-    /// of one of them.
+    /// Ignores these accounts. It reads the delayed inbox in order, as it must, so it stops reading it at the
+    /// first message of one of them.
     Censor(BTreeSet<Address>),
     /// Produces no blocks. Only what is forced is included.
     Down,

@@ -1,8 +1,10 @@
-//! The contracts a second time, in Rust: fast enough for sweeps, and independent of the engine, so that it can judge it.
+//! The contracts a second time, in Rust: fast enough for sweeps, and independent of the engine, so that it
+//! can judge it.
 //!
-//! It takes ids, money, time and the call vocabulary from the engine and nothing else; least of all its predicates. The
-//! order of checks is the contracts', because it decides which error a call gives. `tests/differential.rs` holds the
-//! model against the bytecode. Calls to precompiled contracts are the one thing it does not follow.
+//! It takes ids, money, time and the call vocabulary from the engine and nothing else; least of all its
+//! predicates. The order of checks is the contracts', because it decides which error a call gives.
+//! `tests/differential.rs` holds the model against the bytecode. Calls to precompiled contracts are the one
+//! thing it does not follow.
 
 mod channel;
 mod token;

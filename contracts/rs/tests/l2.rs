@@ -1,4 +1,5 @@
-//! The L2 without any contract: when transactions are included, who can keep them out for how long, and what readers see.
+//! The L2 without any contract: when transactions are included, who can keep them out for how long, and what
+//! readers see.
 
 use std::collections::{BTreeMap, BTreeSet};
 

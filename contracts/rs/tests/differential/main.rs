@@ -1,5 +1,5 @@
-//! Model and bytecode do the same, and the engine foretells it (O9): after every transaction of random runs by several
-//! parties they agree on the result with its reason, the events, and everything that can be read.
+//! Model and bytecode do the same, and the engine foretells it (O9): after every transaction of random runs
+//! by several parties they agree on the result with its reason, the events, and everything that can be read.
 
 mod plan;
 mod run;
@@ -42,7 +42,8 @@ fn o9_model_bytecode_and_prediction_agree_after_every_transaction() {
     }
 }
 
-/// What the runs have to reach, or they prove little: each call's success, and every reason it can have with these tokens.
+/// What the runs have to reach, or they prove little: each call's success, and every reason it can have with
+/// these tokens.
 fn expected() -> Vec<(&'static str, Option<Revert>)> {
     use Revert::*;
     let reasons: [(&str, &[Revert]); 7] = [

@@ -83,7 +83,8 @@ impl Run {
     pub fn take(&mut self, step: &Step) -> Result<Taken, TestCaseError> {
         let Some((kind, tx)) = self.transaction(step) else { return Ok(None) };
         let foretold = match &tx.call {
-            // An allow-listed address that is no token fails before the transfer; the engine does not look that far.
+            // An allow-listed address that is no token fails before the transfer; the engine does not look
+            // that far.
             Call::Role(chain::Call::Open { token, .. }) if *token == NO_TOKEN => None,
             Call::Role(call) => {
                 let before = self.model.before(self.block, tx.from, call);

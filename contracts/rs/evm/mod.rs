@@ -1,7 +1,10 @@
 //! The compiled bytecode in revm, behind the same interface as the model.
 //!
-//! Gas is free and nonces are not looked at: who may send what is the sequencer's and the signer's business. Everything a
-//! transaction depends on is in the block, the state and the transaction; revm asks no clock and draws no numbers.
+//! Gas is free and nonces are not looked at: who may send what is the sequencer's and the signer's business.
+//! Everything a transaction depends on is in the block, the state and the transaction; revm asks no clock and
+//! draws no numbers.
+
+mod raw;
 
 use alloy_primitives::{B256, Bytes, TxKind, U256};
 use alloy_sol_types::{SolCall, SolConstructor};
@@ -12,19 +15,16 @@ use decdn_engine::{
     money::Amount,
 };
 use revm::{
-    Context, ExecuteCommitEvm, ExecuteEvm, MainBuilder, MainContext, MainnetEvm,
+    Context, ExecuteCommitEvm, ExecuteEvm, MainBuilder, MainContext,
     context::{BlockEnv, CfgEnv, TxEnv},
-    context_interface::{
-        ContextTr,
-        result::{ExecutionResult, Output},
-    },
+    context_interface::result::{ExecutionResult, Output},
     database::{CacheDB, EmptyDB},
-    handler::MainnetContext,
     primitives::{Log, hardfork::SpecId},
 };
 
+pub use self::raw::{Called, RawEvm, RawReceipt, RawTx};
 use crate::{
-    backend::{Backend, Call, ChannelView, Machine, Receipt, Setup, Tx},
+    backend::{Backend, Call, ChannelView, Machine, Receipt, Tx},
     bindings::{
         self,
         sol::{NodeList, NodeTakesAll, PaymentChannel, TestToken},
@@ -36,9 +36,12 @@ use crate::{
 const TX_GAS: u64 = 10_000_000;
 const BLOCK_GAS: u64 = 1 << 50;
 
-/// The contracts as compiled.
+/// The contracts as compiled. It is its state: the interpreter is made anew for every transaction, which
+/// costs little and leaves nothing behind.
+#[derive(Clone, Debug)]
 pub struct Evm {
-    evm: MainnetEvm<MainnetContext<CacheDB<EmptyDB>>>,
+    state: CacheDB<EmptyDB>,
+    cfg: CfgEnv,
     deployment: Deployment,
     tokens: Vec<Address>,
 }
@@ -56,10 +59,9 @@ impl Evm {
     /// Deploys the contracts from their artifacts, at the addresses that [`Genesis`] names.
     pub fn new(genesis: &Genesis) -> Self {
         let deployment = genesis.deployment();
-        let context =
-            Context::mainnet().with_db(CacheDB::new(EmptyDB::default())).with_cfg(cfg(genesis.chain_id));
         let tokens = genesis.token_addresses().collect();
-        let mut new = Self { evm: context.build_mainnet(), deployment, tokens };
+        let state = CacheDB::new(EmptyDB::default());
+        let mut new = Self { state, cfg: cfg(genesis.chain_id), deployment, tokens };
 
         let nodes = NodeList::constructorCall { owner: genesis.owner };
         let channels = PaymentChannel::constructorCall {
@@ -97,19 +99,32 @@ impl Evm {
     }
 
     fn run(&mut self, block: Block, tx: TxEnv) -> Ran {
-        self.evm.set_block(block_env(block));
         ran(self
-            .evm
-            .transact_commit(tx)
+            .transact(block, tx)
             .expect("gas is free, nonces are not checked, and the state is in memory"))
     }
 
-    /// Calls without a trace.
+    /// Executes a transaction and keeps what it did; `None` where it is not valid.
+    fn transact(&mut self, block: Block, tx: TxEnv) -> Option<ExecutionResult> {
+        let context = Context::mainnet()
+            .with_db(&mut self.state)
+            .with_cfg(self.cfg.clone())
+            .with_block(block_env(block));
+        context.build_mainnet().transact_commit(tx).ok()
+    }
+
+    /// Executes a transaction on a state and forgets what it did.
+    fn try_on(&self, state: &CacheDB<EmptyDB>, block: Block, tx: TxEnv) -> Option<Ran> {
+        let context = Context::mainnet()
+            .with_db(CacheDB::new(state))
+            .with_cfg(self.cfg.clone())
+            .with_block(block_env(block));
+        context.build_mainnet().transact(tx).ok().map(|done| ran(done.result))
+    }
+
     fn view(&self, to: Address, data: Vec<u8>) -> Bytes {
-        let base = self.evm.ctx.db_ref();
-        let context = Context::mainnet().with_db(CacheDB::new(base)).with_cfg(self.evm.ctx.cfg().clone());
-        let ran = context.build_mainnet().transact(call(Address::ZERO, to, data.into()));
-        let ran = ran.map(|done| self::ran(done.result)).expect("as in `run`");
+        let tried = self.try_on(&self.state, Block::default(), call(Address::ZERO, to, data.into()));
+        let ran = tried.expect("as in `run`");
         assert!(ran.success, "the contracts' views answer every question");
         ran.output
     }
@@ -137,7 +152,7 @@ impl Evm {
         let channel = self.deployment.payment_channel;
         match call {
             Call::Role(call) => bindings::calldata(call, channel, self.token_for(call)),
-            Call::Setup(setup) => setup_calldata(setup, &self.deployment),
+            Call::Setup(setup) => bindings::setup_calldata(setup, &self.deployment),
         }
     }
 }
@@ -150,7 +165,8 @@ impl Machine for Evm {
         let (to, data) = self.target(&tx.call);
         let ran = self.run(block, call(tx.from, to, data));
         if !ran.success {
-            // A token's own error may look like the contract's: only the contract's calls can give its reasons.
+            // A token's own error may look like the contract's: only the contract's calls can give its
+            // reasons.
             let known = to == self.deployment.payment_channel;
             let reason = if known { bindings::revert(&ran.output) } else { Revert::Other };
             return Receipt { result: Err(reason), events: Vec::new(), gas: ran.gas };
@@ -205,27 +221,6 @@ impl Backend for Evm {
         let data = PaymentChannel::pausedCall {}.abi_encode();
         !self.word(self.deployment.payment_channel, data).is_zero()
     }
-}
-
-fn setup_calldata(setup: &Setup, at: &Deployment) -> (Address, Bytes) {
-    let channel = at.payment_channel;
-    let (to, data) = match *setup {
-        Setup::Mint { token, to, amount } => {
-            (token, TestToken::mintCall { to, amount: U256::from(amount.0) }.abi_encode())
-        }
-        Setup::Transfer { token, to, amount } => {
-            (token, TestToken::transferCall { to, value: U256::from(amount.0) }.abi_encode())
-        }
-        Setup::SetNode { operator, node, active } => {
-            (at.registry, NodeList::setCall { operator, nodeId: B256::from(node.0), active }.abi_encode())
-        }
-        Setup::AllowToken { token, allowed } => {
-            (channel, PaymentChannel::setTokenAllowedCall { token, allowed }.abi_encode())
-        }
-        Setup::SetWindow { secs } => (channel, PaymentChannel::setDisputeWindowCall { secs }.abi_encode()),
-        Setup::Pause(paused) => (channel, PaymentChannel::setPausedCall { paused_: paused }.abi_encode()),
-    };
-    (to, data.into())
 }
 
 /// The payment channel's events among a transaction's logs.

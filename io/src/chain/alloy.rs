@@ -1,0 +1,422 @@
+//! The driver's chain over alloy's JSON-RPC provider.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex as StdMutex, PoisonError},
+};
+
+use alloy_eips::BlockNumberOrTag;
+use alloy_primitives::{Address, B256, Bytes};
+use alloy_provider::{Provider, RootProvider};
+use alloy_rpc_types_eth::{BlockOverrides, TransactionReceipt, TransactionRequest};
+use alloy_sol_types::SolCall;
+use decdn_contracts::{
+    EthKey,
+    backend::ChannelView,
+    bindings::{
+        self,
+        sol::{PaymentChannel, TestToken},
+    },
+};
+use decdn_driver::Chain;
+use decdn_engine::{
+    chain::{Block, Call, ChainUpdate, Revert, Route, TxOutcome},
+    crypto::Deployment,
+    ids::{ChannelId, TxTicket},
+    money::Amount,
+    time::{ChainTime, Span},
+};
+use futures::{Stream, stream};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::{
+    sync::Mutex,
+    time::{Instant, sleep},
+};
+
+use super::{
+    ChainError, Config, Inbox,
+    account::{self, Terms},
+    logs::{self, Watched},
+};
+
+/// Requests for logs in one poll: at [`Config::log_blocks`] each, a week of blocks.
+const PAGES_MAX: u32 = 256;
+
+/// One account's view of the chain, and its hand in it. Clones share everything.
+#[derive(Clone)]
+pub struct AlloyChain {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    provider: RootProvider,
+    deployment: Deployment,
+    key: EthKey,
+    config: Config,
+    watched: Mutex<Watched>,
+    /// Held from choosing a nonce until the transaction is sent, so that no two choose the same.
+    sending: Mutex<()>,
+    /// What the delayed inbox was given.
+    delayed: StdMutex<BTreeMap<TxTicket, B256>>,
+}
+
+/// A transaction on its way.
+struct UnderWay {
+    hash: B256,
+    nonce: u64,
+    to: Address,
+    input: Bytes,
+    /// When to give up; never for what the inbox holds.
+    until: Option<Instant>,
+}
+
+/// Where following a transaction stands.
+enum Following {
+    Unsent { ticket: TxTicket, call: Call, route: Route },
+    Sent(UnderWay),
+    Done,
+}
+
+#[derive(Debug, Deserialize)]
+struct SentToInbox {
+    at: u64,
+    forcible: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    forced_inclusion_secs: u64,
+}
+
+impl AlloyChain {
+    /// The chain behind an endpoint, for the account of a key.
+    ///
+    /// # Errors
+    /// `url` is no URL.
+    pub fn new(url: &str, deployment: Deployment, key: EthKey, config: Config) -> Result<Self, ChainError> {
+        let endpoint = url.parse().map_err(|_| ChainError::Url(url.into()))?;
+        let watched = Mutex::new(Watched::new(key.address(), config.start_block));
+        let shared = Shared {
+            provider: RootProvider::new_http(endpoint),
+            deployment,
+            key,
+            config,
+            watched,
+            sending: Mutex::new(()),
+            delayed: StdMutex::default(),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// The account.
+    pub fn account(&self) -> Address {
+        self.shared.key.address()
+    }
+
+    /// Checks that the endpoint serves the deployment's chain, with a contract where the payment channel
+    /// should be.
+    ///
+    /// # Errors
+    /// It does not, or does not answer.
+    pub async fn check(&self) -> Result<(), ChainError> {
+        let shared = &self.shared;
+        if shared.provider.get_chain_id().await.map_err(endpoint)? != shared.deployment.chain_id {
+            return Err(ChainError::Nonsense("another chain id than the configured one"));
+        }
+        let code = shared.provider.get_code_at(shared.deployment.payment_channel).await.map_err(endpoint)?;
+        if code.is_empty() {
+            return Err(ChainError::Nonsense("no code at the configured payment channel"));
+        }
+        Ok(())
+    }
+
+    /// A channel as the contract has it.
+    ///
+    /// # Errors
+    /// The endpoint failed or lied.
+    pub async fn channel(&self, id: ChannelId) -> Result<Option<ChannelView>, ChainError> {
+        self.shared.channel(id).await
+    }
+
+    /// What an account holds of a token.
+    ///
+    /// # Errors
+    /// The endpoint failed or lied.
+    pub async fn balance(&self, token: Address, who: Address) -> Result<Amount, ChainError> {
+        let output = self.shared.call(token, TestToken::balanceOfCall { account: who }.abi_encode()).await?;
+        let balance = TestToken::balanceOfCall::abi_decode_returns(&output)
+            .map_err(|_| ChainError::Malformed(bindings::Malformed::Encoding))?;
+        Ok(bindings::amount(balance)?)
+    }
+
+    /// Reads the account's channels from a block on; see [`Chain::poll`].
+    ///
+    /// # Errors
+    /// The endpoint failed or lied; nothing of its answer counts.
+    pub async fn read(&self, from_block: u64) -> Result<ChainUpdate, ChainError> {
+        self.shared.read(from_block).await
+    }
+}
+
+impl Chain for AlloyChain {
+    fn submit(
+        &mut self,
+        ticket: TxTicket,
+        call: Call,
+        route: Route,
+    ) -> impl Stream<Item = TxOutcome> + Send + 'static + use<> {
+        let shared = Arc::clone(&self.shared);
+        stream::unfold(Following::Unsent { ticket, call, route }, move |following| {
+            let shared = Arc::clone(&shared);
+            async move { shared.follow(following).await }
+        })
+    }
+
+    fn force_include(&mut self, ticket: TxTicket) -> impl Future<Output = ()> + Send + 'static + use<> {
+        let shared = Arc::clone(&self.shared);
+        async move {
+            let hash = shared.delayed().get(&ticket).copied();
+            if let (Some(hash), Inbox::Devnet) = (hash, shared.config.inbox) {
+                // Too early, or in already: the transaction's own outcome tells.
+                let _: Result<bool, _> =
+                    shared.provider.raw_request("decdn_forceInclude".into(), (hash,)).await;
+            }
+        }
+    }
+
+    fn poll(
+        &mut self,
+        from_block: u64,
+    ) -> impl Future<Output = Option<ChainUpdate>> + Send + 'static + use<> {
+        let shared = Arc::clone(&self.shared);
+        async move { shared.read(from_block).await.ok() }
+    }
+}
+
+impl Shared {
+    fn delayed(&self) -> std::sync::MutexGuard<'_, BTreeMap<TxTicket, B256>> {
+        self.delayed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next outcome of a transaction.
+    async fn follow(&self, following: Following) -> Option<(TxOutcome, Following)> {
+        let under_way = match following {
+            Following::Done => return None,
+            Following::Sent(under_way) => under_way,
+            Following::Unsent { ticket, call, route } => match self.send(ticket, &call, route).await {
+                Err(_) => return Some((TxOutcome::Lost, Following::Done)),
+                Ok((under_way, Some(queued))) => return Some((queued, Following::Sent(under_way))),
+                Ok((under_way, None)) => under_way,
+            },
+        };
+        let outcome = self.outcome(&under_way).await;
+        Some((outcome, Following::Done))
+    }
+
+    /// Sends a transaction; with what it is told by the inbox, if it goes there.
+    async fn send(
+        &self,
+        ticket: TxTicket,
+        call: &Call,
+        route: Route,
+    ) -> Result<(UnderWay, Option<TxOutcome>), ChainError> {
+        let token = self.token_of(call).await?;
+        let (to, input) = bindings::calldata(call, self.deployment.payment_channel, token);
+        let fees = self.provider.estimate_eip1559_fees().await.map_err(endpoint)?;
+        let max_fee_per_gas = fees.max_fee_per_gas.min(self.config.max_fee_per_gas);
+
+        let _one_at_a_time = self.sending.lock().await;
+        let count = self.provider.get_transaction_count(self.key.address());
+        // What the sequencer holds back must not hold back what goes around it.
+        let nonce = match route {
+            Route::Sequencer => count.pending().await,
+            Route::DelayedInbox => count.latest().await,
+        };
+        let terms = Terms {
+            chain_id: self.deployment.chain_id,
+            nonce: nonce.map_err(endpoint)?,
+            gas_limit: self.config.gas_limit,
+            max_fee_per_gas,
+            max_priority_fee_per_gas: fees.max_priority_fee_per_gas.min(max_fee_per_gas),
+        };
+        let (hash, raw) = account::signed(&self.key, terms, to, input.clone());
+        let under_way = |until| UnderWay { hash, nonce: terms.nonce, to, input, until };
+        match route {
+            Route::Sequencer => {
+                // Followed by its receipt, not by the provider's own watcher, which needs the endpoint's
+                // filters.
+                let _watcher = self.provider.send_raw_transaction(&raw).await.map_err(endpoint)?;
+                Ok((under_way(Some(Instant::now() + self.config.patience)), None))
+            }
+            Route::DelayedInbox => {
+                if self.config.inbox == Inbox::None {
+                    return Err(ChainError::NoInbox);
+                }
+                let queued: SentToInbox =
+                    self.provider.raw_request("decdn_sendInbox".into(), (raw,)).await.map_err(endpoint)?;
+                self.delayed().insert(ticket, hash);
+                let (at, forcible) = (ChainTime(queued.at), ChainTime(queued.forcible));
+                Ok((under_way(None), Some(TxOutcome::Queued { at, forcible })))
+            }
+        }
+    }
+
+    /// The channel's token, where the empty voucher has to name it.
+    async fn token_of(&self, call: &Call) -> Result<Address, ChainError> {
+        match call {
+            Call::Close { channel, voucher: None }
+            | Call::CloseCooperatively { channel, voucher: None, .. } => {
+                Ok(self.channel(*channel).await?.map_or(Address::ZERO, |channel| channel.token))
+            }
+            _ => Ok(Address::ZERO),
+        }
+    }
+
+    /// Waits for a receipt, or for the certainty or the assumption that there will be none.
+    async fn outcome(&self, tx: &UnderWay) -> TxOutcome {
+        loop {
+            sleep(self.config.receipt_poll).await;
+            // The count is read first: where it has passed the nonce, a missing receipt is final.
+            let used = self.provider.get_transaction_count(self.key.address()).latest().await;
+            match self.provider.get_transaction_receipt(tx.hash).await {
+                Ok(Some(receipt)) => {
+                    if let Ok(outcome) = self.included(tx, &receipt).await {
+                        return outcome;
+                    }
+                }
+                Ok(None) if used.is_ok_and(|used| used > tx.nonce) => return TxOutcome::Lost,
+                Ok(None) | Err(_) => {}
+            }
+            if tx.until.is_some_and(|until| Instant::now() >= until) {
+                return TxOutcome::Lost;
+            }
+        }
+    }
+
+    async fn included(&self, tx: &UnderWay, receipt: &TransactionReceipt) -> Result<TxOutcome, ChainError> {
+        let number = receipt.block_number.ok_or(ChainError::Nonsense("a receipt without a block"))?;
+        let block = self.block(BlockNumberOrTag::Number(number)).await?;
+        let result = if receipt.status() { Ok(()) } else { Err(self.reason(tx, block).await) };
+        Ok(TxOutcome::Included { block, result })
+    }
+
+    /// Why a transaction failed, by calling again where it stood: on the state before its block, at its
+    /// block's time. That misses what the same block held before it; then the reason is [`Revert::Other`].
+    async fn reason(&self, tx: &UnderWay, block: Block) -> Revert {
+        let request =
+            TransactionRequest::default().from(self.key.address()).to(tx.to).input(tx.input.clone().into());
+        let overrides = BlockOverrides::default().with_time(block.time.0);
+        let call = self
+            .provider
+            .call(request)
+            .number(block.number.saturating_sub(1))
+            .with_block_overrides(overrides)
+            .await;
+        let known = tx.to == self.deployment.payment_channel;
+        match call {
+            Err(error) if known => {
+                let data = error.as_error_resp().and_then(|payload| payload.as_revert_data());
+                data.map_or(Revert::Other, |data| bindings::revert(&data))
+            }
+            _ => Revert::Other,
+        }
+    }
+
+    async fn channel(&self, id: ChannelId) -> Result<Option<ChannelView>, ChainError> {
+        let data = PaymentChannel::channelCall { channelId: B256::from(id.0) }.abi_encode();
+        Ok(bindings::channel_view(&self.call(self.deployment.payment_channel, data).await?)?)
+    }
+
+    async fn call(&self, to: Address, data: Vec<u8>) -> Result<Bytes, ChainError> {
+        let request = TransactionRequest::default().to(to).input(Bytes::from(data).into());
+        self.provider.call(request).await.map_err(endpoint)
+    }
+
+    async fn block(&self, tag: BlockNumberOrTag) -> Result<Block, ChainError> {
+        let block = self.provider.get_block_by_number(tag).await.map_err(endpoint)?;
+        let header = block.ok_or(ChainError::Nonsense("a block that is not there"))?.header;
+        if let BlockNumberOrTag::Number(number) = tag
+            && number != header.number
+        {
+            return Err(ChainError::Nonsense("another block than asked for"));
+        }
+        Ok(Block { number: header.number, time: ChainTime(header.timestamp) })
+    }
+
+    async fn read(&self, from_block: u64) -> Result<ChainUpdate, ChainError> {
+        let head = self.block(BlockNumberOrTag::Latest).await?;
+        let safe = self.block(BlockNumberOrTag::Safe).await?.number.min(head.number);
+        let forced_inclusion = self.forced_inclusion().await?;
+        let mut watched = self.watched.lock().await;
+        let mut pages = PAGES_MAX;
+        let mut page = |start: u64, last: u64| {
+            pages = pages.checked_sub(1)?;
+            Some(start..=start.saturating_add(self.config.log_blocks.max(1) - 1).min(last))
+        };
+        // Openings before the asked range: their channels are watched, their events are old news.
+        let ahead = from_block.min(head.number.saturating_add(1));
+        while watched.next < ahead {
+            // The next poll goes on where this one stops.
+            let blocks = page(watched.next, ahead - 1).ok_or(ChainError::Behind { next: watched.next })?;
+            self.openings(&mut watched, &blocks).await?;
+            watched.next = blocks.end() + 1;
+        }
+        let (mut found, mut next) = (Vec::new(), from_block);
+        while next <= head.number && found.len() <= self.config.events_max {
+            let Some(blocks) = page(next, head.number) else { break };
+            found.extend(self.openings(&mut watched, &blocks).await?);
+            if let Some(filter) = watched.changes(self.deployment.payment_channel, &blocks) {
+                found.extend(self.logs(&mut watched, &filter, &blocks).await?);
+            }
+            next = blocks.end().saturating_add(1);
+        }
+        watched.next = watched.next.max(next);
+        let mut found = logs::in_order(found)?;
+        let next = logs::cut(&mut found, self.config.events_max).unwrap_or(next);
+        let mut times = BTreeMap::new();
+        for number in logs::untimed(&found) {
+            times.insert(number, self.block(BlockNumberOrTag::Number(number)).await?.time);
+        }
+        Ok(ChainUpdate { head, safe, events: logs::events(&found, &times)?, next, forced_inclusion })
+    }
+
+    async fn openings(
+        &self,
+        watched: &mut Watched,
+        blocks: &std::ops::RangeInclusive<u64>,
+    ) -> Result<Vec<logs::Found>, ChainError> {
+        let mut found = Vec::new();
+        for filter in watched.openings(self.deployment.payment_channel, blocks) {
+            found.extend(self.logs(watched, &filter, blocks).await?);
+        }
+        Ok(found)
+    }
+
+    async fn logs(
+        &self,
+        watched: &mut Watched,
+        filter: &alloy_rpc_types_eth::Filter,
+        blocks: &std::ops::RangeInclusive<u64>,
+    ) -> Result<Vec<logs::Found>, ChainError> {
+        let logs = self.provider.get_logs(filter).await.map_err(endpoint)?;
+        let escrow = self.deployment.payment_channel;
+        logs.iter().filter_map(|log| watched.take(log, escrow, blocks).transpose()).collect()
+    }
+
+    async fn forced_inclusion(&self) -> Result<Span, ChainError> {
+        match self.config.inbox {
+            Inbox::None => Ok(self.config.forced_inclusion),
+            Inbox::Devnet => {
+                let status: Status =
+                    self.provider.raw_request("decdn_status".into(), json!([])).await.map_err(endpoint)?;
+                Ok(Span(status.forced_inclusion_secs.saturating_mul(1_000_000)))
+            }
+        }
+    }
+}
+
+fn endpoint(why: impl std::fmt::Display) -> ChainError {
+    ChainError::Endpoint(why.to_string())
+}

@@ -1,0 +1,112 @@
+//! The chain as the driver asks for it: over JSON-RPC, with the role's account.
+//!
+//! What an endpoint says is checked for being possible, never believed beyond that (L4): amounts that do not
+//! fit, logs of other contracts or outside the asked range, and statuses that do not exist make the whole
+//! answer void.
+
+mod account;
+pub mod alloy;
+mod logs;
+
+use std::{fmt, time::Duration};
+
+use decdn_contracts::bindings::Malformed;
+use decdn_engine::time::Span;
+
+pub use self::alloy::AlloyChain;
+
+/// How the chain is used.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Config {
+    /// The first block that may hold a channel of this account.
+    pub start_block: u64,
+    /// Blocks in one request for logs.
+    pub log_blocks: u64,
+    /// Events in one answer to the engine: `limits.chain_events`.
+    pub events_max: usize,
+    /// How often to look for a transaction's receipt.
+    pub receipt_poll: Duration,
+    /// How long to look, for a transaction that went to the sequencer.
+    pub patience: Duration,
+    /// Gas that every transaction may use. Nobody is asked for an estimate: a lie would keep a dispute back.
+    pub gas_limit: u64,
+    /// The most to pay per unit of gas, in wei.
+    pub max_fee_per_gas: u128,
+    /// How to get at the L1's delayed inbox.
+    pub inbox: Inbox,
+    /// The forced-inclusion delay where the inbox can't be asked.
+    pub forced_inclusion: Span,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            start_block: 0,
+            log_blocks: 10_000,
+            events_max: 4_096,
+            receipt_poll: Duration::from_millis(250),
+            patience: Duration::from_secs(120),
+            gas_limit: 2_000_000,
+            max_fee_per_gas: 100_000_000_000,
+            inbox: Inbox::None,
+            forced_inclusion: Span::from_hours(24),
+        }
+    }
+}
+
+/// The way into the L1's delayed inbox (L2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Inbox {
+    /// There is none: transactions on that route are lost.
+    None,
+    /// The devnet's methods.
+    Devnet,
+}
+
+/// Why the chain can't be read, or a transaction not be made.
+#[derive(Debug)]
+pub enum ChainError {
+    /// The address is no URL.
+    Url(String),
+    /// The endpoint did not answer, or answered with an error.
+    Endpoint(String),
+    /// The endpoint answered with something that the contract can't have produced.
+    Malformed(Malformed),
+    /// The endpoint's answer contradicts itself or the question.
+    Nonsense(&'static str),
+    /// The channels opened before the asked block are not all known yet: ask again.
+    Behind {
+        /// How far they are known.
+        next: u64,
+    },
+    /// There is no way into the delayed inbox.
+    NoInbox,
+}
+
+impl fmt::Display for ChainError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(url) => {
+                write!(f, "{url:?} is no URL; an RPC endpoint looks like http://127.0.0.1:8545")
+            }
+            Self::Endpoint(why) => write!(f, "the RPC endpoint failed: {why}"),
+            Self::Malformed(what) => write!(f, "the RPC endpoint answered with {what}"),
+            Self::Nonsense(what) => write!(f, "the RPC endpoint answered with {what}"),
+            Self::Behind { next } => {
+                write!(
+                    f,
+                    "still looking for earlier channels, from block {next} on; a later start_block shortens it"
+                )
+            }
+            Self::NoInbox => f.write_str("no way into the L1's delayed inbox is configured"),
+        }
+    }
+}
+
+impl std::error::Error for ChainError {}
+
+impl From<Malformed> for ChainError {
+    fn from(what: Malformed) -> Self {
+        Self::Malformed(what)
+    }
+}

@@ -1,0 +1,120 @@
+//! An L2 of our own on loopback: the contracts' bytecode under a sequencer, behind the JSON-RPC that Ethereum
+//! libraries speak, so that nodes and clients in other processes use it as they would Arbitrum.
+//!
+//! For tests and demonstrations. Gas is free, the tokens are worth nothing, and the methods that begin with
+//! `decdn_` let anybody warp time, censor accounts and stop the sequencer.
+
+mod chain;
+mod http;
+mod rpc;
+
+use std::{
+    collections::BTreeSet,
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use decdn_contracts::{Backend, Evm, Genesis, Policy, Profile, Setup};
+use decdn_engine::{
+    chain::{Block, Revert},
+    crypto::Deployment,
+    ids::Address,
+    time::{Span, Time},
+};
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use self::chain::Chain;
+
+/// What the devnet asks for the time: monotonic, counted from when the profile's wall clock starts.
+pub type Clock = Arc<dyn Fn() -> Time + Send + Sync>;
+
+/// A running devnet; it stops serving when dropped.
+pub struct Devnet {
+    chain: Arc<Mutex<Chain>>,
+    address: SocketAddr,
+    server: JoinHandle<()>,
+    genesis: Genesis,
+}
+
+impl Devnet {
+    /// Deploys the contracts and serves JSON-RPC on loopback; port 0 takes any that is free.
+    ///
+    /// # Errors
+    /// The port is taken.
+    pub async fn start(genesis: Genesis, profile: Profile, clock: Clock, port: u16) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+        let address = listener.local_addr()?;
+        let chain = Arc::new(Mutex::new(Chain::new(&genesis, profile, clock)));
+        let server = tokio::spawn(http::serve(listener, Arc::clone(&chain)));
+        Ok(Self { chain, address, server, genesis })
+    }
+
+    /// Where it serves.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Where the contracts are.
+    pub fn deployment(&self) -> Deployment {
+        self.genesis.deployment()
+    }
+
+    /// What the chain started with.
+    pub fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    /// Lists nodes, mints test money and changes settings, as the contracts' owner and at once.
+    ///
+    /// # Errors
+    /// The contract refused it.
+    pub fn setup(&self, setup: &Setup) -> Result<(), Revert> {
+        self.chain().setup(self.genesis.owner, setup)
+    }
+
+    /// Lets the chain's time jump ahead.
+    pub fn warp(&self, span: Span) {
+        self.chain().warp(span);
+    }
+
+    /// Changes what the sequencer does; see [`Policy`].
+    pub fn set_policy(&self, policy: Policy) {
+        self.chain().set_policy(policy);
+    }
+
+    /// Lets the sequencer ignore these accounts.
+    pub fn censor(&self, accounts: BTreeSet<Address>) {
+        self.set_policy(Policy::Censor(accounts));
+    }
+
+    /// The soft head.
+    pub fn head(&self) -> Block {
+        self.chain().head()
+    }
+
+    /// Reads the contracts at the soft head.
+    pub fn read<T>(&self, read: impl FnOnce(&Evm) -> T) -> T {
+        read(self.chain().contracts())
+    }
+
+    /// What an account holds of a token.
+    pub fn balance(&self, token: Address, who: Address) -> decdn_engine::money::Amount {
+        self.read(|contracts| contracts.balance(token, who))
+    }
+
+    fn chain(&self) -> MutexGuard<'_, Chain> {
+        lock(&self.chain)
+    }
+}
+
+impl Drop for Devnet {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// A panic under the lock would have been a bug of ours; what the chain was before it is still a chain.
+fn lock(chain: &Mutex<Chain>) -> MutexGuard<'_, Chain> {
+    chain.lock().unwrap_or_else(PoisonError::into_inner)
+}

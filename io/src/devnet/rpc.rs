@@ -1,0 +1,350 @@
+//! The methods: what Ethereum libraries ask for, and what tests and demonstrations need to steer the chain.
+
+use std::collections::BTreeSet;
+
+use alloy_consensus::{
+    Receipt, ReceiptEnvelope, ReceiptWithBloom, Transaction as _, TxReceipt as _, Typed2718 as _,
+};
+use alloy_eips::{BlockId, BlockNumberOrTag};
+use alloy_primitives::{Address, B256, Bytes, U64, U256, hex};
+use alloy_rpc_types_eth::{
+    Block as RpcBlock, BlockOverrides, BlockTransactions, Filter, FilterBlockOption, Header, Log,
+    Transaction, TransactionReceipt, TransactionRequest,
+};
+use decdn_contracts::{Policy, evm::RawTx, l2::CantForce};
+use decdn_engine::{
+    chain::Block,
+    time::{ChainTime, Span},
+};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::chain::{BLOCK_GAS, Chain, Mined, Refused, Sent, block_hash, unsigned};
+
+/// What a unit of gas is said to cost, in wei. Nobody is charged.
+const BASE_FEE: u64 = 10_000_000;
+/// What every account is said to own, in wei.
+const ETHER: U256 = U256::from_limbs([0, 1 << 20, 0, 0]);
+/// Logs in one answer.
+const LOGS_MAX: usize = 10_000;
+/// Blocks in one fee history.
+const FEE_BLOCKS_MAX: u64 = 1_024;
+
+/// A JSON-RPC error.
+pub(super) struct RpcError {
+    pub(super) code: i64,
+    pub(super) message: String,
+    /// Revert data.
+    pub(super) data: Option<Bytes>,
+}
+
+impl RpcError {
+    pub(super) fn invalid(why: &str) -> Self {
+        Self { code: -32_600, message: why.into(), data: None }
+    }
+
+    fn params(why: impl Into<String>) -> Self {
+        Self { code: -32_602, message: why.into(), data: None }
+    }
+
+    fn server(why: impl Into<String>) -> Self {
+        Self { code: -32_000, message: why.into(), data: None }
+    }
+}
+
+type Answer = Result<Value, RpcError>;
+
+pub(super) fn dispatch(chain: &mut Chain, method: &str, params: Value) -> Answer {
+    let mut params = Params(match params {
+        Value::Array(params) => params,
+        Value::Null => Vec::new(),
+        _ => return Err(RpcError::params("params is an array")),
+    });
+    match method {
+        "web3_clientVersion" => Ok(json!(concat!("decdn-devnet/", env!("CARGO_PKG_VERSION")))),
+        "net_version" => Ok(json!(chain.chain_id().to_string())),
+        "eth_chainId" => Ok(json!(U64::from(chain.chain_id()))),
+        "eth_blockNumber" => Ok(json!(U64::from(chain.head().number))),
+        "eth_gasPrice" => Ok(json!(U64::from(BASE_FEE))),
+        "eth_maxPriorityFeePerGas" => Ok(json!(U64::ZERO)),
+        "eth_feeHistory" => fee_history(chain, params.take(0)?),
+        "eth_getBalance" => Ok(json!(ETHER)),
+        "eth_getCode" => Ok(json!(chain.l2().machine().code_of(params.take(0)?))),
+        "eth_getTransactionCount" => transaction_count(chain, params.take(0)?, params.optional(1)?),
+        "eth_getBlockByNumber" => block(chain, params.take(0)?, params.optional(1)?.unwrap_or(false)),
+        "eth_call" => call(chain, &params.take(0)?, params.optional(1)?, params.optional(3)?),
+        "eth_estimateGas" => estimate(chain, &params.take(0)?),
+        "eth_sendRawTransaction" => {
+            let raw: Bytes = params.take(0)?;
+            chain.send(&raw).map(|hash| json!(hash)).map_err(refused)
+        }
+        "eth_getTransactionReceipt" => {
+            let hash: B256 = params.take(0)?;
+            Ok(chain.sent(hash).and_then(|sent| receipt(hash, sent)).map_or(Value::Null, |r| json!(r)))
+        }
+        "eth_getTransactionByHash" => {
+            Ok(chain.sent(params.take(0)?).map_or(Value::Null, |sent| json!(transaction(sent))))
+        }
+        "eth_getLogs" => logs(chain, &params.take(0)?),
+        "decdn_status" => Ok(status(chain)),
+        "decdn_warp" => {
+            let secs: u64 = params.take(0)?;
+            chain.warp(Span(secs.saturating_mul(1_000_000)));
+            Ok(status(chain))
+        }
+        "decdn_mine" => {
+            chain.mine();
+            Ok(status(chain))
+        }
+        "decdn_censor" => {
+            let accounts: BTreeSet<Address> = params.take(0)?;
+            chain.set_policy(if accounts.is_empty() { Policy::Honest } else { Policy::Censor(accounts) });
+            Ok(status(chain))
+        }
+        "decdn_sequencer" => {
+            let is_up: bool = params.take(0)?;
+            chain.set_policy(if is_up { Policy::Honest } else { Policy::Down });
+            Ok(status(chain))
+        }
+        "decdn_sendInbox" => {
+            let raw: Bytes = params.take(0)?;
+            let (hash, queued) = chain.send_inbox(&raw).map_err(refused)?;
+            Ok(json!({ "hash": hash, "at": queued.at.0, "forcible": queued.forcible.0 }))
+        }
+        "decdn_forceInclude" => match chain.force_include(params.take(0)?) {
+            Ok(()) => Ok(Value::Bool(true)),
+            Err(why @ (CantForce::NotQueued | CantForce::TooEarly { .. })) => {
+                Err(RpcError::server(why.to_string()))
+            }
+        },
+        _ => Err(RpcError {
+            code: -32_601,
+            message: format!("the devnet has no method {method:.64}"),
+            data: None,
+        }),
+    }
+}
+
+/// A call's arguments.
+struct Params(Vec<Value>);
+
+impl Params {
+    fn take<T: DeserializeOwned>(&mut self, index: usize) -> Result<T, RpcError> {
+        self.optional(index)?.ok_or_else(|| RpcError::params(format!("argument {index} is missing")))
+    }
+
+    fn optional<T: DeserializeOwned>(&mut self, index: usize) -> Result<Option<T>, RpcError> {
+        match self.0.get_mut(index).map(Value::take) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => serde_json::from_value(value)
+                .map(Some)
+                .map_err(|why| RpcError::params(format!("argument {index}: {why}"))),
+        }
+    }
+}
+
+fn refused(why: Refused) -> RpcError {
+    RpcError::server(match why {
+        Refused::TooLarge => "the transaction is above 128 KiB",
+        Refused::Undecodable => "these bytes are no signed transaction",
+        Refused::UnsupportedType => "transactions are legacy, EIP-2930 or EIP-1559 here",
+        Refused::WrongChain => "invalid chain id for signer",
+        Refused::BadSignature => "invalid sender: the signature recovers to nobody",
+        Refused::Known => "already known",
+        Refused::GasLimit => "exceeds block gas limit",
+        Refused::NonceTooLow => "nonce too low",
+        Refused::NonceTooHigh => "nonce too high",
+        Refused::Full => "txpool is full",
+        Refused::Down => "the sequencer is down",
+    })
+}
+
+/// The number that a tag stands for, at most the head's; `None` for a block that is not there yet.
+fn number(chain: &mut Chain, tag: BlockNumberOrTag) -> Option<u64> {
+    let head = chain.head().number;
+    match tag {
+        BlockNumberOrTag::Latest | BlockNumberOrTag::Pending => Some(head),
+        BlockNumberOrTag::Safe | BlockNumberOrTag::Finalized => Some(chain.safe().number),
+        BlockNumberOrTag::Earliest => Some(0),
+        BlockNumberOrTag::Number(number) => (number <= head).then_some(number),
+    }
+}
+
+fn transaction_count(chain: &mut Chain, account: Address, at: Option<BlockNumberOrTag>) -> Answer {
+    chain.now();
+    let count = match at {
+        Some(BlockNumberOrTag::Pending) => chain.next_nonce(account),
+        _ => chain.l2().machine().nonce_of(account),
+    };
+    Ok(json!(U64::from(count)))
+}
+
+fn fee_history(chain: &mut Chain, count: U64) -> Answer {
+    let head = chain.head().number;
+    let count = count.to::<u64>().clamp(1, FEE_BLOCKS_MAX).min(head + 1);
+    let fees: Vec<U64> = (0..=count).map(|_| U64::from(BASE_FEE)).collect();
+    let rewards: Vec<[U64; 1]> = (0..count).map(|_| [U64::ZERO]).collect();
+    let used: Vec<u8> = (0..count).map(|_| 0).collect();
+    let oldest = U64::from(head + 1 - count);
+    Ok(json!({ "oldestBlock": oldest, "baseFeePerGas": fees, "gasUsedRatio": used, "reward": rewards }))
+}
+
+fn block(chain: &mut Chain, tag: BlockNumberOrTag, is_full: bool) -> Answer {
+    let Some(number) = number(chain, tag) else { return Ok(Value::Null) };
+    let block = chain.l2().block(number);
+    let hashes = chain.transactions(number).to_vec();
+    let mined = chain.mined(number, number);
+    let gas_used = mined.map(|(_, mined)| mined.receipt.gas).sum();
+    let header = alloy_consensus::Header {
+        parent_hash: number.checked_sub(1).map_or(B256::ZERO, block_hash),
+        number,
+        timestamp: block.time.0,
+        gas_limit: BLOCK_GAS,
+        gas_used,
+        base_fee_per_gas: Some(BASE_FEE),
+        ..alloy_consensus::Header::default()
+    };
+    let transactions = if is_full {
+        let full = hashes.iter().filter_map(|hash| chain.sent(*hash).map(transaction)).collect();
+        BlockTransactions::Full(full)
+    } else {
+        BlockTransactions::Hashes(hashes)
+    };
+    let header = Header { hash: block_hash(number), inner: header, total_difficulty: None, size: None };
+    Ok(json!(RpcBlock { header, uncles: Vec::new(), transactions, withdrawals: None }))
+}
+
+/// A call on the state after the given block, in that block or in what the overrides make of it.
+fn call(
+    chain: &mut Chain,
+    request: &TransactionRequest,
+    at: Option<BlockId>,
+    overrides: Option<BlockOverrides>,
+) -> Answer {
+    let tag = match at {
+        None => BlockNumberOrTag::Latest,
+        Some(BlockId::Number(tag)) => tag,
+        Some(BlockId::Hash(_)) => return Err(RpcError::params("the devnet finds blocks by number")),
+    };
+    let on = number(chain, tag).ok_or_else(|| RpcError::server("unknown block"))?;
+    let mut block = chain.l2().block(on);
+    if let Some(time) = overrides.and_then(|overrides| overrides.time) {
+        block.time = ChainTime(time);
+    }
+    let called = run(chain, on, block, request)?;
+    Ok(json!(called.0))
+}
+
+/// Enough for a call to run as it does with all the gas there is: what it uses, and half of it more.
+fn estimate(chain: &mut Chain, request: &TransactionRequest) -> Answer {
+    let head = chain.head();
+    let (_, gas) = run(chain, head.number, head, request)?;
+    Ok(json!(U64::from((gas + gas / 2).min(BLOCK_GAS))))
+}
+
+fn run(chain: &Chain, on: u64, block: Block, request: &TransactionRequest) -> Result<(Bytes, u64), RpcError> {
+    let tx = environment(request);
+    let called =
+        chain.call(on, block, &tx).ok_or_else(|| RpcError::server("the state of that block is not kept"))?;
+    if called.success {
+        return Ok((called.output, called.gas));
+    }
+    Err(RpcError { code: 3, message: "execution reverted".into(), data: Some(called.output) })
+}
+
+fn environment(request: &TransactionRequest) -> RawTx {
+    let to = request.to.and_then(|to| to.into_to());
+    let data = request.input.input().cloned().unwrap_or_default();
+    let value = request.value.unwrap_or_default();
+    unsigned(request.from.unwrap_or_default(), to, data, value, request.gas)
+}
+
+fn transaction(sent: &Sent) -> Transaction {
+    let mined = sent.mined.as_ref();
+    Transaction {
+        inner: sent.tx.clone(),
+        block_hash: mined.map(|mined| block_hash(mined.block.number)),
+        block_number: mined.map(|mined| mined.block.number),
+        transaction_index: mined.map(|mined| mined.index),
+        effective_gas_price: Some(BASE_FEE.into()),
+        block_timestamp: mined.map(|mined| mined.block.time.0),
+    }
+}
+
+fn receipt(hash: B256, sent: &Sent) -> Option<TransactionReceipt> {
+    let mined = sent.mined.as_ref()?;
+    let logs: Vec<Log> = log_entries(hash, mined).collect();
+    let receipt =
+        Receipt { status: mined.receipt.success.into(), cumulative_gas_used: mined.receipt.gas, logs };
+    let logs_bloom = receipt.bloom();
+    let receipt = ReceiptWithBloom { receipt, logs_bloom };
+    let inner = match sent.tx.ty() {
+        0 => ReceiptEnvelope::Legacy(receipt),
+        1 => ReceiptEnvelope::Eip2930(receipt),
+        _ => ReceiptEnvelope::Eip1559(receipt),
+    };
+    Some(TransactionReceipt {
+        inner,
+        transaction_hash: hash,
+        transaction_index: Some(mined.index),
+        block_hash: Some(block_hash(mined.block.number)),
+        block_number: Some(mined.block.number),
+        gas_used: mined.receipt.gas,
+        effective_gas_price: BASE_FEE.into(),
+        blob_gas_used: None,
+        blob_gas_price: None,
+        from: sent.tx.signer(),
+        to: sent.tx.to(),
+        contract_address: mined.receipt.created,
+    })
+}
+
+fn log_entries(hash: B256, mined: &Mined) -> impl Iterator<Item = Log> {
+    (mined.first_log..).zip(&mined.receipt.logs).map(move |(index, log)| Log {
+        inner: log.clone(),
+        block_hash: Some(block_hash(mined.block.number)),
+        block_number: Some(mined.block.number),
+        block_timestamp: Some(mined.block.time.0),
+        transaction_hash: Some(hash),
+        transaction_index: Some(mined.index),
+        log_index: Some(index),
+        removed: false,
+    })
+}
+
+fn logs(chain: &mut Chain, filter: &Filter) -> Answer {
+    let FilterBlockOption::Range { from_block, to_block } = filter.block_option else {
+        return Err(RpcError::params("the devnet finds blocks by number"));
+    };
+    let head = chain.head().number;
+    let from = match from_block.unwrap_or_default() {
+        BlockNumberOrTag::Number(number) => number,
+        tag => number(chain, tag).unwrap_or(head),
+    };
+    let to = number(chain, to_block.unwrap_or_default()).unwrap_or(head);
+    if from > to {
+        return Ok(json!([]));
+    }
+    let entries = chain.mined(from, to).flat_map(|(hash, mined)| log_entries(hash, mined));
+    let found: Vec<Log> = entries.filter(|log| filter.rpc_matches(log)).take(LOGS_MAX + 1).collect();
+    if found.len() > LOGS_MAX {
+        return Err(RpcError::server("query returned more than 10000 results"));
+    }
+    Ok(json!(found))
+}
+
+fn status(chain: &mut Chain) -> Value {
+    let (head, safe) = (chain.head(), chain.safe());
+    let (sequencer, censored) = match chain.l2().policy() {
+        Policy::Honest => ("honest", Vec::new()),
+        Policy::Censor(accounts) => ("censoring", accounts.iter().map(hex::encode_prefixed).collect()),
+        Policy::Down => ("down", Vec::new()),
+    };
+    json!({
+        "head": { "number": head.number, "time": head.time.0 },
+        "safe": safe.number,
+        "sequencer": sequencer,
+        "censored": censored,
+        "forcedInclusionSecs": chain.forced_inclusion().0 / 1_000_000,
+    })
+}

@@ -1,0 +1,253 @@
+//! The chain adapter against the devnet: what roles do on chain, over JSON-RPC, with real signatures.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use decdn_contracts::{Backend, EthKey, Genesis, Policy, Profile, Setup};
+use decdn_driver::Chain;
+use decdn_engine::{
+    chain::{Block, Call, ChainEvent, EventKind, Revert, Route, TxOutcome},
+    crypto::{SignedVoucher, Typed, VoucherTerms},
+    ids::{Address, ChannelId, NodeId, TxTicket},
+    money::{Amount, Nonce},
+    time::{Span, Time},
+};
+use decdn_io::{
+    chain::{AlloyChain, Config, Inbox},
+    devnet::Devnet,
+};
+use futures::StreamExt;
+
+const DEPOSIT: Amount = Amount(1_000_000);
+const WINDOW: Span = Span::from_hours(48);
+
+/// A devnet whose time only moves when a test moves it, one client and one node.
+struct Bench {
+    devnet: Devnet,
+    mono: Arc<AtomicU64>,
+    client: EthKey,
+    node: EthKey,
+    token: Address,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let genesis = Genesis::standard();
+        let token = genesis.token(0).expect("the standard chain has a token");
+        let mono = Arc::new(AtomicU64::new(0));
+        // Time goes on by a block whenever somebody looks, so that waiting for a block never takes real time.
+        let clock = Arc::clone(&mono);
+        let clock = Arc::new(move || Time(clock.fetch_add(250_000, Ordering::Relaxed)));
+        let devnet = Devnet::start(genesis, Profile::arbitrum(), clock, 0).await.expect("a free port");
+        let key = |n| EthKey::from_secret([n; 32]).expect("in range");
+        let bench = Self { devnet, mono, client: key(1), node: key(2), token };
+        let (operator, to) = (bench.node.address(), bench.client.address());
+        let setups = [
+            Setup::SetNode { operator, node: NodeId([7; 32]), active: true },
+            Setup::Mint { token, to, amount: Amount(10_000_000) },
+        ];
+        for setup in setups {
+            bench.devnet.setup(&setup).expect("the owner may");
+        }
+        bench
+    }
+
+    fn chain(&self, key: &EthKey) -> AlloyChain {
+        let config =
+            Config { receipt_poll: Duration::from_millis(1), inbox: Inbox::Devnet, ..Config::default() };
+        let (url, deployment) = (self.devnet.url(), self.devnet.deployment());
+        AlloyChain::new(&url, deployment, key.clone(), config).expect("a URL")
+    }
+
+    fn voucher(&self, channel: ChannelId, amount: u128) -> SignedVoucher {
+        let terms = VoucherTerms { channel, amount: Amount(amount), nonce: Nonce(1), token: self.token };
+        SignedVoucher {
+            terms,
+            signature: self.client.sign(&Typed::Voucher(terms), &self.devnet.deployment()),
+        }
+    }
+
+    fn pass(&self, span: Span) {
+        self.mono.fetch_add(span.0, Ordering::Relaxed);
+    }
+
+    async fn open(&self, client: &mut AlloyChain) -> ChannelId {
+        let (token, node) = (self.token, self.node.address());
+        included(client, Call::Approve { token, amount: DEPOSIT }).await.1.expect("approves");
+        let (block, result) = included(client, Call::Open { node, token, deposit: DEPOSIT }).await;
+        result.expect("opens");
+        let update = client.read(block.number).await.expect("reads");
+        update
+            .events
+            .iter()
+            .rfind(|event| matches!(event.kind, EventKind::Opened { .. }))
+            .expect("opened")
+            .channel
+    }
+}
+
+/// Makes a transaction and follows it to the end.
+async fn outcomes(chain: &mut AlloyChain, call: Call, route: Route) -> Vec<TxOutcome> {
+    let following = chain.submit(TxTicket(1), call, route).collect();
+    tokio::time::timeout(Duration::from_secs(30), following).await.expect("ends")
+}
+
+async fn included(chain: &mut AlloyChain, call: Call) -> (Block, Result<(), Revert>) {
+    match outcomes(chain, call, Route::Sequencer).await[..] {
+        [TxOutcome::Included { block, result }] => (block, result),
+        ref other => panic!("{call:?} ended as {other:?}"),
+    }
+}
+
+fn kinds(events: &[ChainEvent]) -> Vec<EventKind> {
+    events.iter().map(|event| event.kind).collect()
+}
+
+#[tokio::test]
+async fn a_stale_close_is_disputed_and_settles_right() {
+    let bench = Bench::new().await;
+    let (mut client, mut node) = (bench.chain(&bench.client), bench.chain(&bench.node));
+    client.check().await.expect("the devnet is the deployment's chain");
+    let id = bench.open(&mut client).await;
+    let (by, token) = (bench.client.address(), bench.token);
+
+    let (_, result) = included(&mut client, Call::Close { channel: id, voucher: None }).await;
+    assert_eq!(result, Ok(()));
+    let (_, result) = included(&mut node, Call::Settle { channel: id }).await;
+    assert_eq!(result, Err(Revert::WindowOpen));
+    let (_, result) = included(&mut node, Call::Dispute { voucher: bench.voucher(id, 700_000) }).await;
+    assert_eq!(result, Ok(()));
+    let (_, result) = included(&mut node, Call::Dispute { voucher: bench.voucher(id, 700_000) }).await;
+    assert_eq!(result, Err(Revert::AmountNotHigher));
+    bench.pass(WINDOW);
+    let (_, result) = included(&mut node, Call::Dispute { voucher: bench.voucher(id, 800_000) }).await;
+    assert_eq!(result, Err(Revert::WindowOver));
+    let (block, result) = included(&mut client, Call::Settle { channel: id }).await;
+    assert_eq!(result, Ok(()));
+
+    let update = node.poll(0).await.expect("answers");
+    assert!(update.head.number >= block.number && update.next == update.head.number + 1);
+    assert!(update.safe <= update.head.number);
+    assert_eq!(update.forced_inclusion, Span::from_hours(24));
+    let [opened, closing, disputed, settled] = kinds(&update.events)[..] else { panic!("{update:?}") };
+    assert_eq!(opened, EventKind::Opened { client: by, node: node.account(), token, deposit: DEPOSIT });
+    assert!(
+        matches!(closing, EventKind::Closing { by: b, amount: Amount(0), nonce: Nonce(0), .. } if b == by)
+    );
+    let expected = EventKind::Disputed { by: node.account(), amount: Amount(700_000), nonce: Nonce(1) };
+    assert_eq!(disputed, expected);
+    let expected =
+        EventKind::Settled { paid: Amount(700_000), refunded: Amount(300_000), cooperative: false };
+    assert_eq!(settled, expected);
+    assert_eq!(update.events[3].block, block);
+
+    assert_eq!(node.balance(token, node.account()).await.expect("reads"), Amount(700_000));
+    let (model_like, read) =
+        (bench.devnet.read(|evm| evm.channel(id)), node.channel(id).await.expect("reads"));
+    assert_eq!(read, model_like);
+    let strangers =
+        bench.chain(&EthKey::from_secret([9; 32]).expect("in range")).read(0).await.expect("reads");
+    assert_eq!(strangers.events, [], "only the account's own channels are watched");
+}
+
+#[tokio::test]
+async fn c4_an_unused_channel_closes_cooperatively_with_the_empty_voucher() {
+    let bench = Bench::new().await;
+    let mut client = bench.chain(&bench.client);
+    let id = bench.open(&mut client).await;
+    let terms = VoucherTerms { channel: id, amount: Amount::ZERO, nonce: Nonce::NONE, token: bench.token };
+    let node_signature = bench.node.sign(&Typed::CooperativeClose(terms), &bench.devnet.deployment());
+    let call = Call::CloseCooperatively { channel: id, voucher: None, node_signature };
+    assert_eq!(included(&mut client, call).await.1, Ok(()));
+    assert_eq!(included(&mut client, call).await.1, Err(Revert::NotOpen));
+    let refunded = client.balance(bench.token, client.account()).await.expect("reads");
+    assert_eq!(refunded, Amount(10_000_000));
+}
+
+#[tokio::test]
+async fn l2_a_censored_dispute_gets_in_by_force() {
+    for policy in [Policy::Censor(BTreeSet::new()), Policy::Down] {
+        let bench = Bench::new().await;
+        let (mut client, mut node) = (bench.chain(&bench.client), bench.chain(&bench.node));
+        let id = bench.open(&mut client).await;
+        included(&mut client, Call::Close { channel: id, voucher: None }).await.1.expect("closes");
+        match policy {
+            Policy::Down => bench.devnet.set_policy(Policy::Down),
+            _ => bench.devnet.censor(BTreeSet::from([bench.node.address()])),
+        }
+        let call = Call::Dispute { voucher: bench.voucher(id, 5) };
+        let mut following = Box::pin(node.submit(TxTicket(4), call, Route::DelayedInbox));
+        let Some(TxOutcome::Queued { at, forcible }) = following.next().await else { panic!("queued") };
+        assert_eq!(forcible.0 - at.0, 24 * 3_600);
+        node.force_include(TxTicket(4)).await;
+        bench.pass(Span::from_hours(12));
+        assert!(bench.devnet.read(|evm| evm.channel(id)).is_some_and(|c| c.amount == Amount(0)), "too early");
+        bench.pass(Span::from_hours(12));
+        node.force_include(TxTicket(4)).await;
+        let outcome = following.next().await;
+        assert!(matches!(outcome, Some(TxOutcome::Included { result: Ok(()), .. })), "{outcome:?}");
+        assert_eq!(following.next().await, None);
+        assert!(bench.devnet.read(|evm| evm.channel(id)).is_some_and(|c| c.amount == Amount(5)));
+    }
+}
+
+#[tokio::test]
+async fn a_sequencer_that_is_down_loses_what_it_is_given() {
+    let bench = Bench::new().await;
+    let mut client = bench.chain(&bench.client);
+    bench.devnet.set_policy(Policy::Down);
+    let call = Call::Approve { token: bench.token, amount: DEPOSIT };
+    assert_eq!(outcomes(&mut client, call, Route::Sequencer).await, [TxOutcome::Lost]);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_gone_answers_no_poll() {
+    let bench = Bench::new().await;
+    let mut client = bench.chain(&bench.client);
+    drop(bench);
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(client.poll(0).await, None);
+}
+
+#[tokio::test]
+async fn polls_that_follow_each_other_tell_everything_once() {
+    let bench = Bench::new().await;
+    let mut client = bench.chain(&bench.client);
+    let mut tiny = {
+        let config = Config { log_blocks: 100, events_max: 1, inbox: Inbox::Devnet, ..Config::default() };
+        let (url, deployment) = (bench.devnet.url(), bench.devnet.deployment());
+        AlloyChain::new(&url, deployment, bench.client.clone(), config).expect("a URL")
+    };
+    let mut heard = Vec::new();
+    let mut next = 0;
+    for _ in 0..3 {
+        let id = bench.open(&mut client).await;
+        included(&mut client, Call::Close { channel: id, voucher: None }).await.1.expect("closes");
+        let update = tiny.poll(next).await.expect("answers");
+        assert!(update.next > next);
+        next = update.next;
+        heard.extend(update.events);
+    }
+    loop {
+        let update = tiny.poll(next).await.expect("answers");
+        next = update.next;
+        if update.events.is_empty() {
+            break;
+        }
+        heard.extend(update.events);
+    }
+    let all = client.read(0).await.expect("reads").events;
+    assert_eq!(all.len(), 6);
+    assert_eq!(heard, all);
+
+    // After a restart the adapter asks from a later block on, and still follows what was opened before it.
+    let last = all[5].block.number;
+    let restarted = bench.chain(&bench.client).read(last).await.expect("reads").events;
+    assert_eq!(restarted, all[5..]);
+}
