@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# Breaks one rule at a time and demands that an oracle of the simulator notices.
+#
+#   .ci/mutants.sh --all | --sample N | --list | NAME...
+#
+# Each .ci/mutants/NAME.patch says in its head what it breaks and which oracles may notice first (`oracle: O3 O12`). In a
+# scratch clone of HEAD it is applied, what it touches is rebuilt (contracts too), and plain `cargo sim` has to end with
+# exit 1, one of those oracles, and a repro line that ends the same way in the mutant and green in the clean tree. A
+# compile error, a stale artifact or a mutant that nobody notices is a failure. The sample rotates with the date.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+top=$PWD
+
+names=()
+all=$(cd .ci/mutants && ls -- *.patch | sed 's/\.patch$//')
+case "${1:-}" in
+  --all) mapfile -t names <<<"$all" ;;
+  --list)
+    for name in $all; do printf '%-32s %s\n' "$name" "$(sed -n 's/^breaks: //p' ".ci/mutants/$name.patch")"; done
+    exit 0
+    ;;
+  --sample)
+    count=${2:?".ci/mutants.sh: --sample needs a number"}
+    total=$(wc -w <<<"$all")
+    first=$(($(date +%s) / 86400 * count % total))
+    for ((i = 0; i < count && i < total; i++)); do
+      names+=("$(sed -n "$(((first + i) % total + 1))p" <<<"$all")")
+    done
+    ;;
+  '' | -*)
+    echo "usage: .ci/mutants.sh --all | --sample N | --list | NAME..." >&2
+    exit 2
+    ;;
+  *) names=("$@") ;;
+esac
+for name in "${names[@]}"; do
+  [ -f ".ci/mutants/$name.patch" ] || { echo ".ci/mutants.sh: there is no mutant $name; --list shows them" >&2; exit 2; }
+done
+
+place=$(mktemp -d)
+trap 'rm -rf "$place"' EXIT
+git clone -q "$top" "$place/tree"
+if [ -d contracts/node_modules ]; then cp -r contracts/node_modules "$place/tree/contracts/node_modules"; fi
+cd "$place/tree"
+# One target folder for all: only what a patch touches is built again. Nothing is linked twice for speed's sake.
+export CARGO_TARGET_DIR="$place/target" CARGO_PROFILE_RELEASE_LTO=off
+build() { cargo build --quiet --release --package decdn-sim 2>"$place/build.log"; }
+sim() { timeout 900 "$CARGO_TARGET_DIR/release/decdn-sim" "$@"; }
+
+echo "mutants: ${#names[@]} of $(wc -w <<<"$all"); the clean tree first"
+build || { cat "$place/build.log" >&2; echo "mutants: the clean tree does not build" >&2; exit 1; }
+sim >"$place/clean.log" 2>&1 || { tail -n 30 "$place/clean.log" >&2; echo "mutants: the clean tree is not green" >&2; exit 1; }
+cp "$CARGO_TARGET_DIR/release/decdn-sim" "$place/clean-sim"
+
+fail=0
+for name in "${names[@]}"; do
+  patch="$top/.ci/mutants/$name.patch"
+  wanted=$(sed -n 's/^oracle: //p' "$patch")
+  started=$(date +%s)
+  verdict=$(
+    git apply "$patch" 2>"$place/apply.log" || { echo "does not apply: $(head -n 1 "$place/apply.log")"; exit; }
+    if ! git diff --quiet -- contracts/src; then
+      node contracts/tools/artifacts.mjs build >"$place/artifacts.log" 2>&1 || { echo "its Solidity does not compile"; exit; }
+    fi
+    build || { echo "does not compile: $(grep -m 1 '^error' "$place/build.log")"; exit; }
+    rc=0
+    sim >"$place/mutant.log" 2>&1 || rc=$?
+    [ "$rc" = 1 ] || { echo "cargo sim ended with exit $rc, not 1: nobody noticed"; exit; }
+    # The violation that the first repro line belongs to.
+    repro=$(grep -m 1 '^repro: cargo sim run ' "$place/mutant.log" | sed 's/^repro: cargo sim //') || true
+    [ -n "$repro" ] || { echo "no repro line"; exit; }
+    noticed() { grep -oE "^($(tr ' ' '|' <<<"$wanted"))[ :]" "$1" | tr ':' ' ' | sort -u | tr -d '\n'; }
+    by=$(noticed "$place/mutant.log")
+    [ -n "$by" ] || { echo "noticed by $(grep -oE '^(O[0-9]+|world) ' "$place/mutant.log" | sort -u | tr -d '\n')and not by $wanted"; exit; }
+    rc=0
+    # shellcheck disable=SC2086
+    sim $repro >"$place/repro.log" 2>&1 || rc=$?
+    [ "$rc" = 1 ] && [ -n "$(noticed "$place/repro.log")" ] || { echo "its repro line ends with exit $rc: $repro"; exit; }
+    # shellcheck disable=SC2086
+    timeout 900 "$place/clean-sim" $repro >"$place/clean.log" 2>&1 || { echo "its repro line is no better in the clean tree: $repro"; exit; }
+    echo "caught by $by($repro)"
+  )
+  git checkout -q . && git clean -qfd -e contracts/node_modules
+  printf '%-32s %4d s  %s\n' "$name" "$(($(date +%s) - started))" "$verdict"
+  case "$verdict" in caught*) ;; *) fail=1 ;; esac
+done
+[ "$fail" = 0 ] || echo "mutants: something got through the net" >&2
+exit "$fail"
