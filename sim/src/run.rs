@@ -12,6 +12,7 @@ use crate::{
     check::{self, Briefing, Lifted},
     content::Library,
     decide::Decisions,
+    measure::Measure,
     rung::{Rung, SimCrypto},
     scenario::{Plan, PlannedActor, Scenario, evaluate},
     seen::{Bound, Part, Violation},
@@ -88,7 +89,9 @@ pub fn run(
 
     let briefing = brief(scenario, &plan);
     let actors = plan.actors.iter().map(|planned| (actor(planned), planned.machine)).collect();
-    let mut watch = Watch::new(check::oracles(&briefing));
+    let mut onlookers = check::oracles(&briefing);
+    onlookers.push(Box::new(Measure::default()));
+    let mut watch = Watch::new(onlookers);
     watch.recorder = recorder;
     let path = plan.paths.values().next().copied();
     let parts = Parts {

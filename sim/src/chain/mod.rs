@@ -90,6 +90,8 @@ pub struct Chain {
     holders: Vec<Address>,
     channels: Vec<ChannelId>,
     minted: Amount,
+    /// Who may set what is governed.
+    owner: Address,
     travelling: Vec<Travelling>,
     owners: BTreeMap<TxId, (Owner, Route, Time)>,
     stretches: Vec<Stretch>,
@@ -136,6 +138,7 @@ impl Chain {
             holders,
             channels: Vec::new(),
             minted,
+            owner: genesis.owner,
             travelling: Vec::new(),
             owners: BTreeMap::new(),
             stretches,
@@ -169,6 +172,14 @@ impl Chain {
     pub fn bribe(&mut self, now: Time, account: Address, until: Time) {
         self.stretches.push(Stretch { from: now, until, censored: vec![account], down: false });
         self.changes.extend([now, until]);
+    }
+
+    /// The owner sets the window of closes from now on (C9).
+    pub fn set_window(&mut self, now: Time, secs: u64) {
+        let tx = Tx { from: self.owner, call: Call::Setup(Setup::SetWindow { secs }) };
+        let block = self.l2.head(now);
+        let done = self.l2.machine_mut().execute(block, &tx, &SimCrypto::Ideal);
+        assert!(done.receipt.result.is_ok(), "a scenario's windows are checked when it is read");
     }
 
     /// Takes a transaction from an actor.

@@ -403,7 +403,7 @@ fn zero() -> Pin {
     Pin::Is(0)
 }
 
-/// A fault at a time of its own; exactly one of the last four keys.
+/// A fault at a time of its own; exactly one of the other keys but `for_ms` and `by_ms`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Event {
@@ -418,6 +418,9 @@ pub struct Event {
     /// Nothing that the first one sends reaches the second one for that long.
     #[serde(default)]
     pub silence: Option<[String; 2]>,
+    /// The contract's owner sets the dispute window of later closes to this (C9).
+    #[serde(default)]
+    pub window_hours: Option<Pin>,
     /// This one's wall clock jumps `by_ms` ahead.
     #[serde(default)]
     pub clock_ahead: Option<String>,

@@ -132,6 +132,11 @@ fn check(file: &File) -> Result<(), String> {
         if actor.count.most() > 64 {
             return Err(format!("actor {:?} has a count above 64; lower it", actor.name));
         }
+        let options = actor.plays.as_deref().map_or(&[][..], crate::adversary::options);
+        if let Some(name) = actor.with.keys().find(|name| !options.contains(&name.as_str())) {
+            let known = options.join(", ");
+            return Err(format!("actor {:?} is told {name:?} under with; what it plays takes {known}", actor.name));
+        }
         if let Some(kind) = &actor.plays
             && !crate::adversary::KINDS.iter().any(|(known, _)| known == kind)
         {
@@ -167,17 +172,18 @@ fn check(file: &File) -> Result<(), String> {
     for event in &file.events {
         let named = [&event.crash, &event.clock_ahead, &event.clock_behind];
         let silence = event.silence.iter().flatten();
-        let count = named.iter().filter(|name| name.is_some()).count() + usize::from(event.silence.is_some());
-        if count != 1 {
-            return Err("an event needs exactly one of crash, silence, clock_ahead, clock_behind".to_owned());
+        let others = usize::from(event.silence.is_some()) + usize::from(event.window_hours.is_some());
+        if named.iter().filter(|name| name.is_some()).count() + others != 1 {
+            let keys = "crash, silence, window_hours, clock_ahead, clock_behind";
+            return Err(format!("an event needs exactly one of {keys}"));
         }
         for name in named.into_iter().flatten().chain(silence) {
             known(name, "an event")?;
         }
     }
-    let window = &file.chain.window_hours;
-    if window.least() < 12 || window.most() > 72 {
-        return Err("chain.window_hours is outside 12 to 72, the contract's bounds; correct it".to_owned());
+    let windows = file.events.iter().filter_map(|event| event.window_hours.as_ref());
+    if windows.chain([&file.chain.window_hours]).any(|window| window.least() < 12 || window.most() > 72) {
+        return Err("window_hours is outside 12 to 72, the contract's bounds; correct it".to_owned());
     }
     if file.limit_hours.most() > 24 * 365 {
         return Err("limit_hours is above a year; lower it".to_owned());
@@ -232,6 +238,7 @@ fn pins(file: &File) -> Vec<&Pin> {
     }
     for event in &file.events {
         pins.extend([&event.at_ms, &event.for_ms, &event.by_ms]);
+        pins.extend(&event.window_hours);
     }
     for rule in &chain.sequencer {
         pins.extend([&rule.from_secs, &rule.for_secs]);

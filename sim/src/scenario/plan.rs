@@ -385,6 +385,10 @@ impl<'a> Drawing<'a> {
             let at = Time(event.at_ms.draw(self.decide) * 1_000);
             let lasts = Span::from_millis(event.for_ms.draw(self.decide));
             let by = i64::try_from(event.by_ms.draw(self.decide).saturating_mul(1_000)).unwrap_or(i64::MAX);
+            if let Some(hours) = &event.window_hours {
+                let window = Span::from_hours(hours.draw(self.decide));
+                timed.push(Timed { at, what: TimedFault::Window(window.0 / 1_000_000) });
+            }
             let ids = |name: &Option<String>| {
                 name.as_ref().map(|name| self.ids[name.as_str()].clone()).unwrap_or_default()
             };

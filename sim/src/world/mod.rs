@@ -23,6 +23,7 @@ use crate::{
     content::Library,
     decide::Decisions,
     edge::Edge,
+    measure,
     net::{Due, Net, Path},
     queue::Queue,
     rung::{Mix, SimCrypto},
@@ -115,6 +116,8 @@ pub enum TimedFault {
         /// How long.
         lasts: Span,
     },
+    /// The contract's owner sets the dispute window of closes from now on (C9), in seconds.
+    Window(u64),
     /// The actor's wall clock jumps to this many microseconds ahead of (or, negative, behind) true time.
     Clock(ActorId, i64),
 }
@@ -489,6 +492,9 @@ impl World {
 
     /// Notes what an actor tells its owner or the log.
     fn note(&mut self, actor: ActorId, effect: &Effect) {
+        if self.cast.get(actor).honest {
+            measure::note(effect, &mut self.watch.report);
+        }
         match effect {
             Effect::Fault(fault) => *self.rules.entry(fault.rule()).or_default() += 1,
             Effect::Notice(Notice::Fetched { fetch, .. } | Notice::FetchFailed { fetch, .. }) => {

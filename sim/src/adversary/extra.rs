@@ -1,0 +1,76 @@
+//! Vouchers beside the role's own: signed with the payer's key, sent on the stream of the voucher that they follow.
+
+use decdn_engine::{
+    crypto::{Signature, Typed, VoucherTerms},
+    ids::{SignTicket, StreamId},
+    io::{Effect, Input, Lane},
+    wire::{Message, Voucher},
+};
+
+use crate::actor::Turn;
+
+/// A voucher on its way to the signer.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    ticket: SignTicket,
+    stream: StreamId,
+    lane: Lane,
+    /// What it will say, whatever was signed.
+    said: VoucherTerms,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct Extra {
+    wanted: Vec<Wanted>,
+}
+
+impl Extra {
+    /// Asks for a signature of `signed`, to be sent with what `said` says.
+    pub fn want(
+        &mut self,
+        ticket: u64,
+        (stream, lane): (StreamId, Lane),
+        (signed, said): (VoucherTerms, VoucherTerms),
+        turn: &mut Turn<'_>,
+    ) {
+        let ticket = SignTicket(ticket);
+        self.wanted.push(Wanted { ticket, stream, lane, said });
+        turn.push(Lane::Role, Effect::Sign { ticket, what: Typed::Voucher(signed) });
+    }
+
+    /// Sends what this signature was asked for; the input comes back if it was for somebody else. Nobody is told
+    /// that a node refused: the role would give up.
+    pub fn hear(&mut self, input: Input, turn: &mut Turn<'_>) -> Option<Input> {
+        match &input {
+            Input::Signed { ticket, signature } => {
+                let Some(at) = self.wanted.iter().position(|wanted| wanted.ticket == *ticket) else {
+                    return Some(input);
+                };
+                let Wanted { stream, lane, said, .. } = self.wanted.remove(at);
+                if let Some(signature) = *signature {
+                    send(stream, lane, said, signature, turn);
+                }
+                None
+            }
+            Input::Message { message: Message::VoucherReject(_), .. } => None,
+            _ => Some(input),
+        }
+    }
+
+    /// How many are on their way.
+    pub fn len(&self) -> u64 {
+        self.wanted.len() as u64
+    }
+
+    /// The process starts again.
+    pub fn clear(&mut self) {
+        self.wanted.clear();
+    }
+}
+
+/// Sends a voucher, whoever signed it for whatever.
+pub fn send(stream: StreamId, lane: Lane, said: VoucherTerms, signature: Signature, turn: &mut Turn<'_>) {
+    let voucher = Voucher { amount: said.amount, nonce: said.nonce, signature };
+    turn.push(lane, Effect::Send { stream, message: Message::Voucher(voucher) });
+}

@@ -1,0 +1,89 @@
+//! An honest role with somebody else's hand on it: what every adversary is here. The role keeps up the protocol;
+//! the hand holds back, bends or adds what the attack needs.
+
+use decdn_engine::{
+    io::{Input, Output, Outputs},
+    record::Record,
+    roles::Digest,
+    time::Time,
+};
+
+use super::RoleConfig;
+use crate::{
+    actor::{Actor, Turn},
+    rung::Mix,
+};
+
+/// What an adversary does to the role it wears.
+pub trait Hand {
+    /// An input on its way to the role; `None` keeps it from the role.
+    fn hear(&mut self, input: Input, _turn: &mut Turn<'_>) -> Option<Input> {
+        Some(input)
+    }
+
+    /// An output of the role: to be pushed as it is, bent, or not at all.
+    fn say(&mut self, output: Output, turn: &mut Turn<'_>) {
+        turn.push(output.lane, output.effect);
+    }
+
+    /// Something that the role is to believe; asked for after each input until there is nothing more.
+    fn urge(&mut self, _turn: &mut Turn<'_>) -> Option<Input> {
+        None
+    }
+
+    /// When a tick is due for the hand's own sake.
+    fn next_deadline(&self) -> Option<Time> {
+        None
+    }
+
+    /// Everything that its later doings depend on, for the digest (O13).
+    fn words(&self) -> Vec<u64>;
+
+    /// The process starts again: the hand remembers nothing.
+    fn restart(&mut self) {}
+}
+
+/// A role with a hand on it.
+pub struct Masked<H> {
+    role: Box<dyn Actor>,
+    hand: H,
+    out: Outputs,
+}
+
+impl<H: Hand> Masked<H> {
+    /// An honest role that `hand` plays with.
+    pub fn new(role: RoleConfig, hand: H) -> Self {
+        Self { role: crate::run::honest(role), hand, out: Outputs::new() }
+    }
+}
+
+impl<H: Hand> Actor for Masked<H> {
+    fn step(&mut self, input: Input, mut turn: Turn<'_>) {
+        let mut next = self.hand.hear(input, &mut turn).or_else(|| self.hand.urge(&mut turn));
+        while let Some(input) = next {
+            self.role.step(input, Turn { out: &mut self.out, ..turn.lend() });
+            for output in self.out.drain() {
+                self.hand.say(output, &mut turn);
+            }
+            next = self.hand.urge(&mut turn);
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        [self.role.next_deadline(), self.hand.next_deadline()].into_iter().flatten().min()
+    }
+
+    fn digest(&mut self) -> Digest {
+        let mut mix = Mix::new();
+        mix.bytes(&self.role.digest().0);
+        for word in self.hand.words() {
+            mix.word(word);
+        }
+        Digest(mix.finish())
+    }
+
+    fn restart(&mut self, durable: &mut dyn Iterator<Item = Record>) {
+        self.role.restart(durable);
+        self.hand.restart();
+    }
+}

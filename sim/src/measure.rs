@@ -1,0 +1,303 @@
+//! What scenarios ask about a run beside the oracles: the probes that a sweep must reach, and the quantities that
+//! bounds hold down. It judges nothing, and it counts for itself what bytes are worth.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use decdn_engine::{
+    chain::{Call, Route},
+    fault::{Fault, Rule},
+    ids::{BlobHash, ChannelId},
+    io::{Effect, Notice, Verdict},
+    money::MB,
+    time::Time,
+    wire::Message,
+};
+
+use crate::{
+    actor::ActorId,
+    seen::{Cast, ChainView, Included, Kind, Kinds, OnChainStatus, Oracle, Part, Pipe, Report, Seen},
+};
+
+/// The quantities that bounds may name, with what they mean.
+pub const QUANTITIES: &[(&str, &str)] = &[
+    (
+        "overpaid",
+        "the most that an honest client paid beyond the price of the bytes it verified, each counted once, and a rounding per further channel, in base units",
+    ),
+    (
+        "underpaid",
+        "the most by which an honest client's payments stay below the price of the bytes it verified, in base units",
+    ),
+    ("node-loss", "the most that an honest node sent on a channel and was not paid for, in base units"),
+    ("stolen", "the same, over all channels of a run together, in base units"),
+    ("transfer-us", "the longest time from an agreement to the last byte that came by it, in microseconds"),
+    ("signatures", "vouchers that honest clients signed"),
+    ("disputes", "the most disputes that honest actors submitted about one channel"),
+    ("inclusion-us", "the longest way of an honest actor's transaction through the sequencer, in microseconds"),
+    ("inbox-us", "the longest way of an honest actor's transaction through the delayed inbox, in microseconds"),
+];
+
+/// What a notice shows, if a scenario may ask for it.
+pub fn notice_probe(notice: &Notice) -> Option<&'static str> {
+    Some(match notice {
+        Notice::ChannelOpened { .. } => "channel-opened",
+        Notice::StreamStarted { .. } => "stream-started",
+        Notice::Fetched { .. } => "fetched",
+        Notice::FetchFailed { .. } => "fetch-failed",
+        Notice::FailedOver { .. } => "failed-over",
+        Notice::Refused { .. } => "refused",
+        Notice::StaleClose { .. } => "stale-close-seen",
+        Notice::ForcingInclusion { .. } => "forced-inclusion",
+        Notice::Disputed { .. } => "dispute-seen",
+        Notice::Settled { cooperative: true, .. } => "settled-together",
+        Notice::Settled { cooperative: false, .. } => "settled-after-window",
+        Notice::Progress { .. } | Notice::Voucher { .. } => return None,
+    })
+}
+
+/// The probe of a fault: its rule, and whether somebody is to blame.
+pub fn fault_probe(fault: &Fault) -> &'static str {
+    match (fault, fault.rule()) {
+        (Fault::Peer { .. }, Rule::D4) => "blamed-D4",
+        (Fault::Peer { .. }, Rule::V1) => "blamed-V1",
+        (Fault::Peer { .. }, Rule::V2) => "blamed-V2",
+        (Fault::Peer { .. }, Rule::V4) => "blamed-V4",
+        (Fault::Peer { .. }, _) => "blamed",
+        (Fault::Unattributed { .. }, Rule::D10) => "silence",
+        (Fault::Unattributed { .. }, _) => "failed-by-nobody",
+        (Fault::Limit { .. }, _) => "limit",
+        (Fault::Chain { .. }, _) => "chain-surprise",
+    }
+}
+
+/// What an effect shows.
+pub fn note(effect: &Effect, report: &mut Report) {
+    match effect {
+        Effect::Notice(notice) => {
+            if let Some(probe) = notice_probe(notice) {
+                report.probe(probe);
+            }
+        }
+        Effect::Fault(fault) => report.probe(fault_probe(fault)),
+        _ => {}
+    }
+}
+
+/// A range that only grows: downloads go on where they were, and sometimes go over bytes again.
+#[derive(Clone, Copy, Debug)]
+struct Reach {
+    start: u64,
+    end: u64,
+}
+
+impl Reach {
+    /// Takes `[start, end)` in; says how much of it is new.
+    fn take(&mut self, start: u64, end: u64) -> u64 {
+        let known = self.end - self.start;
+        self.start = self.start.min(start);
+        self.end = self.end.max(end);
+        self.end - self.start - known
+    }
+}
+
+/// Bytes, each counted once, and what they cost, in base units × MB.
+#[derive(Clone, Debug, Default)]
+struct Goods {
+    reaches: BTreeMap<BlobHash, Reach>,
+    cost: u128,
+}
+
+impl Goods {
+    fn take(&mut self, hash: BlobHash, (offset, bytes): (u64, u64), rate: u64) {
+        let fresh = match self.reaches.get_mut(&hash) {
+            Some(reach) => reach.take(offset, offset + bytes),
+            None => {
+                self.reaches.insert(hash, Reach { start: offset, end: offset + bytes });
+                bytes
+            }
+        };
+        self.cost += u128::from(fresh) * u128::from(rate);
+    }
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct Measure {
+    cast: Cast,
+    /// The agreed rate of each stream, and when it was agreed.
+    agreed: BTreeMap<Pipe, (u64, Time)>,
+    /// Which channel pays for each stream.
+    paid_by: BTreeMap<Pipe, ChannelId>,
+    /// Channels on which something was served.
+    served: BTreeSet<ChannelId>,
+    /// What each honest client verified, whoever sent it.
+    bought: BTreeMap<ActorId, Goods>,
+    /// What each honest node sent on each channel.
+    sold: BTreeMap<ChannelId, Goods>,
+    disputes: BTreeMap<ChannelId, u64>,
+    signatures: u64,
+}
+
+impl Measure {
+    fn is_honest(&self, id: ActorId, part: Part) -> bool {
+        let person = self.cast.get(id);
+        person.honest && person.part == part
+    }
+
+    fn rate(&self, pipe: Pipe) -> u64 {
+        self.agreed.get(&pipe).map_or(0, |(rate, _)| *rate)
+    }
+
+    fn on_included(&mut self, at: Time, tx: &Included<'_>, report: &mut Report) {
+        if let Err(revert) = tx.result {
+            report.probe(revert_probe(revert));
+            return;
+        }
+        if matches!(tx.call, Call::Dispute { .. }) {
+            report.probe(match tx.route {
+                Route::Sequencer => "dispute-landed",
+                Route::DelayedInbox => "dispute-landed-by-force",
+            });
+        }
+        if tx.from.is_some_and(|id| self.cast.get(id).honest) {
+            let name = match tx.route {
+                Route::Sequencer => "inclusion-us",
+                Route::DelayedInbox => "inbox-us",
+            };
+            report.observe(name, at.since(tx.submitted).0);
+        }
+    }
+
+    fn on_end(&self, chain: &dyn ChainView, report: &mut Report) {
+        let mut paid: BTreeMap<ActorId, (u128, u128)> = BTreeMap::new();
+        let mut stolen = 0;
+        for id in chain.channels() {
+            let Some(channel) = chain.channel(*id) else { continue };
+            if channel.status != OnChainStatus::Settled {
+                continue;
+            }
+            let amount = channel.amount.0.min(channel.deposit.0);
+            if let Some(client) = self.cast.by_account(channel.client) {
+                let (sum, channels) = paid.entry(client.id).or_default();
+                (*sum, *channels) = (*sum + amount, *channels + 1);
+            }
+            if let Some(goods) = self.sold.get(id) {
+                let loss = (goods.cost / u128::from(MB)).saturating_sub(amount);
+                stolen += loss;
+                report.observe("node-loss", narrow(loss));
+            }
+        }
+        report.observe("stolen", narrow(stolen));
+        for person in &self.cast.people {
+            if !self.is_honest(person.id, Part::Client) {
+                continue;
+            }
+            let cost = self.bought.get(&person.id).map_or(0, |goods| goods.cost);
+            let price = cost.div_ceil(u128::from(MB));
+            let (sum, channels) = paid.get(&person.id).copied().unwrap_or_default();
+            let roundings = channels.saturating_sub(1);
+            report.observe("overpaid", narrow(sum.saturating_sub(price + roundings)));
+            report.observe("underpaid", narrow(price.saturating_sub(sum)));
+        }
+        report.observe("signatures", self.signatures);
+    }
+}
+
+impl Oracle for Measure {
+    fn name(&self) -> &'static str {
+        "measure"
+    }
+
+    fn kinds(&self) -> Kinds {
+        Kinds::of(&[
+            Kind::Start,
+            Kind::Unlinked,
+            Kind::Sent,
+            Kind::Delivered,
+            Kind::Lost,
+            Kind::SentContent,
+            Kind::Verified,
+            Kind::Signed,
+            Kind::Crashed,
+            Kind::Submitted,
+            Kind::Included,
+            Kind::End,
+        ])
+    }
+
+    fn see(&mut self, at: Time, seen: &Seen<'_>, report: &mut Report) {
+        match *seen {
+            Seen::Start { cast, .. } => self.cast = cast.clone(),
+            Seen::Unlinked { why: decdn_engine::io::Gone::Lost, .. } => report.probe("link-lost"),
+            Seen::Sent { pipe, message, .. } => match message {
+                Message::StreamRequest(request) => {
+                    self.paid_by.insert(pipe, request.channel);
+                }
+                Message::StreamResponse(response) if response.ok => {
+                    self.agreed.insert(pipe, (response.rate.0, at));
+                    if let Some(channel) = self.paid_by.get(&pipe)
+                        && !self.served.insert(*channel)
+                    {
+                        report.probe("asked-again");
+                    }
+                }
+                Message::VoucherReject(_) => report.probe("voucher-rejected"),
+                _ => {}
+            },
+            Seen::Delivered { pipe, message: Message::StreamResponse(response), .. } if response.ok => {
+                self.agreed.insert(pipe, (response.rate.0, at));
+            }
+            Seen::Lost { message: Message::Voucher(_), .. } => report.probe("voucher-lost"),
+            Seen::SentContent { from, pipe, channel: Some(channel), hash, offset, bytes, .. }
+                if self.is_honest(from, Part::Node) =>
+            {
+                let rate = self.rate(pipe);
+                self.sold.entry(channel).or_default().take(hash, (offset, bytes), rate);
+            }
+            Seen::Verified { actor, pipe, hash, verdict: Verdict::Good { offset, bytes, .. }, .. }
+                if self.is_honest(actor, Part::Client) =>
+            {
+                let (rate, since) = self.agreed.get(&pipe).copied().unwrap_or((0, at));
+                self.bought.entry(actor).or_default().take(hash, (offset, bytes), rate);
+                report.observe("transfer-us", at.since(since).0);
+            }
+            Seen::Signed { actor, what: decdn_engine::crypto::Typed::Voucher(_), .. }
+                if self.is_honest(actor, Part::Client) =>
+            {
+                self.signatures += 1;
+            }
+            Seen::Crashed { undone, .. } => {
+                report.probe("crashed");
+                if undone > 0 {
+                    report.probe("crashed-mid-step");
+                }
+            }
+            Seen::Submitted { actor, call: Call::Dispute { voucher }, .. } if self.cast.get(actor).honest => {
+                let count = self.disputes.entry(voucher.terms.channel).or_default();
+                *count += 1;
+                report.observe("disputes", *count);
+            }
+            Seen::Included { tx, .. } => self.on_included(at, tx, report),
+            Seen::End { chain, .. } => self.on_end(chain, report),
+            _ => {}
+        }
+    }
+}
+
+/// What a revert shows.
+fn revert_probe(revert: decdn_engine::chain::Revert) -> &'static str {
+    use decdn_engine::chain::Revert;
+    match revert {
+        Revert::WindowOpen => "revert-WindowOpen",
+        Revert::WindowOver => "revert-WindowOver",
+        Revert::AmountNotHigher => "revert-AmountNotHigher",
+        Revert::BadSignature => "revert-BadSignature",
+        Revert::NotClosing => "revert-NotClosing",
+        Revert::NotOpen => "revert-NotOpen",
+        _ => "revert",
+    }
+}
+
+fn narrow(wide: u128) -> u64 {
+    u64::try_from(wide).unwrap_or(u64::MAX)
+}
