@@ -11,6 +11,7 @@ impl decdn_sim::watch::Recorder for P {
             _ => {}
         }
     }
+    fn choices(&mut self, _: &[decdn_sim::decide::Choice]) {}
     fn into_any(self: Box<Self>) -> Box<dyn std::any::Any> { self }
 }
 #[allow(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -33,7 +34,7 @@ fn main() {
             steps += o.ran.steps;
             for (k,v) in &o.probes { let e = probes.entry(k.clone()).or_default(); e.0 += v; e.1 += 1; }
             for b in &o.bounds { let e = bounds.entry(b.name.clone()).or_default(); if b.observed >= e.0 { e.0 = b.observed; e.1 = b.limit; e.2 = seed; } }
-            for (k,v) in &o.ran.rules { *rules.entry(format!("{k}")).or_default() += v; }
+            for (k,v) in &o.ran.rules { if std::env::var("RULE").is_ok_and(|r| r == format!("{k}")) { println!("rule {k} seed {seed}"); } *rules.entry(format!("{k}")).or_default() += v; }
             for v in &o.violations { let e = viol.entry(format!("{}/{}", v.oracle, v.rule)).or_default(); e.0 += 1; if e.1.last() != Some(&seed) && e.1.len() < 12 { e.1.push(seed); } if e.2.is_empty() { e.2 = v.text.clone(); } }
             if o.ran.time.0 > longest.0 { longest = (o.ran.time.0, seed); }
             if a.len() > 4 { println!("{:?}", o.ran.balances); println!("{:?}", o.bounds); }

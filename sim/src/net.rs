@@ -28,9 +28,9 @@ pub struct Path {
     pub bandwidth: Option<u64>,
     /// Mean life of a connection while faults go on.
     pub life: Option<Span>,
-    /// Of a million control messages, how many come twice.
+    /// Of a million vouchers and acks, how many come twice.
     pub duplicate: u32,
-    /// Of a million control messages, how many come late, after others of their stream.
+    /// Of a million vouchers and acks, how many come late, after others of their stream.
     pub delay: u32,
 }
 
@@ -322,7 +322,10 @@ impl Net {
             if let Item::Content(Content { last: true, .. }) = item {
                 due(line.busy_until, Due::RangeSent(id, end, index));
             }
-            let control = matches!(item, Item::Message(_)) && !calm;
+            // A stream keeps its order; what a payer sends again, or on another stream, is all that can come twice
+            // or too late.
+            let is_loose = matches!(item, Item::Message(Message::Voucher(_) | Message::VoucherAck(_)));
+            let control = is_loose && !calm;
             let twice = control && decide.chance(Label::Shuffle, link.path.duplicate);
             let late = control && decide.chance(Label::Shuffle, link.path.delay);
             let path = link.path;

@@ -299,15 +299,16 @@ impl Chain {
         Some(self.l2.events_since(now, from_block, Some(account), POLL_EVENTS))
     }
 
-    /// Whether nothing is under way, and every channel has settled, or is open where that is how it may end.
-    pub fn is_quiet(&self, may_stay_open: bool) -> bool {
+    /// Whether nothing is under way, and every channel has settled, or is open where its
+    /// client keeps it.
+    pub fn is_quiet(&self, keeps: impl Fn(Address) -> bool) -> bool {
         self.travelling.is_empty()
             && self.news.is_empty()
             && self.owners.is_empty()
-            && self.channels.iter().all(|id| match self.channel(*id).map(|channel| channel.status) {
-                Some(OnChainStatus::Settled) => true,
-                Some(OnChainStatus::Open) => may_stay_open,
-                Some(OnChainStatus::Closing | OnChainStatus::None) | None => false,
+            && self.channels.iter().filter_map(|id| self.channel(*id)).all(|channel| match channel.status {
+                OnChainStatus::Settled => true,
+                OnChainStatus::Open => keeps(channel.client),
+                OnChainStatus::Closing | OnChainStatus::None => false,
             })
     }
 }

@@ -334,8 +334,11 @@ impl World {
 
     /// Whether nothing is left that anybody waits for: every download is done, every channel has come to its end.
     fn is_over(&self) -> bool {
-        let may_stay_open = self.jobs.iter().any(|job| job.order.keep_channel);
-        self.jobs.iter().all(|job| job.done) && self.chain.is_quiet(may_stay_open)
+        let keeps = |client| {
+            let person = self.cast.by_account(client).map(|person| person.id);
+            self.jobs.iter().any(|job| job.order.keep_channel && Some(job.actor) == person)
+        };
+        self.jobs.iter().all(|job| job.done) && self.chain.is_quiet(keeps)
     }
 
     fn finish(mut self) -> (Ran, Watch, Decisions) {

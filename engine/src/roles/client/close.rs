@@ -41,10 +41,11 @@ impl Client {
         }
     }
 
-    /// Moves a close along: the final voucher's signature, a connection, the proof, the request.
-    fn advance_close(&mut self, slot: Slot, out: &mut Outputs) {
+    /// Moves a close along: the end of the streams that still run, the final voucher's signature, a connection, the
+    /// proof, the request. What a stream brings after the request would be in no final voucher.
+    pub(super) fn advance_close(&mut self, slot: Slot, out: &mut Outputs) {
         let channel = &self.channels[slot];
-        if channel.closing != Closing::Wanted || channel.signing.is_some() {
+        if channel.closing != Closing::Wanted || channel.signing.is_some() || !channel.streams.is_empty() {
             return;
         }
         if channel.needs_signature() {
@@ -61,8 +62,7 @@ impl Client {
         let Some(conn) = peer.conn else { return };
         let stream = StreamId { conn, index: peer.next_stream };
         peer.next_stream += 1;
-        let is_first = !core::mem::replace(&mut peer.is_proven, true);
-        let auth = is_first.then_some(Auth { address: self.config.account, signature: proof });
+        let auth = (!peer.is_proven).then_some(Auth { address: self.config.account, signature: proof });
         let channel = &mut self.channels[slot];
         channel.closing = Closing::Asked(stream);
         let request =
@@ -105,6 +105,16 @@ impl Client {
         let channel = &mut self.channels[slot];
         channel.closing = Closing::Cooperative(ticket);
         channel.consent.cancel();
+    }
+
+    /// No consent in time. While streams run nobody was asked: they end, or go silent (D10).
+    pub(super) fn on_consent_due(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
+        let consent = self.config.timeouts.consent;
+        let channel = &mut self.channels[slot];
+        if channel.closing == Closing::Wanted && !channel.streams.is_empty() {
+            return self.alarms.arm(&mut channel.consent, now.mono + consent, AlarmKey::Consent(slot));
+        }
+        self.close_alone(slot, out);
     }
 
     /// The node won't consent, or its connection is gone before it did.

@@ -258,8 +258,7 @@ impl Client {
     pub(super) fn complete(&mut self, now: Now, id: FetchId, out: &mut Outputs) {
         let Some(fetch) = self.fetches.get(&id) else { return };
         let bytes = fetch.verified;
-        self.forget_fetch(id, out);
-        out.push(Lane::Role, Effect::Notice(Notice::Fetched { fetch: id, bytes }));
+        self.forget_fetch(id, Notice::Fetched { fetch: id, bytes }, out);
         self.close_unused(now, out);
     }
 
@@ -268,12 +267,14 @@ impl Client {
         if let Stage::Requested(stream) | Stage::Streaming(stream) = fetch.stage {
             self.drop_stream(stream, out);
         }
-        self.forget_fetch(id, out);
-        out.push(Lane::Role, Effect::Notice(Notice::FetchFailed { fetch: id, why }));
+        self.forget_fetch(id, Notice::FetchFailed { fetch: id, why }, out);
         self.close_unused(now, out);
     }
 
-    fn forget_fetch(&mut self, id: FetchId, out: &mut Outputs) {
+    /// The owner is told before the record goes: after a crash in between it is told again. The other way round it
+    /// would never be, and order everything a second time.
+    fn forget_fetch(&mut self, id: FetchId, last_words: Notice, out: &mut Outputs) {
+        out.push(Lane::Role, Effect::Notice(last_words));
         if let Some(gone) = self.fetches.remove(&id) {
             self.tally.remove(&gone.mark);
             self.persist(Lane::Role, vec![Record::Gone(Key::Fetch(id))], out);

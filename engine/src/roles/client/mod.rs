@@ -36,7 +36,7 @@ use crate::{
     record::{FetchRecord, Paying, Record},
     state::{Alarm, Alarms, IdMap, Mark, Slab, Slot, Tally},
     time::{ChainTime, Now, Span, Time},
-    wire::Message,
+    wire::{Code, Message},
 };
 
 /// See the module.
@@ -238,6 +238,20 @@ impl Client {
         }
     }
 
+    /// Gives up a connection on which a node was silent and nothing else runs: if it is dead, the transport takes up
+    /// to its idle timeout to notice, and the next attempt would be lost on it (D10).
+    fn hang_up(&mut self, node: NodeId, out: &mut Outputs) {
+        let Some(peer) = self.peers.get_mut(&node) else { return };
+        let Some(conn) = peer.conn.filter(|_| peer.is_up) else { return };
+        let last = StreamId { conn, index: u32::MAX };
+        if self.streams.range(StreamId { conn, index: 0 }..=last).next().is_some() {
+            return;
+        }
+        *peer = Peer { channels: core::mem::take(&mut peer.channels), ..Peer::default() };
+        self.conns.remove(&conn);
+        out.push(Lane::Role, Effect::Disconnect { conn, code: Code::NotNow });
+    }
+
     fn on_connected(&mut self, now: Now, conn: ConnId, rtt: Span, out: &mut Outputs) {
         let Some(&node) = self.conns.get(&conn) else { return };
         let Some(peer) = self.peers.get_mut(&node) else { return };
@@ -319,8 +333,9 @@ impl Client {
         crypto: &C,
         out: &mut Outputs,
     ) {
-        if !self.streams.contains_key(&id) {
-            return;
+        let Some(stream) = self.streams.get(&id) else { return };
+        if let Some(peer) = self.peers.get_mut(&stream.node) {
+            peer.is_proven = true;
         }
         match message {
             Message::StreamResponse(response) => self.on_response(now, id, response, crypto, out),
@@ -392,7 +407,7 @@ impl Client {
             AlarmKey::Fetch(id) => self.on_fetch_due(now, id, out),
             AlarmKey::Quiet(slot) => self.pay(slot, true, out),
             AlarmKey::Resend(slot) => self.on_resend_due(now, slot, out),
-            AlarmKey::Consent(slot) => self.close_alone(slot, out),
+            AlarmKey::Consent(slot) => self.on_consent_due(now, slot, out),
             AlarmKey::Force(slot) => self.on_force_due(now, slot, out),
             AlarmKey::Settle(slot) => self.on_settle_due(slot, out),
         }

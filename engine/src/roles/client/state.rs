@@ -61,7 +61,8 @@ pub(super) struct Peer {
     pub(super) is_up: bool,
     pub(super) rtt: Span,
     pub(super) next_stream: u32,
-    /// Whether the account was proven on this connection (I3).
+    /// Whether the node is known to have the proof of our account on this connection (I3): it has answered.
+    /// Until then every request carries it, because streams overtake each other.
     pub(super) is_proven: bool,
     /// Channels whose newest voucher was sent on this connection (V3).
     pub(super) greeted: Vec<Slot>,

@@ -16,8 +16,8 @@ use crate::{
 };
 
 impl Client {
-    /// Sends the request. On the first one of a connection the account is proven (I3); before the first one on a
-    /// channel the newest voucher is sent again (V3).
+    /// Sends the request. Until the node has answered on a connection the account is proven (I3); before the first
+    /// request on a channel the newest voucher is sent again (V3).
     pub(super) fn request(&mut self, now: Now, id: FetchId, slot: Slot, out: &mut Outputs) {
         let node = self.fetches[&id].candidate().node;
         let Some(proof) = self.proof else { return };
@@ -25,8 +25,7 @@ impl Client {
         let Some(conn) = peer.conn else { return };
         let stream = StreamId { conn, index: peer.next_stream };
         peer.next_stream += 1;
-        let is_first = !core::mem::replace(&mut peer.is_proven, true);
-        let auth = is_first.then_some(Auth { address: self.config.account, signature: proof });
+        let auth = (!peer.is_proven).then_some(Auth { address: self.config.account, signature: proof });
         let channel = &self.channels[slot];
         let is_known = peer.greeted.contains(&slot) && channel.acked == channel.paying.nonce;
         let newest = if is_known { None } else { channel.newest_voucher() };
@@ -203,7 +202,8 @@ impl Client {
         self.fail_attempt(now, fetch, failure, out);
     }
 
-    /// The node says that the deposit is used up. By our own record it is, or the node is not to be believed.
+    /// The node says that the deposit is used up. By our own record it is, or the node is not to be believed. The
+    /// channel ends either way: what is owed on it never falls, so it would be refused for ever.
     fn insufficient(&mut self, now: Now, slot: Slot, fetch: FetchId, out: &mut Outputs) -> Failure {
         let paying = &self.channels[slot].paying;
         let next_group = self.fetches.get(&fetch).map_or(GROUP, |fetch| {
@@ -212,6 +212,7 @@ impl Client {
         if paying.meter.owed_with(next_group) <= paying.deposit {
             let fault = Fault::Unattributed { peer: paying.node, rule: Rule::V4 };
             out.push(Lane::Role, Effect::Fault(fault));
+            self.begin_close(now, slot, out);
             return Failure::Refused;
         }
         self.begin_close(now, slot, out);
@@ -300,6 +301,7 @@ impl Client {
             if *next == request.offset_bytes);
         out.push(Lane::Role, Effect::Fault(Fault::Unattributed { peer: node, rule: Rule::D10 }));
         self.drop_stream(stream, out);
+        self.hang_up(node, out);
         if got_nothing {
             // Agreed, and yet nothing comes: what was lost before can't be sent again, so the channel ends (D8).
             self.begin_close(now, slot, out);
@@ -387,6 +389,7 @@ impl Client {
             channel.streams.retain(|other| *other != id);
             self.touch_channel(slot);
             self.pay(slot, true, out);
+            self.advance_close(slot, out);
         }
     }
 }
