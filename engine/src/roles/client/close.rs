@@ -16,6 +16,16 @@ use crate::{
 impl Client {
     /// Starts to close a channel: nothing is bought on it any more.
     pub(super) fn begin_close(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
+        self.start_close(now, slot, true, out);
+    }
+
+    /// Starts to close a channel that is used up: nothing new is asked for on it. What runs may end, because bytes on
+    /// their way would be lost to the node.
+    pub(super) fn retire(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
+        self.start_close(now, slot, false, out);
+    }
+
+    fn start_close(&mut self, now: Now, slot: Slot, is_abrupt: bool, out: &mut Outputs) {
         let consent = self.config.timeouts.consent;
         let channel = &mut self.channels[slot];
         if channel.closing != Closing::No || channel.paying.status == ChannelStatus::Closing {
@@ -24,7 +34,9 @@ impl Client {
         channel.closing = Closing::Wanted;
         self.alarms.arm(&mut channel.consent, now.mono + consent, AlarmKey::Consent(slot));
         self.touch_channel(slot);
-        self.end_streams(now, slot, out);
+        if is_abrupt {
+            self.end_streams(now, slot, out);
+        }
         self.pay(slot, true, out);
         let channel = &mut self.channels[slot];
         channel.paying.status = ChannelStatus::Final;
@@ -45,7 +57,7 @@ impl Client {
     /// proof, the request. What a stream brings after the request would be in no final voucher.
     pub(super) fn advance_close(&mut self, slot: Slot, out: &mut Outputs) {
         let channel = &self.channels[slot];
-        if channel.closing != Closing::Wanted || channel.signing.is_some() || !channel.streams.is_empty() {
+        if channel.closing != Closing::Wanted || channel.signing.is_some() || self.is_buying(slot) {
             return;
         }
         if channel.needs_signature() {
@@ -107,11 +119,17 @@ impl Client {
         channel.consent.cancel();
     }
 
+    /// Whether a stream on this channel brings content, or is asked to.
+    fn is_buying(&self, slot: Slot) -> bool {
+        let buys = |stream: &Stream| stream.channel == slot && matches!(stream.purpose, Purpose::Content { .. });
+        self.streams.values().any(buys)
+    }
+
     /// No consent in time. While streams run nobody was asked: they end, or go silent (D10).
     pub(super) fn on_consent_due(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
         let consent = self.config.timeouts.consent;
-        let channel = &mut self.channels[slot];
-        if channel.closing == Closing::Wanted && !channel.streams.is_empty() {
+        if self.channels[slot].closing == Closing::Wanted && self.is_buying(slot) {
+            let channel = &mut self.channels[slot];
             return self.alarms.arm(&mut channel.consent, now.mono + consent, AlarmKey::Consent(slot));
         }
         self.close_alone(slot, out);

@@ -142,7 +142,7 @@ impl Client {
             }
         }
         for slot in used_up {
-            self.begin_close(now, slot, out);
+            self.retire(now, slot, out);
         }
         usable
     }

@@ -10,6 +10,7 @@ use crate::{
     io::{Effect, Lane, Notice, Outputs, Verdict},
     limits::{BLOB_BYTES_MAX, GROUP, OFFER_GROUPS_MIN},
     money::Rate,
+    record::ChannelStatus,
     state::{Mark, Slot},
     time::Now,
     wire::{Auth, Code, Message, StreamError, StreamRequest, StreamResponse, Voucher},
@@ -212,10 +213,10 @@ impl Client {
         if paying.meter.owed_with(next_group) <= paying.deposit {
             let fault = Fault::Unattributed { peer: paying.node, rule: Rule::V4 };
             out.push(Lane::Role, Effect::Fault(fault));
-            self.begin_close(now, slot, out);
+            self.retire(now, slot, out);
             return Failure::Refused;
         }
-        self.begin_close(now, slot, out);
+        self.retire(now, slot, out);
         Failure::NeedsChannel
     }
 
@@ -389,7 +390,9 @@ impl Client {
             channel.streams.retain(|other| *other != id);
             self.touch_channel(slot);
             self.pay(slot, true, out);
-            self.advance_close(slot, out);
+            if self.channels[slot].paying.status == ChannelStatus::Final {
+                self.advance_close(slot, out);
+            }
         }
     }
 }
