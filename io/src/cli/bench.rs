@@ -33,6 +33,8 @@ use crate::{
 const ALPN: &[u8] = b"decdn/bench/stream";
 /// How much the bare stream reads and writes at once.
 const PIECE_BYTES: usize = 1 << 20;
+/// The least that the bare stream writes at once, but for the end.
+const WRITE_BYTES: usize = 256 << 10;
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// One measured transfer.
@@ -233,9 +235,20 @@ async fn bare_stream(from: &Path, to: &Path) -> Result<Run, Failure> {
     let mut offset = 0;
     let mut synced = 0;
     let mut syncing: Option<tokio::task::JoinHandle<io::Result<()>>> = None;
-    while let Some(bytes) = recv.read(&mut piece).await? {
-        file.write_all_at(&piece[..bytes], offset)?;
-        offset += bytes as u64;
+    let mut held = 0;
+    loop {
+        let read = recv.read(&mut piece[held..]).await?;
+        held += read.unwrap_or(0);
+        // Large writes: what is on its way waits for more, so that the system is asked less often.
+        if held < WRITE_BYTES && read.is_some() {
+            continue;
+        }
+        file.write_all_at(&piece[..held], offset)?;
+        offset += held as u64;
+        held = 0;
+        if read.is_none() {
+            break;
+        }
         if offset - synced >= CADENCE {
             synced = offset;
             if let Some(before) = syncing.take() {
