@@ -5,11 +5,15 @@ use std::{
     io::Read,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
+    sync::Arc,
+    time::Duration,
 };
 
-use decdn_contracts::{EthKey, Genesis, Setup};
+use decdn_contracts::{EthKey, Genesis, Profile, Setup};
+use decdn_driver::{Chain, Clock};
 use decdn_engine::{
-    ids::{Address, BlobHash, FetchId},
+    chain::{Block, Call, Revert, Route, TxOutcome},
+    ids::{Address, BlobHash, FetchId, TxTicket},
     io::{Candidate, FetchOrder, Input},
     money::{Amount, MB, Rate},
     roles::{
@@ -19,11 +23,13 @@ use decdn_engine::{
     },
     time::Span,
 };
+use futures::{StreamExt, future::ready};
 use tempfile::TempDir;
 
 use crate::{
+    chain::{AlloyChain, Config, Inbox},
     clock::SystemClock,
-    local::LocalChain,
+    devnet::Devnet,
     party::{Parts, Party, StartError},
     signer::KeySigner,
 };
@@ -34,6 +40,8 @@ pub const RATE: Rate = Rate(1_000);
 pub const CADENCE: u64 = 8 * MB;
 /// How often both read the chain: often, so that nobody has to wait.
 const POLL: Span = Span::from_millis(100);
+/// How often both look for a receipt.
+const RECEIPT_POLL: Duration = Duration::from_millis(50);
 /// What the client starts with.
 const PURSE: Amount = Amount(1_000_000_000_000);
 /// Network keys of a stage; everything on it is for show.
@@ -42,12 +50,11 @@ const CLIENT_KEY: [u8; 32] = [22; 32];
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// See the module.
-#[derive(Debug)]
 pub struct Stage {
     /// The clock of everything; warp it to let a window pass.
     pub clock: SystemClock,
-    /// The chain.
-    pub chain: LocalChain,
+    /// The chain; both parties reach it over JSON-RPC only.
+    pub chain: Devnet,
     /// The token that is paid in.
     pub token: Address,
     /// The dispute window.
@@ -80,7 +87,9 @@ impl Stage {
         let temp = tempfile::Builder::new().prefix("decdn-stage-").tempdir()?;
         let clock = SystemClock::new();
         let genesis = Genesis::standard();
-        let chain = LocalChain::new(&genesis, clock.clone())?;
+        let profile = Profile { genesis: clock.genesis(), ..Profile::arbitrum() };
+        let ticks = clock.clone();
+        let chain = Devnet::start(genesis.clone(), profile, Arc::new(move || ticks.now().mono), 0).await?;
         let deployment = chain.deployment();
         let token = genesis.token(0).ok_or("the genesis has no token")?;
         let (client_key, node_key) = (key(1)?, key(2)?);
@@ -91,8 +100,7 @@ impl Stage {
             Setup::Mint { token, to: client_account, amount: PURSE },
             Setup::SetNode { operator: node_account, node: parts.transport.id(), active: true },
         ] {
-            let done = chain.set_up(genesis.owner, setup).await;
-            done.map_err(|why| format!("the contracts refused to set the stage: {why:?}"))?;
+            chain.setup(&setup).map_err(|why| format!("the contracts refused to set the stage: {why:?}"))?;
         }
         let mut config = NodeConfig::new(deployment, parts.transport.id(), node_account);
         config.rates = vec![(token, RATE)];
@@ -102,8 +110,9 @@ impl Stage {
         config.soft_cap = PURSE;
         let settle_grace = config.monitor.settle_grace;
         let role = Node::recover(config, parts.load()?.into_iter());
+        let account = account(&chain, &node_key)?;
         let signer = KeySigner::new(node_key, deployment);
-        let node = Party::start(role, parts, clock.clone(), chain.account(node_account), signer);
+        let node = Party::start(role, parts, clock.clone(), account, signer);
 
         let client = start_client(&temp, &clock, &chain, &client_key, &node).await?;
         let window = Span::from_secs(genesis.dispute_window_secs);
@@ -154,6 +163,23 @@ impl Stage {
         }
     }
 
+    /// Makes a transaction from the client's account and waits for its block, past any engine: what a dishonest
+    /// client does.
+    ///
+    /// # Errors
+    /// If it is never included.
+    pub async fn transact_as_client(&self, call: Call) -> Result<(Block, Result<(), Revert>), StartError> {
+        let mut account = account(&self.chain, &self.client_key)?;
+        let outcomes = account.submit(TxTicket(0), call, Route::Sequencer);
+        let included = outcomes.filter_map(|outcome| {
+            ready(match outcome {
+                TxOutcome::Included { block, result } => Some((block, result)),
+                TxOutcome::Queued { .. } | TxOutcome::Lost => None,
+            })
+        });
+        Ok(std::pin::pin!(included).next().await.ok_or("the transaction was lost")?)
+    }
+
     /// Where a finished download goes.
     pub fn delivered(&self, id: u64) -> PathBuf {
         self.temp.path().join(format!("delivered-{id}"))
@@ -165,10 +191,16 @@ impl Stage {
     }
 }
 
+/// The chain port of an account.
+fn account(chain: &Devnet, key: &EthKey) -> Result<AlloyChain, StartError> {
+    let config = Config { receipt_poll: RECEIPT_POLL, inbox: Inbox::Devnet, ..Config::default() };
+    Ok(AlloyChain::new(&chain.url(), chain.deployment(), key.clone(), config)?)
+}
+
 async fn start_client(
     temp: &TempDir,
     clock: &SystemClock,
-    chain: &LocalChain,
+    chain: &Devnet,
     key: &EthKey,
     node: &Party,
 ) -> Result<Party, StartError> {
@@ -179,5 +211,5 @@ async fn start_client(
     config.monitor.poll = POLL;
     let role = Client::recover(config, parts.load()?.into_iter());
     let signer = KeySigner::new(key.clone(), deployment);
-    Ok(Party::start(role, parts, clock.clone(), chain.account(key.address()), signer))
+    Ok(Party::start(role, parts, clock.clone(), account(chain, key)?, signer))
 }

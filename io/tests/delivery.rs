@@ -79,7 +79,7 @@ async fn d5_a_download_is_whole_and_costs_its_price_to_the_unit() {
     // No multiple of a group, so that the price is rounded.
     let content = content((5 << 20) + 12_345);
     let (hash, bytes) = import(&stage, &content).await;
-    let before = stage.chain.balance(stage.token, stage.client.signer.address()).await;
+    let before = stage.chain.balance(stage.token, stage.client.signer.address());
     stage.client.order(Input::Fetch(stage.order(1, hash, bytes, false))).await;
     let (_, deposit) = until(&mut stage.client, opened).await;
     assert_eq!(until(&mut stage.client, fetched).await, bytes);
@@ -87,8 +87,8 @@ async fn d5_a_download_is_whole_and_costs_its_price_to_the_unit() {
     assert!(cooperative, "both sign the end (C4)");
     assert_eq!(paid, price(bytes));
     assert_eq!(paid.checked_add(refunded), Some(deposit));
-    assert_eq!(stage.chain.balance(stage.token, stage.node.signer.address()).await, paid);
-    let after = stage.chain.balance(stage.token, stage.client.signer.address()).await;
+    assert_eq!(stage.chain.balance(stage.token, stage.node.signer.address()), paid);
+    let after = stage.chain.balance(stage.token, stage.client.signer.address());
     assert_eq!(before.saturating_sub(after), paid);
     assert!(delivered(&stage, 1) == content, "every byte is the one that was asked for");
 }
@@ -102,12 +102,9 @@ async fn x1_a_close_at_zero_is_disputed_within_the_window() {
     until(&mut stage.client, fetched).await;
     stage.client.stop().await;
 
-    let account = stage.chain.account(stage.client.signer.address());
-    account
-        .transact(Call::Close { channel, voucher: None })
-        .await
-        .result
-        .expect("anyone may close at zero (C1)");
+    let close = Call::Close { channel, voucher: None };
+    let (_, result) = stage.transact_as_client(close).await.expect("a chain");
+    result.expect("either party may close at zero (C1)");
     let disputed = until(&mut stage.node, |news| match news {
         News::Notice(Notice::Disputed { amount, .. }) => Some(*amount),
         _ => None,

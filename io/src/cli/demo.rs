@@ -65,17 +65,19 @@ struct Before {
     node_signed: u64,
     client_balance: Amount,
     node_balance: Amount,
-    transactions: usize,
+    client_transactions: usize,
+    node_transactions: usize,
 }
 
 impl Before {
-    async fn note(stage: &Stage) -> Self {
+    fn note(stage: &Stage) -> Self {
         Self {
             client_signed: stage.client.signer.signed(),
             node_signed: stage.node.signer.signed(),
-            client_balance: stage.chain.balance(stage.token, stage.client.signer.address()).await,
-            node_balance: stage.chain.balance(stage.token, stage.node.signer.address()).await,
-            transactions: stage.chain.mined().await.len(),
+            client_balance: stage.chain.balance(stage.token, stage.client.signer.address()),
+            node_balance: stage.chain.balance(stage.token, stage.node.signer.address()),
+            client_transactions: stage.chain.transactions_of(stage.client.signer.address()).len(),
+            node_transactions: stage.chain.transactions_of(stage.node.signer.address()).len(),
         }
     }
 }
@@ -172,7 +174,7 @@ async fn buy(
 
 /// Act one: buy, close together, settled at once.
 async fn honest(stage: &mut Stage, source: &Source, json: bool) -> Result<Statement, Failure> {
-    let before = Before::note(stage).await;
+    let before = Before::note(stage);
     let blob = import(stage, source, json).await?;
     let mut heard = buy(stage, 1, blob, true, json).await?;
     // The node reads the settlement a moment later.
@@ -194,7 +196,7 @@ async fn honest(stage: &mut Stage, source: &Source, json: bool) -> Result<Statem
 
 /// Act two: the client closes at zero and is gone; the node's monitor disputes within the window.
 async fn stale_close(mut stage: Stage, json: bool) -> Result<Statement, Failure> {
-    let before = Before::note(&stage).await;
+    let before = Before::note(&stage);
     let source = Source::generated("encore", ENCORE_BYTES);
     let blob = import(&stage, &source, json).await?;
     let mut heard = buy(&mut stage, 2, blob, false, json).await?;
@@ -207,10 +209,10 @@ async fn stale_close(mut stage: Stage, json: bool) -> Result<Statement, Failure>
 
     // It takes what it verified with it, and its monitor, which would dispute even its own close.
     stage.client.stop().await;
-    let account = stage.chain.account(stage.client.signer.address());
-    let mined = account.transact(Call::Close { channel, voucher: None }).await;
-    mined.result.map_err(|why| failed(format!("the close at zero was refused: {why:?}")))?;
-    say(format!("the client closes at {} in block {} and is gone", usdc(0), mined.block.number));
+    let close = Call::Close { channel, voucher: None };
+    let (block, result) = stage.transact_as_client(close).await.map_err(failed)?;
+    result.map_err(|why| failed(format!("the close at zero was refused: {why:?}")))?;
+    say(format!("the client closes at {} in block {} and is gone", usdc(0), block.number));
     let mut disputed_to = None;
     while disputed_to.is_none() {
         let news = patiently(stage.node.next()).await?.map_err(failed)?;
@@ -263,23 +265,22 @@ async fn statement(
         (Some(from), Some(to)) => to.since(from),
         _ => Span::default(),
     };
-    let mined = stage.chain.mined().await;
-    let mined = mined.get(before.transactions..).unwrap_or_default();
-    let party = |address: Address, vouchers, signatures, now: Amount, before: Amount| {
-        let change = |amount: Amount| i128::try_from(amount.0).unwrap_or(i128::MAX);
-        let balance_change = change(now) - change(before);
+    let party = |address: Address, vouchers, signatures, had: Amount, earlier: usize| {
+        let units = |amount: Amount| i128::try_from(amount.0).unwrap_or(i128::MAX);
+        let balance_change = units(stage.chain.balance(stage.token, address)) - units(had);
         let mut party = PartyStatement { vouchers, signatures, balance_change, ..PartyStatement::default() };
-        party.take_transactions(mined, address);
+        let transactions = stage.chain.transactions_of(address);
+        party.take_transactions(transactions.get(earlier..).unwrap_or_default());
         party
     };
     let (client, node) = (&stage.client.signer, &stage.node.signer);
     let client_signatures = client.signed() - before.client_signed;
     let node_signatures = node.signed() - before.node_signed;
     let (client, node) = (client.address(), node.address());
-    let now = stage.chain.balance(stage.token, client).await;
-    let client = party(client, heard.client_vouchers, client_signatures, now, before.client_balance);
-    let now = stage.chain.balance(stage.token, node).await;
-    let node = party(node, heard.node_vouchers, node_signatures, now, before.node_balance);
+    let had = before.client_balance;
+    let client = party(client, heard.client_vouchers, client_signatures, had, before.client_transactions);
+    let had = before.node_balance;
+    let node = party(node, heard.node_vouchers, node_signatures, had, before.node_transactions);
     let is_whole = paid.checked_add(refunded) == Some(heard.deposit);
     let is_there = i128::try_from(paid.0) == Ok(node.balance_change)
         && i128::try_from(paid.0) == Ok(-client.balance_change);

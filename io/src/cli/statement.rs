@@ -1,13 +1,11 @@
 //! What a demo shows at the end of an act: bytes, vouchers, signatures, money and transactions, per party.
 
-use decdn_engine::{
-    chain::Call,
-    ids::Address,
-    money::{Amount, Rate},
-};
+use alloy_sol_types::SolCall;
+use decdn_contracts::bindings::sol::{PaymentChannel, TestToken};
+use decdn_engine::money::{Amount, Rate};
 use serde::Serialize;
 
-use crate::local::Mined;
+use crate::devnet;
 
 /// One act of the demo.
 #[derive(Debug, Serialize)]
@@ -58,30 +56,30 @@ pub(super) struct Transaction {
 }
 
 impl PartyStatement {
-    pub(super) fn take_transactions(&mut self, mined: &[Mined], of: Address) {
-        self.transactions = mined
+    pub(super) fn take_transactions(&mut self, transactions: &[devnet::Transaction]) {
+        self.transactions = transactions
             .iter()
-            .filter(|mined| mined.from == of)
-            .map(|mined| Transaction {
-                call: name(&mined.call),
-                block: mined.block.number,
-                ok: mined.result.is_ok(),
-                gas: mined.gas,
+            .map(|tx| Transaction {
+                call: name(tx.selector),
+                block: tx.block.number,
+                ok: tx.success,
+                gas: tx.gas,
             })
             .collect();
         self.gas = self.transactions.iter().map(|tx| tx.gas).sum();
     }
 }
 
-fn name(call: &Call) -> &'static str {
-    match call {
-        Call::Approve { .. } => "approve",
-        Call::Open { .. } => "openChannel",
-        Call::Close { .. } => "closeChannel",
-        Call::Dispute { .. } => "disputeChannel",
-        Call::Settle { .. } => "settleChannel",
-        Call::CloseCooperatively { .. } => "closeCooperatively",
-        Call::WithdrawCredit { .. } => "withdrawCredit",
+/// The function that a transaction called.
+fn name(selector: [u8; 4]) -> &'static str {
+    match selector {
+        TestToken::approveCall::SELECTOR => "approve",
+        PaymentChannel::openChannelCall::SELECTOR => "openChannel",
+        PaymentChannel::closeChannelCall::SELECTOR => "closeChannel",
+        PaymentChannel::disputeChannelCall::SELECTOR => "disputeChannel",
+        PaymentChannel::settleChannelCall::SELECTOR => "settleChannel",
+        PaymentChannel::closeCooperativelyCall::SELECTOR => "closeCooperatively",
+        _ => "another call",
     }
 }
 

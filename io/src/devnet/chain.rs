@@ -257,6 +257,11 @@ impl Chain {
         self.sent.get(&hash)
     }
 
+    /// As [`sent`](Self::sent), as far as blocks were produced.
+    pub(super) fn sent_before(&self, hash: B256) -> Option<&Sent> {
+        self.sent.get(&hash)
+    }
+
     /// The transactions of a block.
     pub(super) fn transactions(&self, number: u64) -> &[B256] {
         self.blocks.get(&number).map_or(&[], Vec::as_slice)

@@ -15,6 +15,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use alloy_consensus::Transaction as _;
 use decdn_contracts::{Backend, Evm, Genesis, Policy, Profile, Setup};
 use decdn_engine::{
     chain::{Block, Revert},
@@ -28,6 +29,19 @@ use self::chain::Chain;
 
 /// What the devnet asks for the time: monotonic, counted from when the profile's wall clock starts.
 pub type Clock = Arc<dyn Fn() -> Time + Send + Sync>;
+
+/// A transaction in a block, for a statement.
+#[derive(Clone, Copy, Debug)]
+pub struct Transaction {
+    /// Where it is.
+    pub block: Block,
+    /// The first four bytes of its input: which function it called.
+    pub selector: [u8; 4],
+    /// Whether it did what it should.
+    pub success: bool,
+    /// Gas used.
+    pub gas: u64,
+}
 
 /// A running devnet; it stops serving when dropped.
 pub struct Devnet {
@@ -101,6 +115,21 @@ impl Devnet {
     /// What an account holds of a token.
     pub fn balance(&self, token: Address, who: Address) -> decdn_engine::money::Amount {
         self.read(|contracts| contracts.balance(token, who))
+    }
+
+    /// Every transaction of an account that is in a block, oldest first.
+    pub fn transactions_of(&self, account: Address) -> Vec<Transaction> {
+        let mut chain = self.chain();
+        let head = chain.head().number;
+        chain
+            .mined(0, head)
+            .filter_map(|(hash, mined)| {
+                let tx = &chain.sent_before(hash)?.tx;
+                let selector = tx.input().first_chunk().copied().unwrap_or_default();
+                let (success, gas) = (mined.receipt.success, mined.receipt.gas);
+                (tx.signer() == account).then_some(Transaction { block: mined.block, selector, success, gas })
+            })
+            .collect()
     }
 
     fn chain(&self) -> MutexGuard<'_, Chain> {
