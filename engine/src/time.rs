@@ -13,17 +13,17 @@ impl Span {
     pub const fn from_micros(n: u64) -> Self {
         Self(n)
     }
-    /// `n` milliseconds.
+    /// `n` milliseconds, or the longest span.
     pub const fn from_millis(n: u64) -> Self {
-        Self(n * 1_000)
+        Self(n.saturating_mul(1_000))
     }
-    /// `n` seconds.
+    /// `n` seconds, or the longest span.
     pub const fn from_secs(n: u64) -> Self {
-        Self(n * 1_000_000)
+        Self(n.saturating_mul(1_000_000))
     }
-    /// `n` hours.
+    /// `n` hours, or the longest span.
     pub const fn from_hours(n: u64) -> Self {
-        Self::from_secs(n * 3_600)
+        Self::from_secs(n.saturating_mul(3_600))
     }
 }
 

@@ -1,16 +1,24 @@
 //! One function per question that bytes from outside can ask of deCDN. Each takes any bytes and panics where the
 //! answer is wrong.
 //!
-//! The functions know no fuzzer: `tests/corpus.rs` replays `corpus/<target>/` through them, and a coverage-guided
-//! fuzzer needs one line per target that calls them.
+//! The functions know no fuzzer: `tests/corpus.rs` replays `corpus/<target>/` through them, the binary of this crate
+//! changes those inputs and tries the results, and a coverage-guided fuzzer needs one line per target that calls them.
 
 mod bytes;
+mod client;
+mod harness;
+pub mod mutate;
 mod node;
+mod probe;
 mod verifier;
 mod wire;
 
+use std::{fs, io, path::Path};
+
 pub use bytes::Bytes;
+pub use client::client;
 pub use node::node;
+pub use probe::{reached, tell};
 pub use verifier::verifier;
 pub use wire::wire;
 
@@ -18,4 +26,20 @@ pub use wire::wire;
 pub type Target = fn(&[u8]);
 
 /// Every target by name; the name is also that of its folder under `corpus/`.
-pub const TARGETS: &[(&str, Target)] = &[("node", node), ("verifier", verifier), ("wire", wire)];
+pub const TARGETS: &[(&str, Target)] =
+    &[("client", client), ("node", node), ("verifier", verifier), ("wire", wire)];
+
+/// The committed inputs of a target, with their paths.
+///
+/// # Errors
+/// If the target has no folder, or something in it can't be read.
+pub fn corpus(name: &str) -> io::Result<Vec<(String, Vec<u8>)>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
+    let mut inputs = Vec::new();
+    for file in fs::read_dir(folder)? {
+        let path = file?.path();
+        inputs.push((path.display().to_string(), fs::read(&path)?));
+    }
+    inputs.sort();
+    Ok(inputs)
+}

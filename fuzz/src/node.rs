@@ -1,11 +1,12 @@
-//! Can a peer make a node panic, send more than it may, or lose count of itself (D8, O11, O13)?
+//! Can a peer or a chain make a node panic, send more than it may, say what it has not stored, or lose count of itself
+//! (D8, V3, X1, O5, O11, O12, O13)?
 
 mod driver;
 
 use decdn_engine::{
-    crypto::{Crypto, Deployment, Signature, SignedVoucher, Typed, VoucherTerms},
+    crypto::{SignedVoucher, VoucherTerms},
     ids::{Address, BlobHash, ChannelId, ConnId, NodeId, StreamId},
-    io::{Gone, Input},
+    io::Gone,
     limits::GROUP,
     money::{Amount, Nonce, Rate},
     time::{Span, WallTime},
@@ -16,29 +17,16 @@ use decdn_engine::{
 };
 
 use self::driver::Driver;
-use crate::Bytes;
+use crate::{
+    Bytes,
+    harness::{CLIENT, signature},
+};
 
 const TOKEN: Address = Address::repeat_byte(3);
-const CLIENT: Address = Address::repeat_byte(4);
-const OPERATOR: Address = Address::repeat_byte(5);
 const CHANNEL: ChannelId = ChannelId([6; 32]);
 const BLOB: BlobHash = BlobHash([7; 32]);
 const BLOB_BYTES: u64 = 12 * GROUP + 99;
 const DEPOSIT: Amount = Amount(1_000_000);
-
-/// Signatures as symbols: the first byte says whose it is, whatever was signed.
-struct Symbols;
-
-impl Crypto for Symbols {
-    fn recover(&self, _: &Deployment, _: &Typed, signature: &Signature) -> Option<Address> {
-        match signature.0[0] % 4 {
-            0 => Some(CLIENT),
-            1 => Some(OPERATOR),
-            2 => Some(Address::repeat_byte(0xee)),
-            _ => None,
-        }
-    }
-}
 
 /// A node with one funded channel and one blob, and peers that do what `input` says.
 pub fn node(input: &[u8]) {
@@ -46,7 +34,9 @@ pub fn node(input: &[u8]) {
     let mut driver = Driver::new(Rate([1, 3_000, 1 << 22][input.below(3) as usize]));
     while !input.is_empty() {
         act(&mut driver, &mut input);
+        driver.check();
     }
+    driver.end();
 }
 
 fn act(driver: &mut Driver, input: &mut Bytes<'_>) {
@@ -122,10 +112,6 @@ fn voucher(owed: Amount, input: &mut Bytes<'_>) -> Voucher {
     Voucher { amount, nonce: Nonce(nonce), signature: signature(how >> 6) }
 }
 
-fn signature(whose: u8) -> Signature {
-    Signature([whose; 65])
-}
-
 /// Raw bytes, as the edge would hand them on.
 fn speak(driver: &mut Driver, stream: StreamId, mut bytes: &[u8]) {
     let mut decoder = Decoder::new();
@@ -134,9 +120,9 @@ fn speak(driver: &mut Driver, stream: StreamId, mut bytes: &[u8]) {
             Ok(None) => return,
             Ok(Some(Piece::Message(message))) => driver.hear(stream, message),
             Ok(Some(Piece::Chunk { .. })) => {
-                return driver.stumble(stream, Input::Malformed { stream, code: Code::Malformed });
+                return driver.stumble(stream, Code::Malformed);
             }
-            Err(fault) => return driver.stumble(stream, Input::Malformed { stream, code: fault.code() }),
+            Err(fault) => return driver.stumble(stream, fault.code()),
         }
     }
 }

@@ -11,14 +11,7 @@ fn target(name: &str) -> Target {
 
 /// The committed inputs of a target.
 fn corpus(name: &str) -> Vec<(String, Vec<u8>)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
-    let files = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let mut inputs: Vec<_> = files
-        .map(|file| file.expect("a readable folder").path())
-        .map(|path| (path.display().to_string(), fs::read(&path).expect("a readable input")))
-        .collect();
-    inputs.sort();
-    inputs
+    decdn_fuzz::corpus(name).unwrap_or_else(|error| panic!("corpus/{name}: {error}"))
 }
 
 #[test]
@@ -59,6 +52,11 @@ fn input(name: &'static str) -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
+    #[test]
+    fn client(input in input("client")) {
+        target("client")(&input);
+    }
+
     #[test]
     fn node(input in input("node")) {
         target("node")(&input);

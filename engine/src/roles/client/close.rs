@@ -97,7 +97,7 @@ impl Client {
         out: &mut Outputs,
     ) {
         let Some(slot) = self.streams.get(&id).map(|stream| stream.channel) else { return };
-        let channel = &self.channels[slot];
+        let Some(channel) = self.channels.get(slot) else { return };
         if channel.closing != Closing::Asked(id) {
             return self.on_malformed(now, id, out);
         }

@@ -6,7 +6,7 @@ use super::{AlarmKey, Channel, Client, Closing, Fetch, Stage};
 use crate::{
     crypto::Typed,
     fault::{Fault, LimitHit, Rule},
-    ids::{FetchId, NodeId},
+    ids::{FetchId, NodeId, StreamId},
     io::{Candidate, Effect, FetchFailure, FetchOrder, Lane, Notice, Outputs},
     limits::{BLOB_BYTES_MAX, GROUP},
     record::{ChannelStatus, FetchRecord, Key, Record},
@@ -263,17 +263,29 @@ impl Client {
     }
 
     pub(super) fn fail_fetch(&mut self, now: Now, id: FetchId, why: FetchFailure, out: &mut Outputs) {
-        let Some(fetch) = self.fetches.get(&id) else { return };
-        if let Stage::Requested(stream) | Stage::Streaming(stream) = fetch.stage {
-            self.drop_stream(stream, out);
+        if !self.fetches.contains_key(&id) {
+            return;
         }
         self.forget_fetch(id, Notice::FetchFailed { fetch: id, why }, out);
         self.close_unused(now, out);
     }
 
-    /// The owner is told before the record goes: after a crash in between it is told again. The other way round it
-    /// would never be, and order everything a second time.
+    /// A download is over, and so are its streams: what still comes on them must not count for a later download by
+    /// the same name. What it got is stored with its channels first, or it could be counted there and bought again
+    /// after a crash (D14). And the owner is told before the record goes: after a crash in between it is told again. The
+    /// other way round it would never be, and order everything a second time.
     fn forget_fetch(&mut self, id: FetchId, last_words: Notice, out: &mut Outputs) {
+        let of_fetch = |stream: &&StreamId| self.fetch_of(stream) == Some(id);
+        let streams: alloc::vec::Vec<StreamId> = self.streams.keys().filter(of_fetch).copied().collect();
+        for stream in streams {
+            self.drop_stream(stream, out);
+        }
+        let sources = self.fetches.get(&id).map(|fetch| fetch.sources.clone()).unwrap_or_default();
+        for slot in sources {
+            if self.channels.get(slot).is_some() {
+                self.persist_paying(slot, out);
+            }
+        }
         out.push(Lane::Role, Effect::Notice(last_words));
         if let Some(gone) = self.fetches.remove(&id) {
             self.tally.remove(&gone.mark);

@@ -178,6 +178,23 @@ impl Client {
         self.channels.iter().map(|(_, channel)| &channel.paying)
     }
 
+    /// How many entries each table holds. For inspection: all of them are bounded (O11).
+    pub fn tables(&self) -> [(&'static str, usize); 11] {
+        [
+            ("channels", self.channels.len()),
+            ("peers", self.peers.len()),
+            ("conns", self.conns.len()),
+            ("streams", self.streams.len()),
+            ("fetches", self.fetches.len()),
+            ("openings", self.openings.len()),
+            ("signing", self.signing.len()),
+            ("txs", self.txs.len()),
+            ("retrying", self.retrying.len()),
+            ("greeted", self.peers.values().map(|peer| peer.greeted.len()).max().unwrap_or(0)),
+            ("alarms", self.alarms.len()),
+        ]
+    }
+
     fn touch_channel(&mut self, slot: Slot) {
         if self.channels.get_mut(slot).is_some_and(|channel| channel.mark.touch()) {
             self.dirty.push(Dirty::Channel(slot));

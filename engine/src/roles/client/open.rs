@@ -35,6 +35,7 @@ impl Client {
             out.push(Lane::Role, Effect::Fault(Fault::Limit { rule: Rule::O11, limit: LimitHit::Channels }));
             return self.fail_fetch(now, id, FetchFailure::TooMany, out);
         }
+        self.is_rest_dirty = true;
         self.openings.push_back(Opening {
             node: candidate.node,
             operator: candidate.operator,
@@ -140,6 +141,11 @@ impl Client {
         }
         let is_ours = |opening: &&Opening| opening.operator == operator && opening.token == token;
         let ours = self.openings.front().filter(is_ours).copied();
+        // What we are about to open ourselves has its room already.
+        if ours.is_none() && self.channels.len() + self.openings.len() >= self.config.limits.channels {
+            let fault = Fault::Limit { rule: Rule::O11, limit: LimitHit::Channels };
+            return out.push(Lane::Role, Effect::Fault(fault));
+        }
         let from_orders = || {
             let mut candidates = self.fetches.values().flat_map(|fetch| &fetch.order.candidates);
             candidates.find(|candidate| candidate.operator == operator).map(|candidate| candidate.node)
@@ -162,6 +168,7 @@ impl Client {
         self.persist(Lane::Channel(slot.index), vec![Record::Paying(paying)], out);
         out.push(Lane::Role, Effect::Notice(Notice::ChannelOpened { channel: id, deposit }));
         if ours.is_some() {
+            self.is_rest_dirty = true;
             self.openings.pop_front();
             self.next_opening(out);
         }

@@ -30,7 +30,9 @@ impl Client {
         let channel = &self.channels[slot];
         let is_known = peer.greeted.contains(&slot) && channel.acked == channel.paying.nonce;
         let newest = if is_known { None } else { channel.newest_voucher() };
-        peer.greeted.push(slot);
+        if !peer.greeted.contains(&slot) {
+            peer.greeted.push(slot);
+        }
         let fetch = &self.fetches[&id];
         let position = fetch.position();
         let request = StreamRequest {
@@ -130,8 +132,15 @@ impl Client {
             position > response.total_bytes || (position == response.total_bytes && position > 0);
         let offer = response.max_bytes_per_voucher;
         let is_bad_offer = !offer.is_multiple_of(GROUP) || offer / GROUP < OFFER_GROUPS_MIN;
-        if response.rate > request.max_rate || is_bad_offer || is_outside {
-            let rule = if response.rate > request.max_rate { Rule::D1 } else { Rule::D6 };
+        // The hash alone says whether a blob is empty; a wrong claim must not make the download look whole (D4).
+        let is_empty = request.hash.0 == *blake3::hash(&[]).as_bytes();
+        let is_false_size = is_empty != (response.total_bytes == 0);
+        if response.rate > request.max_rate || is_bad_offer || is_outside || is_false_size {
+            let rule = match () {
+                () if response.rate > request.max_rate => Rule::D1,
+                () if is_false_size => Rule::D4,
+                () => Rule::D6,
+            };
             let proof = Proof::Response { terms, signature: response.signature };
             Self::peer_fault(node, rule, proof, out);
             self.drop_stream(id, out);
@@ -180,12 +189,8 @@ impl Client {
         self.touch_channel(slot);
         self.set_stage(now, fetch_id, Stage::Streaming(id));
         if position == end {
-            // Nothing to send: an empty blob. Its hash is known without any byte.
-            if request.hash.0 == *blake3::hash(&[]).as_bytes() {
-                self.on_whole(now, id, fetch_id, out);
-            } else {
-                self.on_verdict(now, id, Verdict::Bad { offset: 0 }, out);
-            }
+            // Nothing to send: an empty blob.
+            self.on_whole(now, id, fetch_id, out);
         }
     }
 
@@ -284,7 +289,7 @@ impl Client {
     /// D8: nothing arrived for two round trips, at least 50 ms.
     fn arm_quiet(&mut self, now: Now, slot: Slot, node: NodeId) {
         let rtt = self.peers.get(&node).map_or(0, |peer: &Peer| peer.rtt.0);
-        let wait = crate::time::Span(rtt * 2).max(self.config.timeouts.quiet_min);
+        let wait = crate::time::Span(rtt.saturating_mul(2)).max(self.config.timeouts.quiet_min);
         let channel = &mut self.channels[slot];
         self.alarms.arm(&mut channel.quiet, now.mono + wait, AlarmKey::Quiet(slot));
     }

@@ -30,6 +30,7 @@ impl Client {
     /// A transaction of ours is in this block: read it.
     pub(super) fn await_block(&mut self, now: Now, block: u64, out: &mut Outputs) {
         self.chain.awaited = self.chain.awaited.max(block);
+        self.is_rest_dirty = true;
         self.poll(now, out);
     }
 
@@ -117,11 +118,9 @@ impl Client {
     }
 
     fn on_closing(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
-        self.end_streams(now, slot, out);
-        let channel = &mut self.channels[slot];
-        channel.consent.cancel();
-        if channel.paying.status != ChannelStatus::Closing {
-            channel.paying.status = ChannelStatus::Closing;
+        let was_closing = self.stop(now, slot, out);
+        self.channels[slot].consent.cancel();
+        if !was_closing {
             self.persist_paying(slot, out);
         }
         self.touch_channel(slot);
@@ -130,7 +129,7 @@ impl Client {
         let Some(watch) = self.channels[slot].watch.as_deref_mut() else { return };
         let force_at = mono_at(now, watch.force_at(&monitor, forced_inclusion));
         self.alarms.arm(&mut watch.force, force_at, AlarmKey::Force(slot));
-        let left = Span::from_secs(watch.deadline.0.saturating_sub(head.0) + 1);
+        let left = Span::from_secs(watch.deadline.0.saturating_sub(head.0).saturating_add(1));
         self.alarms.arm(&mut watch.settle, now.mono + left, AlarmKey::Settle(slot));
         self.dispute_if_stale(slot, out);
     }
@@ -151,8 +150,17 @@ impl Client {
         }
     }
 
-    fn on_settled(&mut self, now: Now, slot: Slot, id: ChannelId, out: &mut Outputs) {
+    /// The chain ends the channel. Its status says so before its streams end: a download that ends with them would else
+    /// have the channel closed once more.
+    fn stop(&mut self, now: Now, slot: Slot, out: &mut Outputs) -> bool {
+        let status = &mut self.channels[slot].paying.status;
+        let before = core::mem::replace(status, ChannelStatus::Closing);
         self.end_streams(now, slot, out);
+        before == ChannelStatus::Closing
+    }
+
+    fn on_settled(&mut self, now: Now, slot: Slot, id: ChannelId, out: &mut Outputs) {
+        self.stop(now, slot, out);
         self.persist(Lane::Channel(slot.index), vec![Record::Gone(Key::Paying(id))], out);
         if let Some(gone) = self.channels.remove(slot) {
             self.tally.remove(&gone.mark);

@@ -162,6 +162,23 @@ impl Node {
         size_of::<Channel>() + 8 + 32 + size_of::<Slot>() + 1
     }
 
+    /// How many entries each table holds. For inspection: all of them are bounded (O11).
+    pub fn tables(&self) -> [(&'static str, usize); 11] {
+        [
+            ("channels", self.channels.len()),
+            ("conns", self.conns.len()),
+            ("streams", self.streams.len()),
+            ("blobs", self.blobs.len()),
+            ("signing", self.signing.len()),
+            ("raising", self.raising.len()),
+            ("txs", self.txs.len()),
+            ("soft", self.soft.len()),
+            ("retrying", self.retrying.len()),
+            ("tails", self.channels.iter().map(|(_, channel)| channel.tails.len()).max().unwrap_or(0)),
+            ("alarms", self.alarms.len()),
+        ]
+    }
+
     fn touch_channel(&mut self, slot: Slot) {
         if let Some(channel) = self.channels.get_mut(slot)
             && channel.mark.touch()

@@ -1,0 +1,137 @@
+//! A chain that does what it is asked, and may say what it likes.
+
+use decdn_engine::{
+    chain::{Block, Call, ChainEvent, ChainUpdate, EventKind},
+    ids::{Address, ChannelId},
+    money::{Amount, Nonce},
+    time::{ChainTime, Now, Span},
+};
+
+use super::TOKENS;
+use crate::{
+    Bytes,
+    harness::{CLIENT, OPERATOR, STRANGER, odd},
+};
+
+const WINDOW_SECS: u64 = 172_800;
+/// The most events in one update: one more than the client takes.
+pub(super) const EVENTS_MAX: u64 = 5;
+
+pub(super) struct Chain {
+    block: u64,
+    log: Vec<ChainEvent>,
+    opened: u8,
+}
+
+impl Chain {
+    pub(super) fn new() -> Self {
+        Self { block: 10, log: Vec::new(), opened: 0 }
+    }
+
+    pub(super) fn block(&self, now: Now) -> Block {
+        Block { number: self.block, time: ChainTime(now.wall.secs()) }
+    }
+
+    /// A call is included and does what it says.
+    pub(super) fn include(&mut self, now: Now, call: &Call) -> Block {
+        self.block += 1;
+        let block = self.block(now);
+        let deadline = ChainTime(block.time.0 + WINDOW_SECS);
+        let zero = (Amount::ZERO, Nonce::NONE);
+        let (channel, kind) = match *call {
+            Call::Approve { .. } | Call::WithdrawCredit { .. } => return block,
+            Call::Open { node, token, deposit } => {
+                self.opened += 1;
+                let kind = EventKind::Opened { client: CLIENT, node, token, deposit };
+                (ChannelId([self.opened; 32]), kind)
+            }
+            Call::Close { channel, voucher } => {
+                let (amount, nonce) = voucher.map_or(zero, |v| (v.terms.amount, v.terms.nonce));
+                (channel, EventKind::Closing { by: CLIENT, amount, nonce, deadline })
+            }
+            Call::Dispute { voucher } => {
+                let terms = voucher.terms;
+                let kind = EventKind::Disputed { by: CLIENT, amount: terms.amount, nonce: terms.nonce };
+                (terms.channel, kind)
+            }
+            Call::Settle { channel } => (
+                channel,
+                EventKind::Settled { paid: Amount::ZERO, refunded: Amount::ZERO, cooperative: false },
+            ),
+            Call::CloseCooperatively { channel, voucher, .. } => {
+                let paid = voucher.map_or(Amount::ZERO, |v| v.terms.amount);
+                (channel, EventKind::Settled { paid, refunded: Amount::ZERO, cooperative: true })
+            }
+        };
+        self.log.push(ChainEvent { block, channel, kind });
+        block
+    }
+
+    /// What happened from a block on, and nothing else.
+    pub(super) fn news(&mut self, now: Now, from_block: u64) -> ChainUpdate {
+        let events: Vec<_> = self.log.iter().filter(|e| e.block.number >= from_block).copied().collect();
+        ChainUpdate {
+            head: self.block(now),
+            safe: self.block,
+            events,
+            next: self.block + 1,
+            forced_inclusion: Span::from_hours(24),
+        }
+    }
+
+    /// The other side closes a channel, low.
+    pub(super) fn stale_close(&mut self, now: Now, channel: ChannelId, amount: Amount) {
+        self.block += 1;
+        let block = self.block(now);
+        let deadline = ChainTime(block.time.0 + WINDOW_SECS);
+        let kind = EventKind::Closing { by: OPERATOR, amount, nonce: Nonce::NONE, deadline };
+        self.log.push(ChainEvent { block, channel, kind });
+    }
+
+    /// Anything.
+    pub(super) fn lies(&self, input: &mut Bytes<'_>, known: &[ChannelId]) -> ChainUpdate {
+        let count = u64::from(input.byte()) % (EVENTS_MAX + 1);
+        let events = (0..count).map(|_| lie(input, known)).collect();
+        ChainUpdate {
+            head: Block { number: odd(input), time: ChainTime(odd(input)) },
+            safe: odd(input),
+            events,
+            // Far enough ahead the client hears nothing more: that is what it means, and no question.
+            next: odd(input) % 64,
+            forced_inclusion: Span(odd(input)),
+        }
+    }
+}
+
+fn lie(input: &mut Bytes<'_>, known: &[ChannelId]) -> ChainEvent {
+    let how = input.byte();
+    let channel = match known.get(usize::from(how >> 4)) {
+        Some(known) => *known,
+        None => ChannelId([0xf0 | how >> 4; 32]),
+    };
+    let block = Block { number: odd(input), time: ChainTime(odd(input)) };
+    let amount = |input: &mut Bytes<'_>| match input.byte() {
+        0 => Amount::MAX,
+        small => Amount(u128::from(small) << (input.byte() % 120)),
+    };
+    let nonce = Nonce(odd(input));
+    let kind = match how % 6 {
+        0 | 1 => EventKind::Opened {
+            client: if how % 6 == 0 { CLIENT } else { STRANGER },
+            node: super::candidate(input.byte()).operator,
+            token: TOKENS[usize::from(input.byte()) % TOKENS.len()],
+            deposit: amount(input),
+        },
+        2 => {
+            EventKind::Closing { by: OPERATOR, amount: amount(input), nonce, deadline: ChainTime(odd(input)) }
+        }
+        3 => EventKind::Disputed { by: Address::ZERO, amount: amount(input), nonce },
+        4 => EventKind::Settled {
+            paid: amount(input),
+            refunded: amount(input),
+            cooperative: input.byte() % 2 == 1,
+        },
+        _ => EventKind::Closing { by: CLIENT, amount: Amount::ZERO, nonce, deadline: ChainTime(0) },
+    };
+    ChainEvent { block, channel, kind }
+}
