@@ -117,7 +117,7 @@ fn lie(input: &mut Bytes<'_>, known: &[ChannelId]) -> ChainEvent {
     let nonce = Nonce(odd(input));
     let kind = match how % 6 {
         0 | 1 => EventKind::Opened {
-            client: if how % 6 == 0 { CLIENT } else { STRANGER },
+            client: if how.is_multiple_of(6) { CLIENT } else { STRANGER },
             node: super::candidate(input.byte()).operator,
             token: TOKENS[usize::from(input.byte()) % TOKENS.len()],
             deposit: amount(input),

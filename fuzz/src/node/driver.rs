@@ -406,7 +406,7 @@ fn lie(input: &mut Bytes<'_>) -> ChainEvent {
             EventKind::Opened { client: CLIENT, node: OPERATOR, token: TOKEN, deposit: DEPOSIT }
         }
         0 | 1 => EventKind::Opened {
-            client: if how % 6 == 0 { CLIENT } else { STRANGER },
+            client: if how.is_multiple_of(6) { CLIENT } else { STRANGER },
             node: if how & 8 == 0 { OPERATOR } else { STRANGER },
             token: TOKEN,
             deposit: amount,
