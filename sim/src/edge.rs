@@ -36,6 +36,8 @@ pub struct Write {
     pub lane: Lane,
     /// What it holds.
     pub writes: Vec<Record>,
+    /// The disk is done with it; an older write set of the same key is not there yet.
+    pub is_held: bool,
 }
 
 /// One actor's lanes and its disk.
@@ -72,10 +74,31 @@ impl Edge {
         self.writes.push(write);
     }
 
-    /// Takes a write set that is durable now off the list; `None` if it died with its process.
+    /// Takes a write set that is durable now off the list; `None` if it died with its process, or if an older one
+    /// that shares a key with it has to become durable first.
     pub fn complete(&mut self, seq: PersistSeq) -> Option<Write> {
         let at = self.writes.iter().position(|write| write.seq == seq)?;
+        if self.is_behind(&self.writes[at]) {
+            self.writes[at].is_held = true;
+            return None;
+        }
         Some(self.writes.remove(at))
+    }
+
+    /// A write set that waited for an older one, and need not any more.
+    pub fn unheld(&mut self) -> Option<PersistSeq> {
+        let free = |write: &Write| write.is_held && !self.is_behind(write);
+        let at = self.writes.iter().position(free)?;
+        self.writes[at].is_held = false;
+        Some(self.writes[at].seq)
+    }
+
+    /// Whether a write set with a lower number that shares a key is not durable yet.
+    fn is_behind(&self, write: &Write) -> bool {
+        let older = |seq: PersistSeq, writes: &[Record]| seq < write.seq && shares_key(writes, &write.writes);
+        let waiting = self.blocked.iter().flat_map(|(_, waiting)| waiting);
+        self.writes.iter().any(|other| older(other.seq, &other.writes))
+            || waiting.filter_map(write_set).any(|(seq, writes)| older(seq, writes))
     }
 
     /// The next effect of a lane whose barrier has fallen. `None` ends the barrier: the lane is free.
@@ -99,16 +122,34 @@ impl Edge {
         self.blocked.iter().map(|(_, waiting)| waiting.len()).sum()
     }
 
-    /// The process dies. Each write set under way is on the disk whole or not at all, by decision; what waited is
-    /// forgotten.
+    /// The process dies. Each write set under way is on the disk whole or not at all, by decision, but none without
+    /// the older ones that share a key with it; what waited is forgotten.
     pub fn crash(&mut self, decide: &mut Decisions) {
         let Self { blocked, writes, durable, .. } = self;
-        for write in writes.drain(..) {
-            if decide.below(Label::Torn, 2) == 1 {
-                durable.apply(write.seq, write.writes);
+        writes.sort_unstable_by_key(|write| write.seq);
+        let waiting = blocked.iter().flat_map(|(_, waiting)| waiting);
+        let mut gone: Vec<(PersistSeq, &[Record])> = waiting.filter_map(write_set).collect();
+        for Write { seq, writes, .. } in writes.iter() {
+            let is_cut_off = gone.iter().any(|(older, lost)| older < seq && shares_key(lost, writes));
+            if !is_cut_off && decide.below(Label::Torn, 2) == 1 {
+                durable.apply(*seq, writes.clone());
+            } else {
+                gone.push((*seq, writes));
             }
         }
         durable.rebase();
+        writes.clear();
         blocked.clear();
     }
+}
+
+fn write_set(order: &Order) -> Option<(PersistSeq, &[Record])> {
+    match &order.effect {
+        Effect::Persist { seq, writes } => Some((*seq, writes)),
+        _ => None,
+    }
+}
+
+fn shares_key(some: &[Record], others: &[Record]) -> bool {
+    some.iter().any(|record| others.iter().any(|other| other.key() == record.key()))
 }

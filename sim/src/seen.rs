@@ -222,7 +222,7 @@ seen! {
         /// Whom.
         to: ActorId,
     },
-    /// An end learnt that its connection is gone.
+    /// An end learnt that its connection is gone, or closed it itself.
     Unlinked {
         /// Which.
         link: LinkId,
@@ -230,6 +230,13 @@ seen! {
         actor: ActorId,
         /// Why, as that end was told.
         why: Gone,
+    },
+    /// An end is done with a stream: it was told that the other one finished or gave it up, or gave it up itself.
+    StreamOver {
+        /// Whose end.
+        actor: ActorId,
+        /// Which.
+        pipe: Pipe,
     },
     /// A message left an actor: it is past every barrier and can't be taken back.
     Sent {
@@ -345,8 +352,18 @@ seen! {
     Included {
         /// All about it.
         tx: &'a Included<'a>,
+        /// The chain after its whole block.
+        chain: &'a dyn ChainView,
+    },
+    /// A block with transactions is complete: the chain between two of them shows only its end.
+    Block {
         /// The chain after it.
         chain: &'a dyn ChainView,
+    },
+    /// The dispute window is another one from here on (C9).
+    WindowSet {
+        /// How long, in seconds.
+        secs: u64,
     },
     /// A policy of the sequencer changed.
     Sequencer {

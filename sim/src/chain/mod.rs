@@ -58,6 +58,8 @@ pub enum News {
         /// What.
         outcome: TxOutcome,
     },
+    /// All transactions of a block have been told.
+    Sealed,
     /// The sequencer's policy changed.
     Sequencer {
         /// Whose transactions it drops.
@@ -228,8 +230,12 @@ impl Chain {
             } else if self.l2.next_block_at(now).is_some_and(|at| at <= now) {
                 let pick = |options: usize| decide.below(Label::Tie, options as u64) as usize;
                 let block = self.l2.produce(now, crypto, pick);
+                let is_empty = block.is_empty();
                 for included in block {
                     self.include(now, included, decide);
+                }
+                if !is_empty {
+                    self.news.push_back(News::Sealed);
                 }
             } else {
                 return None;

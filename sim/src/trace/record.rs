@@ -195,6 +195,9 @@ impl<W: Write + 'static> Scribe<W> {
             Seen::Start { .. }
             | Seen::Linked { .. }
             | Seen::Unlinked { .. }
+            | Seen::StreamOver { .. }
+            | Seen::Block { .. }
+            | Seen::WindowSet { .. }
             | Seen::SentContent { .. }
             | Seen::Verified { .. }
             | Seen::Persisted { .. }

@@ -97,6 +97,8 @@ impl World {
         if let Some(stream) = self.net.link(link).stream(id.index) {
             stream.deaf[usize::from(end)] = true;
         }
+        let pipe = Pipe { link, index: id.index };
+        self.watch.see(self.queue.now(), &Seen::StreamOver { actor: here.actor, pipe });
         self.step(here.actor, Input::StreamClosed { stream: id, code });
     }
 

@@ -56,6 +56,9 @@ impl World {
         let Some(Write { lane, writes, .. }) = self.slot(id).edge.complete(seq) else { return };
         self.watch.see(self.queue.now(), &Seen::Persisted { actor: id, seq, writes: &writes });
         self.slot(id).edge.durable.apply(seq, writes);
+        while let Some(held) = self.slot(id).edge.unheld() {
+            self.queue.push(self.queue.now(), Event::Durable(id, epoch, held));
+        }
         while let Some(order) = self.slot(id).edge.release(lane) {
             if self.dies_now(id) {
                 return self.crash(id, 1, None);
@@ -77,7 +80,7 @@ impl World {
                 let calm = self.calm;
                 let (slot, decide) = (&mut self.actors[usize::from(id.0)], &mut self.decide);
                 let takes = write_time(slot, calm, decide);
-                slot.edge.begin(Write { seq, lane: order.lane, writes });
+                slot.edge.begin(Write { seq, lane: order.lane, writes, is_held: false });
                 let epoch = slot.epoch;
                 self.queue.push(now + takes, Event::Durable(id, epoch, seq));
             }
@@ -149,7 +152,10 @@ impl World {
         let arrives = self.queue.now() + takes;
         let link_now = self.net.link(link);
         link_now.ends[usize::from(end)].state = EndState::Gone;
-        if !link_now.dead {
+        let is_dead = link_now.dead;
+        let why = Gone::Closed(code);
+        self.watch.see(self.queue.now(), &Seen::Unlinked { link, actor: id, why });
+        if !is_dead {
             self.queue.push(arrives, Event::Unlink(link, 1 - end, Gone::Closed(code)));
         }
     }
@@ -200,6 +206,8 @@ impl World {
                 return;
             }
             self.net.drop_unsent(link, end, stream.index);
+            let pipe = Pipe { link, index: stream.index };
+            self.watch.see(self.queue.now(), &Seen::StreamOver { actor: id, pipe });
         }
         if let Some(state) = self.net.link(link).stream(stream.index) {
             state.mute[usize::from(end)] = true;

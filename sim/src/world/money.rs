@@ -40,6 +40,7 @@ impl World {
                     self.feed_at(at, actor, Input::Tx { ticket, outcome });
                 }
             }
+            News::Sealed => self.watch.see(now, &Seen::Block { chain: &self.chain }),
             News::Sequencer { censored, up } => {
                 let censored = censored.and_then(|account| self.cast.by_account(account)).map(|who| who.id);
                 self.watch.see(now, &Seen::Sequencer { censored, up });
