@@ -12,6 +12,7 @@ pub mod cli;
 pub mod content;
 pub mod decide;
 pub mod edge;
+pub mod ledger;
 pub mod measure;
 pub mod net;
 pub mod queue;

@@ -33,8 +33,14 @@ pub const QUANTITIES: &[(&str, &str)] = &[
     ("transfer-us", "the longest time from an agreement to the last byte that came by it, in microseconds"),
     ("signatures", "vouchers that honest clients signed"),
     ("disputes", "the most disputes that honest actors submitted about one channel"),
-    ("inclusion-us", "the longest way of an honest actor's transaction through the sequencer, in microseconds"),
-    ("inbox-us", "the longest way of an honest actor's transaction through the delayed inbox, in microseconds"),
+    (
+        "inclusion-us",
+        "the longest way of an honest actor's transaction through the sequencer, in microseconds",
+    ),
+    (
+        "inbox-us",
+        "the longest way of an honest actor's transaction through the delayed inbox, in microseconds",
+    ),
 ];
 
 /// What a notice shows, if a scenario may ask for it.

@@ -30,7 +30,8 @@ impl BadByte {
 impl Hand for BadByte {
     fn say(&mut self, output: Output, turn: &mut Turn<'_>) {
         if let Effect::SendRange { offset, bytes, .. } = output.effect {
-            let left = *self.left.get_or_insert_with(|| turn.decide.between(Label::Adversary, 0, self.groups));
+            let left =
+                *self.left.get_or_insert_with(|| turn.decide.between(Label::Adversary, 0, self.groups));
             let here = bytes.div_ceil(GROUP);
             if left < here {
                 let place = turn.out.as_slice().len();

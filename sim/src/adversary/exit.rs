@@ -143,7 +143,9 @@ impl Exit {
                         EventKind::Disputed { amount, .. } if self.belittles && amount.0 > 1 => {
                             self.deeds.push((turn.now.mono, Deed::Belittle(event.channel)));
                         }
-                        EventKind::Settled { .. } => self.deeds.retain(|(_, deed)| !deed.is_about(event.channel)),
+                        EventKind::Settled { .. } => {
+                            self.deeds.retain(|(_, deed)| !deed.is_about(event.channel))
+                        }
                         EventKind::Opened { .. } | EventKind::Disputed { .. } => {}
                     }
                 }
@@ -236,8 +238,12 @@ impl Exit {
             match deed {
                 Deed::Settle(channel) => self.submit(Call::Settle { channel }, turn),
                 Deed::Belittle(channel) => {
-                    let terms =
-                        VoucherTerms { channel, amount: Amount(1), nonce: Nonce(u64::MAX), token: self.token };
+                    let terms = VoucherTerms {
+                        channel,
+                        amount: Amount(1),
+                        nonce: Nonce(u64::MAX),
+                        token: self.token,
+                    };
                     let ticket = SignTicket(self.ticket());
                     self.belittling.push((ticket, terms));
                     turn.push(Lane::Role, Effect::Sign { ticket, what: Typed::Voucher(terms) });

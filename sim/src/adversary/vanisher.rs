@@ -36,7 +36,8 @@ impl Hand for Vanisher {
         }
         let Output { lane, mut effect } = output;
         if let Effect::SendRange { bytes, .. } = &mut effect {
-            let left = *self.left.get_or_insert_with(|| turn.decide.between(Label::Adversary, 0, self.groups));
+            let left =
+                *self.left.get_or_insert_with(|| turn.decide.between(Label::Adversary, 0, self.groups));
             let here = bytes.div_ceil(GROUP);
             self.gone = left < here;
             self.left = Some(left.saturating_sub(here));

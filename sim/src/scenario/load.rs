@@ -135,7 +135,10 @@ fn check(file: &File) -> Result<(), String> {
         let options = actor.plays.as_deref().map_or(&[][..], crate::adversary::options);
         if let Some(name) = actor.with.keys().find(|name| !options.contains(&name.as_str())) {
             let known = options.join(", ");
-            return Err(format!("actor {:?} is told {name:?} under with; what it plays takes {known}", actor.name));
+            return Err(format!(
+                "actor {:?} is told {name:?} under with; what it plays takes {known}",
+                actor.name
+            ));
         }
         if let Some(kind) = &actor.plays
             && !crate::adversary::KINDS.iter().any(|(known, _)| known == kind)

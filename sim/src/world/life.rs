@@ -113,7 +113,10 @@ impl World {
         match self.timed[index].what {
             TimedFault::Crash(id, away) => self.crash(id, 0, Some(away)),
             TimedFault::Partition { from, to, lasts } => self.partition(from, to, now + lasts),
-            TimedFault::Window(secs) => self.chain.set_window(now, secs),
+            TimedFault::Window(secs) => {
+                self.chain.set_window(now, secs);
+                self.watch.see(now, &Seen::WindowSet { secs });
+            }
             TimedFault::Clock(id, skew) => self.slot(id).machine.skew = skew,
         }
     }

@@ -1,0 +1,156 @@
+//! O10: when faults stop, fetches finish or fail cleanly, channels end, queues drain. And nobody spins: an actor
+//! that takes inputs without end, while nothing comes of it, is as dead as one that waits for ever.
+
+use std::collections::BTreeSet;
+
+use decdn_engine::{
+    ids::FetchId,
+    io::{Effect, Input, Notice, Output},
+    time::Time,
+};
+
+use super::{
+    Briefing,
+    book::{Channels, People},
+    o1_conservation::clock,
+};
+use crate::{
+    actor::ActorId,
+    seen::{ChainView, Kind, Kinds, OnChainStatus, Oracle, Report, Seen},
+};
+
+/// Inputs that an actor may take at one instant of simulated time: more than all its streams and alarms together.
+const AT_ONCE: u32 = 16_384;
+/// Inputs that an actor may take with neither content, money nor a write to show for it.
+const IDLE: u32 = 1_000_000;
+/// How long after its window a closing channel may wait for its settlement, in seconds of the chain: the node's
+/// grace, and a few attempts.
+const SETTLE_SECS: u64 = 3_600;
+
+/// How an actor is doing.
+#[derive(Clone, Debug, Default)]
+struct Pace {
+    last: Time,
+    at_once: u32,
+    idle: u32,
+    /// Downloads that were ordered and have not ended.
+    fetches: BTreeSet<FetchId>,
+    /// Whether some download asked to keep its channel.
+    keeps: bool,
+}
+
+/// See the module.
+#[derive(Default)]
+pub struct Ends {
+    must_end: bool,
+    people: People,
+    channels: Channels<()>,
+    paces: Vec<Pace>,
+}
+
+impl Ends {
+    /// Knows whether everything must have ended.
+    pub fn new(briefing: &Briefing) -> Self {
+        Self { must_end: briefing.must_end, ..Self::default() }
+    }
+
+    fn on_step(&mut self, at: Time, actor: ActorId, input: &Input, outputs: &[Output], report: &mut Report) {
+        let pace = &mut self.paces[usize::from(actor.0)];
+        if pace.last == at {
+            pace.at_once += 1;
+        } else {
+            (pace.last, pace.at_once) = (at, 0);
+        }
+        pace.idle += 1;
+        match input {
+            Input::Fetch(order) => {
+                pace.fetches.insert(order.id);
+                pace.keeps |= order.keep_channel;
+            }
+            Input::Verdict { .. } | Input::RangeSent { .. } | Input::Persisted { .. } | Input::Tx { .. } => {
+                pace.idle = 0;
+            }
+            _ => {}
+        }
+        for output in outputs {
+            if let Effect::Notice(Notice::Fetched { fetch, .. } | Notice::FetchFailed { fetch, .. }) =
+                &output.effect
+            {
+                pace.fetches.remove(fetch);
+            }
+        }
+        if self.people.is_honest(actor) && (pace.at_once == AT_ONCE || pace.idle == IDLE) {
+            let (at_once, idle) = (pace.at_once, pace.idle);
+            report.violation("O10", "O10", || {
+                let name = self.people.name(actor);
+                format!("{}: {name} took {at_once} inputs at once, {idle} without any progress", clock(at))
+            });
+        }
+    }
+
+    fn on_end(&mut self, at: Time, chain: &dyn ChainView, report: &mut Report) {
+        if !self.must_end {
+            return;
+        }
+        for (id, pace) in self.people.ids().zip(&self.paces) {
+            if let Some(fetch) = pace.fetches.first()
+                && self.people.is_honest(id)
+            {
+                report.violation("O10", "D10", || {
+                    let name = self.people.name(id);
+                    format!("{}: download {} of {name} has neither finished nor failed", clock(at), fetch.0)
+                });
+            }
+        }
+        let now = chain.head(at).time.0;
+        for (deal, ()) in self.channels.iter_mut() {
+            let Some(channel) = chain.channel(deal.id) else { continue };
+            let honest = |party: Option<ActorId>| party.filter(|party| self.people.is_honest(*party));
+            let (client, node) = (honest(deal.client), honest(deal.node));
+            let keeps = client.is_some_and(|client| self.paces[usize::from(client.0)].keeps);
+            let who = match channel.status {
+                OnChainStatus::Open if !keeps => client,
+                // Who has nothing to gain by it need not settle.
+                OnChainStatus::Closing if now > channel.deadline.0 + SETTLE_SECS => {
+                    client.or(node.filter(|_| channel.amount.0 > 0))
+                }
+                _ => None,
+            };
+            if let Some(who) = who {
+                report.violation("O10", "V4", || {
+                    let name = self.people.name(who);
+                    format!(
+                        "{}: channel {} of {name} has not ended: {:?}",
+                        clock(at),
+                        deal.id,
+                        channel.status
+                    )
+                });
+            }
+        }
+    }
+}
+
+impl Oracle for Ends {
+    fn name(&self) -> &'static str {
+        "O10"
+    }
+
+    fn kinds(&self) -> Kinds {
+        Kinds::of(&[Kind::Start, Kind::Step, Kind::Crashed, Kind::Included, Kind::End])
+    }
+
+    fn see(&mut self, at: Time, seen: &Seen<'_>, report: &mut Report) {
+        match *seen {
+            Seen::Step { actor, input, outputs, .. } => self.on_step(at, actor, input, outputs, report),
+            Seen::Included { tx, .. } => self.channels.learn(tx, &self.people),
+            Seen::Start { cast, chain } => {
+                self.people = People::new(cast);
+                self.channels.learn_all(chain, &self.people);
+                self.paces = vec![Pace::default(); cast.people.len()];
+            }
+            Seen::End { chain, .. } => self.on_end(at, chain, report),
+            _ => {}
+        }
+    }
+}

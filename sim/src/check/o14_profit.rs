@@ -1,0 +1,187 @@
+//! O14: the profit of any coalition is at most what the scenario's formula says.
+//!
+//! Everybody who is not honest is taken as one coalition. What it gained is read off the ledger: money that came
+//! in, content that it got, less money and content that it gave. At most it takes one cadence from each honest
+//! counterparty, one more for each of that party's crashes (D8, D9), and what a lift concedes by name; a scenario
+//! says it tighter with a bound on `coalition-profit`.
+
+use decdn_engine::{
+    io::Verdict,
+    limits::OFFER_GROUPS_MIN,
+    record::{Key, Record},
+    time::Time,
+    wire::Message,
+};
+
+use super::{
+    Briefing,
+    book::{Channels, People, Pipes, UNIT},
+    o1_conservation::clock,
+};
+use crate::{
+    actor::ActorId,
+    ledger::{Account, Entry, Ledger},
+    seen::{ChainView, Durable, Kind, Kinds, OnChainStatus, Oracle, Pipe, Report, Seen},
+};
+
+/// The dearest terms that were agreed on a channel.
+#[derive(Clone, Copy, Debug, Default)]
+struct Terms {
+    offer: u64,
+    rate: u64,
+    /// Crashes of its honest party while it was there.
+    crashes: u32,
+}
+
+/// What a stream was asked for and agreed to.
+#[derive(Clone, Copy, Debug, Default)]
+struct Asked {
+    /// The channel's number, one up; 0 where there is none.
+    channel: u32,
+    token: u8,
+    rate: u64,
+}
+
+/// See the module.
+#[derive(Default)]
+pub struct Profit {
+    conceded: u128,
+    people: People,
+    ledger: Ledger,
+    channels: Channels<Terms>,
+    pipes: Pipes<Asked>,
+}
+
+impl Profit {
+    /// With every lift: what is conceded to somebody may be somebody's profit.
+    pub fn new(briefing: &Briefing) -> Self {
+        let conceded = briefing.lifts.iter().map(|lift| lift.loss.0).fold(0, u128::saturating_add);
+        Self { conceded, ..Self::default() }
+    }
+
+    fn on_message(&mut self, pipe: Pipe, message: &Message) {
+        match message {
+            Message::StreamRequest(request) => {
+                let Some(number) = self.channels.number(&request.channel) else { return };
+                let (deal, _) = self.channels.at(number);
+                let token = self.ledger.token(deal.token).unwrap_or(0) as u8;
+                *self.pipes.entry(pipe) = Asked { channel: number + 1, token, rate: 0 };
+            }
+            Message::StreamResponse(response) if response.ok => {
+                let asked = self.pipes.entry(pipe);
+                if asked.rate == 0 {
+                    asked.rate = response.rate.0;
+                }
+                let Some(number) = asked.channel.checked_sub(1) else { return };
+                let (_, terms) = self.channels.at(number);
+                let least = OFFER_GROUPS_MIN * decdn_engine::limits::GROUP;
+                terms.offer = terms.offer.max(response.max_bytes_per_voucher).max(least);
+                terms.rate = terms.rate.max(response.rate.0);
+            }
+            _ => {}
+        }
+    }
+
+    /// Money in channels that are not over goes to whom it is owed: the node has its best voucher, the client the
+    /// rest.
+    fn wind_up(&mut self, at: Time, chain: &dyn ChainView, durable: &[Durable]) {
+        for (deal, _) in self.channels.iter_mut() {
+            let Some(channel) = chain.channel(deal.id) else { continue };
+            let Some(token) = self.ledger.token(deal.token) else { continue };
+            if !matches!(channel.status, OnChainStatus::Open | OnChainStatus::Closing) {
+                continue;
+            }
+            let record = deal.node.and_then(|node| durable.get(usize::from(node.0)));
+            let best = match record.and_then(|durable| durable.get(&Key::Earning(deal.id))) {
+                Some(Record::Earning(earning)) => earning.best.map_or(0, |best| best.amount.0),
+                _ => 0,
+            };
+            let due = best.max(channel.amount.0).min(deal.deposit);
+            let account = |who: Option<ActorId>| who.map_or(Account::World, Account::Of);
+            for (to, amount) in [(deal.node, due), (deal.client, deal.deposit - due)] {
+                let amount = decdn_engine::money::Amount(amount);
+                self.ledger.enter(Entry { at, token, from: Account::Escrow, to: account(to), amount });
+            }
+        }
+    }
+
+    fn on_end(&mut self, at: Time, report: &mut Report) {
+        let mut allowed = self.conceded;
+        for (deal, terms) in self.channels.iter_mut() {
+            let honest = |who: Option<ActorId>| who.is_some_and(|who| self.people.is_honest(who));
+            if honest(deal.client) != honest(deal.node) {
+                let cadence = (u128::from(terms.offer) * u128::from(terms.rate)).div_ceil(UNIT);
+                allowed += cadence * u128::from(1 + terms.crashes) + 1;
+            }
+        }
+        let coalition = || self.people.ids().filter(|id| !self.people.is_honest(*id));
+        let mut profit = 0;
+        for token in 0..self.ledger.token_count() {
+            let gained: i128 = coalition().map(|id| self.ledger.profit(id, token)).sum();
+            profit = profit.max(gained);
+        }
+        let profit = u128::try_from(profit).unwrap_or(0);
+        if profit > allowed {
+            report.violation("O14", "O14", || {
+                format!("{}: the coalition gained {profit}, where {allowed} is conceded", clock(at))
+            });
+        }
+        report.observe("coalition-profit", u64::try_from(profit).unwrap_or(u64::MAX));
+        let gas = |honest: bool| {
+            let gas_of = |id| if self.people.is_honest(id) == honest { self.ledger.page(id).gas } else { 0 };
+            self.people.ids().map(gas_of).sum::<u64>()
+        };
+        report.observe("coalition-gas", gas(false));
+        report.observe("honest-gas", gas(true));
+    }
+}
+
+impl Oracle for Profit {
+    fn name(&self) -> &'static str {
+        "O14"
+    }
+
+    fn kinds(&self) -> Kinds {
+        Kinds::of(&[
+            Kind::Start,
+            Kind::Sent,
+            Kind::SentContent,
+            Kind::Verified,
+            Kind::Crashed,
+            Kind::Included,
+            Kind::End,
+        ])
+    }
+
+    fn see(&mut self, at: Time, seen: &Seen<'_>, report: &mut Report) {
+        match *seen {
+            Seen::SentContent { from, bytes, .. } => self.ledger.page_mut(from).sent_bytes += bytes,
+            Seen::Verified { actor, from, pipe, verdict: Verdict::Good { bytes, .. }, .. } => {
+                if let Some(asked) = self.pipes.get(pipe) {
+                    self.ledger.serve(usize::from(asked.token), from, actor, bytes, asked.rate);
+                }
+            }
+            Seen::Sent { pipe, message, .. } => self.on_message(pipe, message),
+            Seen::Crashed { actor, .. } if self.people.is_honest(actor) => {
+                for (deal, terms) in self.channels.iter_mut() {
+                    terms.crashes += u32::from(deal.client == Some(actor) || deal.node == Some(actor));
+                }
+            }
+            Seen::Included { tx, .. } => {
+                self.channels.learn(tx, &self.people);
+                self.ledger.post(at, tx, &self.people);
+            }
+            Seen::Start { cast, chain } => {
+                self.people = People::new(cast);
+                self.channels.learn_all(chain, &self.people);
+                let accounts: Vec<_> = cast.people.iter().map(|person| person.account).collect();
+                self.ledger = Ledger::open(&self.people, &accounts, chain);
+            }
+            Seen::End { chain, durable, .. } => {
+                self.wind_up(at, chain, durable);
+                self.on_end(at, report);
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! O4: a client pays for verified bytes and for nothing else, each of them once, and never more than the deposit.
+//!
+//! Verified content is counted here per channel at the rate that its stream was agreed at. No signature may stand
+//! under more than that, rounded up once; no settlement may pay more. Over crashes and channels together, what a
+//! client signs pays for distinct bytes (D14): a byte that was verified twice is bought once.
+
+use std::collections::BTreeMap;
+
+use decdn_engine::{
+    crypto::Typed,
+    io::{Input, Verdict},
+    time::Time,
+    wire::Message,
+};
+
+use super::{
+    Briefing,
+    book::{Blobs, Channels, People, Pipes, Ranges, UNIT},
+    o1_conservation::clock,
+};
+use crate::{
+    actor::ActorId,
+    seen::{Included, Kind, Kinds, OnChainStatus, Oracle, Pipe, Report, Seen},
+};
+
+/// A channel, as far as its client's risk goes.
+#[derive(Clone, Debug, Default)]
+struct Bill {
+    /// Verified content, bytes × rate.
+    verified: u128,
+    /// The most that was signed for.
+    signed: u128,
+    settled: Option<u128>,
+}
+
+/// What a stream was asked for and agreed to.
+#[derive(Clone, Copy, Debug, Default)]
+struct Asked {
+    /// The channel's number, one up; 0 where there is none.
+    channel: u32,
+    /// The place among what is bought, one up.
+    goods: u32,
+    rate: u64,
+    max_rate: u64,
+}
+
+/// What a client has of a blob, since its owner last ordered it.
+#[derive(Clone, Debug, Default)]
+struct Goods {
+    verified: Ranges,
+}
+
+/// A client's purchases over all channels.
+#[derive(Clone, Copy, Debug, Default)]
+struct Purse {
+    /// Distinct verified bytes.
+    bytes: u64,
+    /// The highest rate that was agreed.
+    rate: u64,
+    /// Signed for, over all channels.
+    signed: u128,
+    /// Channels on which anything was signed: each rounds up once.
+    channels: u32,
+}
+
+/// See the module.
+#[derive(Default)]
+pub struct ClientLoss {
+    lifts: Vec<(String, u128)>,
+    people: People,
+    channels: Channels<Bill>,
+    pipes: Pipes<Asked>,
+    blobs: Blobs,
+    goods: Vec<Goods>,
+    goods_of: BTreeMap<(ActorId, u32), u32>,
+    purses: Vec<Purse>,
+}
+
+impl ClientLoss {
+    /// With the lifts that concern it.
+    pub fn new(briefing: &Briefing) -> Self {
+        Self { lifts: briefing.lifted("O4"), ..Self::default() }
+    }
+
+    fn goods(&mut self, client: ActorId, hash: &decdn_engine::ids::BlobHash) -> u32 {
+        let blob = self.blobs.number(hash);
+        let next = self.goods.len() as u32;
+        let place = *self.goods_of.entry((client, blob)).or_insert(next);
+        if place == next {
+            self.goods.push(Goods::default());
+        }
+        place
+    }
+
+    fn on_verified(
+        &mut self,
+        at: Time,
+        actor: ActorId,
+        pipe: Pipe,
+        (offset, bytes): (u64, u64),
+        report: &mut Report,
+    ) {
+        let Some(asked) = self.pipes.get(pipe).copied() else { return };
+        let (Some(number), Some(goods)) = (asked.channel.checked_sub(1), asked.goods.checked_sub(1)) else {
+            return;
+        };
+        if asked.rate > asked.max_rate {
+            report.violation("O4", "D1", || {
+                let name = self.people.name(actor);
+                format!(
+                    "{}: {name} buys at {}, above its maximum of {}",
+                    clock(at),
+                    asked.rate,
+                    asked.max_rate
+                )
+            });
+        }
+        let (_, bill) = self.channels.at(number);
+        bill.verified = bill.verified.saturating_add(u128::from(bytes) * u128::from(asked.rate));
+        let new = self.goods[goods as usize].verified.add(offset, offset + bytes);
+        self.purses[usize::from(actor.0)].bytes += new;
+    }
+
+    fn on_signed(
+        &mut self,
+        at: Time,
+        actor: ActorId,
+        terms: &decdn_engine::crypto::VoucherTerms,
+        report: &mut Report,
+    ) {
+        let name = self.people.name(actor);
+        let Some((deal, bill)) = self.channels.get(&terms.channel) else {
+            return report.violation("O4", "V1", || {
+                format!("{}: {name} signs a voucher for a channel that was never opened", clock(at))
+            });
+        };
+        let amount = terms.amount.0;
+        if deal.client != Some(actor) || amount > deal.deposit {
+            report.violation("O4", "V1", || {
+                format!("{}: {name} signs for {amount}, with a deposit of {}", clock(at), deal.deposit)
+            });
+        }
+        if amount > bill.verified.div_ceil(UNIT) {
+            report.violation("O4", "D5", || {
+                let worth = bill.verified.div_ceil(UNIT);
+                format!(
+                    "{}: {name} signs for {amount}; what it verified on the channel costs {worth}",
+                    clock(at)
+                )
+            });
+        }
+        if amount <= bill.signed {
+            return;
+        }
+        let purse = &mut self.purses[usize::from(actor.0)];
+        purse.channels += u32::from(bill.signed == 0);
+        purse.signed = purse.signed.saturating_add(amount - bill.signed);
+        bill.signed = amount;
+        let rate = purse.rate;
+        let worth = u128::from(purse.bytes) * u128::from(rate);
+        let rounding = u128::from(purse.channels) * (UNIT - 1);
+        if purse.signed.saturating_mul(UNIT) > worth.saturating_add(rounding) {
+            report.violation("O4", "D14", || {
+                format!(
+                    "{}: {name} signed for {} in all, and has {} distinct bytes at {rate} per MB: some byte is paid twice",
+                    clock(at),
+                    purse.signed,
+                    purse.bytes
+                )
+            });
+        }
+    }
+
+    fn on_included(&mut self, at: Time, tx: &Included<'_>, report: &mut Report) {
+        self.channels.learn(tx, &self.people);
+        let Some(after) = tx.after.filter(|after| after.status == OnChainStatus::Settled) else { return };
+        let Some((deal, bill)) = self.channels.get(&after.id) else { return };
+        if bill.settled.is_some() {
+            return;
+        }
+        let paid = after.amount.0.min(deal.deposit);
+        bill.settled = Some(paid);
+        let Some(client) = deal.client.filter(|client| self.people.is_honest_client(*client)) else { return };
+        let worth = bill.verified.div_ceil(UNIT);
+        let name = self.people.name(client);
+        let lifted = self.lifts.iter().find(|(lifted, _)| lifted == name).map_or(0, |(_, loss)| *loss);
+        if paid > worth.saturating_add(lifted) {
+            report.violation("O4", "D9", || {
+                format!("{}: {name} pays {paid} on chain for bytes that cost {worth}", clock(at))
+            });
+        }
+        let loss = paid.saturating_sub(bill.verified / UNIT);
+        report.observe("client-loss", u64::try_from(loss).unwrap_or(u64::MAX));
+    }
+}
+
+impl Oracle for ClientLoss {
+    fn name(&self) -> &'static str {
+        "O4"
+    }
+
+    fn kinds(&self) -> Kinds {
+        Kinds::of(&[
+            Kind::Start,
+            Kind::Step,
+            Kind::Sent,
+            Kind::Delivered,
+            Kind::Verified,
+            Kind::Signed,
+            Kind::Included,
+        ])
+    }
+
+    fn see(&mut self, at: Time, seen: &Seen<'_>, report: &mut Report) {
+        match *seen {
+            Seen::Verified { actor, pipe, verdict: Verdict::Good { offset, bytes, .. }, .. }
+                if self.people.is_honest_client(actor) =>
+            {
+                self.on_verified(at, actor, pipe, (offset, bytes), report);
+            }
+            Seen::Step { actor, input: Input::Fetch(order), .. } if self.people.is_honest_client(actor) => {
+                // A new order: the owner wants the blob once more, and pays once more.
+                let goods = self.goods(actor, &order.hash);
+                self.goods[goods as usize].verified.clear();
+            }
+            Seen::Sent { from, pipe, message: Message::StreamRequest(request), .. }
+                if self.people.is_honest_client(from) =>
+            {
+                let channel = self.channels.number(&request.channel).map_or(0, |number| number + 1);
+                let goods = self.goods(from, &request.hash) + 1;
+                *self.pipes.entry(pipe) = Asked { channel, goods, rate: 0, max_rate: request.max_rate.0 };
+            }
+            Seen::Delivered { to, pipe, message: Message::StreamResponse(response), .. }
+                if response.ok && self.people.is_honest_client(to) =>
+            {
+                let asked = self.pipes.entry(pipe);
+                if asked.rate == 0 {
+                    let rate = response.rate.0;
+                    asked.rate = rate;
+                    let purse = &mut self.purses[usize::from(to.0)];
+                    purse.rate = purse.rate.max(rate.min(asked.max_rate));
+                }
+            }
+            Seen::Signed { actor, what: Typed::Voucher(terms), .. }
+                if self.people.is_honest_client(actor) =>
+            {
+                self.on_signed(at, actor, terms, report);
+            }
+            Seen::Included { tx, .. } => self.on_included(at, tx, report),
+            Seen::Start { cast, chain } => {
+                self.people = People::new(cast);
+                self.purses = vec![Purse::default(); cast.people.len()];
+                self.channels.learn_all(chain, &self.people);
+            }
+            _ => {}
+        }
+    }
+}
