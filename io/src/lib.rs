@@ -1,8 +1,9 @@
 //! deCDN at the edge: what the engine needs from the world, and the program that puts it together.
 //!
-//! Most modules are one port of [`decdn_driver`]: [`transport`] is QUIC through iroh, [`store`] is redb and files,
-//! [`signer`] holds keys, [`clock`] asks the machine, [`chain`] is JSON-RPC through alloy. [`devnet`] serves JSON-RPC
-//! from a chain of our own. [`party`] makes a running client or node of them, [`stage`] puts both on one chain in one process, [`cli`] is the program `decdn`.
+//! Most modules are one port of [`decdn_driver`]: [`transport`] is QUIC through iroh, [`store`] is redb and
+//! files, [`signer`] holds keys, [`clock`] asks the machine, [`chain`] is JSON-RPC through alloy. [`devnet`]
+//! serves JSON-RPC from a chain of our own. [`party`] makes a running client or node of them, [`stage`] puts
+//! both on one chain in one process, [`cli`] is the program `decdn`.
 
 #![warn(missing_docs)]
 

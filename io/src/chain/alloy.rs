@@ -97,8 +97,8 @@ impl AlloyChain {
     /// `url` is no URL.
     pub fn new(url: &str, deployment: Deployment, key: EthKey, config: Config) -> Result<Self, ChainError> {
         let endpoint = url.parse().map_err(|_| ChainError::Url(url.into()))?;
-        // The HTTP client takes the process's TLS and has none of its own beside iroh's. An error says that one is
-        // installed already, which is all that is wanted.
+        // The HTTP client takes the process's TLS and has none of its own beside iroh's. An error says that
+        // one is installed already, which is all that is wanted.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let watched = Mutex::new(Watched::new(key.address(), config.start_block));
         let shared = Shared {
