@@ -31,6 +31,8 @@ pub const QUANTITIES: &[(&str, &str)] = &[
     ("node-loss", "the most that an honest node sent on a channel and was not paid for, in base units"),
     ("stolen", "the same, over all channels of a run together, in base units"),
     ("transfer-us", "the longest time from an agreement to the last byte that came by it, in microseconds"),
+    ("failed-downloads", "downloads that honest clients gave up"),
+    ("honest-blamed", "faults that honest actors attributed to honest peers"),
     ("signatures", "vouchers that honest clients signed"),
     ("disputes", "the most disputes that honest actors submitted about one channel"),
     (
@@ -76,15 +78,22 @@ pub fn fault_probe(fault: &Fault) -> &'static str {
     }
 }
 
-/// What an effect shows.
-pub fn note(effect: &Effect, report: &mut Report) {
+/// What an honest actor's effect shows.
+pub fn note(effect: &Effect, cast: &Cast, report: &mut Report) {
     match effect {
         Effect::Notice(notice) => {
             if let Some(probe) = notice_probe(notice) {
                 report.probe(probe);
             }
         }
-        Effect::Fault(fault) => report.probe(fault_probe(fault)),
+        Effect::Fault(fault) => {
+            report.probe(fault_probe(fault));
+            if let Fault::Peer { peer, .. } = fault
+                && cast.by_node(*peer).is_some_and(|person| person.honest)
+            {
+                report.probe("honest-blamed");
+            }
+        }
         _ => {}
     }
 }
@@ -205,6 +214,8 @@ impl Measure {
             report.observe("overpaid", narrow(sum.saturating_sub(price + roundings)));
             report.observe("underpaid", narrow(price.saturating_sub(sum)));
         }
+        report.observe("failed-downloads", report.probe_count("fetch-failed"));
+        report.observe("honest-blamed", report.probe_count("honest-blamed"));
         report.observe("signatures", self.signatures);
     }
 }

@@ -1,8 +1,11 @@
 //! A client that takes one offer unpaid, drops the stream, asks for the next one, and sometimes reconnects: each
-//! stream looks like a new customer, the channel does not (D8).
+//! stream looks like a new customer, the channel does not (D8). In half of the runs it asks for the same bytes again
+//! each time, which go out twice for nothing and are charged from then on.
+
+use std::collections::BTreeMap;
 
 use decdn_engine::{
-    ids::StreamId,
+    ids::{BlobHash, StreamId},
     io::{Effect, Gone, Input, Lane, Output, Verdict},
     time::Time,
     wire::{Code, Message},
@@ -27,6 +30,10 @@ pub struct CadenceHop {
     taken: u64,
     offer: u64,
     hops: u32,
+    /// Whether it asks for the same bytes again; drawn at the first request.
+    again: Option<bool>,
+    /// Where each download began.
+    first: BTreeMap<BlobHash, u64>,
     /// What the role is still to be told.
     news: Vec<Input>,
 }
@@ -35,7 +42,15 @@ impl CadenceHop {
     /// `with`: see [`Exit::new`].
     pub fn new(with: &With) -> Self {
         let exit = Exit::new(Lie::Empty, with);
-        Self { exit, taken: 0, offer: u64::MAX, hops: 0, news: Vec::new() }
+        Self {
+            exit,
+            taken: 0,
+            offer: u64::MAX,
+            hops: 0,
+            again: None,
+            first: BTreeMap::new(),
+            news: Vec::new(),
+        }
     }
 
     /// Drops the stream, or the connection, and lets the role believe that the node or the network did.
@@ -65,6 +80,10 @@ impl Hand for CadenceHop {
                 if self.taken >= self.offer {
                     self.hop(*stream, turn);
                 }
+                if self.again == Some(true) {
+                    // The role would take it for the wrong bytes.
+                    return None;
+                }
             }
             _ => {}
         }
@@ -73,9 +92,22 @@ impl Hand for CadenceHop {
 
     fn say(&mut self, output: Output, turn: &mut Turn<'_>) {
         let Some(output) = self.exit.say(output, turn) else { return };
-        if let Some(unpaid) = without_money(output) {
-            turn.push(unpaid.lane, unpaid.effect);
+        let Some(Output { lane, mut effect }) = without_money(output) else { return };
+        let again = *self.again.get_or_insert_with(|| turn.decide.below(Label::Adversary, 2) == 1);
+        if again && self.hops < HOPS {
+            match &mut effect {
+                Effect::Send { message: Message::StreamRequest(request), .. } => {
+                    request.offset_bytes = *self.first.entry(request.hash).or_insert(request.offset_bytes);
+                }
+                Effect::Receive { hash, offset, bytes, .. } => {
+                    let first = self.first.get(hash).copied().unwrap_or(*offset);
+                    *bytes += *offset - first;
+                    *offset = first;
+                }
+                _ => {}
+            }
         }
+        turn.push(lane, effect);
     }
 
     fn urge(&mut self, _turn: &mut Turn<'_>) -> Option<Input> {
@@ -88,7 +120,7 @@ impl Hand for CadenceHop {
 
     fn words(&self) -> Vec<u64> {
         let mut words = self.exit.words();
-        words.extend([self.taken, self.offer, u64::from(self.hops)]);
+        words.extend([self.taken, self.offer, u64::from(self.hops), self.again.map_or(2, u64::from)]);
         words
     }
 

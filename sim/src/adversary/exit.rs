@@ -225,8 +225,12 @@ impl Exit {
             return;
         }
         for nth in 0..self.early_settles {
-            // At once, and then at any time of the window.
-            let after = if nth == 0 { 1_000_000 } else { turn.decide.below(Label::Adversary, left.0) };
+            // At once, an hour too early, and at any other time of the window.
+            let after = match nth {
+                0 => 1_000_000,
+                1 => left.0.saturating_sub(Span::from_hours(1).0),
+                _ => turn.decide.below(Label::Adversary, left.0),
+            };
             self.deeds.push((turn.now.mono + Span(after), Deed::Settle(channel)));
         }
     }

@@ -1,10 +1,11 @@
 //! A payer that closes with its own (2^64 − 1, 1 unit): under a rule by nonce no dispute could answer it (C2). In half
-//! of the runs it also pays the node with the last nonce, after which there is no next one (V1): nothing may wrap.
+//! of the runs it also pays the node with the last nonce, after which there is no next one (V1): nothing may wrap. In
+//! the other half it offers the node that one unit too, after it has paid more (V2).
 
 use decdn_engine::{
     crypto::VoucherTerms,
     io::{Effect, Input, Output},
-    money::Nonce,
+    money::{Amount, Nonce},
     time::Time,
     wire::Message,
 };
@@ -46,16 +47,18 @@ impl Hand for NonceJump {
     fn say(&mut self, output: Output, turn: &mut Turn<'_>) {
         let Some(output) = self.exit.say(output, turn) else { return };
         let Output { lane, effect } = output;
-        if let Effect::Send { stream, message: Message::Voucher(voucher) } = &effect
-            && let Some(channel) = self.exit.channel_of(voucher.nonce, voucher.amount)
-            && *self.jumps.get_or_insert_with(|| turn.decide.below(Label::Adversary, 2) == 1)
-        {
-            let (amount, token) = (voucher.amount, self.exit.token());
-            let terms = VoucherTerms { channel, amount, nonce: Nonce(u64::MAX), token };
-            let ticket = self.exit.ticket();
-            return self.extra.want(ticket, (*stream, lane), (terms, terms), turn);
+        let Effect::Send { stream, message: Message::Voucher(voucher) } = effect else {
+            return turn.push(lane, effect);
+        };
+        let Some(channel) = self.exit.channel_of(voucher.nonce, voucher.amount) else { return };
+        let jumps = *self.jumps.get_or_insert_with(|| turn.decide.below(Label::Adversary, 2) == 1);
+        if !jumps {
+            turn.push(lane, effect);
         }
-        turn.push(lane, effect);
+        let amount = if jumps { voucher.amount } else { Amount(1) };
+        let terms = VoucherTerms { channel, amount, nonce: Nonce(u64::MAX), token: self.exit.token() };
+        let ticket = self.exit.ticket();
+        self.extra.want(ticket, (stream, lane), (terms, terms), turn);
     }
 
     fn next_deadline(&self) -> Option<Time> {

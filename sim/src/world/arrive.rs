@@ -55,7 +55,10 @@ impl World {
         let there = state.ends[usize::from(to_end)];
         let is_dead = state.dead;
         let Some(stream) = state.stream(index) else { return };
-        let is_heard = !is_dead && there.state == EndState::Up && !stream.deaf[usize::from(to_end)];
+        // A copy does not outlive its stream: its sender has finished or given it up.
+        let is_late = stray && stream.mute[usize::from(end)];
+        let is_heard =
+            !is_dead && !is_late && there.state == EndState::Up && !stream.deaf[usize::from(to_end)];
         let channel = stream.channel;
         let is_heard = is_heard && self.lives(there.actor, there.epoch);
         let now = self.queue.now();

@@ -496,7 +496,7 @@ impl World {
     /// Notes what an actor tells its owner or the log.
     fn note(&mut self, actor: ActorId, effect: &Effect) {
         if self.cast.get(actor).honest {
-            measure::note(effect, &mut self.watch.report);
+            measure::note(effect, &self.cast, &mut self.watch.report);
         }
         match effect {
             Effect::Fault(fault) => *self.rules.entry(fault.rule()).or_default() += 1,

@@ -120,7 +120,7 @@ impl Client {
     }
 
     /// Whether a stream on this channel brings content, or is asked to.
-    fn is_buying(&self, slot: Slot) -> bool {
+    pub(super) fn is_buying(&self, slot: Slot) -> bool {
         let buys =
             |stream: &Stream| stream.channel == slot && matches!(stream.purpose, Purpose::Content { .. });
         self.streams.values().any(buys)

@@ -30,8 +30,11 @@ pub(super) enum Failure {
     NotNow,
     /// The opening is not final enough: back off, same candidate (V6).
     Pending,
-    /// The channel is used up or gone: another one with the same candidate (V4).
+    /// The channel is gone, or never had room: another one with the same candidate.
     NeedsChannel,
+    /// The channel is used up, by this download or by others: another one with the same candidate, who did nothing
+    /// wrong (V4).
+    UsedUp,
     /// Never this candidate for this blob again.
     Ban,
 }
@@ -165,6 +168,7 @@ impl Client {
                 *tries = tries.saturating_add(1);
                 *tries < attempts
             }
+            Failure::UsedUp => true,
             Failure::Refused => {
                 *tries = tries.saturating_add(1);
                 false
@@ -230,7 +234,14 @@ impl Client {
             }
             Stage::Requested(stream) | Stage::Streaming(stream) => self.on_silence(now, id, stream, out),
             // Everything is verified and signed for; an ack is a courtesy.
-            Stage::Paying(_) => self.complete(now, id, out),
+            Stage::Paying(_) => {
+                let of_it = |stream: &super::Stream| matches!(stream.purpose, super::Purpose::Content { fetch, .. } if fetch == id);
+                let stream = self.streams.iter().find(|(_, stream)| of_it(stream)).map(|(id, _)| *id);
+                if let Some(stream) = stream {
+                    self.drop_stream(stream, out);
+                }
+                self.complete(now, id, out);
+            }
             Stage::Waiting => {}
         }
     }

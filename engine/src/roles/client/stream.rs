@@ -215,14 +215,21 @@ impl Client {
         let next_group = self.fetches.get(&fetch).map_or(GROUP, |fetch| {
             fetch.end().map_or(GROUP, |end| GROUP.min(end.saturating_sub(fetch.position())))
         });
-        if paying.meter.owed_with(next_group) <= paying.deposit {
-            let fault = Fault::Unattributed { peer: paying.node, rule: Rule::V4 };
-            out.push(Lane::Role, Effect::Fault(fault));
-            self.retire(now, slot, out);
-            return Failure::Refused;
-        }
+        let is_covered = paying.meter.owed_with(next_group) <= paying.deposit;
+        let is_fresh = paying.meter.owed_raw() == 0;
+        // What is on its way on other streams counts at the node already, and not yet here.
+        let is_shared = self.is_buying(slot);
+        let fault = Fault::Unattributed { peer: paying.node, rule: Rule::V4 };
         self.retire(now, slot, out);
-        Failure::NeedsChannel
+        match (is_covered, is_shared) {
+            (true, false) => {
+                out.push(Lane::Role, Effect::Fault(fault));
+                Failure::Refused
+            }
+            // The deposit does not cover a single group: no channel of this kind will do.
+            (false, false) if is_fresh => Failure::NeedsChannel,
+            _ => Failure::UsedUp,
+        }
     }
 
     pub(super) fn on_abort(&mut self, now: Now, id: StreamId, error: StreamError, out: &mut Outputs) {
