@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use decdn_engine::{
-    ids::{Address, BlobHash, ChannelId},
+    ids::{Address, BlobHash, ChannelId, NodeId},
     money::MB,
 };
 
@@ -31,6 +31,7 @@ pub struct People {
     honest: Vec<bool>,
     parts: Vec<Part>,
     accounts: BTreeMap<Address, ActorId>,
+    nodes: BTreeMap<NodeId, ActorId>,
 }
 
 impl People {
@@ -41,6 +42,7 @@ impl People {
             honest: cast.people.iter().map(|person| person.honest).collect(),
             parts: cast.people.iter().map(|person| person.part).collect(),
             accounts: cast.people.iter().map(|person| (person.account, person.id)).collect(),
+            nodes: cast.people.iter().map(|person| (person.node, person.id)).collect(),
         }
     }
 
@@ -67,6 +69,11 @@ impl People {
     /// Whose account this is.
     pub fn of(&self, account: Address) -> Option<ActorId> {
         self.accounts.get(&account).copied()
+    }
+
+    /// Whose network key this is.
+    pub fn by_node(&self, node: NodeId) -> Option<ActorId> {
+        self.nodes.get(&node).copied()
     }
 
     /// How many there are.

@@ -1,9 +1,11 @@
 //! O10: when faults stop, fetches finish or fail cleanly, channels end, queues drain. And nobody spins: an actor
-//! that takes inputs without end, while nothing comes of it, is as dead as one that waits for ever.
+//! that takes inputs without end, while nothing comes of it, is as dead as one that waits for ever; and whatever
+//! fails, no honest party is blamed for it by another.
 
 use std::collections::BTreeSet;
 
 use decdn_engine::{
+    fault::Fault,
     ids::FetchId,
     io::{Effect, Input, Notice, Output},
     time::Time,
@@ -78,6 +80,19 @@ impl Ends {
             {
                 pace.fetches.remove(fetch);
             }
+        }
+        let blamed = outputs.iter().find_map(|output| match output.effect {
+            Effect::Fault(Fault::Peer { peer, rule, .. }) => Some((peer, rule)),
+            _ => None,
+        });
+        if let Some((peer, rule)) = blamed
+            && self.people.is_honest(actor)
+            && let Some(peer) = self.people.by_node(peer).filter(|peer| self.people.is_honest(*peer))
+        {
+            report.violation("O10", &rule.to_string(), || {
+                let (name, peer) = (self.people.name(actor), self.people.name(peer));
+                format!("{}: {name} blames {peer}, which did what it should", clock(at))
+            });
         }
         if self.people.is_honest(actor) && (pace.at_once == AT_ONCE || pace.idle == IDLE) {
             let (at_once, idle) = (pace.at_once, pace.idle);

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use decdn_engine::{
     ids::{ConnId, StreamId},
     io::{Effect, Input, Output},
-    limits::{Limits, SEND_RANGES},
     time::Time,
     wire::Message,
 };
@@ -18,7 +17,9 @@ use crate::{
 };
 
 /// Streams of a connection (W3).
-const STREAMS: usize = Limits::standard().streams_per_conn as usize;
+const STREAMS: usize = 100;
+/// Unanswered `SendRange`s of a stream.
+const SEND_RANGES: u8 = 8;
 /// What one step may ask for: an input concerns one connection, and a stream of it asks for a handful of things.
 const OUTPUTS: usize = STREAMS * (SEND_RANGES as usize + 4);
 /// Write sets on their way: a few per channel and download that are in use, for as long as a slow disk takes.

@@ -7,7 +7,6 @@
 
 use decdn_engine::{
     io::Verdict,
-    limits::OFFER_GROUPS_MIN,
     record::{Key, Record},
     time::Time,
     wire::Message,
@@ -74,8 +73,7 @@ impl Profit {
                 }
                 let Some(number) = asked.channel.checked_sub(1) else { return };
                 let (_, terms) = self.channels.at(number);
-                let least = OFFER_GROUPS_MIN * decdn_engine::limits::GROUP;
-                terms.offer = terms.offer.max(response.max_bytes_per_voucher).max(least);
+                terms.offer = terms.offer.max(response.max_bytes_per_voucher);
                 terms.rate = terms.rate.max(response.rate.0);
             }
             _ => {}

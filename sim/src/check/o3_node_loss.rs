@@ -7,7 +7,6 @@
 
 use decdn_engine::{
     ids::{BlobHash, ChannelId},
-    limits::RESENDS,
     record::Record,
     time::Time,
     wire::Message,
@@ -23,6 +22,8 @@ use crate::{
     seen::{Durable, Kind, Kinds, Oracle, Pipe, Report, Seen},
 };
 
+/// How often a lost byte goes out again for nothing (D8).
+const RESENDS: u8 = 2;
 /// Trails that a channel's ended streams may leave: more than any node keeps.
 const TRAILS: usize = 64;
 
