@@ -5,7 +5,10 @@
 //! counterparty, one more for each of that party's crashes (D8, D9), and what a lift concedes by name; a scenario
 //! says it tighter with a bound on `coalition-profit`.
 
+use std::collections::BTreeMap;
+
 use decdn_engine::{
+    ids::BlobHash,
     io::Verdict,
     record::{Key, Record},
     time::Time,
@@ -14,7 +17,7 @@ use decdn_engine::{
 
 use super::{
     Briefing,
-    book::{Channels, People, Pipes, UNIT},
+    book::{Channels, People, Pipes, Ranges, UNIT},
     o1_conservation::clock,
 };
 use crate::{
@@ -49,6 +52,8 @@ pub struct Profit {
     ledger: Ledger,
     channels: Channels<Terms>,
     pipes: Pipes<Asked>,
+    /// What everybody has got, each byte once.
+    got: BTreeMap<(ActorId, BlobHash), Ranges>,
 }
 
 impl Profit {
@@ -154,9 +159,13 @@ impl Oracle for Profit {
     fn see(&mut self, at: Time, seen: &Seen<'_>, report: &mut Report) {
         match *seen {
             Seen::SentContent { from, bytes, .. } => self.ledger.page_mut(from).sent_bytes += bytes,
-            Seen::Verified { actor, from, pipe, verdict: Verdict::Good { bytes, .. }, .. } => {
+            Seen::Verified {
+                actor, from, pipe, hash, verdict: Verdict::Good { offset, bytes, .. }, ..
+            } => {
+                // What goes out again for nothing (D8) is worth nothing more to whoever has it.
+                let fresh = self.got.entry((actor, hash)).or_default().add(offset, offset + bytes);
                 if let Some(asked) = self.pipes.get(pipe) {
-                    self.ledger.serve(usize::from(asked.token), from, actor, bytes, asked.rate);
+                    self.ledger.serve(usize::from(asked.token), from, actor, fresh, asked.rate);
                 }
             }
             Seen::Sent { pipe, message, .. } => self.on_message(pipe, message),

@@ -173,5 +173,9 @@ impl Client {
             self.next_opening(out);
         }
         self.advance_peer(now, node, out);
+        // The download that wanted it may have failed meanwhile.
+        if self.chain.is_known {
+            self.close_unused(now, out);
+        }
     }
 }
