@@ -2,7 +2,7 @@
 //! they recover with, two backends that run them, and the L2 chain around either.
 //!
 //! The backends answer the same calls through [`Backend`]: [`Model`] restates the contracts in Rust, fast
-//! enough for sweeps and exhaustive search; [`Evm`](evm::Evm) (feature `l2`) runs the compiled bytecode.
+//! enough for sweeps and exhaustive search; [`Evm`] (feature `l2`) runs the compiled bytecode.
 //! Neither knows the engine's predicates, so that they can judge them. [`L2`] puts one of them under a
 //! sequencer with a policy and an L1 with a delayed inbox, all in virtual time.
 #![warn(missing_docs)]

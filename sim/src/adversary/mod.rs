@@ -1,5 +1,5 @@
 //! Actors that are not honest, one file each. They speak the wire like anybody else: each wears an honest role and
-//! bends what goes in or comes out ([`mask`]); payers that steal leave by [`exit`].
+//! bends what goes in or comes out (`mask`); payers that steal leave by `exit`.
 
 mod bad_byte;
 mod cadence_hop;
