@@ -1,5 +1,7 @@
 //! Every bound of the engine, in one place, with a tiny profile that lets tests reach each one.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{money::MB, time::Span};
 
 /// Content bytes of a chunk group: the unit of verification, metering and payment (D5).
@@ -22,7 +24,8 @@ pub const CLOCK_TOLERANCE: Span = Span::from_secs(60);
 pub const BLOB_BYTES_MAX: u64 = 1 << 60;
 
 /// The bounds that a deployment may choose.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Open channels a role tracks.
     pub channels: usize,

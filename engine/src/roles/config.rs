@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     crypto::Deployment,
     ids::{Address, NodeId},
@@ -11,7 +13,8 @@ use crate::{
 };
 
 /// How channels are watched and defended (section 6).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Monitor {
     /// Whether to dispute stale closes at all (X1).
     pub enabled: bool,
@@ -39,7 +42,8 @@ impl Default for Monitor {
 }
 
 /// How long a client waits for what (D8, D10, V3).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Timeouts {
     /// For the first group (D10).
     pub first_chunk: Span,
@@ -69,7 +73,8 @@ impl Default for Timeouts {
 }
 
 /// A client's configuration.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ClientConfig {
     /// Where the contracts are.
     pub deployment: Deployment,
@@ -106,7 +111,8 @@ impl ClientConfig {
 }
 
 /// A node's configuration.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NodeConfig {
     /// Where the contracts are.
     pub deployment: Deployment,

@@ -134,7 +134,9 @@ where
     /// `CloseChannel`, `BlobReady`, `BlobGone`.
     pub async fn run(mut self, orders: impl Stream<Item = Input> + Send) -> Stopped<S::Error, B::Error> {
         let mut orders = std::pin::pin!(orders);
-        poll_fn(|cx| self.poll(cx, orders.as_mut())).await
+        let stopped = poll_fn(|cx| self.poll(cx, orders.as_mut())).await;
+        self.ports.owner.stopped(&mut || self.role.digest());
+        stopped
     }
 
     fn poll(
@@ -241,7 +243,8 @@ where
 
     fn step(&mut self, input: Input, credit: Option<Arc<T::Credit>>) {
         let now = self.ports.clock.now();
-        self.ports.owner.fed(now, &input);
+        let role = &mut self.role;
+        self.ports.owner.fed(now, &input, &mut || role.digest());
         self.role.step(now, input, &self.crypto, &mut self.outputs);
         for output in self.outputs.drain() {
             if let Effect::Persist { seq, writes } = &output.effect {

@@ -15,6 +15,7 @@ use decdn_engine::{
     ids::{BlobHash, ConnId, FetchId, NodeId, StreamId, TxTicket},
     io::{Input, Lane, Notice},
     record::Record,
+    roles::Digest,
     time::{Now, Time},
     wire::{Code, Message},
 };
@@ -153,8 +154,11 @@ pub trait Owner: Send {
     fn notice(&mut self, notice: Notice);
     /// For its log.
     fn fault(&mut self, fault: Fault);
-    /// An input is about to be fed: for a recording that the simulator can replay.
-    fn fed(&mut self, _now: Now, _input: &Input) {}
+    /// An input is about to be fed to a role in the state that `digest` tells: for a recording that the simulator can
+    /// replay.
+    fn fed(&mut self, _now: Now, _input: &Input, _digest: &mut dyn FnMut() -> Digest) {}
+    /// The driver stops, with its role in the state that `digest` tells; nothing is fed any more.
+    fn stopped(&mut self, _digest: &mut dyn FnMut() -> Digest) {}
 }
 
 /// All the ports of one driver.

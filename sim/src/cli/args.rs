@@ -30,17 +30,20 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Make many runs
     Sweep(SweepArgs),
-    /// Make a traced run again and compare every line
+    /// Make a traced run again and compare every line; or tell a recorded client or node again what it was told
     Replay {
-        /// The trace
+        /// The trace, or the recording
         file: PathBuf,
         /// Write the full trace of the run here
         #[arg(long, value_name = "FILE")]
         trace: Option<PathBuf>,
+        /// One line per transition
+        #[arg(short, long)]
+        verbose: bool,
     },
-    /// Find the first difference between two traces
+    /// Find the first difference between two traces, or two recordings
     Diff {
-        /// One trace
+        /// One of them
         a: PathBuf,
         /// The other
         b: PathBuf,

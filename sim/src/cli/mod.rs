@@ -25,7 +25,7 @@ use crate::{
     rung::Rung,
     scenario::{self, Scenario},
     sweep::{Made, Task, make, sweep},
-    trace,
+    trace::{self, Ending},
 };
 
 /// Seeds per scenario of the short sweep behind a bare `cargo sim`.
@@ -79,6 +79,17 @@ fn execute(command: Option<Command>) -> Result<Verdict, Bad> {
     if let Some(Command::Diff { a, b }) = command {
         return differ(&a, &b);
     }
+    if let Some(Command::Replay { file, trace, verbose }) = &command
+        && trace::is_recording(file)
+    {
+        if trace.is_some() {
+            return Err(Bad(format!(
+                "{} is a recording, which has no trace; leave --trace out.",
+                file.display()
+            )));
+        }
+        return retold(file, *verbose);
+    }
     let scenarios = scenario::all(&scenario::folder())?;
     if let Some(Command::List { json }) = command {
         show::list(&scenarios, json);
@@ -90,7 +101,7 @@ fn execute(command: Option<Command>) -> Result<Verdict, Bad> {
         None => everything(&scenarios),
         Some(Command::Run(args)) => one(&scenarios, &args),
         Some(Command::Sweep(args)) => many(&scenarios, &args),
-        Some(Command::Replay { file, trace }) => again(&scenarios, &file, trace.as_deref()),
+        Some(Command::Replay { file, trace, verbose }) => again(&scenarios, &file, trace.as_deref(), verbose),
         Some(Command::List { .. } | Command::Diff { .. } | Command::Completions { .. }) => Ok(Verdict::Held),
     }
 }
@@ -166,7 +177,7 @@ fn one(scenarios: &[Scenario], args: &RunArgs) -> Result<Verdict, Bad> {
     let scenario = scenario::find(scenarios, &args.name)?;
     let task = Task { scenario, seed: args.seed, rung: args.rung.into() };
     if args.verbose {
-        verbose::status_lines(&task);
+        verbose::status_lines(scenario, args.rung.into(), Decisions::seeded(args.seed));
     }
     let made = make(&task);
     if args.json {
@@ -220,8 +231,12 @@ fn write_trace(
     encoder.finish().and_then(|mut file| file.flush()).map_err(wrong)
 }
 
-fn again(scenarios: &[Scenario], file: &Path, to: Option<&Path>) -> Result<Verdict, Bad> {
+fn again(scenarios: &[Scenario], file: &Path, to: Option<&Path>, is_verbose: bool) -> Result<Verdict, Bad> {
     let artifacts = decdn_contracts::artifacts::recorded_hash();
+    if is_verbose {
+        let script = trace::script(file, scenarios, artifacts)?;
+        verbose::status_lines(script.scenario, script.head.rung, Decisions::recorded(script.choices));
+    }
     let (head, outcome) = trace::replay(file, scenarios, artifacts)?;
     if let Some(to) = to {
         let script = trace::script(file, scenarios, artifacts)?;
@@ -242,14 +257,55 @@ fn again(scenarios: &[Scenario], file: &Path, to: Option<&Path>) -> Result<Verdi
     Ok(if held { Verdict::Held } else { Verdict::Violated })
 }
 
+/// Tells a recording again.
+fn retold(file: &Path, is_verbose: bool) -> Result<Verdict, Bad> {
+    if is_verbose {
+        verbose::heading();
+    }
+    let incident = trace::retell(file, |fed, outputs| {
+        if is_verbose {
+            verbose::transition(fed.at.mono, "", &fed.input, outputs);
+        }
+    })?;
+    let ending = match incident.ending {
+        Ending::Stopped => "a clean stop",
+        Ending::Open => "no stop: the process died, or its recording",
+        Ending::Torn => "a torn line: the process died there",
+    };
+    if let Some(at) = &incident.panicked {
+        eprintln!("{at}: the engine panics here; the lines up to this one reproduce it");
+        return Ok(Verdict::Violated);
+    }
+    println!(
+        "{}: the {} of decdn {} goes as recorded, {} inputs, digest {}; it ends with {ending}",
+        file.display(),
+        incident.role,
+        incident.software,
+        incident.inputs,
+        show::hex(&incident.digest.0[..8])
+    );
+    Ok(Verdict::Held)
+}
+
 fn differ(a: &Path, b: &Path) -> Result<Verdict, Bad> {
-    match trace::diff(a, b)? {
+    let parting = match (trace::is_recording(a), trace::is_recording(b)) {
+        (true, true) => trace::diff_recordings(a, b)?,
+        (false, false) => trace::diff(a, b)?,
+        (is_first, _) => {
+            let recording = if is_first { a } else { b };
+            return Err(Bad(format!(
+                "{} is a recording and the other is none; give two of the same kind.",
+                recording.display()
+            )));
+        }
+    };
+    match parting {
         None => {
-            println!("the traces are equal");
+            println!("they are equal");
             Ok(Verdict::Held)
         }
         Some((line, left, right)) => {
-            println!("the traces part at line {line}");
+            println!("they part at line {line}");
             for (path, side) in [(a, left), (b, right)] {
                 println!("{}: {}", path.display(), side.as_deref().unwrap_or("(ends here)"));
             }

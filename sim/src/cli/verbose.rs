@@ -13,16 +13,32 @@ use crate::{
     actor::ActorId,
     decide::{Choice, Decisions},
     run::run,
+    rung::Rung,
+    scenario::Scenario,
     seen::Seen,
-    sweep::Task,
     watch::Recorder,
 };
 
-/// Runs a task for its status lines alone.
-pub(super) fn status_lines(task: &Task<'_>) {
+/// Makes a run for its status lines alone.
+pub(super) fn status_lines(scenario: &Scenario, rung: Rung, decide: Decisions) {
+    heading();
+    run(scenario, rung, decide, Some(Box::new(Printer { names: Vec::new() })));
+}
+
+/// What stands above the lines.
+pub(super) fn heading() {
     println!("{:>15} {:<12} {:<40} asks for", "time", "actor", "told");
-    let printer = Printer { names: Vec::new() };
-    run(task.scenario, task.rung, Decisions::seeded(task.seed), Some(Box::new(printer)));
+}
+
+/// The line of one step.
+pub(super) fn transition(at: Time, name: &str, input: &Input, outputs: &[Output]) {
+    let asks: Vec<String> = outputs.iter().map(asks).collect();
+    print(at, name, &told(input), &asks.join(" "));
+}
+
+fn print(at: Time, name: &str, told: &str, asks: &str) {
+    let (secs, micros) = (at.0 / 1_000_000, at.0 % 1_000_000);
+    println!("{secs:>8}.{micros:06} {name:<12.12} {told:<40.40} {asks}");
 }
 
 struct Printer {
@@ -30,10 +46,12 @@ struct Printer {
 }
 
 impl Printer {
+    fn name(&self, actor: Option<ActorId>) -> &str {
+        actor.and_then(|id| self.names.get(usize::from(id.0))).map_or("chain", String::as_str)
+    }
+
     fn line(&self, at: Time, actor: Option<ActorId>, told: &str, asks: &str) {
-        let name = actor.and_then(|id| self.names.get(usize::from(id.0))).map_or("chain", String::as_str);
-        let (secs, micros) = (at.0 / 1_000_000, at.0 % 1_000_000);
-        println!("{secs:>8}.{micros:06} {name:<12.12} {told:<40.40} {asks}");
+        print(at, self.name(actor), told, asks);
     }
 }
 
@@ -44,8 +62,7 @@ impl Recorder for Printer {
                 self.names = cast.people.iter().map(|person| person.name.clone()).collect();
             }
             Seen::Step { actor, input, outputs, .. } => {
-                let asks: Vec<String> = outputs.iter().map(asks).collect();
-                self.line(at, Some(*actor), &told(input), &asks.join(" "));
+                transition(at, self.name(Some(*actor)), input, outputs);
             }
             Seen::Lost { from, message, .. } => {
                 self.line(at, Some(*from), &format!("(lost) {}", message_name(message)), "");

@@ -1,5 +1,6 @@
 //! What the lines of a trace say, and how they are chained.
 
+use decdn_recording::Chained;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -108,51 +109,8 @@ fn base36(mut value: u64, out: &mut String) {
 }
 
 /// The chain of hashes over a trace's lines.
-#[derive(Clone, Debug)]
-pub struct Chained {
-    last: [u8; 32],
-}
-
-/// What stands before a line's hash, between hash and body, and after the body.
-const FRAME: [&str; 3] = ["{\"h\":\"", "\",\"e\":", "}"];
-/// Hex digits of a line's hash.
-const HASH_DIGITS: usize = 16;
-/// Where a line's body begins.
-pub const BODY_AT: usize = FRAME[0].len() + HASH_DIGITS + FRAME[1].len();
-
-impl Chained {
-    /// Before the first line.
-    pub fn new() -> Self {
-        Self { last: blake3::derive_key("decdn-sim 2026 trace", b"") }
-    }
-
-    fn hash(&mut self, body: &str) -> String {
-        let mut hasher = blake3::Hasher::new_keyed(&self.last);
-        hasher.update(body.as_bytes());
-        let hash = hasher.finalize();
-        self.last = *hash.as_bytes();
-        hash.to_hex()[..HASH_DIGITS].to_owned()
-    }
-
-    /// A line with its hash, and the line feed.
-    pub fn wrap(&mut self, body: &str) -> String {
-        let hash = self.hash(body);
-        format!("{}{hash}{}{body}{}\n", FRAME[0], FRAME[1], FRAME[2])
-    }
-
-    /// A line's body, if its hash is the right one here.
-    pub fn unwrap<'a>(&mut self, line: &'a str) -> Option<&'a str> {
-        let rest = line.strip_prefix(FRAME[0])?;
-        let (hash, rest) = rest.split_at_checked(HASH_DIGITS)?;
-        let body = rest.strip_prefix(FRAME[1])?.strip_suffix(FRAME[2])?;
-        (self.hash(body) == hash).then_some(body)
-    }
-}
-
-impl Default for Chained {
-    fn default() -> Self {
-        Self::new()
-    }
+pub fn chained() -> Chained {
+    Chained::new("decdn-sim 2026 trace")
 }
 
 #[cfg(test)]
@@ -170,15 +128,5 @@ mod tests {
         assert_eq!(choices_from_text(&text), Some(choices));
         assert_eq!(choices_from_text("zz"), None);
         assert_eq!(choices_from_text("A"), None);
-    }
-
-    #[test]
-    fn a_line_out_of_place_has_the_wrong_hash() {
-        let mut chained = Chained::new();
-        let lines = [chained.wrap("1"), chained.wrap("2")];
-        let mut reading = Chained::new();
-        assert_eq!(reading.clone().unwrap(lines[1].trim_end()), None);
-        assert_eq!(reading.unwrap(lines[0].trim_end()), Some("1"));
-        assert_eq!(reading.unwrap(lines[1].trim_end()), Some("2"));
     }
 }

@@ -3,12 +3,17 @@
 //! A slim trace holds the decisions and the state digests: enough to make the run again. A full one also holds
 //! what every actor was told and asked for, the chain and the probes. Both begin with a head and end with a tail;
 //! what lies between is compared line by line when a trace is replayed.
+//!
+//! What a real client or node was told is another text, a recording ([`decdn_recording`]): it has no scenario and no
+//! decisions, and is told to the engine again.
 
+mod incident;
 mod line;
 mod read;
 mod record;
 mod replay;
 
+pub use incident::{Ending, Incident, diff_recordings, is_recording, retell};
 pub use line::{Body, Head, Tail, VERSION};
 pub use read::{BadTrace, Reader};
 

@@ -8,7 +8,9 @@ use std::{
     path::Path,
 };
 
-use super::line::{Body, Chained};
+use decdn_recording::Chained;
+
+use super::line::{Body, chained};
 
 /// The longest line.
 const LINE_BYTES: u64 = 16 << 20;
@@ -59,7 +61,7 @@ impl Reader {
         let mut decoder = zstd::Decoder::new(file).map_err(wrong)?;
         decoder.window_log_max(WINDOW_LOG).map_err(wrong)?;
         let input = BufReader::new(decoder.take(TRACE_BYTES));
-        Ok(Self { name, input, chained: Chained::new(), line: 0, text: String::new() })
+        Ok(Self { name, input, chained: chained(), line: 0, text: String::new() })
     }
 
     /// The number of the line that was read last, from 1.

@@ -7,10 +7,11 @@ use decdn_engine::{
     roles::Digest,
     time::Time,
 };
+use decdn_recording::Chained;
 use serde::Serialize;
 use serde_json::json;
 
-use super::line::{Chained, Head, Tail, choices_to_text};
+use super::line::{Head, Tail, chained, choices_to_text};
 use crate::{
     actor::ActorId,
     decide::Choice,
@@ -55,7 +56,7 @@ impl<W: Write + 'static> Scribe<W> {
     pub fn new(to: W, head: &Head) -> Self {
         let mut scribe = Self {
             to,
-            chained: Chained::new(),
+            chained: chained(),
             full: head.full,
             names: Vec::new(),
             choices: String::new(),

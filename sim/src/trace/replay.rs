@@ -2,10 +2,9 @@
 
 use std::{io, path::Path};
 
-use super::{
-    BadTrace, Body, Head, Reader, VERSION,
-    line::{BODY_AT, choices_from_text},
-};
+use decdn_recording::BODY_AT;
+
+use super::{BadTrace, Body, Head, Reader, VERSION, line::choices_from_text};
 use crate::{
     decide::{Choice, Decisions},
     run::{Outcome, traced},
@@ -166,7 +165,7 @@ fn body_of(line: &[u8]) -> &[u8] {
     line.get(BODY_AT..end).unwrap_or_default()
 }
 
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
