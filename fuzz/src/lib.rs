@@ -10,6 +10,7 @@ mod harness;
 pub mod mutate;
 mod node;
 mod probe;
+mod texts;
 mod verifier;
 mod wire;
 
@@ -19,6 +20,7 @@ pub use bytes::Bytes;
 pub use client::client;
 pub use node::node;
 pub use probe::{reached, tell};
+pub use texts::{recording, trace};
 pub use verifier::verifier;
 pub use wire::wire;
 
@@ -26,8 +28,14 @@ pub use wire::wire;
 pub type Target = fn(&[u8]);
 
 /// Every target by name; the name is also that of its folder under `corpus/`.
-pub const TARGETS: &[(&str, Target)] =
-    &[("client", client), ("node", node), ("verifier", verifier), ("wire", wire)];
+pub const TARGETS: &[(&str, Target)] = &[
+    ("client", client),
+    ("node", node),
+    ("recording", recording),
+    ("trace", trace),
+    ("verifier", verifier),
+    ("wire", wire),
+];
 
 /// The committed inputs of a target, with their paths.
 ///

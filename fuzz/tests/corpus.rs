@@ -63,6 +63,16 @@ proptest! {
     }
 
     #[test]
+    fn recording(input in input("recording")) {
+        target("recording")(&input);
+    }
+
+    #[test]
+    fn trace(input in input("trace")) {
+        target("trace")(&input);
+    }
+
+    #[test]
     fn wire(input in input("wire")) {
         target("wire")(&input);
     }

@@ -1,6 +1,6 @@
 //! The command line: exit codes, one sentence for bad input, and the fields that other tools read.
 
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 fn sim(args: &[&str]) -> Output {
     let folder = std::env::temp_dir();
@@ -95,4 +95,19 @@ fn o13_two_threads_find_what_one_finds_in_the_same_order() {
     let one = runs("1");
     assert_eq!(one.len(), 12);
     assert_eq!(one, runs("2"));
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_decdn-sim"))
+        .args(["run", "delivery/honest-fetch", "--rung", "ideal", "-v"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the simulator starts");
+    // Closed before the first of its many lines.
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(141));
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -67,7 +67,7 @@ fn story() -> Vec<Input> {
 }
 
 fn path(name: &str) -> PathBuf {
-    let path = std::env::temp_dir().join(format!("decdn-recording-{}-{name}", std::process::id()));
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.recording"));
     let _ = fs::remove_file(&path);
     path
 }

@@ -33,7 +33,7 @@ fn written(name: &str, seed: u64, full: bool) -> PathBuf {
 }
 
 fn file(name: &str, text: &[u8]) -> PathBuf {
-    let path = std::env::temp_dir().join(format!("decdn-sim-{}-{name}.trace.zst", std::process::id()));
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.trace.zst"));
     let mut encoder = zstd::Encoder::new(fs::File::create(&path).expect("a file"), 1).expect("an encoder");
     encoder.write_all(text).expect("written");
     encoder.finish().expect("finished");
@@ -75,7 +75,7 @@ fn a_truncated_trace_is_named_by_its_line() {
     let inside = file("inside", &text.as_bytes()[..text.len() - 10]);
     assert!(sentence(&inside).contains(&format!(":{}: ", lines.len())), "{}", sentence(&inside));
     let whole = fs::read(written("bytes", 6, true)).expect("bytes");
-    let path = std::env::temp_dir().join(format!("decdn-sim-{}-half.trace.zst", std::process::id()));
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("half.trace.zst");
     fs::write(&path, &whole[..whole.len() / 2]).expect("written");
     assert!(sentence(&path).contains("cut off"), "{}", sentence(&path));
 }

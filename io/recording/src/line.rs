@@ -11,10 +11,15 @@ use decdn_engine::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::chained::Chained;
+
 /// The format's version: rises when a line changes its meaning.
 pub const VERSION: u32 = 1;
-/// Sets these texts apart from all others.
-pub(crate) const KIND: &str = "decdn-recording 2026 lines";
+
+/// The chain of hashes over a recording's lines.
+pub fn chained() -> Chained {
+    Chained::new("decdn-recording 2026 lines")
+}
 
 /// The first line.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     chained::Chained,
-    line::{Head, KIND, Line, VERSION},
+    line::{Head, Line, VERSION, chained},
 };
 
 /// The longest line.
@@ -56,7 +56,7 @@ impl Reader {
 impl<R: BufRead> Reader<R> {
     /// Reads a recording that is called `name` from anywhere.
     pub fn new(name: &str, input: R) -> Self {
-        let chained = Chained::new(KIND);
+        let chained = chained();
         Self { name: name.to_owned(), input, chained, line: 0, text: Vec::new(), is_torn: false }
     }
 

@@ -10,7 +10,7 @@ use decdn_engine::{io::Input, record::Record, roles::Digest, time::Now};
 
 use crate::{
     chained::Chained,
-    line::{Fed, Head, KIND, Line, Setup, VERSION},
+    line::{Fed, Head, Line, Setup, VERSION, chained},
 };
 
 /// Writes a recording line by line. The first error of the writer is kept, and nothing is written after it: a full disk
@@ -48,7 +48,7 @@ impl<W: Write> Recorder<W> {
     /// # Errors
     /// If they can't be written.
     pub fn begin(to: W, software: &str, setup: Setup, records: &[Record], start: Digest) -> io::Result<Self> {
-        let mut recorder = Self { to, chained: Chained::new(KIND), failed: None };
+        let mut recorder = Self { to, chained: chained(), failed: None };
         recorder.write(&Line::Head(Head { version: VERSION, software: software.to_owned(), setup }));
         for record in records {
             recorder.write(&Line::Record(record.clone()));

@@ -1,6 +1,7 @@
 //! The command line. Exit codes: 0 all held, 1 a violation, 2 bad input.
 
 mod args;
+mod out;
 mod show;
 mod verbose;
 
@@ -17,6 +18,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use self::{
     args::{Args, Command, RunArgs, SweepArgs},
+    out::{say, tell},
     show::Table,
 };
 use crate::{
@@ -67,7 +69,7 @@ pub fn main() -> ExitCode {
 }
 
 fn bad(sentence: &str) -> ExitCode {
-    eprintln!("error: {sentence}");
+    tell!("error: {sentence}");
     ExitCode::from(2)
 }
 
@@ -147,7 +149,7 @@ fn run_all(
         bar.inc(1);
         table.add(&made);
         if json {
-            bar.suspend(|| println!("{}", show::json(&made)));
+            bar.suspend(|| say!("{}", show::json(&made)));
         }
         if !made.is_ok() {
             bar.suspend(|| show::violations(&made));
@@ -160,7 +162,7 @@ fn run_all(
     }
     let missed = table.missed(scenarios, PROBE_RUNS);
     for text in &missed {
-        eprintln!("probe: {text}");
+        tell!("probe: {text}");
     }
     // One trace for each scenario that broke: the first says what went wrong.
     let mut seen: Vec<&str> = Vec::new();
@@ -181,7 +183,7 @@ fn one(scenarios: &[Scenario], args: &RunArgs) -> Result<Verdict, Bad> {
     }
     let made = make(&task);
     if args.json {
-        println!("{}", show::json(&made));
+        say!("{}", show::json(&made));
     } else {
         show::run(&made);
     }
@@ -209,7 +211,7 @@ fn keep_slim(scenarios: &[Scenario], made: &Made) -> Result<(), Bad> {
         Bad(format!("{} can't be made ({why}); run this where you may write.", folder.display()))
     })?;
     write_trace(scenario, made.rung, Decisions::seeded(made.seed), Some(made.seed), false, &path)?;
-    eprintln!("trace: {}", path.display());
+    tell!("trace: {}", path.display());
     Ok(())
 }
 
@@ -244,7 +246,7 @@ fn again(scenarios: &[Scenario], file: &Path, to: Option<&Path>, is_verbose: boo
         write_trace(script.scenario, head.rung, decide, head.seed, true, to)?;
     }
     let held = outcome.is_ok();
-    println!(
+    say!(
         "{}: the run of {} goes as written, {} steps, digest {}",
         file.display(),
         head.scenario,
@@ -252,7 +254,7 @@ fn again(scenarios: &[Scenario], file: &Path, to: Option<&Path>, is_verbose: boo
         show::hex(&outcome.ran.digest[..8])
     );
     for violation in &outcome.violations {
-        println!("{}: {}", violation.oracle, violation.text);
+        say!("{}: {}", violation.oracle, violation.text);
     }
     Ok(if held { Verdict::Held } else { Verdict::Violated })
 }
@@ -272,11 +274,12 @@ fn retold(file: &Path, is_verbose: bool) -> Result<Verdict, Bad> {
         Ending::Open => "no stop: the process died, or its recording",
         Ending::Torn => "a torn line: the process died there",
     };
-    if let Some(at) = &incident.panicked {
-        eprintln!("{at}: the engine panics here; the lines up to this one reproduce it");
+    if let Some(line) = incident.panicked {
+        let file = file.display();
+        tell!("{file}:{line}: the engine panics here; the lines up to this one reproduce it");
         return Ok(Verdict::Violated);
     }
-    println!(
+    say!(
         "{}: the {} of decdn {} goes as recorded, {} inputs, digest {}; it ends with {ending}",
         file.display(),
         incident.role,
@@ -301,13 +304,13 @@ fn differ(a: &Path, b: &Path) -> Result<Verdict, Bad> {
     };
     match parting {
         None => {
-            println!("they are equal");
+            say!("they are equal");
             Ok(Verdict::Held)
         }
         Some((line, left, right)) => {
-            println!("they part at line {line}");
+            say!("they part at line {line}");
             for (path, side) in [(a, left), (b, right)] {
-                println!("{}: {}", path.display(), side.as_deref().unwrap_or("(ends here)"));
+                say!("{}: {}", path.display(), side.as_deref().unwrap_or("(ends here)"));
             }
             Ok(Verdict::Violated)
         }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, btree_map::Entry};
 
 use serde_json::{Value, json};
 
+use super::out::{say, tell};
 use crate::{rung::Rung, scenario::Scenario, seen::Bound, sweep::Made};
 
 /// `list`: one line or one JSON object per scenario.
@@ -11,9 +12,9 @@ pub(super) fn list(scenarios: &[Scenario], as_json: bool) {
     for scenario in scenarios {
         let file = &scenario.file;
         if as_json {
-            println!("{}", json!({ "scenario": scenario.name, "wave": file.wave, "shows": file.shows }));
+            say!("{}", json!({ "scenario": scenario.name, "wave": file.wave, "shows": file.shows }));
         } else {
-            println!("{:<28} wave {}  {}", scenario.name, file.wave, file.shows);
+            say!("{:<28} wave {}  {}", scenario.name, file.wave, file.shows);
         }
     }
 }
@@ -39,7 +40,7 @@ pub(super) fn json(made: &Made) -> Value {
 
 /// One run, for people.
 pub(super) fn run(made: &Made) {
-    println!(
+    say!(
         "{} seed {} rung {}: {} steps, {} simulated, {:.3} s, digest {}",
         made.scenario,
         made.seed,
@@ -50,19 +51,19 @@ pub(super) fn run(made: &Made) {
         hex(&made.digest[..8])
     );
     for (probe, count) in &made.probes {
-        println!("  probe  {probe:<32} {count}");
+        say!("  probe  {probe:<32} {count}");
     }
     for bound in &made.bounds {
-        println!("  bound  {:<32} {} of {}", bound.name, bound.observed, bound.limit);
+        say!("  bound  {:<32} {} of {}", bound.name, bound.observed, bound.limit);
     }
 }
 
 /// What broke, and how to see it again.
 pub(super) fn violations(made: &Made) {
     for violation in &made.violations {
-        eprintln!("{} {}: {}", violation.oracle, violation.rule, violation.text);
+        tell!("{} {}: {}", violation.oracle, violation.rule, violation.text);
     }
-    eprintln!("repro: {}", made.repro());
+    tell!("repro: {}", made.repro());
 }
 
 /// Lower-case hex.
@@ -133,9 +134,15 @@ impl Table {
 
     /// Prints it.
     pub(super) fn print(&self) {
-        println!(
+        say!(
             "{:<30} {:<5} {:>6} {:>11} {:>14} {:>11} {:>10}  tightest bound",
-            "scenario", "rung", "runs", "steps", "simulated", "speed-up", "violations"
+            "scenario",
+            "rung",
+            "runs",
+            "steps",
+            "simulated",
+            "speed-up",
+            "violations"
         );
         for ((name, rung), row) in &self.rows {
             let secs = row.micros / 1_000_000;
@@ -143,7 +150,7 @@ impl Table {
                 .tightest
                 .as_ref()
                 .map_or("-".to_owned(), |(part, name)| format!("{}.{} % of {name}", part / 10, part % 10));
-            println!(
+            say!(
                 "{:<30} {:<5} {:>6} {:>11} {:>14} {:>10}x {:>10}  {bound}",
                 name,
                 rung.name(),

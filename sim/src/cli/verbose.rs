@@ -9,6 +9,7 @@ use decdn_engine::{
     wire::Message,
 };
 
+use super::out::say;
 use crate::{
     actor::ActorId,
     decide::{Choice, Decisions},
@@ -27,7 +28,7 @@ pub(super) fn status_lines(scenario: &Scenario, rung: Rung, decide: Decisions) {
 
 /// What stands above the lines.
 pub(super) fn heading() {
-    println!("{:>15} {:<12} {:<40} asks for", "time", "actor", "told");
+    say!("{:>15} {:<12} {:<40} asks for", "time", "actor", "told");
 }
 
 /// The line of one step.
@@ -38,7 +39,7 @@ pub(super) fn transition(at: Time, name: &str, input: &Input, outputs: &[Output]
 
 fn print(at: Time, name: &str, told: &str, asks: &str) {
     let (secs, micros) = (at.0 / 1_000_000, at.0 % 1_000_000);
-    println!("{secs:>8}.{micros:06} {name:<12.12} {told:<40.40} {asks}");
+    say!("{secs:>8}.{micros:06} {name:<12.12} {told:<40.40} {asks}");
 }
 
 struct Printer {

@@ -1,6 +1,12 @@
 //! Telling a recorded client or node again what it was told: the same inputs, hence the same states.
 
-use std::{cell::Cell, fs::File, io::Read, panic, path::Path};
+use std::{
+    cell::Cell,
+    fs::File,
+    io::{BufRead, Read},
+    panic,
+    path::Path,
+};
 
 use decdn_contracts::Curves;
 use decdn_engine::{
@@ -42,8 +48,8 @@ pub struct Incident {
     pub digest: Digest,
     /// How the recording ends.
     pub ending: Ending,
-    /// Where the engine panicked, if it did: what the inputs up to there are a reproduction of.
-    pub panicked: Option<String>,
+    /// The line at which the engine panicked, if it did: the lines up to there reproduce it.
+    pub panicked: Option<u64>,
 }
 
 impl From<BadRecording> for BadTrace {
@@ -81,8 +87,18 @@ pub fn diff_recordings(a: &Path, b: &Path) -> Result<Option<Parting>, BadTrace> 
 ///
 /// # Errors
 /// With the first wrong line: one that was edited, or after which the states differ.
-pub fn retell(path: &Path, mut each: impl FnMut(&Fed, &[Output])) -> Result<Incident, BadTrace> {
-    let mut reader = Reader::open(path)?;
+pub fn retell(path: &Path, each: impl FnMut(&Fed, &[Output])) -> Result<Incident, BadTrace> {
+    retell_from(Reader::open(path)?, each)
+}
+
+/// The same, from anywhere.
+///
+/// # Errors
+/// With the first wrong line.
+pub fn retell_from<R: BufRead>(
+    mut reader: Reader<R>,
+    mut each: impl FnMut(&Fed, &[Output]),
+) -> Result<Incident, BadTrace> {
     let head = reader.head()?;
     let records = records(&mut reader)?;
     let role = head.setup.name();
@@ -98,7 +114,7 @@ pub fn retell(path: &Path, mut each: impl FnMut(&Fed, &[Output])) -> Result<Inci
     }));
     let (ending, panicked) = match told {
         Ok(told) => (told?, None),
-        Err(_) => (Ending::Open, Some(format!("{}:{}", path.display(), progress.line.get()))),
+        Err(_) => (Ending::Open, Some(progress.line.get())),
     };
     let (inputs, digest) = (progress.inputs.get(), progress.digest.get());
     Ok(Incident { role, software: head.software, inputs, digest, ending, panicked })
@@ -113,7 +129,7 @@ struct Progress {
 }
 
 /// The durable records, and the state that follows from them.
-fn records(reader: &mut Reader) -> Result<(Vec<Record>, Digest), BadTrace> {
+fn records<R: BufRead>(reader: &mut Reader<R>) -> Result<(Vec<Record>, Digest), BadTrace> {
     let mut records = Vec::new();
     loop {
         match reader.next_line()? {
@@ -132,10 +148,10 @@ fn records(reader: &mut Reader) -> Result<(Vec<Record>, Digest), BadTrace> {
     }
 }
 
-fn tell<R: Role>(
-    mut role: R,
+fn tell<R: BufRead>(
+    mut role: impl Role,
     start: Digest,
-    reader: &mut Reader,
+    reader: &mut Reader<R>,
     progress: &Progress,
     each: &mut impl FnMut(&Fed, &[Output]),
 ) -> Result<Ending, BadTrace> {
@@ -168,7 +184,12 @@ fn tell<R: Role>(
     Ok(if reader.is_torn() { Ending::Torn } else { Ending::Open })
 }
 
-fn check(reader: &Reader, is: Digest, was: Digest, progress: &Progress) -> Result<(), BadTrace> {
+fn check<R: BufRead>(
+    reader: &Reader<R>,
+    is: Digest,
+    was: Digest,
+    progress: &Progress,
+) -> Result<(), BadTrace> {
     progress.digest.set(is);
     if is == was {
         return Ok(());

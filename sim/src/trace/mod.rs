@@ -13,9 +13,9 @@ mod read;
 mod record;
 mod replay;
 
-pub use incident::{Ending, Incident, diff_recordings, is_recording, retell};
-pub use line::{Body, Head, Tail, VERSION};
+pub use incident::{Ending, Incident, diff_recordings, is_recording, retell, retell_from};
+pub use line::{Body, Head, Tail, VERSION, chained};
 pub use read::{BadTrace, Reader};
 
 pub use record::Scribe;
-pub use replay::{Script, diff, replay, script};
+pub use replay::{Script, diff, replay, script, script_of};

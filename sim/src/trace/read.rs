@@ -32,9 +32,9 @@ impl fmt::Display for BadTrace {
 impl std::error::Error for BadTrace {}
 
 /// Reads a trace line by line.
-pub struct Reader {
+pub struct Reader<R: BufRead = BufReader<File>> {
     name: String,
-    input: BufReader<std::io::Take<zstd::Decoder<'static, BufReader<File>>>>,
+    input: BufReader<std::io::Take<zstd::Decoder<'static, R>>>,
     chained: Chained,
     line: u64,
     text: String,
@@ -58,10 +58,21 @@ impl Reader {
         if meta.len() == 0 {
             return Err(BadTrace(format!("{name} is empty; name a trace that `--trace` wrote.")));
         }
-        let mut decoder = zstd::Decoder::new(file).map_err(wrong)?;
+        Self::new(&name, BufReader::new(file))
+    }
+}
+
+impl<R: BufRead> Reader<R> {
+    /// Reads a trace that is called `name` from anywhere.
+    ///
+    /// # Errors
+    /// If no decoder can be made.
+    pub fn new(name: &str, from: R) -> Result<Self, BadTrace> {
+        let wrong = |why: std::io::Error| BadTrace(format!("{name} can't be decompressed ({why})."));
+        let mut decoder = zstd::Decoder::with_buffer(from).map_err(wrong)?;
         decoder.window_log_max(WINDOW_LOG).map_err(wrong)?;
         let input = BufReader::new(decoder.take(TRACE_BYTES));
-        Ok(Self { name, input, chained: chained(), line: 0, text: String::new() })
+        Ok(Self { name: name.to_owned(), input, chained: chained(), line: 0, text: String::new() })
     }
 
     /// The number of the line that was read last, from 1.

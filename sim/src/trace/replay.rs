@@ -1,6 +1,9 @@
 //! Making a traced run again, and finding where two traces part.
 
-use std::{io, path::Path};
+use std::{
+    io::{self, BufRead},
+    path::Path,
+};
 
 use decdn_recording::BODY_AT;
 
@@ -75,7 +78,18 @@ impl io::Write for Against {
 /// # Errors
 /// With the first wrong line.
 pub fn script<'a>(path: &Path, scenarios: &'a [Scenario], artifacts: &str) -> Result<Script<'a>, BadTrace> {
-    let mut reader = Reader::open(path)?;
+    script_of(Reader::open(path)?, scenarios, artifacts)
+}
+
+/// The same, from anywhere.
+///
+/// # Errors
+/// With the first wrong line.
+pub fn script_of<'a>(
+    mut reader: Reader<impl BufRead>,
+    scenarios: &'a [Scenario],
+    artifacts: &str,
+) -> Result<Script<'a>, BadTrace> {
     let head = match reader.next_line()? {
         Some(Body::Head(head)) => head,
         _ => return Err(reader.wrong("a trace begins with a head; name one that `--trace` wrote")),
@@ -109,7 +123,7 @@ pub fn script<'a>(path: &Path, scenarios: &'a [Scenario], artifacts: &str) -> Re
 }
 
 fn check_head<'a>(
-    reader: &Reader,
+    reader: &Reader<impl BufRead>,
     head: &Head,
     scenarios: &'a [Scenario],
     artifacts: &str,
