@@ -1,12 +1,16 @@
-//! The dispute monitor's view of one closing channel (section 6): what is recorded on chain, what has been
-//! tried, and when to stop trusting the sequencer.
+//! The dispute monitor (section 6): of one closing channel, what is recorded on chain, what has been tried, and
+//! when to stop trusting the sequencer. A role asks its [`Watch`] what to do and does it; who holds what, and who
+//! settles, is the role's.
 
 use crate::{
-    chain::{Block, Route, TxOutcome},
-    ids::TxTicket,
+    chain::{Block, Call, Route, TxOutcome},
+    crypto::SignedVoucher,
+    fault::{Fault, Rule, Surprise},
+    ids::{ChannelId, TxTicket},
+    io::{Effect, Lane, Notice, Outputs},
     money::Amount,
     roles::config::Monitor,
-    state::{Alarm, Canonical},
+    state::{Alarm, Alarms, Canonical},
     time::{ChainTime, Now, Span, Time, WallTime},
 };
 
@@ -27,15 +31,78 @@ pub enum Stage {
     Forcing(TxTicket),
 }
 
+/// Why a role looks at a closing channel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cue {
+    /// Something new: a record on chain, or a better voucher at hand.
+    News,
+    /// The last dispute failed or was lost.
+    Failed,
+    /// The force alarm came up.
+    Due,
+}
+
 /// What to do next about a closing channel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Step {
     /// Nothing.
     Wait,
+    /// Get the voucher's signature first.
+    Sign,
     /// Submit the dispute by this route.
     Submit(Route),
     /// Force the inbox up to this transaction.
     Force(TxTicket),
+}
+
+/// What an outcome changed about a closing channel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Heard {
+    /// Nothing yet.
+    Nothing,
+    /// The inbox has the dispute; it can be forced from this time on.
+    Queued(ChainTime),
+    /// The transaction did what it should, in this block.
+    Landed(Block),
+    /// The settlement failed or was lost: try again later.
+    SettleFailed,
+    /// The dispute failed or was lost: try again with the next news.
+    DisputeFailed,
+    /// Another transaction about the channel failed or was lost.
+    OtherFailed,
+}
+
+/// What a role holds of a closing channel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Held {
+    /// The channel.
+    pub channel: ChannelId,
+    /// Its deposit.
+    pub deposit: Amount,
+    /// The amount to defend.
+    pub amount: Amount,
+    /// The voucher to do it with, once its signature is at hand.
+    pub voucher: Option<SignedVoucher>,
+    /// Whether that signature is on its way.
+    pub is_signing: bool,
+}
+
+impl Held {
+    /// What the voucher is worth on chain (C7).
+    fn worth(&self) -> Amount {
+        self.amount.min(self.deposit)
+    }
+}
+
+/// What the monitor goes by beside the channel itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Outlook {
+    /// The configuration.
+    pub monitor: Monitor,
+    /// `block.timestamp` of the newest head.
+    pub head_time: ChainTime,
+    /// How long the delayed inbox takes (L2).
+    pub forced_inclusion: Span,
 }
 
 /// A closing channel.
@@ -74,26 +141,72 @@ impl Watch {
         }
     }
 
-    /// Whether the recorded amount is below what is held (X1).
-    pub fn is_stale(&self, held: Amount) -> bool {
-        self.recorded < held
+    /// Sets both alarms: the forced path, and the end of the window with `grace` after it.
+    pub fn arm<K: Copy + Ord>(
+        &mut self,
+        now: Now,
+        outlook: &Outlook,
+        grace: Span,
+        alarms: &mut Alarms<K>,
+        (force, settle): (K, K),
+    ) {
+        let force_at = mono_at(now, self.force_at(outlook));
+        alarms.arm(&mut self.force, force_at, force);
+        // How far the chain's clock has to go, rather than how far ours has: they may differ.
+        let left = Span::from_secs(self.deadline.0.saturating_sub(outlook.head_time.0));
+        alarms.arm(&mut self.settle, now.mono + left + grace, settle);
     }
 
     /// X2: without inclusion by close + W − F − margin on the wall clock, the forced path is taken.
-    pub fn force_at(&self, monitor: &Monitor, forced_inclusion: Span) -> WallTime {
-        self.deadline.wall() - forced_inclusion - monitor.margin
+    fn force_at(&self, outlook: &Outlook) -> WallTime {
+        self.deadline.wall() - outlook.forced_inclusion - outlook.monitor.margin
+    }
+
+    /// Whether the chain records less than what is held, and can still be told (X1).
+    fn is_disputable(&self, held: &Held, outlook: &Outlook) -> bool {
+        self.recorded < held.worth() && outlook.head_time < self.deadline
     }
 
     /// The ticket in flight that an outcome would be about.
-    pub fn ticket(&self) -> Option<TxTicket> {
+    fn ticket(&self) -> Option<TxTicket> {
         match self.stage {
             Stage::Submitted(t) | Stage::Inbox(t) | Stage::Queued(t) | Stage::Forcing(t) => Some(t),
             Stage::Watching | Stage::Wanted => None,
         }
     }
 
-    /// The force alarm came up.
-    pub fn on_force_due(&mut self) -> Step {
+    /// X1, X2: what to do about the channel now. A stale close that is about to be disputed for the first time is told
+    /// to the owner.
+    pub fn step(&mut self, cue: Cue, now: Now, held: &Held, outlook: &Outlook, out: &mut Outputs) -> Step {
+        if !self.is_disputable(held, outlook) {
+            if cue == Cue::News {
+                self.stage = Stage::Watching;
+            }
+            return Step::Wait;
+        }
+        match cue {
+            Cue::News if !outlook.monitor.enabled || self.ticket().is_some() || held.is_signing => Step::Wait,
+            Cue::News if held.voucher.is_none() => {
+                self.stage = Stage::Wanted;
+                Step::Sign
+            }
+            Cue::News => {
+                let (recorded, held) = (self.recorded, (held.channel, held.worth()));
+                let notice = Notice::StaleClose { channel: held.0, recorded, held: held.1 };
+                out.push(Lane::Role, Effect::Notice(notice));
+                Step::Submit(Route::Sequencer)
+            }
+            Cue::Failed if self.stage == Stage::Wanted => {
+                // Once the sequencer has had its time, no more by it.
+                let is_late = now.wall >= self.force_at(outlook);
+                Step::Submit(if is_late { Route::DelayedInbox } else { Route::Sequencer })
+            }
+            Cue::Failed => Step::Wait,
+            Cue::Due => self.on_force_due(),
+        }
+    }
+
+    fn on_force_due(&mut self) -> Step {
         match self.stage {
             Stage::Watching | Stage::Inbox(_) => Step::Wait,
             // Nobody answers a forced inclusion: it is asked for until the transaction is in a block.
@@ -106,41 +219,67 @@ impl Watch {
         }
     }
 
-    /// Which way a dispute that failed goes out again: once the sequencer has had its time, not by it.
-    pub fn route_again(&self, now: Now, monitor: &Monitor, forced_inclusion: Span) -> Route {
-        let is_late = now.wall >= self.force_at(monitor, forced_inclusion);
-        if is_late { Route::DelayedInbox } else { Route::Sequencer }
-    }
-
-    /// The dispute goes out by this route and claims this amount.
-    pub fn on_submitted(&mut self, ticket: TxTicket, route: Route, claimed: Amount) {
-        self.claimed = claimed;
+    /// Sends the dispute out by this route.
+    pub fn submit(
+        &mut self,
+        ticket: TxTicket,
+        voucher: SignedVoucher,
+        deposit: Amount,
+        route: Route,
+        lane: Lane,
+        out: &mut Outputs,
+    ) {
+        self.claimed = voucher.terms.amount.min(deposit);
         self.stage = match route {
             Route::Sequencer => Stage::Submitted(ticket),
-            Route::DelayedInbox => Stage::Inbox(ticket),
-        };
-    }
-
-    /// The inbox took it: when to force it, or `None` if the outcome is another.
-    pub fn on_queued(&mut self, ticket: TxTicket, outcome: &TxOutcome) -> Option<ChainTime> {
-        match (self.stage, outcome) {
-            (Stage::Inbox(t), TxOutcome::Queued { forcible, .. }) if t == ticket => {
-                self.stage = Stage::Queued(ticket);
-                Some(*forcible)
+            Route::DelayedInbox => {
+                let channel = voucher.terms.channel;
+                out.push(Lane::Role, Effect::Notice(Notice::ForcingInclusion { channel }));
+                Stage::Inbox(ticket)
             }
-            _ => None,
+        };
+        out.push(lane, Effect::Tx { ticket, call: Call::Dispute { voucher }, route });
+    }
+
+    /// An outcome of one of the channel's transactions. A revert is a surprise: the engine looked before it sent.
+    pub fn on_tx(
+        &mut self,
+        channel: ChannelId,
+        ticket: TxTicket,
+        outcome: &TxOutcome,
+        out: &mut Outputs,
+    ) -> Heard {
+        let is_dispute = self.ticket() == Some(ticket);
+        match *outcome {
+            TxOutcome::Queued { forcible, .. } if self.stage == Stage::Inbox(ticket) => {
+                self.stage = Stage::Queued(ticket);
+                return Heard::Queued(forcible);
+            }
+            TxOutcome::Queued { .. } => return Heard::Nothing,
+            TxOutcome::Included { result: Ok(()), block } => {
+                if is_dispute {
+                    // The chain records what it claimed, or more.
+                    self.recorded = self.recorded.max(self.claimed);
+                    self.stage = Stage::Watching;
+                }
+                return Heard::Landed(block);
+            }
+            TxOutcome::Included { result: Err(reason), .. } => {
+                let surprise = Surprise::Reverted { ticket, reason };
+                out.push(Lane::Role, Effect::Fault(Fault::Chain { channel, rule: Rule::X1, surprise }));
+            }
+            TxOutcome::Lost => {}
         }
-    }
-
-    /// The dispute is in a block: the chain records what it claimed, or more.
-    pub fn on_landed(&mut self) {
-        self.recorded = self.recorded.max(self.claimed);
-        self.stage = Stage::Watching;
-    }
-
-    /// The dispute failed or was lost: what is held still has to get there.
-    pub fn on_failed(&mut self) {
-        self.stage = Stage::Wanted;
+        if self.settling == Some(ticket) {
+            self.settling = None;
+            Heard::SettleFailed
+        } else if is_dispute {
+            // What is held still has to get there.
+            self.stage = Stage::Wanted;
+            Heard::DisputeFailed
+        } else {
+            Heard::OtherFailed
+        }
     }
 
     /// Canonical bytes for the digest.

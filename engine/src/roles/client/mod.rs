@@ -28,7 +28,7 @@ use crate::{
     chain::Cursor,
     crypto::{Crypto, Signature, Typed},
     delivery::Window,
-    dispute::Watch,
+    dispute::{Cue, Watch},
     fault::{Fault, Proof, Rule},
     ids::{ConnId, FetchId, NodeId, SignTicket, StreamId, TxTicket},
     io::{Effect, FetchFailure, Gone, Input, Lane, Outputs, PersistSeq},
@@ -425,7 +425,7 @@ impl Client {
             AlarmKey::Quiet(slot) => self.pay(slot, true, out),
             AlarmKey::Resend(slot) => self.on_resend_due(now, slot, out),
             AlarmKey::Consent(slot) => self.on_consent_due(now, slot, out),
-            AlarmKey::Force(slot) => self.on_force_due(now, slot, out),
+            AlarmKey::Force(slot) => self.defend(now, slot, Cue::Due, out),
             AlarmKey::Settle(slot) => self.on_settle_due(slot, out),
         }
     }

@@ -5,6 +5,7 @@ use alloc::vec;
 use super::{AlarmKey, Channel, Client, Closing, Purpose, Signing, Stage};
 use crate::{
     crypto::{Signature, SignedVoucher, Typed, VoucherTerms},
+    dispute::Cue,
     fault::{Proof, Rule},
     ids::{FetchId, StreamId},
     io::{Effect, Lane, Notice, Outputs},
@@ -168,7 +169,7 @@ impl Client {
         channel.signature = signature;
         self.send_newest(now, slot, out);
         self.pay(slot, false, out);
-        self.dispute_if_stale(slot, out);
+        self.defend(now, slot, Cue::News, out);
         self.advance_peer(now, node, out);
     }
 

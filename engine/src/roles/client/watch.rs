@@ -2,11 +2,11 @@
 
 use alloc::{boxed::Box, vec};
 
-use super::{AlarmKey, Client};
+use super::{AlarmKey, Channel, Client};
 use crate::{
     chain::{Call, ChainEvent, ChainUpdate, EventKind, Route, TxOutcome},
-    dispute::{Stage, Step, Watch, mono_at},
-    fault::{Fault, LimitHit, Rule, Surprise},
+    dispute::{Cue, Heard, Held, Outlook, Step, Watch, mono_at},
+    fault::{Fault, LimitHit, Rule},
     ids::{ChannelId, StreamId, TxTicket},
     io::{Effect, Lane, Notice, Outputs},
     record::{ChannelStatus, Key, Record},
@@ -54,7 +54,7 @@ impl Client {
             self.on_event(now, event, out);
         }
         for slot in core::mem::take(&mut self.retrying) {
-            self.dispute_again(now, slot, out);
+            self.defend(now, slot, Cue::Failed, out);
         }
         self.give_up_unseen_opening(now, out);
         let is_behind = self.chain.cursor.next_block <= self.chain.awaited.max(update.head.number);
@@ -104,7 +104,7 @@ impl Client {
                     out.push(Lane::Role, Effect::Notice(Notice::Disputed { channel: event.channel, amount }));
                 }
                 self.touch_channel(slot);
-                self.dispute_if_stale(slot, out);
+                self.defend(now, slot, Cue::News, out);
             }
             (EventKind::Settled { paid, refunded, cooperative }, Some(slot)) => {
                 out.push(
@@ -124,14 +124,19 @@ impl Client {
             self.persist_paying(slot, out);
         }
         self.touch_channel(slot);
-        let monitor = self.config.monitor;
-        let (forced_inclusion, head) = (self.chain.forced_inclusion, self.chain.head_time);
+        let outlook = self.outlook();
         let Some(watch) = self.channels[slot].watch.as_deref_mut() else { return };
-        let force_at = mono_at(now, watch.force_at(&monitor, forced_inclusion));
-        self.alarms.arm(&mut watch.force, force_at, AlarmKey::Force(slot));
-        let left = Span::from_secs(watch.deadline.0.saturating_sub(head.0).saturating_add(1));
-        self.alarms.arm(&mut watch.settle, now.mono + left, AlarmKey::Settle(slot));
-        self.dispute_if_stale(slot, out);
+        let keys = (AlarmKey::Force(slot), AlarmKey::Settle(slot));
+        watch.arm(now, &outlook, Span::from_secs(1), &mut self.alarms, keys);
+        self.defend(now, slot, Cue::News, out);
+    }
+
+    fn outlook(&self) -> Outlook {
+        Outlook {
+            monitor: self.config.monitor,
+            head_time: self.chain.head_time,
+            forced_inclusion: self.chain.forced_inclusion,
+        }
     }
 
     /// The channel is over: what was being bought on it goes on with another one.
@@ -172,75 +177,29 @@ impl Client {
         self.by_id.remove(&id);
     }
 
-    /// X1: a close below our newest voucher is disputed, whoever gains by it.
-    pub(super) fn dispute_if_stale(&mut self, slot: Slot, out: &mut Outputs) {
+    /// X1, X2: what our newest voucher asks for on a closing channel, whoever gains by it.
+    pub(super) fn defend(&mut self, now: Now, slot: Slot, cue: Cue, out: &mut Outputs) {
+        let outlook = self.outlook();
         let Some(channel) = self.channels.get_mut(slot) else { return };
-        let held = channel.paying.amount.min(channel.paying.deposit);
-        let (id, has_signature, is_signing) =
-            (channel.paying.channel, channel.signature.is_some(), channel.signing.is_some());
-        let head_time = self.chain.head_time;
+        let held = channel.held();
         let Some(watch) = channel.watch.as_deref_mut() else { return };
-        if !watch.is_stale(held) || head_time >= watch.deadline {
-            watch.stage = Stage::Watching;
-            return;
-        }
-        if !self.config.monitor.enabled || watch.ticket().is_some() || is_signing {
-            return;
-        }
-        if !has_signature {
-            watch.stage = Stage::Wanted;
-            return self.sign_newest(slot, out);
-        }
-        let recorded = watch.recorded;
-        out.push(Lane::Role, Effect::Notice(Notice::StaleClose { channel: id, recorded, held }));
-        self.submit_dispute(slot, Route::Sequencer, out);
-    }
-
-    /// A dispute that failed or was lost goes out again while the window lasts.
-    fn dispute_again(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
-        let (monitor, forced_inclusion) = (self.config.monitor, self.chain.forced_inclusion);
-        let head_time = self.chain.head_time;
-        let Some(channel) = self.channels.get(slot) else { return };
-        let held = channel.paying.amount.min(channel.paying.deposit);
-        let Some(watch) = channel.watch.as_deref() else { return };
-        if watch.stage == Stage::Wanted && watch.is_stale(held) && head_time < watch.deadline {
-            self.submit_dispute(slot, watch.route_again(now, &monitor, forced_inclusion), out);
-        }
-    }
-
-    fn submit_dispute(&mut self, slot: Slot, route: Route, out: &mut Outputs) {
-        let Some(voucher) = self.channels.get(slot).and_then(|channel| channel.signed_voucher()) else {
-            return;
-        };
-        if route == Route::DelayedInbox {
-            let channel = voucher.terms.channel;
-            out.push(Lane::Role, Effect::Notice(Notice::ForcingInclusion { channel }));
-        }
-        let claimed = voucher.terms.amount.min(self.channels[slot].paying.deposit);
-        let ticket = self.submit(slot, Call::Dispute { voucher }, route, out);
-        if let Some(watch) = self.watch_mut(slot) {
-            watch.on_submitted(ticket, route, claimed);
-        }
-    }
-
-    pub(super) fn on_force_due(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
-        let (again, head_time) = (now.mono + self.config.monitor.poll, self.chain.head_time);
-        let Some(channel) = self.channels.get_mut(slot) else { return };
-        let held = channel.paying.amount.min(channel.paying.deposit);
-        let Some(watch) = channel.watch.as_deref_mut().filter(|watch| watch.is_stale(held)) else { return };
-        if head_time >= watch.deadline {
-            return;
-        }
-        let step = watch.on_force_due();
-        if let Step::Force(_) = step {
-            self.alarms.arm(&mut watch.force, again, AlarmKey::Force(slot));
+        let lane = Lane::Channel(slot.index);
+        match watch.step(cue, now, &held, &outlook, out) {
+            Step::Wait => {}
+            Step::Sign => self.sign_newest(slot, out),
+            Step::Submit(route) => {
+                let Some(voucher) = held.voucher else { return };
+                self.next_ticket += 1;
+                let ticket = TxTicket(self.next_ticket);
+                self.txs.insert(ticket, slot);
+                watch.submit(ticket, voucher, held.deposit, route, lane, out);
+            }
+            Step::Force(ticket) => {
+                self.alarms.arm(&mut watch.force, now.mono + outlook.monitor.poll, AlarmKey::Force(slot));
+                out.push(lane, Effect::ForceInclude { ticket });
+            }
         }
         self.touch_channel(slot);
-        match step {
-            Step::Wait => {}
-            Step::Submit(route) => self.submit_dispute(slot, route, out),
-            Step::Force(ticket) => out.push(Lane::Channel(slot.index), Effect::ForceInclude { ticket }),
-        }
     }
 
     pub(super) fn on_settle_due(&mut self, slot: Slot, out: &mut Outputs) {
@@ -266,35 +225,35 @@ impl Client {
         if self.channels.get(slot).is_none() || self.on_close_tx(now, slot, ticket, &outcome, out) {
             return;
         }
-        let poll_again = now.mono + self.config.monitor.poll;
         let id = self.channels[slot].paying.channel;
         self.touch_channel(slot);
         let Some(watch) = self.channels[slot].watch.as_deref_mut() else { return };
-        if let Some(forcible) = watch.on_queued(ticket, &outcome) {
-            return self.alarms.arm(&mut watch.force, mono_at(now, forcible.wall()), AlarmKey::Force(slot));
-        }
-        let reason = match outcome {
-            TxOutcome::Queued { .. } => return,
-            TxOutcome::Included { result: Ok(()), block } => {
-                if watch.ticket() == Some(ticket) {
-                    watch.on_landed();
-                }
-                return self.await_block(now, block.number, out);
+        match watch.on_tx(id, ticket, &outcome, out) {
+            Heard::Nothing => return,
+            Heard::Queued(forcible) => {
+                let at = mono_at(now, forcible.wall());
+                return self.alarms.arm(&mut watch.force, at, AlarmKey::Force(slot));
             }
-            TxOutcome::Included { result: Err(reason), .. } => Some(reason),
-            TxOutcome::Lost => None,
-        };
-        if watch.settling == Some(ticket) {
-            watch.settling = None;
-            self.alarms.arm(&mut watch.settle, poll_again, AlarmKey::Settle(slot));
-        } else if watch.ticket() == Some(ticket) {
-            watch.on_failed();
-            self.retrying.push(slot);
-        }
-        if let Some(reason) = reason {
-            let surprise = Surprise::Reverted { ticket, reason };
-            out.push(Lane::Role, Effect::Fault(Fault::Chain { channel: id, rule: Rule::X1, surprise }));
+            Heard::Landed(block) => return self.await_block(now, block.number, out),
+            Heard::SettleFailed => {
+                let again = now.mono + self.config.monitor.poll;
+                self.alarms.arm(&mut watch.settle, again, AlarmKey::Settle(slot));
+            }
+            Heard::DisputeFailed => self.retrying.push(slot),
+            Heard::OtherFailed => {}
         }
         self.poll(now, out);
+    }
+}
+
+impl Channel {
+    fn held(&self) -> Held {
+        Held {
+            channel: self.paying.channel,
+            deposit: self.paying.deposit,
+            amount: self.paying.amount,
+            voucher: self.signed_voucher(),
+            is_signing: self.signing.is_some(),
+        }
     }
 }

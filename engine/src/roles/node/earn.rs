@@ -5,6 +5,7 @@ use alloc::vec;
 use super::{Node, Signing};
 use crate::{
     crypto::{Crypto, SignedVoucher, Typed, VoucherTerms},
+    dispute::Cue,
     fault::{Fault, Proof, Rule},
     ids::StreamId,
     io::{Effect, Lane, Notice, Outputs, PersistSeq},
@@ -87,7 +88,7 @@ impl Node {
     }
 
     /// The voucher is durable: now it raises the sending limit (V3).
-    pub(super) fn on_persisted(&mut self, seq: PersistSeq, out: &mut Outputs) {
+    pub(super) fn on_persisted(&mut self, now: Now, seq: PersistSeq, out: &mut Outputs) {
         let Some((slot, amount)) = self.raising.remove(&seq) else { return };
         let Some(channel) = self.channels.get_mut(slot) else { return };
         channel.durable = channel.durable.max(amount);
@@ -96,7 +97,7 @@ impl Node {
         }
         self.touch_channel(slot);
         self.pump(slot, out);
-        self.dispute_if_stale(slot, out);
+        self.defend(now, slot, Cue::News, out);
     }
 
     /// V7: consent only over the best voucher, and only once the channel is durably final.

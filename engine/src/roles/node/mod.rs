@@ -18,6 +18,7 @@ use crate::{
     chain::Cursor,
     crypto::{Crypto, Deployment, Typed},
     delivery::{Meter, Tail},
+    dispute::Cue,
     fault::{Fault, LimitHit, Proof, Rule},
     ids::{BlobHash, ChannelId, ConnId, NodeId, SignTicket, StreamId, TxTicket},
     io::{Effect, Input, Lane, Outputs, PersistSeq},
@@ -374,7 +375,7 @@ impl Node {
                 AlarmKey::Force(slot) => {
                     let watch = self.channels.get_mut(slot).and_then(|channel| channel.watch.as_mut());
                     if watch.is_some_and(|w| self.alarms.is_due(&mut w.force, at, now.mono, key)) {
-                        self.on_force_due(now, slot, out);
+                        self.defend(now, slot, Cue::Due, out);
                     }
                 }
                 AlarmKey::Settle(slot) => {
@@ -405,7 +406,7 @@ impl Role for Node {
             Input::RangeFailed { stream } => self.on_range_failed(stream, out),
             Input::BlobReady { hash, bytes } => self.on_blob_ready(hash, bytes, out),
             Input::BlobGone { hash } => self.forget_blob(hash),
-            Input::Persisted { seq } => self.on_persisted(seq, out),
+            Input::Persisted { seq } => self.on_persisted(now, seq, out),
             Input::Signed { ticket, signature } => self.on_signed(ticket, signature, out),
             Input::Chain(update) => self.on_chain(now, update, out),
             Input::ChainUnreachable => self.on_chain_unreachable(now),

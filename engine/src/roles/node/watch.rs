@@ -6,7 +6,7 @@ use super::{AlarmKey, Channel, Node};
 use crate::{
     chain::{Call, ChainEvent, ChainUpdate, EventKind, Route, TxOutcome},
     crypto::{SignedVoucher, VoucherTerms},
-    dispute::{Stage, Step, Watch, mono_at},
+    dispute::{Cue, Heard, Held, Outlook, Step, Watch, mono_at},
     fault::{Fault, LimitHit, Rule, Surprise},
     ids::{ChannelId, TxTicket},
     io::{Effect, Lane, Notice, Outputs},
@@ -64,7 +64,7 @@ impl Node {
             self.on_event(now, event, out);
         }
         for slot in core::mem::take(&mut self.retrying) {
-            self.dispute_again(now, slot, out);
+            self.defend(now, slot, Cue::Failed, out);
         }
         if self.chain.cursor.next_block <= update.head.number {
             self.alarms.arm_by(&mut self.chain.poll, now.mono + LOOK_AGAIN, AlarmKey::Poll);
@@ -122,7 +122,7 @@ impl Node {
                 }
                 self.touch_channel(slot);
                 self.arm_watch(now, slot);
-                self.dispute_if_stale(slot, out);
+                self.defend(now, slot, Cue::News, out);
             }
             EventKind::Disputed { amount, .. } => {
                 let Some(slot) = self.by_id.get(&event.channel) else { return };
@@ -131,7 +131,7 @@ impl Node {
                     out.push(Lane::Role, Effect::Notice(Notice::Disputed { channel: event.channel, amount }));
                 }
                 self.touch_channel(slot);
-                self.dispute_if_stale(slot, out);
+                self.defend(now, slot, Cue::News, out);
             }
             EventKind::Settled { paid, refunded, cooperative } => {
                 self.on_settled(event.channel, paid, refunded, cooperative, out);
@@ -164,86 +164,47 @@ impl Node {
         out.push(Lane::Role, Effect::Notice(Notice::Settled { channel: id, paid, refunded, cooperative }));
     }
 
-    /// The two alarms of a closing channel: the forced path, and the end of the window.
+    fn outlook(&self) -> Outlook {
+        Outlook {
+            monitor: self.config.monitor,
+            head_time: self.chain.head_time,
+            forced_inclusion: self.chain.forced_inclusion,
+        }
+    }
+
     fn arm_watch(&mut self, now: Now, slot: Slot) {
-        let monitor = self.config.monitor;
-        let forced_inclusion = self.chain.forced_inclusion;
+        let outlook = self.outlook();
         let Some(watch) = self.channels.get_mut(slot).and_then(|channel| channel.watch.as_mut()) else {
             return;
         };
-        let force_at = mono_at(now, watch.force_at(&monitor, forced_inclusion));
-        self.alarms.arm(&mut watch.force, force_at, AlarmKey::Force(slot));
-        // How far the chain's clock has to go, rather than how far ours has: they may differ.
-        let left = Span::from_secs(watch.deadline.0.saturating_sub(self.chain.head_time.0));
-        let settle_at = now.mono + left + monitor.settle_grace;
-        self.alarms.arm(&mut watch.settle, settle_at, AlarmKey::Settle(slot));
+        let keys = (AlarmKey::Force(slot), AlarmKey::Settle(slot));
+        // The client settles for its refund; the node only where it doesn't.
+        watch.arm(now, &outlook, outlook.monitor.settle_grace, &mut self.alarms, keys);
     }
 
-    /// X1: a close below the best durable voucher is disputed, once.
-    pub(super) fn dispute_if_stale(&mut self, slot: Slot, out: &mut Outputs) {
+    /// X1, X2: what the best durable voucher asks for on a closing channel.
+    pub(super) fn defend(&mut self, now: Now, slot: Slot, cue: Cue, out: &mut Outputs) {
+        let outlook = self.outlook();
         let Some(channel) = self.channels.get_mut(slot) else { return };
-        let held = channel.durable.min(channel.deposit);
-        let (id, is_enabled) = (channel.id, self.config.monitor.enabled);
-        let head_time = self.chain.head_time;
-        let Some(watch) = channel.watch.as_mut() else { return };
-        if !watch.is_stale(held) || head_time >= watch.deadline {
-            watch.stage = Stage::Watching;
-            return;
-        }
-        if !is_enabled || watch.ticket().is_some() {
-            return;
-        }
-        let recorded = watch.recorded;
-        out.push(Lane::Role, Effect::Notice(Notice::StaleClose { channel: id, recorded, held }));
-        self.submit_dispute(slot, Route::Sequencer, out);
-    }
-
-    /// A dispute that failed or was lost goes out again while the window lasts.
-    fn dispute_again(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
-        let (monitor, forced_inclusion) = (self.config.monitor, self.chain.forced_inclusion);
-        let head_time = self.chain.head_time;
-        let Some(channel) = self.channels.get(slot) else { return };
-        let held = channel.durable.min(channel.deposit);
-        let Some(watch) = channel.watch.as_deref() else { return };
-        if watch.stage == Stage::Wanted && watch.is_stale(held) && head_time < watch.deadline {
-            self.submit_dispute(slot, watch.route_again(now, &monitor, forced_inclusion), out);
-        }
-    }
-
-    fn submit_dispute(&mut self, slot: Slot, route: Route, out: &mut Outputs) {
-        let ticket = TxTicket(self.ticket());
-        let Some(channel) = self.channels.get_mut(slot) else { return };
-        let Some(voucher) = channel.best_voucher() else { return };
-        let deposit = channel.deposit;
-        let Some(watch) = channel.watch.as_mut() else { return };
-        watch.on_submitted(ticket, route, voucher.terms.amount.min(deposit));
-        if route == Route::DelayedInbox {
-            out.push(Lane::Role, Effect::Notice(Notice::ForcingInclusion { channel: voucher.terms.channel }));
-        }
-        let call = Call::Dispute { voucher };
-        out.push(Lane::Channel(slot.index), Effect::Tx { ticket, call, route });
-        self.txs.insert(ticket, slot);
-        self.touch_channel(slot);
-    }
-
-    pub(super) fn on_force_due(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
-        let (again, head_time) = (now.mono + self.config.monitor.poll, self.chain.head_time);
-        let Some(channel) = self.channels.get_mut(slot) else { return };
-        let held = channel.durable.min(channel.deposit);
-        let Some(watch) = channel.watch.as_mut().filter(|watch| watch.is_stale(held)) else { return };
-        if head_time >= watch.deadline {
-            return;
-        }
-        let step = watch.on_force_due();
-        if let Step::Force(_) = step {
-            self.alarms.arm(&mut watch.force, again, AlarmKey::Force(slot));
+        let held = channel.held();
+        let Some(watch) = channel.watch.as_deref_mut() else { return };
+        let lane = Lane::Channel(slot.index);
+        match watch.step(cue, now, &held, &outlook, out) {
+            // What is held is signed.
+            Step::Wait | Step::Sign => {}
+            Step::Submit(route) => {
+                let Some(voucher) = held.voucher else { return };
+                self.next_ticket += 1;
+                let ticket = TxTicket(self.next_ticket);
+                self.txs.insert(ticket, slot);
+                watch.submit(ticket, voucher, held.deposit, route, lane, out);
+            }
+            Step::Force(ticket) => {
+                self.alarms.arm(&mut watch.force, now.mono + outlook.monitor.poll, AlarmKey::Force(slot));
+                out.push(lane, Effect::ForceInclude { ticket });
+            }
         }
         self.touch_channel(slot);
-        match step {
-            Step::Wait => {}
-            Step::Submit(route) => self.submit_dispute(slot, route, out),
-            Step::Force(ticket) => out.push(Lane::Channel(slot.index), Effect::ForceInclude { ticket }),
-        }
     }
 
     pub(super) fn on_settle_due(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
@@ -289,36 +250,19 @@ impl Node {
         }
         let Some(channel) = self.channels.get_mut(slot) else { return };
         let id = channel.id;
-        let Some(watch) = channel.watch.as_mut() else { return self.poll(now, out) };
-        if let Some(forcible) = watch.on_queued(ticket, &outcome) {
-            self.alarms.arm(&mut watch.force, mono_at(now, forcible.wall()), AlarmKey::Force(slot));
-            return self.touch_channel(slot);
-        }
-        let is_settlement = watch.settling == Some(ticket);
-        let failed = match outcome {
-            TxOutcome::Queued { .. } => return,
-            TxOutcome::Included { result: Ok(()), .. } => {
-                if watch.ticket() == Some(ticket) {
-                    watch.on_landed();
-                }
-                None
+        let Some(watch) = channel.watch.as_deref_mut() else { return self.poll(now, out) };
+        match watch.on_tx(id, ticket, &outcome, out) {
+            Heard::Nothing => return,
+            Heard::Queued(forcible) => {
+                self.alarms.arm(&mut watch.force, mono_at(now, forcible.wall()), AlarmKey::Force(slot));
+                return self.touch_channel(slot);
             }
-            TxOutcome::Included { result: Err(reason), .. } => Some(Some(reason)),
-            TxOutcome::Lost => Some(None),
-        };
-        if let Some(reason) = failed {
-            if is_settlement {
-                watch.settling = None;
+            Heard::SettleFailed => {
                 let again = now.mono + self.config.monitor.poll;
                 self.alarms.arm(&mut watch.settle, again, AlarmKey::Settle(slot));
-            } else if watch.ticket() == Some(ticket) {
-                watch.on_failed();
-                self.retrying.push(slot);
             }
-            if let Some(reason) = reason {
-                let surprise = Surprise::Reverted { ticket, reason };
-                out.push(Lane::Role, Effect::Fault(Fault::Chain { channel: id, rule: Rule::X1, surprise }));
-            }
+            Heard::DisputeFailed => self.retrying.push(slot),
+            Heard::Landed(_) | Heard::OtherFailed => {}
         }
         self.touch_channel(slot);
         // The events say what it did; until they come, nothing is assumed.
@@ -327,6 +271,16 @@ impl Node {
 }
 
 impl Channel {
+    fn held(&self) -> Held {
+        Held {
+            channel: self.id,
+            deposit: self.deposit,
+            amount: self.durable,
+            voucher: self.best_voucher(),
+            is_signing: false,
+        }
+    }
+
     /// The best durable voucher as it goes on chain.
     pub(super) fn best_voucher(&self) -> Option<SignedVoucher> {
         let best = self.best?;
