@@ -7,7 +7,7 @@ use std::{
 };
 
 use decdn_contracts::Curves;
-use decdn_driver::{Chain, Driver, Limits, Owner, Ports};
+use decdn_driver::{Chain, Driver, Limits, Owner, Ports, Transport};
 use decdn_engine::{
     fault::Fault,
     ids::NodeId,
@@ -110,6 +110,7 @@ pub struct Party {
     pub signer: KeySigner,
     /// What it tells.
     pub news: mpsc::Receiver<News>,
+    records: Option<Records>,
     orders: Option<mpsc::Sender<Input>>,
     stopped: Arc<Mutex<Option<String>>>,
     task: Option<JoinHandle<()>>,
@@ -123,13 +124,30 @@ impl Party {
         R: Role + Send + 'static,
         H: Chain + 'static,
     {
+        Self::start_over(role, parts, clock, chain, signer, |transport| transport)
+    }
+
+    /// Starts a role on its parts, with something around its transport.
+    pub fn start_over<R, H, T>(
+        role: R,
+        parts: Parts,
+        clock: SystemClock,
+        chain: H,
+        signer: KeySigner,
+        around: impl FnOnce(IrohTransport) -> T,
+    ) -> Self
+    where
+        R: Role + Send + 'static,
+        H: Chain + 'static,
+        T: Transport + 'static,
+    {
         let Parts { home, records, blobs, transport } = parts;
         let (orders, mut orders_in) = mpsc::channel(ORDERS_MAX);
         let (tell, news) = mpsc::channel(NEWS_MAX);
         let (node, addrs, endpoint) = (transport.id(), transport.addrs(), transport.endpoint());
         let ports = Ports {
             clock,
-            transport,
+            transport: around(transport),
             chain,
             store: records.clone(),
             blobs: blobs.clone(),
@@ -139,13 +157,26 @@ impl Party {
         let driver = Driver::new(role, Curves::new(), ports, Limits::default());
         let stopped = Arc::new(Mutex::new(None));
         let says = stopped.clone();
+        let readable = Some(records.clone());
         let task = tokio::spawn(async move {
             let why = driver.run(stream::poll_fn(move |cx| orders_in.poll_recv(cx))).await;
             *says.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.to_string());
             records.close().await;
             drop(home);
         });
-        Self { node, addrs, blobs, signer, news, orders: Some(orders), stopped, task: Some(task), endpoint }
+        let records = readable;
+        Self {
+            node,
+            addrs,
+            blobs,
+            signer,
+            news,
+            records,
+            orders: Some(orders),
+            stopped,
+            task: Some(task),
+            endpoint,
+        }
     }
 
     /// Orders something: `Fetch`, `Cancel`, `CloseChannel`, `BlobReady`, `BlobGone`. Lost where the party has
@@ -154,6 +185,15 @@ impl Party {
         if let Some(orders) = &self.orders {
             let _ = orders.send(order).await;
         }
+    }
+
+    /// What is durable at this moment, read beside the running role.
+    ///
+    /// # Errors
+    /// If the records can't be read, or the party was stopped.
+    pub async fn load(&self) -> Result<Vec<Record>, StartError> {
+        let records = self.records.clone().ok_or("the party was stopped")?;
+        Ok(tokio::task::spawn_blocking(move || records.load()).await??)
     }
 
     /// The next news; an error with its reason once the party has stopped.
@@ -175,6 +215,7 @@ impl Party {
     /// Ends the party. What is durable stays; its signer and its blobs can still be asked.
     pub async fn stop(&mut self) {
         self.orders = None;
+        self.records = None;
         if let Some(task) = self.task.take() {
             // A driver that panicked has said so already.
             let _ = task.await;

@@ -4,7 +4,7 @@
 use std::{
     io::Read,
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -66,7 +66,9 @@ pub struct Stage {
     /// Buys.
     pub client: Party,
     client_key: EthKey,
-    temp: TempDir,
+    home: PathBuf,
+    /// Removed with the stage, where the stage has made it.
+    _temp: Option<TempDir>,
 }
 
 /// What `bytes` cost: rounded up once (D5).
@@ -85,6 +87,17 @@ impl Stage {
     /// If the temporary folder or the loopback interface can't be used.
     pub async fn set() -> Result<Self, StartError> {
         let temp = tempfile::Builder::new().prefix("decdn-stage-").tempdir()?;
+        let mut stage = Self::set_in(temp.path()).await?;
+        stage._temp = Some(temp);
+        Ok(stage)
+    }
+
+    /// As [`set`](Self::set), in a folder that is somebody else's to remove.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub async fn set_in(home: &Path) -> Result<Self, StartError> {
+        let home = home.to_path_buf();
         let clock = SystemClock::new();
         let genesis = Genesis::standard();
         let profile = Profile { genesis: clock.genesis(), ..Profile::arbitrum() };
@@ -95,7 +108,7 @@ impl Stage {
         let (client_key, node_key) = (key(1)?, key(2)?);
         let (client_account, node_account) = (client_key.address(), node_key.address());
 
-        let parts = Parts::open(&temp.path().join("node"), NODE_KEY, LOOPBACK).await?;
+        let parts = Parts::open(&home.join("node"), NODE_KEY, LOOPBACK).await?;
         for setup in [
             Setup::Mint { token, to: client_account, amount: PURSE },
             Setup::SetNode { operator: node_account, node: parts.transport.id(), active: true },
@@ -114,9 +127,9 @@ impl Stage {
         let signer = KeySigner::new(node_key, deployment);
         let node = Party::start(role, parts, clock.clone(), account, signer);
 
-        let client = start_client(&temp, &clock, &chain, &client_key, &node).await?;
+        let client = start_client(&home, &clock, &chain, &client_key, &node).await?;
         let window = Span::from_secs(genesis.dispute_window_secs);
-        Ok(Self { clock, chain, token, window, settle_grace, node, client, client_key, temp })
+        Ok(Self { clock, chain, token, window, settle_grace, node, client, client_key, home, _temp: None })
     }
 
     /// Ends the client and starts it again from what is durable.
@@ -126,7 +139,7 @@ impl Stage {
     pub async fn restart_client(&mut self) -> Result<(), StartError> {
         self.client.stop().await;
         self.client =
-            start_client(&self.temp, &self.clock, &self.chain, &self.client_key, &self.node).await?;
+            start_client(&self.home, &self.clock, &self.chain, &self.client_key, &self.node).await?;
         Ok(())
     }
 
@@ -182,12 +195,12 @@ impl Stage {
 
     /// Where a finished download goes.
     pub fn delivered(&self, id: u64) -> PathBuf {
-        self.temp.path().join(format!("delivered-{id}"))
+        self.home.join(format!("delivered-{id}"))
     }
 
     /// The node's own copy of a blob's content.
     pub fn content_of(&self, hash: BlobHash) -> PathBuf {
-        self.temp.path().join("node/blobs").join(format!("{hash}.content"))
+        self.home.join("node/blobs").join(format!("{hash}.content"))
     }
 }
 
@@ -198,13 +211,13 @@ fn account(chain: &Devnet, key: &EthKey) -> Result<AlloyChain, StartError> {
 }
 
 async fn start_client(
-    temp: &TempDir,
+    home: &Path,
     clock: &SystemClock,
     chain: &Devnet,
     key: &EthKey,
     node: &Party,
 ) -> Result<Party, StartError> {
-    let mut parts = Parts::open(&temp.path().join("client"), CLIENT_KEY, LOOPBACK).await?;
+    let mut parts = Parts::open(&home.join("client"), CLIENT_KEY, LOOPBACK).await?;
     parts.transport.learn(node.node, node.addrs.clone());
     let deployment = chain.deployment();
     let mut config = ClientConfig::new(deployment, parts.transport.id(), key.address());

@@ -22,7 +22,7 @@ use decdn_io::{
     chain::{AlloyChain, Config, Inbox},
     devnet::Devnet,
 };
-use futures::StreamExt;
+use futures::{SinkExt, StreamExt};
 
 const DEPOSIT: Amount = Amount(1_000_000);
 const WINDOW: Span = Span::from_hours(48);
@@ -250,4 +250,168 @@ async fn polls_that_follow_each_other_tell_everything_once() {
     let last = all[5].block.number;
     let restarted = bench.chain(&bench.client).read(last).await.expect("reads").events;
     assert_eq!(restarted, all[5..]);
+}
+
+/// A server that answers every request with this, word for word.
+async fn parrot(answer: String) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let answer = answer.clone();
+            tokio::spawn(async move {
+                let mut request = [0; 4096];
+                let _ = stream.read(&mut request).await;
+                let _ = stream.write_all(answer.as_bytes()).await;
+            });
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn l4_an_endpoint_that_fails_or_sends_elsewhere_is_passed_over() {
+    let bench = Bench::new().await;
+    let elsewhere =
+        format!("HTTP/1.1 307 Go\r\nLocation: {}/\r\nContent-Length: 0\r\n\r\n", bench.devnet.url());
+    let over = |urls: &[String]| {
+        let config = Config { inbox: Inbox::Devnet, ..Config::default() };
+        AlloyChain::over(urls, bench.devnet.deployment(), bench.client.clone(), config).expect("URLs")
+    };
+    let bad = [
+        "http://127.0.0.1:1".to_owned(),
+        parrot(elsewhere).await,
+        parrot("HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy".to_owned()).await,
+        parrot("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello".to_owned()).await,
+    ];
+    for bad in &bad {
+        let alone = over(std::slice::from_ref(bad));
+        alone.check().await.expect_err("nobody answers, and a redirect is not followed");
+        let both = over(&[bad.clone(), bench.devnet.url()]);
+        both.check().await.expect("the other one answers");
+        assert_eq!(both.read(0).await.expect("reads").events, []);
+    }
+    assert!(
+        AlloyChain::over(&[], bench.devnet.deployment(), bench.client.clone(), Config::default()).is_err()
+    );
+}
+
+#[tokio::test]
+async fn the_devnet_speaks_json_rpc_over_websocket_and_tells_of_heads_and_logs() {
+    let bench = Bench::new().await;
+    let url = bench.devnet.url().replace("http", "ws");
+    let connect = || async {
+        tokio_websockets::ClientBuilder::new().uri(&url).expect("a URI").connect().await.expect("connects").0
+    };
+    let mut socket = connect().await;
+    let mut ask = async |method: &str, params: serde_json::Value| {
+        let call = serde_json::json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": params });
+        socket.send(tokio_websockets::Message::text(call.to_string())).await.expect("sent");
+    };
+    ask("eth_chainId", serde_json::json!([])).await;
+    ask("eth_subscribe", serde_json::json!(["newHeads"])).await;
+    let address = bench.devnet.deployment().payment_channel;
+    ask("eth_subscribe", serde_json::json!(["logs", { "address": address }])).await;
+    ask("eth_subscribe", serde_json::json!(["weather"])).await;
+    let mut client = bench.chain(&bench.client);
+    let channel = bench.open(&mut client).await;
+    let (mut answers, mut heads, mut opened) = (Vec::new(), 0, None);
+    let listen = async {
+        while heads == 0 || opened.is_none() {
+            let message = socket.next().await.expect("open").expect("whole");
+            let said: serde_json::Value =
+                serde_json::from_str(message.as_text().expect("text")).expect("JSON");
+            match said["params"]["subscription"].as_str() {
+                Some("0x1") => {
+                    assert!(said["params"]["result"]["number"].is_string(), "{said}");
+                    heads += 1;
+                }
+                Some("0x2") => opened = Some(said["params"]["result"]["topics"][1].clone()),
+                _ => answers.push(said),
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), listen).await.expect("news come");
+    assert_eq!(opened, Some(serde_json::json!(format!("0x{channel}"))));
+    assert_eq!(answers[0]["result"], "0x7a69");
+    assert_eq!((&answers[1]["result"], &answers[2]["result"]), (&"0x1".into(), &"0x2".into()));
+    assert!(answers[3]["error"]["message"].as_str().is_some_and(|why| why.contains("newHeads")));
+
+    // A page in a browser may open a WebSocket to loopback; it says who it is, and is not served.
+    let origin = ("origin", "https://example.org");
+    let header = |text: &str| text.parse().expect("a header");
+    let page = tokio_websockets::ClientBuilder::new().uri(&url).expect("a URI");
+    let page = page.add_header(origin.0.parse().expect("a name"), header(origin.1)).expect("allowed");
+    if let Ok((mut socket, _)) = page.connect().await {
+        let call = serde_json::json!({ "jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": [] });
+        let _ = socket.send(tokio_websockets::Message::text(call.to_string())).await;
+        assert!(!matches!(socket.next().await, Some(Ok(message)) if message.is_text()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_devnet_is_good_enough_for_cast() {
+    let cast = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/node_modules/.bin/cast");
+    let is_required = std::env::var_os("DECDN_REQUIRE_CAST").is_some();
+    assert!(cast.exists() || !is_required, "{} is missing: run `npm ci` in contracts/", cast.display());
+    if !cast.exists() {
+        return;
+    }
+    let owner = EthKey::from_secret([5; 32]).expect("in range");
+    let started = std::sync::Mutex::new(0);
+    let clock = Arc::new(move || {
+        let mut time = started.lock().expect("one at a time");
+        *time += 250_000;
+        Time(*time)
+    });
+    let genesis = Genesis::standard();
+    let devnet = Devnet::start_owned(genesis.clone(), owner.clone(), Profile::arbitrum(), clock, 0)
+        .await
+        .expect("a free port");
+    let (token, url) = (genesis.token(0).expect("a token").to_string(), devnet.url());
+    let key = format!("0x{}", "05".repeat(32));
+    let run = |args: &[&str]| {
+        let output = std::process::Command::new(&cast)
+            .args(args)
+            .args(["--rpc-url", &url])
+            .output()
+            .expect("cast runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "cast {args:?}: {said}");
+        String::from_utf8(output.stdout).expect("text").trim().to_owned()
+    };
+    let account = owner.address().to_string();
+    assert_eq!(run(&["chain-id"]), "31337");
+    assert_ne!(run(&["balance", &account]), "0");
+    assert_eq!(run(&["call", &token, "decimals()(uint8)"]), "6");
+    assert!(run(&["gas-price"]).parse::<u64>().is_ok_and(|price| price > 0));
+    assert!(
+        run(&["estimate", &token, "mint(address,uint256)", &account, "5", "--from", &account])
+            .parse::<u64>()
+            .is_ok_and(|gas| gas > 21_000)
+    );
+    // The owner has made a transaction while the contracts were deployed.
+    let nonce: u64 = run(&["nonce", &account]).parse().expect("a number");
+    // Estimated, priced, signed, sent and awaited by cast.
+    let send = ["send", &token, "mint(address,uint256)", &account, "1234", "--private-key", &key, "--json"];
+    let receipt: serde_json::Value = serde_json::from_str(&run(&send)).expect("a receipt");
+    assert_eq!(receipt["status"], "0x1");
+    let hash = receipt["transactionHash"].as_str().expect("text");
+    assert_eq!(run(&["call", &token, "balanceOf(address)(uint256)", &account]), "1234");
+    assert_eq!(run(&["nonce", &account]), (nonce + 1).to_string());
+    assert!(run(&["tx", hash]).contains(hash));
+    assert!(run(&["receipt", hash]).contains("success"));
+    assert!(run(&["logs", "--address", &token, "--from-block", "0"]).contains(hash));
+    let block = receipt["blockNumber"].as_str().expect("text");
+    assert!(run(&["block", block]).contains(hash));
+    assert!(run(&["code", &token]).len() > 1_000);
+    assert!(run(&["rpc", "decdn_setBaseFee", "0x5f5e100"]).contains("100000000"));
+    run(&["rpc", "decdn_mine"]);
+    assert_eq!(run(&["base-fee"]), "100000000");
+    // Over WebSocket as well.
+    let ws = url.replace("http", "ws");
+    let output =
+        std::process::Command::new(&cast).args(["block-number", "--rpc-url", &ws]).output().expect("runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

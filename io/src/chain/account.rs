@@ -7,16 +7,16 @@ use decdn_contracts::EthKey;
 
 /// What a signed transaction costs at most, and where it stands in its account.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Terms {
-    pub(super) chain_id: u64,
-    pub(super) nonce: u64,
-    pub(super) gas_limit: u64,
-    pub(super) max_fee_per_gas: u128,
-    pub(super) max_priority_fee_per_gas: u128,
+pub(crate) struct Terms {
+    pub(crate) chain_id: u64,
+    pub(crate) nonce: u64,
+    pub(crate) gas_limit: u64,
+    pub(crate) max_fee_per_gas: u128,
+    pub(crate) max_priority_fee_per_gas: u128,
 }
 
 /// A signed transaction: its hash and its bytes.
-pub(super) fn signed(key: &EthKey, terms: Terms, to: Address, input: Bytes) -> (B256, Bytes) {
+pub(crate) fn signed(key: &EthKey, terms: Terms, to: Address, input: Bytes) -> (B256, Bytes) {
     let tx = TxEip1559 {
         chain_id: terms.chain_id,
         nonce: terms.nonce,

@@ -7,7 +7,7 @@ use std::{
 
 use alloy_eips::BlockNumberOrTag;
 use alloy_primitives::{Address, B256, Bytes};
-use alloy_provider::{Provider, RootProvider};
+use alloy_provider::{Provider, RootProvider, transport::TransportError};
 use alloy_rpc_types_eth::{BlockOverrides, TransactionReceipt, TransactionRequest};
 use alloy_sol_types::SolCall;
 use decdn_contracts::{
@@ -57,6 +57,8 @@ struct Shared {
     watched: Mutex<Watched>,
     /// Held from choosing a nonce until the transaction is sent, so that no two choose the same.
     sending: Mutex<()>,
+    /// Why the last request that failed did.
+    trouble: StdMutex<Option<String>>,
     /// What the delayed inbox was given.
     delayed: StdMutex<BTreeMap<TxTicket, B256>>,
 }
@@ -96,18 +98,29 @@ impl AlloyChain {
     /// # Errors
     /// `url` is no URL.
     pub fn new(url: &str, deployment: Deployment, key: EthKey, config: Config) -> Result<Self, ChainError> {
-        let endpoint = url.parse().map_err(|_| ChainError::Url(url.into()))?;
-        // The HTTP client takes the process's TLS and has none of its own beside iroh's. An error says that
-        // one is installed already, which is all that is wanted.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        Self::over(&[url.to_owned()], deployment, key, config)
+    }
+
+    /// The chain behind several endpoints: one is asked until it fails, then the next.
+    ///
+    /// # Errors
+    /// One of them is no URL.
+    pub fn over(
+        urls: &[String],
+        deployment: Deployment,
+        key: EthKey,
+        config: Config,
+    ) -> Result<Self, ChainError> {
+        let provider = super::endpoint::provider(urls)?;
         let watched = Mutex::new(Watched::new(key.address(), config.start_block));
         let shared = Shared {
-            provider: RootProvider::new_http(endpoint),
+            provider,
             deployment,
             key,
             config,
             watched,
             sending: Mutex::new(()),
+            trouble: StdMutex::default(),
             delayed: StdMutex::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -116,6 +129,11 @@ impl AlloyChain {
     /// The account.
     pub fn account(&self) -> Address {
         self.shared.key.address()
+    }
+
+    /// Why the last poll or transaction that failed did, if one has.
+    pub fn trouble(&self) -> Option<String> {
+        self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Checks that the endpoint serves the deployment's chain, with a contract where the payment channel
@@ -194,7 +212,7 @@ impl Chain for AlloyChain {
         from_block: u64,
     ) -> impl Future<Output = Option<ChainUpdate>> + Send + 'static + use<> {
         let shared = Arc::clone(&self.shared);
-        async move { shared.read(from_block).await.ok() }
+        async move { shared.read(from_block).await.map_err(|why| shared.remember(&why)).ok() }
     }
 }
 
@@ -203,13 +221,21 @@ impl Shared {
         self.delayed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn remember(&self, why: &ChainError) {
+        tracing::warn!(%why, "the chain");
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.to_string());
+    }
+
     /// The next outcome of a transaction.
     async fn follow(&self, following: Following) -> Option<(TxOutcome, Following)> {
         let under_way = match following {
             Following::Done => return None,
             Following::Sent(under_way) => under_way,
             Following::Unsent { ticket, call, route } => match self.send(ticket, &call, route).await {
-                Err(_) => return Some((TxOutcome::Lost, Following::Done)),
+                Err(why) => {
+                    self.remember(&why);
+                    return Some((TxOutcome::Lost, Following::Done));
+                }
                 Ok((under_way, Some(queued))) => return Some((queued, Following::Sent(under_way))),
                 Ok((under_way, None)) => under_way,
             },
@@ -250,7 +276,12 @@ impl Shared {
             Route::Sequencer => {
                 // Followed by its receipt, not by the provider's own watcher, which needs the endpoint's
                 // filters.
-                let _watcher = self.provider.send_raw_transaction(&raw).await.map_err(endpoint)?;
+                match self.provider.send_raw_transaction(&raw).await {
+                    Ok(_watcher) => {}
+                    // An endpoint that did not answer in time may have taken it nevertheless.
+                    Err(error) if is_known(&error) => {}
+                    Err(error) => return Err(endpoint(error)),
+                }
                 Ok((under_way(Some(Instant::now() + self.config.patience)), None))
             }
             Route::DelayedInbox => {
@@ -418,6 +449,13 @@ impl Shared {
             }
         }
     }
+}
+
+/// Whether an endpoint says that it has this very transaction already.
+fn is_known(error: &TransportError) -> bool {
+    error
+        .as_error_resp()
+        .is_some_and(|refusal| refusal.message.to_ascii_lowercase().contains("already known"))
 }
 
 fn endpoint(why: impl std::fmt::Display) -> ChainError {

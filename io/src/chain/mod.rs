@@ -4,16 +4,23 @@
 //! fit, logs of other contracts or outside the asked range, and statuses that do not exist make the whole
 //! answer void.
 
-mod account;
+pub(crate) mod account;
 pub mod alloy;
+mod endpoint;
 mod logs;
+mod purse;
+mod survey;
 
 use std::{fmt, time::Duration};
 
 use decdn_contracts::bindings::Malformed;
 use decdn_engine::time::Span;
 
-pub use self::alloy::AlloyChain;
+pub use self::{
+    alloy::AlloyChain,
+    purse::{Purse, Spending},
+    survey::{Survey, SurveyError, Token},
+};
 
 /// How the chain is used.
 #[derive(Clone, PartialEq, Eq, Debug)]

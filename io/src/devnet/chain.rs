@@ -6,7 +6,7 @@ use alloy_consensus::{Transaction as _, TxEnvelope, transaction::Recovered};
 use alloy_eips::eip2718::Decodable2718;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use decdn_contracts::{
-    Curves, Evm, Genesis, L2, Policy, Profile, Setup, bindings,
+    Curves, EthKey, Evm, Genesis, L2, Policy, Profile, Setup, bindings,
     evm::{Called, RawEvm, RawReceipt, RawTx},
     l2::{CantForce, Queued, TxId},
 };
@@ -17,6 +17,7 @@ use decdn_engine::{
 };
 
 use super::Clock;
+use crate::chain::account::{self, Terms};
 
 /// The largest raw transaction.
 const TX_BYTES_MAX: usize = 128 << 10;
@@ -24,6 +25,8 @@ const TX_BYTES_MAX: usize = 128 << 10;
 pub(super) const BLOCK_GAS: u64 = 32_000_000;
 /// Transactions that may wait.
 const WAITING_MAX: usize = 4_096;
+/// What a unit of gas is said to cost, in wei, until somebody changes it. Nobody is charged.
+const BASE_FEE: u64 = 10_000_000;
 
 pub(super) struct Chain {
     l2: L2<RawEvm>,
@@ -33,6 +36,10 @@ pub(super) struct Chain {
     produced: Time,
     curves: Curves,
     deployment: Deployment,
+    /// Whose transactions list nodes and mint, where that is asked for.
+    owner: Option<EthKey>,
+    /// The base fee from a block on.
+    base_fees: BTreeMap<u64, u64>,
     /// Everything that was ever sent, by hash.
     sent: BTreeMap<B256, Sent>,
     hashes: BTreeMap<TxId, B256>,
@@ -70,16 +77,19 @@ pub(super) enum Refused {
     NonceTooHigh,
     Full,
     Down,
+    Underpriced,
 }
 
 impl Chain {
-    pub(super) fn new(genesis: &Genesis, profile: Profile, clock: Clock) -> Self {
+    pub(super) fn new(genesis: &Genesis, owner: Option<EthKey>, profile: Profile, clock: Clock) -> Self {
         Self {
             l2: L2::new(RawEvm::new(Evm::new(genesis)), profile),
             clock,
             warped: Span(0),
             produced: Time(0),
             curves: Curves::new(),
+            owner,
+            base_fees: BTreeMap::from([(0, BASE_FEE)]),
             deployment: genesis.deployment(),
             sent: BTreeMap::new(),
             hashes: BTreeMap::new(),
@@ -121,6 +131,21 @@ impl Chain {
         self.deployment.chain_id
     }
 
+    pub(super) fn deployment(&self) -> Deployment {
+        self.deployment
+    }
+
+    /// The base fee of a block, or of the next one.
+    pub(super) fn base_fee(&self, number: u64) -> u64 {
+        self.base_fees.range(..=number).next_back().map_or(BASE_FEE, |(_, fee)| *fee)
+    }
+
+    /// Changes the base fee from the next block on. Transactions that offer less are not taken.
+    pub(super) fn set_base_fee(&mut self, wei: u64) {
+        let next = self.head().number + 1;
+        self.base_fees.insert(next, wei);
+    }
+
     pub(super) fn l2(&self) -> &L2<RawEvm> {
         &self.l2
     }
@@ -144,6 +169,11 @@ impl Chain {
         self.now();
         self.warped = Span(self.warped.0.saturating_add(span.0));
         self.now();
+    }
+
+    /// How far warps have moved the chain's time ahead of its clock's.
+    pub(super) fn warped(&self) -> Span {
+        self.warped
     }
 
     /// Warps to the next block that holds something, if one is due at all.
@@ -170,6 +200,23 @@ impl Chain {
         if receipt.success { Ok(()) } else { Err(bindings::revert(&receipt.output)) }
     }
 
+    /// Makes a setting as a transaction of the contracts' owner, so that its events are there to read.
+    /// `None` where the owner's key is not at hand.
+    pub(super) fn send_setup(&mut self, setup: &Setup) -> Option<Result<B256, Refused>> {
+        let owner = self.owner.clone()?;
+        let next = self.head().number + 1;
+        let (to, data) = bindings::setup_calldata(setup, &self.deployment);
+        let terms = Terms {
+            chain_id: self.deployment.chain_id,
+            nonce: self.next_nonce(owner.address()),
+            gas_limit: 1_000_000,
+            max_fee_per_gas: self.base_fee(next).into(),
+            max_priority_fee_per_gas: 0,
+        };
+        let (_, raw) = account::signed(&owner, terms, to, data);
+        Some(self.send(&raw))
+    }
+
     /// Takes a signed transaction for the sequencer.
     pub(super) fn send(&mut self, raw: &[u8]) -> Result<B256, Refused> {
         let now = self.now();
@@ -177,6 +224,9 @@ impl Chain {
             return Err(Refused::Down);
         }
         let (tx, raw_tx) = self.checked(raw)?;
+        if tx.max_fee_per_gas() < u128::from(self.base_fee(u64::MAX)) {
+            return Err(Refused::Underpriced);
+        }
         match tx.nonce().cmp(&self.next_nonce(tx.signer())) {
             std::cmp::Ordering::Less => return Err(Refused::NonceTooLow),
             std::cmp::Ordering::Greater => return Err(Refused::NonceTooHigh),
@@ -283,11 +333,19 @@ impl Chain {
     }
 }
 
-/// A block's hash: no header has it as its own, but every reader sees the same.
+/// A block's hash: no header has it as its own, but every reader sees the same, and it tells the number.
 pub(super) fn block_hash(number: u64) -> B256 {
     let mut seed = *b"decdn devnet block ________";
     seed[19..].copy_from_slice(&number.to_be_bytes());
-    keccak256(seed)
+    let mut hash = keccak256(seed);
+    hash[24..].copy_from_slice(&number.to_be_bytes());
+    hash
+}
+
+/// The block with this hash, if that is one.
+pub(super) fn block_of(hash: B256) -> Option<u64> {
+    let number = u64::from_be_bytes(*hash.last_chunk()?);
+    (block_hash(number) == hash).then_some(number)
 }
 
 /// A call's environment as a request gives it.

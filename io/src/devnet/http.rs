@@ -1,4 +1,4 @@
-//! JSON-RPC over HTTP: bodies in, bodies out, nothing of unbounded size.
+//! JSON-RPC over HTTP and WebSocket: bodies in, bodies out, nothing of unbounded size.
 
 use std::{
     convert::Infallible,
@@ -21,12 +21,15 @@ use tokio::{net::TcpListener, sync::Semaphore};
 use super::{
     chain::Chain,
     rpc::{self, RpcError},
+    ws,
 };
 
 /// The largest request.
-const BODY_BYTES_MAX: usize = 1 << 20;
+pub(super) const BODY_BYTES_MAX: usize = 1 << 20;
 /// Calls in one batch.
 const BATCH_MAX: usize = 100;
+/// How long a request's head may take.
+const HEADER: Duration = Duration::from_secs(30);
 /// Connections at once; more wait in the listener's queue.
 const CONNECTIONS_MAX: usize = 256;
 
@@ -47,11 +50,18 @@ pub(super) async fn serve(listener: TcpListener, chain: Arc<Mutex<Chain>>) {
         };
         let chain = Arc::clone(&chain);
         connections.spawn(async move {
+            // JSON-RPC is POSTed, so a GET wants a WebSocket.
+            let mut first = [0; 4];
+            match tokio::time::timeout(HEADER, stream.peek(&mut first)).await {
+                Ok(Ok(1..)) if first.starts_with(b"GET") => return ws::serve(stream, &chain).await,
+                Ok(Ok(1..)) => {}
+                _ => return,
+            }
             let service = service_fn(|request| answer(request, &chain));
             // A connection that breaks is the peer's business.
             let _ = http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(Duration::from_secs(30))
+                .header_read_timeout(HEADER)
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
             drop(permit);
@@ -74,7 +84,15 @@ async fn answer(
     let Ok(body) = Limited::new(request.into_body(), BODY_BYTES_MAX).collect().await else {
         return Ok(refused(StatusCode::PAYLOAD_TOO_LARGE, "the body is above 1 MiB or did not arrive whole"));
     };
-    let answer = match serde_json::from_slice(&body.to_bytes()) {
+    let answer = respond(&body.to_bytes(), chain);
+    let mut response = Response::new(Full::new(Bytes::from(answer.to_string())));
+    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+/// What a body gets.
+pub(super) fn respond(body: &[u8], chain: &Mutex<Chain>) -> Value {
+    match serde_json::from_slice(body) {
         Ok(Value::Array(calls)) if calls.is_empty() || calls.len() > BATCH_MAX => {
             failure(Value::Null, &RpcError::invalid("a batch holds 1 to 100 calls"))
         }
@@ -84,10 +102,7 @@ async fn answer(
         }
         Ok(call) => one(call, &mut super::lock(chain)),
         Err(_) => failure(Value::Null, &RpcError { code: -32_700, message: "not JSON".into(), data: None }),
-    };
-    let mut response = Response::new(Full::new(Bytes::from(answer.to_string())));
-    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static("application/json"));
-    Ok(response)
+    }
 }
 
 fn one(mut call: Value, chain: &mut Chain) -> Value {

@@ -1,12 +1,15 @@
 //! An L2 of our own on loopback: the contracts' bytecode under a sequencer, behind the JSON-RPC that Ethereum
 //! libraries speak, so that nodes and clients in other processes use it as they would Arbitrum.
 //!
+//! JSON-RPC comes over HTTP and, on the same port, over WebSocket, with subscriptions to new heads and logs.
+//!
 //! For tests and demonstrations. Gas is free, the tokens are worth nothing, and the methods that begin with
 //! `decdn_` let anybody warp time, censor accounts and stop the sequencer.
 
 mod chain;
 mod http;
 mod rpc;
+mod ws;
 
 use std::{
     collections::BTreeSet,
@@ -16,7 +19,7 @@ use std::{
 };
 
 use alloy_consensus::Transaction as _;
-use decdn_contracts::{Backend, Evm, Genesis, Policy, Profile, Setup};
+use decdn_contracts::{Backend, EthKey, Evm, Genesis, Policy, Profile, Setup};
 use decdn_engine::{
     chain::{Block, Revert},
     crypto::Deployment,
@@ -57,9 +60,35 @@ impl Devnet {
     /// # Errors
     /// The port is taken.
     pub async fn start(genesis: Genesis, profile: Profile, clock: Clock, port: u16) -> io::Result<Self> {
+        Self::start_with(genesis, None, profile, clock, port).await
+    }
+
+    /// As [`start`](Self::start), with the contracts owned by a key that the devnet holds: then whoever asks may
+    /// have nodes listed and tokens minted, and the chain shows the events of it.
+    ///
+    /// # Errors
+    /// The port is taken.
+    pub async fn start_owned(
+        genesis: Genesis,
+        owner: EthKey,
+        profile: Profile,
+        clock: Clock,
+        port: u16,
+    ) -> io::Result<Self> {
+        let genesis = Genesis { owner: owner.address(), ..genesis };
+        Self::start_with(genesis, Some(owner), profile, clock, port).await
+    }
+
+    async fn start_with(
+        genesis: Genesis,
+        owner: Option<EthKey>,
+        profile: Profile,
+        clock: Clock,
+        port: u16,
+    ) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let address = listener.local_addr()?;
-        let chain = Arc::new(Mutex::new(Chain::new(&genesis, profile, clock)));
+        let chain = Arc::new(Mutex::new(Chain::new(&genesis, owner, profile, clock)));
         let server = tokio::spawn(http::serve(listener, Arc::clone(&chain)));
         Ok(Self { chain, address, server, genesis })
     }

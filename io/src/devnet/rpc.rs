@@ -11,18 +11,18 @@ use alloy_rpc_types_eth::{
     Block as RpcBlock, BlockOverrides, BlockTransactions, Filter, FilterBlockOption, Header, Log,
     Transaction, TransactionReceipt, TransactionRequest,
 };
-use decdn_contracts::{Policy, evm::RawTx, l2::CantForce};
+use decdn_contracts::{Policy, Setup, evm::RawTx, l2::CantForce};
 use decdn_engine::{
     chain::Block,
+    ids::NodeId,
+    money::Amount,
     time::{ChainTime, Span},
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::chain::{BLOCK_GAS, Chain, Mined, Refused, Sent, block_hash, unsigned};
+use super::chain::{BLOCK_GAS, Chain, Mined, Refused, Sent, block_hash, block_of, unsigned};
 
-/// What a unit of gas is said to cost, in wei. Nobody is charged.
-const BASE_FEE: u64 = 10_000_000;
 /// What every account is said to own, in wei.
 const ETHER: U256 = U256::from_limbs([0, 1 << 20, 0, 0]);
 /// Logs in one answer.
@@ -47,7 +47,7 @@ impl RpcError {
         Self { code: -32_602, message: why.into(), data: None }
     }
 
-    fn server(why: impl Into<String>) -> Self {
+    pub(super) fn server(why: impl Into<String>) -> Self {
         Self { code: -32_000, message: why.into(), data: None }
     }
 }
@@ -65,12 +65,20 @@ pub(super) fn dispatch(chain: &mut Chain, method: &str, params: Value) -> Answer
         "net_version" => Ok(json!(chain.chain_id().to_string())),
         "eth_chainId" => Ok(json!(U64::from(chain.chain_id()))),
         "eth_blockNumber" => Ok(json!(U64::from(chain.head().number))),
-        "eth_gasPrice" => Ok(json!(U64::from(BASE_FEE))),
+        "eth_gasPrice" => Ok(json!(U64::from(chain.base_fee(u64::MAX)))),
         "eth_maxPriorityFeePerGas" => Ok(json!(U64::ZERO)),
         "eth_feeHistory" => fee_history(chain, params.take(0)?),
         "eth_getBalance" => Ok(json!(ETHER)),
         "eth_getCode" => Ok(json!(chain.l2().machine().code_of(params.take(0)?))),
         "eth_getTransactionCount" => transaction_count(chain, params.take(0)?, params.optional(1)?),
+        "eth_accounts" => Ok(json!([])),
+        "eth_syncing" => Ok(Value::Bool(false)),
+        "net_listening" => Ok(Value::Bool(true)),
+        "eth_getBlockByHash" => match block_of(params.take(0)?) {
+            Some(number) => block(chain, number.into(), params.optional(1)?.unwrap_or(false)),
+            None => Ok(Value::Null),
+        },
+        "eth_getBlockReceipts" => receipts(chain, params.take(0)?),
         "eth_getBlockByNumber" => block(chain, params.take(0)?, params.optional(1)?.unwrap_or(false)),
         "eth_call" => call(chain, &params.take(0)?, params.optional(1)?, params.optional(3)?),
         "eth_estimateGas" => estimate(chain, &params.take(0)?),
@@ -80,10 +88,16 @@ pub(super) fn dispatch(chain: &mut Chain, method: &str, params: Value) -> Answer
         }
         "eth_getTransactionReceipt" => {
             let hash: B256 = params.take(0)?;
-            Ok(chain.sent(hash).and_then(|sent| receipt(hash, sent)).map_or(Value::Null, |r| json!(r)))
+            let base_fee = fee_of(chain, hash);
+            Ok(chain
+                .sent(hash)
+                .and_then(|sent| receipt(hash, sent, base_fee))
+                .map_or(Value::Null, |r| json!(r)))
         }
         "eth_getTransactionByHash" => {
-            Ok(chain.sent(params.take(0)?).map_or(Value::Null, |sent| json!(transaction(sent))))
+            let hash: B256 = params.take(0)?;
+            let base_fee = fee_of(chain, hash);
+            Ok(chain.sent(hash).map_or(Value::Null, |sent| json!(transaction(sent, base_fee))))
         }
         "eth_getLogs" => logs(chain, &params.take(0)?),
         "decdn_status" => Ok(status(chain)),
@@ -105,6 +119,23 @@ pub(super) fn dispatch(chain: &mut Chain, method: &str, params: Value) -> Answer
             let is_up: bool = params.take(0)?;
             chain.set_policy(if is_up { Policy::Honest } else { Policy::Down });
             Ok(status(chain))
+        }
+        "decdn_setBaseFee" => {
+            let wei: U64 = params.take(0)?;
+            chain.set_base_fee(wei.to());
+            Ok(status(chain))
+        }
+        "decdn_setNode" => {
+            let (operator, node): (Address, B256) = (params.take(0)?, params.take(1)?);
+            let active = params.optional(2)?.unwrap_or(true);
+            setup(chain, &Setup::SetNode { operator, node: NodeId(node.0), active })
+        }
+        "decdn_mint" => {
+            let (token, to, amount): (Address, Address, U256) =
+                (params.take(0)?, params.take(1)?, params.take(2)?);
+            let amount =
+                u128::try_from(amount).map_err(|_| RpcError::params("the amount is above 128 bits"))?;
+            setup(chain, &Setup::Mint { token, to, amount: Amount(amount) })
         }
         "decdn_sendInbox" => {
             let raw: Bytes = params.take(0)?;
@@ -156,6 +187,7 @@ fn refused(why: Refused) -> RpcError {
         Refused::NonceTooHigh => "nonce too high",
         Refused::Full => "txpool is full",
         Refused::Down => "the sequencer is down",
+        Refused::Underpriced => "max fee per gas less than block base fee",
     })
 }
 
@@ -182,36 +214,58 @@ fn transaction_count(chain: &mut Chain, account: Address, at: Option<BlockNumber
 fn fee_history(chain: &mut Chain, count: U64) -> Answer {
     let head = chain.head().number;
     let count = count.to::<u64>().clamp(1, FEE_BLOCKS_MAX).min(head + 1);
-    let fees: Vec<U64> = (0..=count).map(|_| U64::from(BASE_FEE)).collect();
+    let first = head + 1 - count;
+    let fees: Vec<U64> = (first..=head + 1).map(|number| U64::from(chain.base_fee(number))).collect();
     let rewards: Vec<[U64; 1]> = (0..count).map(|_| [U64::ZERO]).collect();
     let used: Vec<u8> = (0..count).map(|_| 0).collect();
-    let oldest = U64::from(head + 1 - count);
+    let oldest = U64::from(first);
     Ok(json!({ "oldestBlock": oldest, "baseFeePerGas": fees, "gasUsedRatio": used, "reward": rewards }))
 }
 
 fn block(chain: &mut Chain, tag: BlockNumberOrTag, is_full: bool) -> Answer {
     let Some(number) = number(chain, tag) else { return Ok(Value::Null) };
-    let block = chain.l2().block(number);
+    let header = header(chain, number);
     let hashes = chain.transactions(number).to_vec();
-    let mined = chain.mined(number, number);
-    let gas_used = mined.map(|(_, mined)| mined.receipt.gas).sum();
-    let header = alloy_consensus::Header {
+    let transactions = if is_full {
+        let base_fee = chain.base_fee(number);
+        let full = hashes.iter().filter_map(|hash| Some(transaction(chain.sent(*hash)?, base_fee)));
+        BlockTransactions::Full(full.collect())
+    } else {
+        BlockTransactions::Hashes(hashes)
+    };
+    Ok(json!(RpcBlock { header, uncles: Vec::new(), transactions, withdrawals: None }))
+}
+
+/// The header of a block that is there.
+pub(super) fn header(chain: &mut Chain, number: u64) -> Header {
+    let block = chain.l2().block(number);
+    let gas_used = chain.mined(number, number).map(|(_, mined)| mined.receipt.gas).sum();
+    let inner = alloy_consensus::Header {
         parent_hash: number.checked_sub(1).map_or(B256::ZERO, block_hash),
         number,
         timestamp: block.time.0,
         gas_limit: BLOCK_GAS,
         gas_used,
-        base_fee_per_gas: Some(BASE_FEE),
+        base_fee_per_gas: Some(chain.base_fee(number)),
         ..alloy_consensus::Header::default()
     };
-    let transactions = if is_full {
-        let full = hashes.iter().filter_map(|hash| chain.sent(*hash).map(transaction)).collect();
-        BlockTransactions::Full(full)
-    } else {
-        BlockTransactions::Hashes(hashes)
-    };
-    let header = Header { hash: block_hash(number), inner: header, total_difficulty: None, size: None };
-    Ok(json!(RpcBlock { header, uncles: Vec::new(), transactions, withdrawals: None }))
+    Header { hash: block_hash(number), inner, total_difficulty: None, size: None }
+}
+
+fn receipts(chain: &mut Chain, tag: BlockNumberOrTag) -> Answer {
+    let Some(number) = number(chain, tag) else { return Ok(Value::Null) };
+    let base_fee = chain.base_fee(number);
+    let hashes = chain.transactions(number).to_vec();
+    let receipts = hashes.iter().filter_map(|hash| receipt(*hash, chain.sent(*hash)?, base_fee));
+    Ok(json!(receipts.collect::<Vec<_>>()))
+}
+
+/// Something that only the contracts' owner may do.
+fn setup(chain: &mut Chain, setup: &Setup) -> Answer {
+    match chain.send_setup(setup) {
+        Some(sent) => sent.map(|hash| json!(hash)).map_err(refused),
+        None => Err(RpcError::server("this devnet does not hold its owner's key")),
+    }
 }
 
 /// A call on the state after the given block, in that block or in what the overrides make of it.
@@ -224,7 +278,9 @@ fn call(
     let tag = match at {
         None => BlockNumberOrTag::Latest,
         Some(BlockId::Number(tag)) => tag,
-        Some(BlockId::Hash(_)) => return Err(RpcError::params("the devnet finds blocks by number")),
+        Some(BlockId::Hash(hash)) => {
+            block_of(hash.block_hash).ok_or_else(|| RpcError::server("unknown block"))?.into()
+        }
     };
     let on = number(chain, tag).ok_or_else(|| RpcError::server("unknown block"))?;
     let mut block = chain.l2().block(on);
@@ -259,19 +315,26 @@ fn environment(request: &TransactionRequest) -> RawTx {
     unsigned(request.from.unwrap_or_default(), to, data, value, request.gas)
 }
 
-fn transaction(sent: &Sent) -> Transaction {
+/// The base fee of the block that a transaction is in, or would be in next.
+fn fee_of(chain: &mut Chain, hash: B256) -> u64 {
+    let mined = chain.sent(hash).and_then(|sent| sent.mined.as_ref());
+    let number = mined.map_or(u64::MAX, |mined| mined.block.number);
+    chain.base_fee(number)
+}
+
+fn transaction(sent: &Sent, base_fee: u64) -> Transaction {
     let mined = sent.mined.as_ref();
     Transaction {
         inner: sent.tx.clone(),
         block_hash: mined.map(|mined| block_hash(mined.block.number)),
         block_number: mined.map(|mined| mined.block.number),
         transaction_index: mined.map(|mined| mined.index),
-        effective_gas_price: Some(BASE_FEE.into()),
+        effective_gas_price: Some(base_fee.into()),
         block_timestamp: mined.map(|mined| mined.block.time.0),
     }
 }
 
-fn receipt(hash: B256, sent: &Sent) -> Option<TransactionReceipt> {
+fn receipt(hash: B256, sent: &Sent, base_fee: u64) -> Option<TransactionReceipt> {
     let mined = sent.mined.as_ref()?;
     let logs: Vec<Log> = log_entries(hash, mined).collect();
     let receipt =
@@ -290,7 +353,7 @@ fn receipt(hash: B256, sent: &Sent) -> Option<TransactionReceipt> {
         block_hash: Some(block_hash(mined.block.number)),
         block_number: Some(mined.block.number),
         gas_used: mined.receipt.gas,
-        effective_gas_price: BASE_FEE.into(),
+        effective_gas_price: base_fee.into(),
         blob_gas_used: None,
         blob_gas_price: None,
         from: sent.tx.signer(),
@@ -312,9 +375,13 @@ fn log_entries(hash: B256, mined: &Mined) -> impl Iterator<Item = Log> {
     })
 }
 
-fn logs(chain: &mut Chain, filter: &Filter) -> Answer {
-    let FilterBlockOption::Range { from_block, to_block } = filter.block_option else {
-        return Err(RpcError::params("the devnet finds blocks by number"));
+pub(super) fn logs(chain: &mut Chain, filter: &Filter) -> Answer {
+    let (from_block, to_block) = match filter.block_option {
+        FilterBlockOption::Range { from_block, to_block } => (from_block, to_block),
+        FilterBlockOption::AtBlockHash(hash) => {
+            let number = block_of(hash).ok_or_else(|| RpcError::server("unknown block"))?.into();
+            (Some(number), Some(number))
+        }
     };
     let head = chain.head().number;
     let from = match from_block.unwrap_or_default() {
@@ -340,9 +407,16 @@ fn status(chain: &mut Chain) -> Value {
         Policy::Censor(accounts) => ("censoring", accounts.iter().map(hex::encode_prefixed).collect()),
         Policy::Down => ("down", Vec::new()),
     };
+    let at = chain.deployment();
     json!({
+        "chainId": at.chain_id,
+        "contract": at.payment_channel,
+        "registry": at.registry,
+        "judge": at.judge,
+        "baseFee": chain.base_fee(u64::MAX),
         "head": { "number": head.number, "time": head.time.0 },
         "safe": safe.number,
+        "warpedMicros": chain.warped().0,
         "sequencer": sequencer,
         "censored": censored,
         "forcedInclusionSecs": chain.forced_inclusion().0 / 1_000_000,

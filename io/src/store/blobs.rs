@@ -15,11 +15,13 @@ use std::{
     },
 };
 
+use alloy_primitives::hex;
 use decdn_driver::Blobs;
 use decdn_engine::{
     blob::{Outboard, OutboardBuilder},
     ids::{BlobHash, FetchId},
 };
+use tokio::sync::watch;
 
 /// Blobs that are kept open at once; opening one again costs reading its outboard.
 const OPEN_BLOBS_MAX: usize = 64;
@@ -53,6 +55,7 @@ pub struct Download {
     file: File,
     /// A write failed: nothing of it may be called durable any more.
     is_broken: AtomicBool,
+    trouble: Arc<watch::Sender<Option<String>>>,
 }
 
 impl Download {
@@ -62,8 +65,9 @@ impl Download {
     /// If the disk refuses; the download can't be made durable from then on.
     pub fn write(&self, offset: u64, content: &[u8]) -> io::Result<()> {
         let written = self.file.write_all_at(content, offset);
-        if written.is_err() {
+        if let Err(error) = &written {
             self.is_broken.store(true, Ordering::Release);
+            self.trouble.send_replace(Some(error.to_string()));
         }
         written
     }
@@ -87,6 +91,8 @@ struct Inner {
     dir: PathBuf,
     open: Mutex<BTreeMap<BlobHash, Arc<Blob>>>,
     downloads: Mutex<BTreeMap<FetchId, Arc<Download>>>,
+    /// Why content could not be written, once it could not.
+    trouble: Arc<watch::Sender<Option<String>>>,
 }
 
 impl fmt::Debug for BlobStore {
@@ -113,7 +119,9 @@ impl BlobStore {
             fs::remove_dir_all(&import)?;
         }
         fs::create_dir(&import)?;
-        let inner = Inner { dir: dir.to_path_buf(), open: Mutex::default(), downloads: Mutex::default() };
+        let (open, downloads) = (Mutex::default(), Mutex::default());
+        let trouble = Arc::new(watch::Sender::new(None));
+        let inner = Inner { dir: dir.to_path_buf(), open, downloads, trouble };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -194,7 +202,11 @@ impl BlobStore {
         let file =
             File::options().create(true).truncate(false).write(true).open(self.download_path(fetch))?;
         File::open(self.inner.dir.join("downloads"))?.sync_all()?;
-        let download = Arc::new(Download { file, is_broken: AtomicBool::new(false) });
+        let download = Arc::new(Download {
+            file,
+            is_broken: AtomicBool::new(false),
+            trouble: self.inner.trouble.clone(),
+        });
         downloads.insert(fetch, download.clone());
         Ok(download)
     }
@@ -204,15 +216,69 @@ impl BlobStore {
         self.inner.dir.join("downloads").join(fetch.0.to_string())
     }
 
-    /// Moves a whole download to where its owner wants it, by an atomic rename within one file system.
+    /// Ends once a download's content could not be written, with the reason. To the engine it looks as if the content
+    /// had been lost on its way, so whoever ordered the download has to hear of it here.
+    pub async fn trouble(&self) -> String {
+        let mut trouble = self.inner.trouble.subscribe();
+        loop {
+            if let Some(why) = trouble.borrow_and_update().clone() {
+                return why;
+            }
+            // `inner` holds the sender, so `changed` never fails.
+            let _ = trouble.changed().await;
+        }
+    }
+
+    /// Every complete blob, with its size.
     ///
     /// # Errors
-    /// If it can't be made durable or moved.
-    pub fn finish(&self, fetch: FetchId, to: &Path) -> io::Result<()> {
+    /// If the directory can't be read.
+    pub fn list(&self) -> io::Result<Vec<(BlobHash, u64)>> {
+        let mut blobs = Vec::new();
+        for entry in fs::read_dir(self.inner.dir.join("blobs"))? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let stem = name.to_str().and_then(|name| name.strip_suffix(".content"));
+            let mut hash = [0; 32];
+            if stem.is_some_and(|stem| hex::decode_to_slice(stem, &mut hash).is_ok())
+                && self.path(BlobHash(hash), "outboard").exists()
+            {
+                blobs.push((BlobHash(hash), entry.metadata()?.len()));
+            }
+        }
+        blobs.sort_unstable();
+        Ok(blobs)
+    }
+
+    /// Closes a download's file and makes it durable; where it is.
+    ///
+    /// # Errors
+    /// If it can't be made durable.
+    pub fn close(&self, fetch: FetchId) -> io::Result<PathBuf> {
         if let Some(download) = lock(&self.inner.downloads).remove(&fetch) {
             download.sync()?;
         }
-        fs::rename(self.download_path(fetch), to)
+        Ok(self.download_path(fetch))
+    }
+
+    /// Moves a whole download to where its owner wants it: by an atomic rename within one file system, by a copy
+    /// that appears whole or not at all between two.
+    ///
+    /// # Errors
+    /// If it can't be made durable or moved; then it is still where it was.
+    pub fn finish(&self, fetch: FetchId, to: &Path) -> io::Result<()> {
+        let from = self.close(fetch)?;
+        match fs::rename(&from, to) {
+            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+                let dir = to.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+                let mut copy = tempfile::Builder::new().prefix(".decdn-").tempfile_in(dir)?;
+                io::copy(&mut File::open(&from)?, copy.as_file_mut())?;
+                copy.as_file().sync_all()?;
+                copy.persist(to).map_err(|error| error.error)?;
+                fs::remove_file(&from)
+            }
+            moved => moved,
+        }
     }
 }
 
@@ -243,6 +309,7 @@ mod tests {
             store.import(content.as_slice(), |_| {}).expect("imported")
         };
         assert_eq!(total, 100_000);
+        assert_eq!(BlobStore::open(temp.path()).expect("again").list().expect("readable"), [(hash, total)]);
         let blob = BlobStore::open(temp.path()).expect("again").get(hash).expect("still there");
         assert_eq!(blob.outboard, Outboard::of(&content));
         assert_eq!(blob.read(65_536, 34_464).expect("readable"), content[65_536..]);

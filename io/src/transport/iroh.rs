@@ -14,7 +14,8 @@ use std::{
 use ::iroh::{
     Endpoint, EndpointAddr, PublicKey, RelayMode, SecretKey, TransportAddr,
     endpoint::{
-        Connection, ConnectionError, PathId, QuicTransportConfig, RecvStream, SendStream, VarInt, presets,
+        ConnectError, ConnectingError, Connection, ConnectionError, PathId, QuicTransportConfig, RecvStream,
+        SendStream, VarInt, presets,
     },
 };
 use decdn_driver::{ACCEPTED, Incoming, Outgoing, Transport};
@@ -56,6 +57,9 @@ impl Default for TransportLimits {
         Self { conns: 4_096, conns_per_peer: 2, streams_per_conn: 100, events: 1_024, idle }
     }
 }
+
+/// How long reaching a peer may take.
+const REACH: Duration = Duration::from_secs(10);
 
 /// Why no endpoint could be bound.
 #[derive(Debug)]
@@ -172,6 +176,17 @@ impl IrohTransport {
         self.book.insert(peer, addrs);
     }
 
+    /// Whether a peer can be reached, and is who it should be: one handshake, and nothing said.
+    ///
+    /// # Errors
+    /// `Unreachable` or `WrongPeer`.
+    pub async fn reach(&self, peer: NodeId, addrs: Vec<SocketAddr>) -> Result<(), Gone> {
+        let reached = tokio::time::timeout(REACH, dial(&self.endpoint, peer, addrs)).await;
+        let connection = reached.map_err(|_| Gone::Unreachable)??;
+        connection.close(VarInt::from_u32(0), b"");
+        Ok(())
+    }
+
     /// The endpoint, to close it at the end.
     pub fn endpoint(&self) -> Endpoint {
         self.endpoint.clone()
@@ -280,6 +295,31 @@ impl Shared {
     }
 }
 
+async fn dial(endpoint: &Endpoint, peer: NodeId, addrs: Vec<SocketAddr>) -> Result<Connection, Gone> {
+    let key = PublicKey::from_bytes(&peer.0).map_err(|_| Gone::WrongPeer)?;
+    if addrs.is_empty() {
+        return Err(Gone::Unreachable);
+    }
+    let at = EndpointAddr::from_parts(key, addrs.into_iter().map(TransportAddr::Ip));
+    endpoint.connect(at, ALPN_CLIENT).await.map_err(|error| match &error {
+        _ if is_stranger(&error) => Gone::WrongPeer,
+        _ => Gone::Unreachable,
+    })
+}
+
+/// Whether a handshake failed because whoever answered has another key than the one that was asked for.
+fn is_stranger(error: &ConnectError) -> bool {
+    let source = match error {
+        ConnectError::Connection { source, .. } => source,
+        ConnectError::Connecting { source: ConnectingError::ConnectionError { source, .. }, .. } => source,
+        ConnectError::Connecting { source: ConnectingError::HandshakeFailure { .. }, .. } => return true,
+        _ => return false,
+    };
+    // A TLS alert of our own making; 0x178 is the missing protocol of somebody who speaks another one.
+    matches!(source, ConnectionError::TransportError(error)
+        if (0x100..0x200).contains(&u64::from(error.code)) && u64::from(error.code) != 0x178)
+}
+
 async fn accept(endpoint: Endpoint, shared: Arc<Shared>) {
     let mut next = ACCEPTED;
     while let Some(incoming) = endpoint.accept().await {
@@ -310,18 +350,14 @@ impl Transport for IrohTransport {
         let addrs = self.book.get(&peer).cloned().unwrap_or_default();
         shared.conns().insert(conn, ConnHandle { peer, connection: None, streams: BTreeMap::new(), next: 0 });
         tokio::spawn(async move {
-            let unreachable = Input::Disconnected { conn, why: Gone::Unreachable };
-            let connection = match PublicKey::from_bytes(&peer.0) {
-                Ok(key) if !addrs.is_empty() => {
-                    let at = EndpointAddr::from_parts(key, addrs.into_iter().map(TransportAddr::Ip));
-                    endpoint.connect(at, ALPN_CLIENT).await.ok()
+            let connection = match dial(&endpoint, peer, addrs).await {
+                Ok(connection) => connection,
+                Err(why) => {
+                    shared.conns().remove(&conn);
+                    let unreachable = Input::Disconnected { conn, why };
+                    let _ = shared.events.send((unreachable, Credit::None)).await;
+                    return;
                 }
-                _ => None,
-            };
-            let Some(connection) = connection else {
-                shared.conns().remove(&conn);
-                let _ = shared.events.send((unreachable, Credit::None)).await;
-                return;
             };
             // Given up meanwhile?
             let is_wanted = match shared.conns().get_mut(&conn) {

@@ -2,6 +2,8 @@
 
 mod iroh;
 mod reader;
+mod witness;
 mod writer;
 
 pub use self::iroh::{BindError, IrohTransport, TransportLimits};
+pub use witness::{Agreement, Evidence, Witness};
