@@ -27,12 +27,12 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// What the second act delivers.
 const ENCORE_BYTES: u64 = 8 << 20;
 
-pub(super) async fn run(file: Option<PathBuf>, json: bool) -> Result<(), Failure> {
+pub(super) async fn run(file: Option<PathBuf>, json: bool, home: PathBuf) -> Result<(), Failure> {
     let source = match file {
         Some(path) => Source::file(&path)?,
         None => Source::generated("demo", GENERATED_BYTES),
     };
-    let mut stage = Stage::set().await.map_err(failed)?;
+    let mut stage = Stage::set_in(&home).await.map_err(failed)?;
     let first = honest(&mut stage, &source, json).await?;
     if !json {
         first.print();

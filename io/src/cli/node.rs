@@ -1,0 +1,258 @@
+//! `decdn node`: put files up, and sell them.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Args, Subcommand};
+use decdn_engine::{
+    fault::Fault,
+    io::{Input, Notice},
+    money::{MB, Rate},
+    roles::{config::NodeConfig, node::Node},
+};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use super::{
+    Failure, failed,
+    outcome::{input, interrupted, started, surveyed, unless_interrupted},
+    settings::{ChainArgs, Place, readable, shown, units},
+    talk::{self, Ear},
+};
+use crate::{
+    chain::AlloyChain,
+    config::{self, Tokens},
+    party::{News, Parts, Party},
+    signer::KeySigner,
+    store::{BlobStore, StateDir},
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum NodeCommand {
+    /// Copy a file into the node's store, and print its hash. The node must not be running.
+    Add {
+        /// Which.
+        file: PathBuf,
+        #[command(flatten)]
+        place: Place,
+        /// Print one JSON object instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Serve what is in the store.
+    Run(Box<RunArgs>),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    chain: ChainArgs,
+    /// Where clients reach the node.
+    #[arg(long, env = "DECDN_LISTEN", value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// What a MB costs in which token, as USDC=0.001; several, separated by commas.
+    #[arg(long, env = "DECDN_RATE", value_name = "SYM=TOKENS", value_delimiter = ',', value_parser = rate)]
+    rate: Vec<(String, Tokens)>,
+    /// Print one JSON object per line instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+fn rate(text: &str) -> Result<(String, Tokens), String> {
+    let (symbol, tokens) = text.split_once('=').ok_or("a rate looks like USDC=0.001")?;
+    Ok((symbol.to_owned(), tokens.parse()?))
+}
+
+pub(super) async fn run(command: NodeCommand) -> Result<(), Failure> {
+    match command {
+        NodeCommand::Add { file, place, json } => unless_interrupted(add(file, place, json)).await,
+        NodeCommand::Run(args) => serve(*args).await,
+    }
+}
+
+async fn add(path: PathBuf, place: Place, json: bool) -> Result<(), Failure> {
+    let shown = path.display().to_string();
+    let content = readable(&path)?;
+    let bytes = content.metadata()?.len();
+    if bytes == 0 {
+        return Err(input(format!("{shown} is empty, so there is nothing to sell; name another file")));
+    }
+    let dir = place.state_dir(&place.file()?);
+    let home = StateDir::open(&dir).map_err(|error| started(error.into()))?;
+    let store = BlobStore::open(home.path()).map_err(|error| unstored(&dir, &error))?;
+    let ear = Ear::of(json, false);
+    let bar = ear.bar("import").bar;
+    bar.set_length(bytes);
+    let watched: ProgressBar = bar.clone();
+    let imported =
+        tokio::task::spawn_blocking(move || store.import(content, |bytes| watched.set_position(bytes)));
+    let (hash, bytes) = imported.await?.map_err(|error| unstored(&dir, &error))?;
+    bar.set_style(ProgressStyle::default_bar());
+    bar.finish_and_clear();
+    drop(home);
+    if json {
+        talk::line(json!({ "event": "added", "file": shown, "hash": hash.to_string(), "bytes": bytes }))
+    } else {
+        ear.say(format_args!("{shown}: {bytes} bytes in {}", dir.display()));
+        talk::line(hash)
+    }
+}
+
+fn unstored(dir: &std::path::Path, error: &std::io::Error) -> Failure {
+    failed(format!(
+        "nothing was stored in {}: {error}; check the disk, or choose another --state-dir",
+        dir.display()
+    ))
+}
+
+async fn serve(args: RunArgs) -> Result<(), Failure> {
+    let file = args.place.file()?;
+    let keys = args.place.keys(&file)?;
+    let ear = Ear::of(args.json, false);
+    let listen = args.listen.or(file.node.listen).unwrap_or(config::LISTEN);
+    let chosen = args.chain.choose(&file).await?;
+    let deployment = chosen.survey.deployment;
+    let mut config = NodeConfig::new(deployment, keys.node(), keys.account());
+    config.start_block = chosen.chain.start_block;
+    config.monitor = chosen.monitor;
+    if let Some(mb) = file.node.offer_ceiling_mb {
+        config.offer_ceiling = mb * MB;
+    }
+    if let Some(bytes) = file.node.max_blob_size {
+        config.max_blob_size = bytes;
+    }
+    let written = if args.rate.is_empty() {
+        file.node.rates.iter().map(|(symbol, rate)| (symbol.clone(), rate.clone())).collect()
+    } else {
+        args.rate
+    };
+    let written = if written.is_empty() {
+        vec![(config::TOKEN.to_owned(), config::RATE.parse().map_err(failed)?)]
+    } else {
+        written
+    };
+    let mut prices = Vec::new();
+    for (symbol, rate) in &written {
+        let token = chosen.token(&file, symbol).await?;
+        let units = units("rate", rate, &token)?;
+        let sane = u64::try_from(units.0).ok().map(Rate).filter(|rate| rate.is_sane());
+        let sane = sane.ok_or_else(|| {
+            input(format!(
+                "a rate of {rate} {symbol} is none: it has to be above 0 and at most 10^12 base units"
+            ))
+        })?;
+        config.rates.push((token.address, sane));
+        prices.push(format!("{} per MB", shown(units, &token)));
+        if let Some(cap) = &file.node.soft_cap {
+            config.soft_cap = super::settings::units("soft_cap", cap, &token)?;
+        }
+    }
+    if !chosen.survey.is_listed(keys.account(), keys.node()).await.map_err(surveyed)? {
+        return Err(input(format!(
+            "node {} of account {} is not in the registry {}, so nobody can open a channel with it; have it listed, on a \
+             devnet with `decdn devnet list KEYFILE`",
+            keys.node(),
+            keys.account(),
+            deployment.registry
+        )));
+    }
+
+    let clock = chosen.clock().await?;
+    let dir = args.place.state_dir(&file);
+    let parts = Parts::open(&dir, keys.network(), listen).await.map_err(started)?;
+    let blobs = parts.blobs.list().map_err(|error| unstored(&dir, &error))?;
+    let role = Node::recover(config, parts.load().map_err(started)?.into_iter());
+    let chain = AlloyChain::over(&chosen.urls, deployment, keys.eth().clone(), chosen.chain)?;
+    let signer = KeySigner::new(keys.eth().clone(), deployment);
+    let mut party = Party::start(role, parts, clock, chain, signer);
+    for (hash, bytes) in &blobs {
+        party.order(Input::BlobReady { hash: *hash, bytes: *bytes }).await;
+    }
+    let addr = party.addrs.first().copied().unwrap_or(listen);
+    ear.tell(&json!({
+        "event": "ready", "node": keys.node().to_string(), "account": keys.account(), "listen": addr,
+        "peer": format!("{}@{addr}", keys.node()), "blobs": blobs.len(),
+    }));
+    if !args.json {
+        let text = format!(
+            "node     {}\naccount  {}\npeer     {}@{addr}\nprice    {}\nblobs    {}",
+            keys.node(),
+            keys.account(),
+            keys.node(),
+            prices.join(", "),
+            blobs.len()
+        );
+        talk::line(text)?;
+    }
+    let interrupt = interrupted();
+    tokio::pin!(interrupt);
+    loop {
+        tokio::select! {
+            news = party.next() => match news {
+                Ok(news) => report(ear, &news),
+                Err(why) => return Err(failed(format!("the node has {why}; see to the disk of {}, then start it again", dir.display()))),
+            },
+            () = &mut interrupt => break,
+        }
+    }
+    if tokio::time::timeout(Duration::from_secs(5), party.stop()).await.is_err() {
+        tracing::warn!("the node did not stop in time; what is durable is safe");
+    }
+    Err(Failure::Interrupted(
+        "interrupted; vouchers and channels are kept, start the node again to defend them".to_owned(),
+    ))
+}
+
+/// What a node says of its business.
+fn report(ear: Ear, news: &News) {
+    match news {
+        News::Notice(Notice::ChannelOpened { channel, deposit }) => {
+            tracing::info!(%channel, %deposit, "channel opened");
+            ear.tell(&json!({ "event": "channel_opened", "channel": channel.to_string(), "deposit": deposit.to_string() }));
+        }
+        News::Notice(Notice::Voucher { channel, amount, nonce }) => {
+            tracing::debug!(%channel, %amount, nonce = nonce.0, "voucher taken");
+            ear.tell(&json!({
+                "event": "voucher", "channel": channel.to_string(), "amount": amount.to_string(), "nonce": nonce.0,
+            }));
+        }
+        News::Notice(Notice::StaleClose { channel, recorded, held }) => {
+            tracing::warn!(%channel, %recorded, %held, "closed below the voucher held: disputing");
+            ear.tell(&json!({
+                "event": "stale_close", "channel": channel.to_string(), "recorded": recorded.to_string(),
+                "held": held.to_string(),
+            }));
+        }
+        News::Notice(Notice::ForcingInclusion { channel }) => {
+            tracing::warn!(%channel, "the dispute is not included: forcing it");
+        }
+        News::Notice(Notice::Disputed { channel, amount }) => {
+            tracing::info!(%channel, %amount, "dispute recorded");
+            ear.tell(
+                &json!({ "event": "disputed", "channel": channel.to_string(), "amount": amount.to_string() }),
+            );
+        }
+        News::Notice(Notice::Settled { channel, paid, refunded, cooperative }) => {
+            tracing::info!(%channel, %paid, %refunded, cooperative, "channel settled");
+            ear.tell(&json!({
+                "event": "settled", "channel": channel.to_string(), "paid": paid.to_string(),
+                "refunded": refunded.to_string(), "cooperative": cooperative,
+            }));
+        }
+        News::Notice(notice) => tracing::debug!(?notice, "notice"),
+        News::Fault(fault) => log_fault(fault),
+    }
+}
+
+/// A fault with whom it concerns.
+pub(super) fn log_fault(fault: &Fault) {
+    match fault {
+        Fault::Peer { peer, rule, .. } => tracing::warn!(%peer, %rule, "a peer broke a rule"),
+        Fault::Unattributed { peer, rule } => tracing::info!(%peer, %rule, "nobody's provable doing"),
+        Fault::Limit { rule, limit } => tracing::warn!(%rule, ?limit, "a limit was reached"),
+        Fault::Chain { channel, rule, surprise } => {
+            tracing::warn!(%channel, %rule, ?surprise, "the chain surprises")
+        }
+    }
+}

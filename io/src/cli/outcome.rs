@@ -1,0 +1,107 @@
+//! How a command ends: with a code for scripts and a sentence for people.
+
+use std::{fmt, process::ExitCode};
+
+use crate::{chain::SurveyError, config::BadConfig, keys::KeyError, party::StartError, store::DirError};
+
+/// Why a command ended early.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Bad input: one sentence that says what, where, and what to do.
+    Input(String),
+    /// It can't be done now; later the same command may do.
+    Again(String),
+    /// Somebody stopped it.
+    Interrupted(String),
+    /// Anything else.
+    Failed(String),
+}
+
+impl Failure {
+    pub(super) fn code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Failed(_) => 1,
+            Self::Input(_) => 2,
+            Self::Again(_) => 75,
+            Self::Interrupted(_) => 130,
+        })
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Input(sentence) | Self::Failed(sentence) | Self::Again(sentence) => {
+                write!(f, "error: {sentence}")
+            }
+            Self::Interrupted(sentence) => f.write_str(sentence),
+        }
+    }
+}
+
+impl<E: std::error::Error + Send + Sync + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+pub(super) fn failed(error: impl fmt::Display) -> Failure {
+    Failure::Failed(error.to_string())
+}
+
+pub(super) fn input(error: impl fmt::Display) -> Failure {
+    Failure::Input(error.to_string())
+}
+
+pub(super) fn surveyed(error: SurveyError) -> Failure {
+    match error {
+        SurveyError::Away(why) => Failure::Again(why),
+        SurveyError::Wrong(why) => Failure::Input(why),
+    }
+}
+
+pub(super) fn keyed(error: KeyError) -> Failure {
+    match error {
+        KeyError::Io(..) => failed(error),
+        _ => input(error),
+    }
+}
+
+pub(super) fn configured(error: BadConfig) -> Failure {
+    input(error)
+}
+
+/// Of a state directory, an endpoint, or a role that would not start.
+pub(super) fn started(error: StartError) -> Failure {
+    match error.downcast_ref::<DirError>() {
+        Some(DirError::Locked(_)) => Failure::Again(error.to_string()),
+        Some(DirError::Newer { .. } | DirError::BadVersion(_)) => input(error),
+        _ => failed(error),
+    }
+}
+
+/// Ends when somebody wants the program to: Ctrl-C, or SIGTERM.
+pub(super) async fn interrupted() {
+    let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+    match terminate {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        Err(_) => {
+            let _ = tokio::signal::ctrl_c().await;
+        }
+    }
+}
+
+/// Work that may be dropped at any point.
+pub(super) async fn unless_interrupted<T>(
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    tokio::select! {
+        result = work => result,
+        () = interrupted() => Err(Failure::Interrupted("interrupted".to_owned())),
+    }
+}

@@ -1,0 +1,229 @@
+//! What several commands are told alike: where state and keys are, which chain, which token.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use alloy_primitives::{Address, hex};
+use clap::Args;
+use decdn_contracts::Genesis;
+use decdn_engine::{
+    ids::{BlobHash, NodeId},
+    money::Amount,
+    roles::config::Monitor,
+    time::Span,
+};
+
+use super::{
+    Failure,
+    outcome::{configured, input, keyed, surveyed},
+};
+use crate::{
+    chain::{Config, Inbox, Survey, Token},
+    clock::SystemClock,
+    config::{self, File, Tokens},
+    keys::Keys,
+};
+
+/// The files of a party.
+#[derive(Debug, Args)]
+pub(super) struct Place {
+    /// The configuration; without it decdn.toml here, if there is one.
+    #[arg(long, env = "DECDN_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where records, blobs and downloads are: one process at a time.
+    #[arg(long, env = "DECDN_STATE_DIR", value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// The key file: `decdn key new` makes one.
+    #[arg(long, env = "DECDN_KEY_FILE", value_name = "FILE")]
+    key_file: Option<PathBuf>,
+}
+
+impl Place {
+    pub(super) fn file(&self) -> Result<File, Failure> {
+        File::find(self.config.as_deref()).map_err(configured)
+    }
+
+    pub(super) fn state_dir(&self, file: &File) -> PathBuf {
+        let chosen = self.state_dir.clone().or_else(|| file.state_dir.clone());
+        chosen.unwrap_or_else(|| PathBuf::from("decdn-state"))
+    }
+
+    pub(super) fn keys(&self, file: &File) -> Result<Keys, Failure> {
+        let chosen = self.key_file.clone().or_else(|| file.key_file.clone());
+        Keys::load(&chosen.unwrap_or_else(|| PathBuf::from("decdn.key"))).map_err(keyed)
+    }
+}
+
+/// The chain.
+#[derive(Debug, Args)]
+pub(super) struct ChainArgs {
+    /// An RPC endpoint; several, separated by commas, stand in for each other.
+    #[arg(long, env = "DECDN_RPC", value_name = "URL", value_delimiter = ',')]
+    rpc: Vec<String>,
+    /// The payment channel contract.
+    #[arg(long, env = "DECDN_CONTRACT", value_name = "ADDRESS", value_parser = address)]
+    contract: Option<Address>,
+    /// The chain id that the endpoint has to have.
+    #[arg(long, env = "DECDN_CHAIN_ID", value_name = "ID")]
+    chain_id: Option<u64>,
+    /// The slashing judge, whose address both sides have to configure alike.
+    #[arg(long, env = "DECDN_JUDGE", value_name = "ADDRESS", value_parser = address)]
+    judge: Option<Address>,
+}
+
+/// A chain that was looked at, and how to use it.
+pub(super) struct Chosen {
+    pub(super) survey: Survey,
+    pub(super) urls: Vec<String>,
+    pub(super) chain: Config,
+    pub(super) monitor: Monitor,
+}
+
+impl ChainArgs {
+    /// Looks at the chain that is configured.
+    pub(super) async fn choose(&self, file: &File) -> Result<Chosen, Failure> {
+        let urls = if self.rpc.is_empty() { file.chain.rpc.clone() } else { self.rpc.clone() };
+        if urls.is_empty() {
+            return Err(input("no RPC endpoint is named; give --rpc URL, or set DECDN_RPC or chain.rpc"));
+        }
+        let contract = self.contract.or(file.chain.contract).ok_or_else(|| {
+            input("no payment channel contract is named; give --contract ADDRESS, or set DECDN_CONTRACT or chain.contract")
+        })?;
+        let chain_id = self.chain_id.or(file.chain.chain_id);
+        let judge = self.judge.or(file.chain.judge).unwrap_or_else(|| Genesis::standard().deployment().judge);
+        let survey = Survey::look(&urls, contract, chain_id, judge).await.map_err(surveyed)?;
+        let monitor = Monitor {
+            enabled: file.dispute_monitor.enabled,
+            poll: Span::from_secs(file.dispute_monitor.poll_interval_seconds),
+            ..Monitor::default()
+        };
+        // A window that forced inclusion does not fit into protects nobody (G3).
+        if survey.window.0 < monitor.forced_inclusion.0 + monitor.margin.0 {
+            let hours = survey.window.0 / Span::from_hours(1).0;
+            tracing::warn!(
+                hours,
+                "the dispute window is shorter than forced inclusion takes: a censored dispute is lost"
+            );
+        }
+        let inbox = if survey.is_devnet { Inbox::Devnet } else { Inbox::None };
+        let start_block = file.chain.start_block.unwrap_or_default();
+        Ok(Chosen { survey, urls, chain: Config { inbox, start_block, ..Config::default() }, monitor })
+    }
+}
+
+impl Chosen {
+    /// A token by its symbol or address.
+    pub(super) async fn token(&self, file: &File, name: &str) -> Result<Token, Failure> {
+        let genesis = Genesis::standard();
+        let of_devnet = || {
+            let index = genesis.tokens.iter().position(|token| token.symbol == name)?;
+            genesis.token(index).filter(|_| self.survey.is_devnet)
+        };
+        let named =
+            Address::from_str(name).ok().or_else(|| file.tokens.get(name).copied()).or_else(of_devnet);
+        let address = named.ok_or_else(|| {
+            input(format!("token {name} is not known; add {name} = \"0x…\" to [tokens] in the configuration, or give its address"))
+        })?;
+        self.survey.token(address).await.map_err(surveyed)
+    }
+
+    /// The machine's clock; with a devnet, moved as its own is, now and from now on.
+    pub(super) async fn clock(&self) -> Result<SystemClock, Failure> {
+        let clock = SystemClock::new();
+        if !self.survey.is_devnet {
+            return Ok(clock);
+        }
+        let mut warped = self.survey.warped().await.map_err(surveyed)?;
+        clock.warp(warped);
+        let (survey, follower) = (self.survey.clone(), clock.clone());
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+                if let Ok(now) = survey.warped().await
+                    && now > warped
+                {
+                    follower.warp(Span(now.0 - warped.0));
+                    warped = now;
+                }
+            }
+        });
+        Ok(clock)
+    }
+}
+
+/// An amount in base units; `what` names it.
+pub(super) fn units(what: &str, tokens: &Tokens, token: &Token) -> Result<Amount, Failure> {
+    tokens.in_units(token.decimals).ok_or_else(|| {
+        let (symbol, decimals) = (&token.symbol, token.decimals);
+        input(format!(
+            "{what} {tokens} is no amount of {symbol}, which has {decimals} decimals; write fewer digits"
+        ))
+    })
+}
+
+/// An amount for people.
+pub(super) fn shown(amount: Amount, token: &Token) -> String {
+    format!("{} {}", config::in_tokens(amount, token.decimals), token.symbol)
+}
+
+/// A file that can be read.
+pub(super) fn readable(path: &Path) -> Result<fs::File, Failure> {
+    let shown = path.display();
+    let file = fs::File::open(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => input(format!("{shown} does not exist; name another file")),
+        _ => input(format!("{shown} can't be read ({error}); check its permissions, or name another file")),
+    })?;
+    if file.metadata()?.is_dir() {
+        return Err(input(format!("{shown} is a directory; name a file in it")));
+    }
+    Ok(file)
+}
+
+pub(super) fn address(text: &str) -> Result<Address, String> {
+    text.parse().map_err(|_| "an address is 0x and 40 hex digits".to_owned())
+}
+
+fn id32(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(text.strip_prefix("0x").unwrap_or(text), &mut bytes).ok()?;
+    Some(bytes)
+}
+
+pub(super) fn blob_hash(text: &str) -> Result<BlobHash, String> {
+    id32(text)
+        .map(BlobHash)
+        .ok_or_else(|| "a hash is 64 hex digits, as `decdn hash FILE` prints them".to_owned())
+}
+
+pub(super) fn node_id(text: &str) -> Result<NodeId, String> {
+    id32(text)
+        .map(NodeId)
+        .ok_or_else(|| "a NodeId is 64 hex digits, as `decdn key show FILE --node` prints them".to_owned())
+}
+
+/// A node and where it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Peer {
+    pub(super) node: NodeId,
+    pub(super) addr: SocketAddr,
+}
+
+impl FromStr for Peer {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wanted = || "a peer is NODEID@ADDRESS:PORT, as `decdn node run` prints it".to_owned();
+        let (node, addr) = text.split_once('@').ok_or_else(wanted)?;
+        Ok(Self { node: node_id(node)?, addr: addr.parse().map_err(|_| wanted())? })
+    }
+}
+
+/// A cadence in MB.
+pub(super) fn cadence(text: &str) -> Result<u64, String> {
+    let max = config::CADENCE_MB_MAX;
+    text.parse().ok().filter(|mb| (1..=max).contains(mb)).ok_or_else(|| format!("a cadence is 1 to {max} MB"))
+}
