@@ -1,6 +1,7 @@
 //! A client or a node that runs: engine, driver and ports put together, and what its owner holds of it.
 
 use std::{
+    fs::File,
     net::SocketAddr,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
@@ -13,8 +14,10 @@ use decdn_engine::{
     ids::NodeId,
     io::{Input, Notice},
     record::Record,
-    roles::Role,
+    roles::{Digest, Role},
+    time::Now,
 };
+use decdn_recording::{Recorder, Setup};
 use futures::stream;
 use tokio::{sync::mpsc, task::JoinHandle};
 
@@ -43,16 +46,35 @@ pub enum News {
 /// What any failed start has to say.
 pub type StartError = Box<dyn std::error::Error + Send + Sync>;
 
-struct Teller(mpsc::Sender<News>);
+struct Teller {
+    news: mpsc::Sender<News>,
+    recorder: Option<Recorder<File>>,
+}
 
 impl Owner for Teller {
     fn notice(&mut self, notice: Notice) {
         // Full: whoever owns this party does not look.
-        let _ = self.0.try_send(News::Notice(notice));
+        let _ = self.news.try_send(News::Notice(notice));
     }
 
     fn fault(&mut self, fault: Fault) {
-        let _ = self.0.try_send(News::Fault(fault));
+        let _ = self.news.try_send(News::Fault(fault));
+    }
+
+    fn fed(&mut self, now: Now, input: &Input, digest: &mut dyn FnMut() -> Digest) {
+        let Some(recorder) = &mut self.recorder else { return };
+        recorder.fed(now, digest(), input);
+        if let Some(error) = recorder.take_error() {
+            tracing::warn!(%error, "the recording ends here; the role goes on");
+            self.recorder = None;
+        }
+    }
+
+    fn stopped(&mut self, digest: &mut dyn FnMut() -> Digest) {
+        // One that can't be ended is torn, which is no fault.
+        if let Some(recorder) = self.recorder.take() {
+            let _ = recorder.end(digest());
+        }
     }
 }
 
@@ -72,6 +94,7 @@ pub struct Parts {
     pub blobs: BlobStore,
     /// Its connections.
     pub transport: IrohTransport,
+    recorder: Option<Recorder<File>>,
 }
 
 impl Parts {
@@ -85,7 +108,23 @@ impl Parts {
         let blobs = BlobStore::open(home.dir.path())?;
         let limits = TransportLimits::default();
         let transport = IrohTransport::bind(network_key, at, blobs.clone(), limits).await?;
-        Ok(Self { home, records, blobs, transport })
+        Ok(Self { home, records, blobs, transport, recorder: None })
+    }
+
+    /// Records what the role will be told, in a new file that only its owner may read. `records` are what it starts
+    /// from, `start` the state that they make.
+    ///
+    /// # Errors
+    /// If the file is there already, or can't be written.
+    pub fn record(
+        &mut self,
+        file: &Path,
+        setup: Setup,
+        records: &[Record],
+        start: Digest,
+    ) -> std::io::Result<()> {
+        self.recorder = Some(Recorder::create(file, env!("CARGO_PKG_VERSION"), setup, records, start)?);
+        Ok(())
     }
 
     /// Everything durable.
@@ -141,7 +180,7 @@ impl Party {
         H: Chain + 'static,
         T: Transport + 'static,
     {
-        let Parts { home, records, blobs, transport } = parts;
+        let Parts { home, records, blobs, transport, recorder } = parts;
         let (orders, mut orders_in) = mpsc::channel(ORDERS_MAX);
         let (tell, news) = mpsc::channel(NEWS_MAX);
         let (node, addrs, endpoint) = (transport.id(), transport.addrs(), transport.endpoint());
@@ -152,7 +191,7 @@ impl Party {
             store: records.clone(),
             blobs: blobs.clone(),
             signer: signer.clone(),
-            owner: Teller(tell),
+            owner: Teller { news: tell, recorder },
         };
         let driver = Driver::new(role, Curves::new(), ports, Limits::default());
         let stopped = Arc::new(Mutex::new(None));

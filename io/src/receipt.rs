@@ -99,6 +99,8 @@ pub struct Sold {
     pub channel: Hex<32>,
     /// From which byte on.
     pub offset_bytes: u64,
+    /// The blob's size, as this node signed it.
+    pub total_bytes: u64,
     /// Base units per MB.
     pub rate_per_mb: u64,
     /// What the client would have paid at most.
@@ -144,6 +146,8 @@ pub enum Flaw {
     Agreement(usize),
     /// This agreement's channel is not among the payments, or belongs to another operator.
     Stray(usize),
+    /// This agreement is about content of another size.
+    Size(usize),
     /// The signature of this payment's voucher is not the client's.
     Payment(usize),
     /// The consent of this payment is not its operator's.
@@ -167,6 +171,7 @@ impl fmt::Display for Flaw {
             Self::Stray(n) => {
                 write!(f, "agreement {n} is about a channel on which its operator was not paid")
             }
+            Self::Size(n) => write!(f, "agreement {n} is about content of another size"),
             Self::Payment(n) => write!(f, "the voucher of payment {n} is not signed by the client"),
             Self::Consent(n) => write!(f, "the consent of payment {n} is not signed by its operator"),
             Self::Twice(n) => write!(f, "payment {n} is about a channel that was named before"),
@@ -207,6 +212,9 @@ impl Receipt {
             if !curves.verify(&at, &typed, &Signature(sold.signature.0), sold.operator) {
                 return Err(Flaw::Agreement(n));
             }
+            if sold.total_bytes != self.bytes {
+                return Err(Flaw::Size(n));
+            }
             let is_paid = |paid: &Paid| paid.channel == sold.channel && paid.operator == sold.operator;
             if !self.payments.iter().any(is_paid) {
                 return Err(Flaw::Stray(n));
@@ -244,7 +252,7 @@ impl Receipt {
             token: self.token,
             rate: Rate(sold.rate_per_mb),
             max_rate: Rate(sold.max_rate_per_mb),
-            total_bytes: self.bytes,
+            total_bytes: sold.total_bytes,
             channel: ChannelId(sold.channel.0),
             redirect: NodeId::default(),
             error: None,
@@ -284,6 +292,7 @@ mod tests {
             operator: node.address(),
             channel: Hex([4; 32]),
             offset_bytes: 0,
+            total_bytes: 3 << 20,
             rate_per_mb: 1_000,
             max_rate_per_mb: 2_000,
             timestamp_us: 77,
@@ -322,7 +331,8 @@ mod tests {
             change(&mut receipt);
             receipt.verify()
         };
-        assert_eq!(flawed(|r| r.bytes += 1), Err(Flaw::Agreement(0)));
+        assert_eq!(flawed(|r| r.bytes += 1), Err(Flaw::Size(0)));
+        assert_eq!(flawed(|r| r.agreements[0].total_bytes += 1), Err(Flaw::Agreement(0)));
         assert_eq!(flawed(|r| r.hash.0[0] ^= 1), Err(Flaw::Agreement(0)));
         assert_eq!(flawed(|r| r.agreements[0].rate_per_mb = 1), Err(Flaw::Agreement(0)));
         assert_eq!(flawed(|r| r.agreements[0].operator = r.client), Err(Flaw::Agreement(0)));

@@ -4,6 +4,12 @@ mod world;
 
 use std::{fs, process::Output};
 
+use decdn_contracts::Curves;
+use decdn_engine::{
+    io::Outputs,
+    roles::{Role, client::Client},
+};
+use decdn_recording::{Line, Reader, Setup};
 use serde_json::Value;
 use world::{Running, World, content, decdn, price};
 
@@ -22,6 +28,35 @@ fn named<'a>(events: &'a [Value], name: &str) -> Vec<&'a Value> {
 fn good(output: Output) -> Output {
     assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
     output
+}
+
+/// Tells a recording to a client again: every state has to be the one that was recorded. How many inputs there were.
+fn replayed(world: &World, name: &str) -> usize {
+    let mut reader = Reader::open(&world.path(name)).expect("there");
+    let head = reader.head().expect("a head");
+    let Setup::Client(config) = head.setup else { panic!("{head:?} is no client's") };
+    let (curves, mut out) = (Curves::new(), Outputs::new());
+    let (mut records, mut role, mut inputs) = (Vec::new(), None, 0);
+    while let Some(line) = reader.next_line().expect("whole") {
+        match line {
+            Line::Record(record) => records.push(record),
+            Line::Start(digest) => {
+                let mut client = Client::recover(config.clone(), std::mem::take(&mut records).into_iter());
+                assert_eq!(client.digest(), digest);
+                role = Some(client);
+            }
+            Line::Fed(fed) => {
+                let client = role.as_mut().expect("started");
+                assert_eq!(client.digest(), fed.met, "before input {inputs}");
+                client.step(fed.at, fed.input, &curves, &mut out);
+                out.drain();
+                inputs += 1;
+            }
+            Line::End(digest) => assert_eq!(role.as_mut().expect("started").digest(), digest),
+            Line::Head(head) => panic!("{head:?} comes twice"),
+        }
+    }
+    inputs
 }
 
 #[test]
@@ -114,18 +149,34 @@ fn d14_an_interrupted_fetch_goes_on_where_it_was() {
     let bytes = content(48 << 20);
     let (_node, peer, hash) = world.node("node", &bytes);
     world.client_key("client.key", "10");
-    let mut fetch = Running::start(world.fetch(&hash, &peer, &["--json", "-o", "got"]));
+    let mut fetch = Running::start(world.fetch(&hash, &peer, &["--json", "-o", "got", "--record", "1.rec"]));
     fetch.event("voucher");
     fetch.signal("INT");
     assert_eq!(fetch.end(), Some(130));
     assert!(!world.path("got").exists());
-    let output = good(world.fetch(&hash, &peer, &["--json", "-o", "got"]).output().expect("runs"));
+    let again = ["--json", "-o", "got", "--record", "2.rec"];
+    let output = good(world.fetch(&hash, &peer, &again).output().expect("runs"));
+    // Both runs can be told again, to the same states.
+    assert!(replayed(&world, "1.rec") > 20 && replayed(&world, "2.rec") > 20);
+    world::refused(
+        &world.fetch(&hash, &peer, &["--record", "1.rec"]).output().expect("runs"),
+        2,
+        &["1.rec exists"],
+    );
     assert!(world.read("got") == bytes);
     // What was on its way at the stop may be charged again, one offer of 1 MB at most (D8).
     let paid = world.balance("node.key");
     assert!((price(bytes.len())..=price(bytes.len() + (1 << 20))).contains(&paid), "{paid}");
     assert_eq!(world.balance("client.key"), 10_000_000 - paid);
-    assert!(named(&events(&output), "channel_opened").is_empty(), "the channel is the one from before");
+    let events = events(&output);
+    assert!(named(&events, "channel_opened").is_empty(), "the channel is the one from before");
+    // One receipt covers both runs.
+    let done = named(&events, "done")[0];
+    assert_eq!(done["paid"], paid.to_string());
+    let receipt = done["receipt"].as_str().expect("a path");
+    let told: Value =
+        serde_json::from_str(&world.ok(&["receipt", "verify", receipt, "--json"])).expect("JSON");
+    assert!(told["agreements"].as_u64() >= Some(2) && told["payments"] == 1, "{told}");
 }
 
 #[test]

@@ -23,7 +23,7 @@ use iroh::{Endpoint, EndpointAddr, RelayMode, TransportAddr, endpoint::presets, 
 use iroh_blobs::{BlobsProtocol, HashAndFormat, store::mem::MemStore};
 use serde::Serialize;
 
-use super::{Failure, failed, source::Source, statement::mib_per_second};
+use super::{Failure, failed, source::Source, statement::mib_per_second, talk};
 use crate::{
     clock::SystemClock,
     party::{News, Party},
@@ -67,7 +67,7 @@ pub(super) async fn delivery(mib: u64, rounds: u32, json: bool) -> Result<(), Fa
     let (mut paid, mut bare, mut blobs) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..rounds {
         if !json {
-            eprintln!("  round {} of {rounds}", round + 1);
+            talk::Ear::People.say(format_args!("  round {} of {rounds}", round + 1));
         }
         paid.push(paid_delivery(&mut stage, u64::from(round), blob).await?);
         bare.push(bare_stream(&file, &temp.path().join("bare")).await?);
@@ -84,16 +84,15 @@ pub(super) async fn delivery(mib: u64, rounds: u32, json: bool) -> Result<(), Fa
         row("iroh-blobs (memory to memory)", bytes, base, &blobs),
     ];
     if json {
-        println!("{}", serde_json::json!({ "bytes": bytes, "rounds": rounds, "rows": rows }));
-    } else {
-        println!("\n  {mib} MiB, median of {rounds}, both ends in one process");
-        println!("  {:<34}{:>10}{:>16}{:>18}", "", "MiB/s", "CPU ms/GiB", "paid ÷ this");
-        for row in &rows {
-            let cpu = row.cpu_ms_per_gib.map_or("–".to_owned(), |ms| ms.to_string());
-            println!("  {:<34}{:>10.0}{cpu:>16}{:>18.2}", row.what, row.mib_per_second, row.ratio);
-        }
+        return talk::line(serde_json::json!({ "bytes": bytes, "rounds": rounds, "rows": rows }));
     }
-    Ok(())
+    let mut text = format!("\n  {mib} MiB, median of {rounds}, both ends in one process\n");
+    text += &format!("  {:<34}{:>10}{:>16}{:>18}", "", "MiB/s", "CPU ms/GiB", "paid ÷ this");
+    for row in &rows {
+        let cpu = row.cpu_ms_per_gib.map_or("–".to_owned(), |ms| ms.to_string());
+        text += &format!("\n  {:<34}{:>10.0}{cpu:>16}{:>18.2}", row.what, row.mib_per_second, row.ratio);
+    }
+    talk::line(text)
 }
 
 fn median(runs: &[Run]) -> Run {

@@ -16,6 +16,7 @@ use super::{
     Failure, failed,
     source::{GENERATED_BYTES, Source},
     statement::{Close, PartyStatement, Statement, units, usdc},
+    talk,
 };
 use crate::{
     party::{News, Party},
@@ -35,14 +36,14 @@ pub(super) async fn run(file: Option<PathBuf>, json: bool, home: PathBuf) -> Res
     let mut stage = Stage::set_in(&home).await.map_err(failed)?;
     let first = honest(&mut stage, &source, json).await?;
     if !json {
-        first.print();
+        talk::data(first.text().as_bytes())?;
     }
     let second = stale_close(stage, json).await?;
     let is_good = first.is_good() && second.is_good();
     if json {
-        println!("{}", serde_json::json!({ "ok": is_good, "acts": [first, second] }));
+        talk::line(serde_json::json!({ "ok": is_good, "acts": [first, second] }))?;
     } else {
-        second.print();
+        talk::data(second.text().as_bytes())?;
     }
     if is_good { Ok(()) } else { Err(failed("the statement does not add up")) }
 }
@@ -203,7 +204,7 @@ async fn stale_close(mut stage: Stage, json: bool) -> Result<Statement, Failure>
     let channel = heard.channel.ok_or_else(|| failed("no channel was opened"))?;
     let say = |text: String| {
         if !json {
-            eprintln!("  {text}");
+            talk::Ear::People.say(format_args!("  {text}"));
         }
     };
 

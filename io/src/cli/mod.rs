@@ -17,7 +17,7 @@ mod source;
 mod statement;
 mod talk;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory, Parser, Subcommand};
 use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
@@ -108,7 +108,8 @@ pub fn run() -> ExitCode {
     match start(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{failure}");
+            // With nobody to read it, the code still tells.
+            let _ = writeln!(std::io::stderr(), "{failure}");
             failure.code()
         }
     }

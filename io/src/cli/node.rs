@@ -7,15 +7,16 @@ use decdn_engine::{
     fault::Fault,
     io::{Input, Notice},
     money::{MB, Rate},
-    roles::{config::NodeConfig, node::Node},
+    roles::{Role as _, config::NodeConfig, node::Node},
 };
+use decdn_recording::Setup;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::{
     Failure, failed,
     outcome::{input, interrupted, started, surveyed, unless_interrupted},
-    settings::{ChainArgs, Place, readable, shown, units},
+    settings::{ChainArgs, Place, Recording, readable, shown, units},
     talk::{self, Ear},
 };
 use crate::{
@@ -54,6 +55,8 @@ pub(super) struct RunArgs {
     /// What a MB costs in which token, as USDC=0.001; several, separated by commas.
     #[arg(long, env = "DECDN_RATE", value_name = "SYM=TOKENS", value_delimiter = ',', value_parser = rate)]
     rate: Vec<(String, Tokens)>,
+    #[command(flatten)]
+    recording: Recording,
     /// Print one JSON object per line instead of text.
     #[arg(long)]
     json: bool,
@@ -160,9 +163,12 @@ async fn serve(args: RunArgs) -> Result<(), Failure> {
 
     let clock = chosen.clock().await?;
     let dir = args.place.state_dir(&file);
-    let parts = Parts::open(&dir, keys.network(), listen).await.map_err(started)?;
+    let mut parts = Parts::open(&dir, keys.network(), listen).await.map_err(started)?;
     let blobs = parts.blobs.list().map_err(|error| unstored(&dir, &error))?;
-    let role = Node::recover(config, parts.load().map_err(started)?.into_iter());
+    let records = parts.load().map_err(started)?;
+    let mut role = Node::recover(config.clone(), records.iter().cloned());
+    args.recording.begin(&mut parts, Setup::Node(config), &records, role.digest())?;
+    drop(records);
     let chain = AlloyChain::over(&chosen.urls, deployment, keys.eth().clone(), chosen.chain)?;
     let signer = KeySigner::new(keys.eth().clone(), deployment);
     let mut party = Party::start(role, parts, clock, chain, signer);

@@ -13,12 +13,14 @@ use decdn_contracts::Genesis;
 use decdn_engine::{
     ids::{BlobHash, NodeId},
     money::Amount,
-    roles::config::Monitor,
+    record::Record,
+    roles::{Digest, config::Monitor},
     time::Span,
 };
+use decdn_recording::Setup;
 
 use super::{
-    Failure,
+    Failure, failed,
     outcome::{configured, input, keyed, surveyed},
 };
 use crate::{
@@ -26,6 +28,7 @@ use crate::{
     clock::SystemClock,
     config::{self, File, Tokens},
     keys::Keys,
+    party::Parts,
 };
 
 /// The files of a party.
@@ -40,6 +43,34 @@ pub(super) struct Place {
     /// The key file: `decdn key new` makes one.
     #[arg(long, env = "DECDN_KEY_FILE", value_name = "FILE")]
     key_file: Option<PathBuf>,
+}
+
+/// What is written down for `cargo sim replay`.
+#[derive(Debug, Args)]
+pub(super) struct Recording {
+    /// Record everything that is decided from here on, in a new file that `cargo sim replay` reads.
+    #[arg(long = "record", value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+impl Recording {
+    /// Begins to record a role that starts in this state, where that is wanted.
+    pub(super) fn begin(
+        &self,
+        parts: &mut Parts,
+        setup: Setup,
+        records: &[Record],
+        start: Digest,
+    ) -> Result<(), Failure> {
+        let Some(file) = &self.file else { return Ok(()) };
+        let shown = file.display();
+        parts.record(file, setup, records, start).map_err(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => {
+                input(format!("{shown} exists already and is left as it is; name another file to --record"))
+            }
+            _ => failed(format!("{shown} can't be recorded to: {error}; check path, permissions and disk")),
+        })
+    }
 }
 
 impl Place {

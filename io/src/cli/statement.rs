@@ -104,10 +104,11 @@ impl Statement {
         self.hash_ok && self.money_exact
     }
 
-    pub(super) fn print(&self) {
+    /// For people.
+    pub(super) fn text(&self) -> String {
         let yes = |is: bool| if is { "yes" } else { "NO" };
-        println!("\n  {}", self.act);
-        let line = |what: &str, value: String| println!("    {what:<24}{value}");
+        let mut text = format!("\n  {}\n", self.act);
+        let mut line = |what: &str, value: String| text += &format!("    {what:<24}{value}\n");
         line("content", self.content.clone());
         line("blake3", self.hash.clone());
         line("bytes delivered", format!("{} in {} ms", self.bytes, self.delivery_ms));
@@ -131,13 +132,16 @@ impl Statement {
         line("refunded to the client", usdc(self.refunded));
         line("exact to the unit", yes(self.money_exact).to_owned());
         for (who, party) in [("client", &self.client), ("node", &self.node)] {
-            println!("    {who}");
             let counts = format!("{} vouchers, {} signatures", party.vouchers, party.signatures);
-            println!("      {counts}, balance {:+}, {} gas", party.balance_change, party.gas);
+            text += &format!(
+                "    {who}\n      {counts}, balance {:+}, {} gas\n",
+                party.balance_change, party.gas
+            );
             for tx in &party.transactions {
                 let end = if tx.ok { "" } else { "  reverted" };
-                println!("      block {:>7}  {:<20}{:>9} gas{end}", tx.block, tx.call, tx.gas);
+                text += &format!("      block {:>7}  {:<20}{:>9} gas{end}\n", tx.block, tx.call, tx.gas);
             }
         }
+        text
     }
 }

@@ -15,14 +15,15 @@ use decdn_engine::{
     ids::NodeId,
     money::Amount,
     record::{ChannelStatus, Paying, Record},
-    roles::{client::Client, config::ClientConfig},
+    roles::{Role as _, client::Client, config::ClientConfig},
 };
+use decdn_recording::Setup;
 use serde::{Deserialize, Serialize};
 
 use super::super::{
     Failure,
     outcome::started,
-    settings::{Chosen, Peer},
+    settings::{Chosen, Peer, Recording},
 };
 use crate::{
     chain::{AlloyChain, Purse, Spending},
@@ -100,6 +101,7 @@ impl Buyer {
         records: Vec<Record>,
         book: &Book,
         (cap, least): (Amount, Amount),
+        recording: &Recording,
     ) -> Result<Self, Failure> {
         for (node, addrs) in book.entries() {
             parts.transport.learn(node, addrs);
@@ -109,7 +111,8 @@ impl Buyer {
         config.start_block = chosen.chain.start_block;
         config.monitor = chosen.monitor;
         let clock = chosen.clock().await?;
-        let role = Client::recover(config, records.into_iter());
+        let mut role = Client::recover(config.clone(), records.iter().cloned());
+        recording.begin(&mut parts, Setup::Client(config), &records, role.digest())?;
         let chain = AlloyChain::over(&chosen.urls, deployment, keys.eth().clone(), chosen.chain.clone())?;
         let purse = Purse::new(chain.clone(), cap, least);
         let spending = purse.spending();

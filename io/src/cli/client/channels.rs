@@ -16,7 +16,7 @@ use super::{
         Failure, failed,
         node::log_fault,
         outcome::{input, interrupted, started},
-        settings::{ChainArgs, Peer, Place},
+        settings::{ChainArgs, Peer, Place, Recording},
         talk::{self, Ear},
     },
     buyer::{Book, Buyer, as_json, is_ending, local_for, paying, status},
@@ -51,6 +51,8 @@ pub(crate) struct CloseArgs {
     /// Where a node is now, as NODEID@ADDRESS:PORT.
     #[arg(long, env = "DECDN_PEER", value_name = "ID@ADDR", value_delimiter = ',')]
     peer: Vec<Peer>,
+    #[command(flatten)]
+    recording: Recording,
     /// Print one JSON object per line instead of text.
     #[arg(long)]
     json: bool,
@@ -62,6 +64,8 @@ pub(crate) struct MonitorArgs {
     chain: ChainArgs,
     #[command(flatten)]
     place: Place,
+    #[command(flatten)]
+    recording: Recording,
     /// Print one JSON object per line instead of text.
     #[arg(long)]
     json: bool,
@@ -105,6 +109,7 @@ async fn without_downloads(
     place: &Place,
     chain: &ChainArgs,
     peers: &[Peer],
+    recording: &Recording,
 ) -> Result<(Buyer, Vec<Paying>), Failure> {
     let file = place.file()?;
     let keys = place.keys(&file)?;
@@ -116,7 +121,8 @@ async fn without_downloads(
     let channels = paying(&records);
     let mut book = Book::read(&dir);
     peers.iter().for_each(|peer| book.note(peer));
-    let buyer = Buyer::start(&chosen, &keys, parts, records, &book, (Amount::ZERO, Amount::ZERO)).await?;
+    let buyer =
+        Buyer::start(&chosen, &keys, parts, records, &book, (Amount::ZERO, Amount::ZERO), recording).await?;
     Ok((buyer, channels))
 }
 
@@ -126,7 +132,8 @@ fn local(dir: &Path, peers: &[Peer]) -> std::net::SocketAddr {
 
 pub(super) async fn close(args: CloseArgs) -> Result<(), Failure> {
     let ear = Ear::of(args.json, false);
-    let (mut buyer, channels) = without_downloads(&args.place, &args.chain, &args.peer).await?;
+    let (mut buyer, channels) =
+        without_downloads(&args.place, &args.chain, &args.peer, &args.recording).await?;
     let chosen = match choose(&channels, &args.channel) {
         Ok(chosen) => chosen,
         Err(failure) => {
@@ -201,7 +208,7 @@ fn choose(channels: &[Paying], named: &[String]) -> Result<Vec<ChannelId>, Failu
 
 pub(super) async fn monitor(args: MonitorArgs) -> Result<(), Failure> {
     let ear = Ear::of(args.json, false);
-    let (mut buyer, channels) = without_downloads(&args.place, &args.chain, &[]).await?;
+    let (mut buyer, channels) = without_downloads(&args.place, &args.chain, &[], &args.recording).await?;
     ear.say(format_args!("watching {} channels; Ctrl-C ends it", channels.len()));
     ear.tell(&json!({ "event": "watching", "channels": channels.len() }));
     let interrupt = interrupted();

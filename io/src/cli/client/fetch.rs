@@ -1,6 +1,6 @@
 //! `decdn client fetch`: look before money moves, buy, deliver, close.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use alloy_primitives::U256;
 use clap::Args;
@@ -17,12 +17,12 @@ use super::{
     super::{
         Failure, failed,
         outcome::{input, interrupted, started, surveyed},
-        settings::{ChainArgs, Peer, Place, blob_hash, cadence, shown, units},
+        settings::{ChainArgs, Peer, Place, Recording, blob_hash, cadence, shown, units},
         talk::Ear,
     },
     buyer::{Book, Buyer, is_ending, local_for, paying, usable},
     channels::put_back,
-    deliver::{self, Output},
+    deliver::{self, Earlier, Output},
     hear::{Heard, unreached},
 };
 use crate::{
@@ -69,6 +69,8 @@ pub(crate) struct FetchArgs {
     /// Leave the channel open for the next fetch.
     #[arg(long)]
     keep_channel: bool,
+    #[command(flatten)]
+    recording: Recording,
     /// Print one JSON object per line instead of a progress bar.
     #[arg(long)]
     json: bool,
@@ -168,17 +170,21 @@ pub(super) async fn run(args: FetchArgs) -> Result<(), Failure> {
             *earlier = order.clone();
         }
     }
-    let before = channels.iter().map(|paying| (paying.channel, paying.amount)).collect();
+    let earlier = Earlier::read(&dir, args.hash);
+    let mut before: BTreeMap<_, _> = channels.iter().map(|paying| (paying.channel, paying.amount)).collect();
+    before.extend(earlier.before());
     let mut heard = Heard::new(id, ear, offer.token.clone(), offer.cap, before);
+    heard.used.extend(earlier.channels());
     (heard.verified_bytes, heard.total_bytes) = resumed.unwrap_or_default();
     let rate = Amount(offer.max_rate.0.into());
-    let mut buyer = Buyer::start(&chosen, &keys, parts, records, &book, (offer.cap, rate)).await?;
+    let mut buyer =
+        Buyer::start(&chosen, &keys, parts, records, &book, (offer.cap, rate), &args.recording).await?;
     if is_bought {
         heard.fetched = true;
     } else {
         buyer.party.order(Input::Fetch(order.clone())).await;
     }
-    let end = args.see_through(&mut buyer, &mut heard, &output, &offer, &keys, &chosen, &dir).await;
+    let end = args.see_through(&mut buyer, &mut heard, earlier, &output, &offer, &keys, &chosen, &dir).await;
     buyer.stop().await;
     if heard.failed.is_some() && heard.verified_bytes > 0 {
         let (verified_bytes, total_bytes) = (heard.verified_bytes, heard.total_bytes);
@@ -283,6 +289,7 @@ impl FetchArgs {
         &self,
         buyer: &mut Buyer,
         heard: &mut Heard,
+        earlier: Earlier,
         output: &Output,
         offer: &Offer,
         keys: &crate::keys::Keys,
@@ -294,27 +301,34 @@ impl FetchArgs {
         let blobs = buyer.party.blobs.clone();
         let trouble = blobs.trouble();
         tokio::pin!(trouble);
+        let advice = format!("make room on the disk of {}, then run it again to go on", dir.display());
         let mut known = buyer.channels().await?;
-        while !heard.fetched && heard.failed.is_none() {
-            tokio::select! {
+        let mut end = Ok(());
+        while end.is_ok() && !heard.fetched && heard.failed.is_none() {
+            let mut is_agreed = false;
+            end = tokio::select! {
                 biased;
-                why = &mut trouble => return Err(failed(format!(
-                    "content can't be stored: {why}; make room on the disk of {}, then run it again to go on", dir.display()
-                ))),
-                news = buyer.party.next() => {
-                    let news = news.map_err(|why| failed(format!(
-                        "the client has {why}; make room on the disk of {}, then run it again to go on", dir.display()
-                    )))?;
-                    heard.take(&news, &buyer.spending);
-                    if heard.fetched || matches!(news, News::Notice(Notice::StreamStarted { .. })) {
-                        known.extend(buyer.channels().await?);
+                why = &mut trouble => Err(failed(format!("content can't be stored: {why}; {advice}"))),
+                news = buyer.party.next() => match news {
+                    Ok(news) => {
+                        heard.take(&news, &buyer.spending);
+                        is_agreed = matches!(news, News::Notice(Notice::StreamStarted { .. }));
+                        Ok(())
                     }
-                }
-                () = &mut interrupt => return Err(Failure::Interrupted(
+                    Err(why) => Err(failed(format!("the client has {why}; {advice}"))),
+                },
+                () = &mut interrupt => Err(Failure::Interrupted(
                     "interrupted; what was bought is kept, the same command goes on from there".to_owned()
                 )),
+            };
+            if is_agreed || end.is_err() || heard.fetched || heard.failed.is_some() {
+                // For the receipt, should this run not be the one that finishes the purchase.
+                known.extend(buyer.channels().await.unwrap_or_default());
+                let so_far = earlier.clone().and(self.hash, heard, &buyer.evidence(), &known);
+                end = end.and(so_far.write(dir, self.hash).map_err(|why| failed(format!("{why}; {advice}"))));
             }
         }
+        end?;
         let id = fetch_id(self.hash);
         // The content first: whatever happens to the channel, it is paid for. If it can't be put where it should be,
         // the channel is closed and the receipt kept all the same.
@@ -332,16 +346,16 @@ impl FetchArgs {
         }
         let evidence = buyer.evidence();
         let at = chosen.survey.deployment;
-        let receipt = deliver::receipt(self.hash, at, keys.account(), &offer.token, heard, &evidence, &known);
+        let bought = earlier.and(self.hash, heard, &evidence, &known);
+        let receipt = bought.receipt(self.hash, at, keys.account(), &offer.token);
+        let paid = receipt.as_ref().map_or(heard.spent(), |receipt| Amount(receipt.paid));
         let receipt = receipt.map(|receipt| deliver::keep(&receipt, dir)).transpose()?;
         delivered?;
         let place = match output {
             Output::Stdout => "standard output".to_owned(),
             Output::File(path) => path.display().to_string(),
         };
-        heard
-            .ear
-            .say(format_args!("  content   {place}\n  paid      {}", shown(heard.spent(), &offer.token)));
+        heard.ear.say(format_args!("  content   {place}\n  paid      {}", shown(paid, &offer.token)));
         if let Some(path) = &receipt {
             heard.ear.say(format_args!("  receipt   {}", path.display()));
         }
@@ -349,7 +363,7 @@ impl FetchArgs {
             heard.ear.say("  channel   not settled yet: `decdn client monitor` sees it through");
         }
         heard.ear.tell(&json!({
-            "event": "done", "hash": self.hash.to_string(), "output": place, "paid": heard.spent().to_string(),
+            "event": "done", "hash": self.hash.to_string(), "output": place, "paid": paid.to_string(),
             "receipt": receipt.as_ref().map(|path| path.display().to_string()), "settled": is_closed,
         }));
         Ok(())
