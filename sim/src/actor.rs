@@ -10,7 +10,7 @@ use decdn_engine::{
     time::{Now, Time},
 };
 
-use crate::{decide::Decisions, rung::SimCrypto};
+use crate::{decide::Decisions, rung::SimCrypto, seen::ChainView};
 
 /// An actor's place in the cast; stable over its restarts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -41,6 +41,8 @@ pub struct Turn<'a> {
     pub now: Now,
     /// Who signed what.
     pub crypto: &'a SimCrypto,
+    /// The chain, which everybody may read, for adversaries; honest roles ask for it by polls.
+    pub chain: &'a dyn ChainView,
     /// The run's only randomness, for adversaries; honest roles draw nothing.
     pub decide: &'a mut Decisions,
     /// Where effects go. Tickets of an adversary that wraps a role start at [`OWN_TICKETS`].
@@ -55,7 +57,8 @@ pub const OWN_TICKETS: u64 = 1 << 63;
 impl Turn<'_> {
     /// The same turn, lent on to a wrapped actor.
     pub fn lend(&mut self) -> Turn<'_> {
-        Turn { now: self.now, crypto: self.crypto, decide: self.decide, out: self.out, tricks: self.tricks }
+        let Self { now, crypto, chain, .. } = *self;
+        Turn { now, crypto, chain, decide: self.decide, out: self.out, tricks: self.tricks }
     }
 
     /// Asks for an effect.

@@ -67,6 +67,7 @@ pub fn notice_probe(notice: &Notice) -> Option<&'static str> {
 pub fn fault_probe(fault: &Fault) -> &'static str {
     match (fault, fault.rule()) {
         (Fault::Peer { .. }, Rule::D4) => "blamed-D4",
+        (Fault::Peer { .. }, Rule::I3) => "blamed-I3",
         (Fault::Peer { .. }, Rule::V1) => "blamed-V1",
         (Fault::Peer { .. }, Rule::V2) => "blamed-V2",
         (Fault::Peer { .. }, Rule::V4) => "blamed-V4",
@@ -311,6 +312,7 @@ fn revert_probe(revert: decdn_engine::chain::Revert) -> &'static str {
         Revert::BadSignature => "revert-BadSignature",
         Revert::NotClosing => "revert-NotClosing",
         Revert::NotOpen => "revert-NotOpen",
+        Revert::NotParty => "revert-NotParty",
         _ => "revert",
     }
 }

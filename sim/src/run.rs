@@ -149,7 +149,9 @@ fn brief(scenario: &Scenario, plan: &Plan) -> Briefing {
         actor: lift.actor.clone(),
         loss: decdn_engine::money::Amount(evaluate(&lift.loss, &plan.symbols).unwrap_or(0)),
     });
-    Briefing { symbols: plan.symbols.clone(), lifts: lifts.collect(), must_end: plan.calm_at.is_some() }
+    let profit = scenario.file.profit.as_ref().map_or_else(|| "0".to_owned(), |line| line.limit.clone());
+    let must_end = plan.calm_at.is_some();
+    Briefing { symbols: plan.symbols.clone(), lifts: lifts.collect(), profit, must_end }
 }
 
 fn actor(planned: &PlannedActor) -> Box<dyn Actor> {

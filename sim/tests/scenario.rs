@@ -55,6 +55,9 @@ fn what_types_cannot_say_is_said_too() {
         ("part = \"node\"", "part = \"node\"\ncount = { min = 3, max = 2 }", "range"),
         ("wave = 1", "wave = 1\n[chain]\nwindow_hours = 11", "window_hours"),
         ("wave = 1", "wave = 1\n[[bounds]]\nname = \"x\"\nlimit = \"R * Q\"\nbecause = \"y\"", "Q"),
+        ("wave = 1", "wave = 1\n[[bounds]]\nname = \"x\"\nlimit = \"K\"\nbecause = \"y\"", "K"),
+        ("wave = 1", "wave = 1\n[profit]\nlimit = \"K * Q\"\nbecause = \"y\"", "Q"),
+        ("part = \"node\"", "part = \"node\"\nplays = \"vanisher\"", "profit"),
         ("wave = 1", "wave = 1\n[[events]]\nat_ms = 1", "event"),
     ] {
         let error = wrong(&GOOD.replacen(from, to, 1));

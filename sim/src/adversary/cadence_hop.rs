@@ -7,15 +7,13 @@ use std::collections::BTreeMap;
 use decdn_engine::{
     ids::{BlobHash, StreamId},
     io::{Effect, Gone, Input, Lane, Output, Verdict},
-    time::Time,
     wire::{Code, Message},
 };
 
 use super::{
-    With,
-    exit::{Exit, Lie},
+    exit::Lie,
     fast_stop::without_money,
-    mask::Hand,
+    payer::{Kit, Ploy},
 };
 use crate::{actor::Turn, decide::Label};
 
@@ -23,12 +21,12 @@ use crate::{actor::Turn, decide::Label};
 const HOPS: u32 = 24;
 
 /// See the module.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct CadenceHop {
-    exit: Exit,
-    /// Bytes taken on the present stream, and the offer.
+    /// Bytes taken on the present stream.
     taken: u64,
-    offer: u64,
+    /// What the node offered on it, once it has answered.
+    offer: Option<u64>,
     hops: u32,
     /// Whether it asks for the same bytes again; drawn at the first request.
     again: Option<bool>,
@@ -39,25 +37,11 @@ pub struct CadenceHop {
 }
 
 impl CadenceHop {
-    /// `with`: see [`Exit::new`].
-    pub fn new(with: &With) -> Self {
-        let exit = Exit::new(Lie::Empty, with);
-        Self {
-            exit,
-            taken: 0,
-            offer: u64::MAX,
-            hops: 0,
-            again: None,
-            first: BTreeMap::new(),
-            news: Vec::new(),
-        }
-    }
-
     /// Drops the stream, or the connection, and lets the role believe that the node or the network did.
     fn hop(&mut self, stream: StreamId, turn: &mut Turn<'_>) {
         self.hops += 1;
         self.taken = 0;
-        self.offer = u64::MAX;
+        self.offer = None;
         if turn.decide.below(Label::Adversary, 3) == 0 {
             turn.push(Lane::Role, Effect::Disconnect { conn: stream.conn, code: Code::NotNow });
             self.news.push(Input::Disconnected { conn: stream.conn, why: Gone::Lost });
@@ -68,16 +52,18 @@ impl CadenceHop {
     }
 }
 
-impl Hand for CadenceHop {
-    fn hear(&mut self, input: Input, turn: &mut Turn<'_>) -> Option<Input> {
+impl Ploy for CadenceHop {
+    const LIE: Lie = Lie::Empty;
+
+    fn hear(&mut self, input: Input, _kit: &mut Kit, turn: &mut Turn<'_>) -> Option<Input> {
         match &input {
             Input::Message { message: Message::StreamResponse(response), .. } => {
-                self.offer = response.max_bytes_per_voucher.max(1);
+                self.offer = Some(response.max_bytes_per_voucher.max(1));
                 self.taken = 0;
             }
             Input::Verdict { stream, verdict: Verdict::Good { bytes, .. } } if self.hops < HOPS => {
                 self.taken += bytes;
-                if self.taken >= self.offer {
+                if self.offer.is_some_and(|offer| self.taken >= offer) {
                     self.hop(*stream, turn);
                 }
                 if self.again == Some(true) {
@@ -87,11 +73,10 @@ impl Hand for CadenceHop {
             }
             _ => {}
         }
-        self.exit.hear(input, turn)
+        Some(input)
     }
 
-    fn say(&mut self, output: Output, turn: &mut Turn<'_>) {
-        let Some(output) = self.exit.say(output, turn) else { return };
+    fn say(&mut self, output: Output, _kit: &mut Kit, turn: &mut Turn<'_>) {
         let Some(Output { lane, mut effect }) = without_money(output) else { return };
         let again = *self.again.get_or_insert_with(|| turn.decide.below(Label::Adversary, 2) == 1);
         if again && self.hops < HOPS {
@@ -110,22 +95,16 @@ impl Hand for CadenceHop {
         turn.push(lane, effect);
     }
 
-    fn urge(&mut self, _turn: &mut Turn<'_>) -> Option<Input> {
+    fn urge(&mut self) -> Option<Input> {
         self.news.pop()
     }
 
-    fn next_deadline(&self) -> Option<Time> {
-        self.exit.next_deadline()
-    }
-
     fn words(&self) -> Vec<u64> {
-        let mut words = self.exit.words();
-        words.extend([self.taken, self.offer, u64::from(self.hops), self.again.map_or(2, u64::from)]);
-        words
+        let again = self.again.map_or(2, u64::from);
+        vec![self.taken, self.offer.unwrap_or(u64::MAX), u64::from(self.hops), again]
     }
 
     fn restart(&mut self) {
-        self.exit.restart();
         self.news.clear();
     }
 }

@@ -256,7 +256,8 @@ impl Exit {
         }
     }
 
-    fn submit(&mut self, call: Call, turn: &mut Turn<'_>) {
+    /// Sends a call of its own to the chain; nobody hears what becomes of it.
+    pub fn submit(&mut self, call: Call, turn: &mut Turn<'_>) {
         let ticket = TxTicket(self.ticket());
         turn.push(Lane::Role, Effect::Tx { ticket, call, route: Route::Sequencer });
     }

@@ -15,8 +15,7 @@ struct Wanted {
     ticket: SignTicket,
     stream: StreamId,
     lane: Lane,
-    /// What it will say, whatever was signed.
-    said: VoucherTerms,
+    terms: VoucherTerms,
 }
 
 /// See the module.
@@ -26,17 +25,17 @@ pub struct Extra {
 }
 
 impl Extra {
-    /// Asks for a signature of `signed`, to be sent with what `said` says.
+    /// Asks for a signature of these terms, to be sent with them.
     pub fn want(
         &mut self,
         ticket: u64,
         (stream, lane): (StreamId, Lane),
-        (signed, said): (VoucherTerms, VoucherTerms),
+        terms: VoucherTerms,
         turn: &mut Turn<'_>,
     ) {
         let ticket = SignTicket(ticket);
-        self.wanted.push(Wanted { ticket, stream, lane, said });
-        turn.push(Lane::Role, Effect::Sign { ticket, what: Typed::Voucher(signed) });
+        self.wanted.push(Wanted { ticket, stream, lane, terms });
+        turn.push(Lane::Role, Effect::Sign { ticket, what: Typed::Voucher(terms) });
     }
 
     /// Sends what this signature was asked for; the input comes back if it was for somebody else. Nobody is told
@@ -47,9 +46,9 @@ impl Extra {
                 let Some(at) = self.wanted.iter().position(|wanted| wanted.ticket == *ticket) else {
                     return Some(input);
                 };
-                let Wanted { stream, lane, said, .. } = self.wanted.remove(at);
+                let Wanted { stream, lane, terms, .. } = self.wanted.remove(at);
                 if let Some(signature) = *signature {
-                    send(stream, lane, said, signature, turn);
+                    send((stream, lane), terms, signature, turn);
                 }
                 None
             }
@@ -70,7 +69,7 @@ impl Extra {
 }
 
 /// Sends a voucher, whoever signed it for whatever.
-pub fn send(stream: StreamId, lane: Lane, said: VoucherTerms, signature: Signature, turn: &mut Turn<'_>) {
+pub fn send((stream, lane): (StreamId, Lane), said: VoucherTerms, signature: Signature, turn: &mut Turn<'_>) {
     let voucher = Voucher { amount: said.amount, nonce: said.nonce, signature };
     turn.push(lane, Effect::Send { stream, message: Message::Voucher(voucher) });
 }

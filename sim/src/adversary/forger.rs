@@ -3,78 +3,43 @@
 
 use decdn_engine::{
     crypto::VoucherTerms,
-    io::{Effect, Input, Output},
+    io::Output,
     money::{Amount, Nonce},
-    time::Time,
-    wire::Message,
 };
 
 use super::{
-    With,
-    exit::{Exit, Lie},
-    extra::{Extra, send},
-    mask::Hand,
+    exit::Lie,
+    extra::send,
+    payer::{Kit, Ploy},
 };
 use crate::{actor::Turn, decide::Label};
 
 /// See the module.
-#[derive(Clone, Debug)]
-pub struct Forger {
-    exit: Exit,
-    extra: Extra,
-}
+#[derive(Clone, Copy, Debug)]
+pub struct Forger;
 
-impl Forger {
-    /// `with`: see [`Exit::new`].
-    pub fn new(with: &With) -> Self {
-        Self { exit: Exit::new(Lie::Empty, with), extra: Extra::default() }
-    }
-}
+impl Ploy for Forger {
+    const LIE: Lie = Lie::Empty;
 
-impl Hand for Forger {
-    fn hear(&mut self, input: Input, turn: &mut Turn<'_>) -> Option<Input> {
-        self.extra.hear(input, turn).and_then(|input| self.exit.hear(input, turn))
-    }
-
-    fn say(&mut self, output: Output, turn: &mut Turn<'_>) {
-        let Some(output) = self.exit.say(output, turn) else { return };
-        let Output { lane, effect } = output;
-        if let Effect::Send { stream, message: Message::Voucher(voucher) } = &effect
-            && let Some(channel) = self.exit.channel_of(voucher.nonce, voucher.amount)
-        {
-            let token = self.exit.token();
-            let more = VoucherTerms {
-                channel,
-                amount: Amount(voucher.amount.0 + 1),
-                nonce: Nonce(voucher.nonce.0 + 1),
-                token,
-            };
+    fn say(&mut self, output: Output, kit: &mut Kit, turn: &mut Turn<'_>) {
+        if let Some(going) = kit.going(&output) {
+            let to = (going.stream, going.lane);
+            let nonce = Nonce(going.terms.nonce.0 + 1);
             match turn.decide.below(Label::Adversary, 4) {
                 // Signed by this payer, for other terms: it recovers to nobody that anyone knows.
-                0 => send(*stream, lane, more, voucher.signature, turn),
+                0 => {
+                    let amount = Amount(going.terms.amount.0 + 1);
+                    send(to, VoucherTerms { amount, nonce, ..going.terms }, going.signature, turn);
+                }
                 // The signer turns into its neighbour on the ideal rung, r or s into another on the real one.
                 kind @ (1 | 2) => {
-                    let mut bent = voucher.signature;
+                    let mut bent = going.signature;
                     bent.0[if kind == 1 { 19 } else { 63 }] ^= 1;
-                    let said = VoucherTerms { amount: voucher.amount, nonce: voucher.nonce, ..more };
-                    send(*stream, lane, said, bent, turn);
+                    send(to, VoucherTerms { nonce, ..going.terms }, bent, turn);
                 }
                 _ => {}
             }
         }
-        turn.push(lane, effect);
-    }
-
-    fn next_deadline(&self) -> Option<Time> {
-        self.exit.next_deadline()
-    }
-
-    fn words(&self) -> Vec<u64> {
-        self.exit.words()
-    }
-
-    fn restart(&mut self) {
-        self.exit.restart();
-        self.extra.clear();
+        turn.push(output.lane, output.effect);
     }
 }

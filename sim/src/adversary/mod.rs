@@ -1,25 +1,34 @@
 //! Actors that are not honest, one file each. They speak the wire like anybody else: each wears an honest role and
-//! bends what goes in or comes out (`mask`); payers that steal leave by `exit`.
+//! bends what goes in or comes out (`mask`); payers that steal share `payer` and leave by `exit`.
 
+mod after_final;
 mod bad_byte;
+mod borrower;
 mod cadence_hop;
 mod equal_nonce;
 mod exit;
 mod extra;
 mod fast_stop;
+mod forged_consent;
 mod forger;
 mod lowballer;
 mod mask;
 mod nonce_jump;
+mod over_claimer;
 mod over_spender;
+mod payer;
 mod stale_closer;
+mod stranger;
 mod vanisher;
 
 use std::collections::BTreeMap;
 
 use decdn_engine::roles::config::{ClientConfig, NodeConfig};
 
-use self::mask::Masked;
+use self::{
+    mask::Masked,
+    payer::{Payer, Ploy},
+};
 use crate::actor::Actor;
 
 /// What an adversary may start from.
@@ -53,15 +62,20 @@ impl With {
 
 /// The kinds there are, with what each does in one clause.
 pub const KINDS: &[(&str, &str)] = &[
+    ("after-final", "a client that goes on asking after the consent to a close"),
     ("bad-byte", "a node that flips a byte of a group"),
+    ("borrower", "a client that asks for bytes on somebody else's channel"),
     ("cadence-hop", "a client that never pays and hops from stream to stream"),
     ("equal-nonce", "a client that signs a nonce twice"),
     ("fast-stop", "a client that never pays"),
+    ("forged-consent", "a client that settles at zero with a consent of its own making"),
     ("forger", "a client whose vouchers are not what it signed"),
     ("lowballer", "a node that closes at zero"),
     ("nonce-jump", "a client that skips to the last nonce"),
+    ("over-claimer", "a node that claims the deposit with vouchers that nobody signed"),
     ("over-spender", "a client whose vouchers repeat, fall or exceed the deposit"),
     ("stale-closer", "a client that pays, then closes at zero"),
+    ("stranger", "somebody who tries all calls on other people's channels"),
     ("vanisher", "a node that stops for good"),
 ];
 
@@ -69,7 +83,10 @@ pub const KINDS: &[(&str, &str)] = &[
 pub fn options(kind: &str) -> &'static [&'static str] {
     match kind {
         "bad-byte" | "vanisher" => &["groups"],
+        "borrower" => &["bends"],
         "lowballer" => &["close_at_secs"],
+        "over-claimer" => &[],
+        "stranger" => &["tries"],
         _ => &["close_at_secs", "early_settles", "belittles"],
     }
 }
@@ -81,17 +98,30 @@ pub fn build(kind: &str, setup: Setup) -> Option<Box<dyn Actor>> {
         // Its own monitor would put right what it does wrong.
         config.monitor.enabled = false;
     }
+    let account = match &role {
+        RoleConfig::Client(config) => config.account,
+        RoleConfig::Node(config) => config.account,
+    };
     Some(match kind {
+        "after-final" => steal(role, after_final::AfterFinal::default(), &with),
+        "borrower" => Box::new(Masked::new(role, borrower::Borrower::new(&with))),
         "bad-byte" => Box::new(Masked::new(role, bad_byte::BadByte::new(&with))),
-        "cadence-hop" => Box::new(Masked::new(role, cadence_hop::CadenceHop::new(&with))),
-        "equal-nonce" => Box::new(Masked::new(role, equal_nonce::EqualNonce::new(&with))),
-        "fast-stop" => Box::new(Masked::new(role, fast_stop::FastStop::new(&with))),
-        "forger" => Box::new(Masked::new(role, forger::Forger::new(&with))),
+        "cadence-hop" => steal(role, cadence_hop::CadenceHop::default(), &with),
+        "equal-nonce" => steal(role, equal_nonce::EqualNonce, &with),
+        "fast-stop" => steal(role, fast_stop::FastStop, &with),
+        "forged-consent" => steal(role, forged_consent::ForgedConsent::default(), &with),
+        "forger" => steal(role, forger::Forger, &with),
         "lowballer" => Box::new(Masked::new(role, lowballer::Lowballer::new(&with))),
-        "nonce-jump" => Box::new(Masked::new(role, nonce_jump::NonceJump::new(&with))),
-        "over-spender" => Box::new(Masked::new(role, over_spender::OverSpender::new(&with))),
-        "stale-closer" => Box::new(Masked::new(role, stale_closer::StaleCloser::new(&with))),
+        "nonce-jump" => steal(role, nonce_jump::NonceJump::default(), &with),
+        "over-claimer" => Box::new(Masked::new(role, over_claimer::OverClaimer::new())),
+        "over-spender" => steal(role, over_spender::OverSpender, &with),
+        "stale-closer" => steal(role, stale_closer::StaleCloser, &with),
+        "stranger" => Box::new(Masked::new(role, stranger::Stranger::new(account, &with))),
         "vanisher" => Box::new(Masked::new(role, vanisher::Vanisher::new(&with))),
         _ => return None,
     })
+}
+
+fn steal(role: RoleConfig, ploy: impl Ploy + 'static, with: &With) -> Box<dyn Actor> {
+    Box::new(Masked::new(role, Payer::new(ploy, with)))
 }

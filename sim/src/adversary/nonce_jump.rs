@@ -6,73 +6,46 @@ use decdn_engine::{
     crypto::VoucherTerms,
     io::{Effect, Input, Output},
     money::{Amount, Nonce},
-    time::Time,
     wire::Message,
 };
 
 use super::{
-    With,
-    exit::{Exit, Lie},
-    extra::Extra,
-    mask::Hand,
+    exit::Lie,
+    payer::{Kit, Ploy},
 };
 use crate::{actor::Turn, decide::Label};
 
 /// See the module.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct NonceJump {
-    exit: Exit,
-    extra: Extra,
     /// Whether it pays by the last nonce; drawn at its first voucher.
     jumps: Option<bool>,
 }
 
-impl NonceJump {
-    /// `with`: see [`Exit::new`].
-    pub fn new(with: &With) -> Self {
-        Self { exit: Exit::new(Lie::HighestNonce, with), extra: Extra::default(), jumps: None }
-    }
-}
+impl Ploy for NonceJump {
+    const LIE: Lie = Lie::HighestNonce;
 
-impl Hand for NonceJump {
-    fn hear(&mut self, input: Input, turn: &mut Turn<'_>) -> Option<Input> {
-        let input = self.extra.hear(input, turn)?;
-        match input {
-            // The role would not believe an ack of a nonce that it never used.
-            Input::Message { message: Message::VoucherAck(Nonce(u64::MAX)), .. } => None,
-            input => self.exit.hear(input, turn),
-        }
+    fn hear(&mut self, input: Input, _kit: &mut Kit, _turn: &mut Turn<'_>) -> Option<Input> {
+        // The role would not believe an ack of a nonce that it never used.
+        let is_strange =
+            matches!(input, Input::Message { message: Message::VoucherAck(Nonce(u64::MAX)), .. });
+        (!is_strange).then_some(input)
     }
 
-    fn say(&mut self, output: Output, turn: &mut Turn<'_>) {
-        let Some(output) = self.exit.say(output, turn) else { return };
-        let Output { lane, effect } = output;
-        let Effect::Send { stream, message: Message::Voucher(voucher) } = effect else {
-            return turn.push(lane, effect);
+    fn say(&mut self, output: Output, kit: &mut Kit, turn: &mut Turn<'_>) {
+        let Effect::Send { message: Message::Voucher(_), .. } = output.effect else {
+            return turn.push(output.lane, output.effect);
         };
-        let Some(channel) = self.exit.channel_of(voucher.nonce, voucher.amount) else { return };
+        let Some(going) = kit.going(&output) else { return };
         let jumps = *self.jumps.get_or_insert_with(|| turn.decide.below(Label::Adversary, 2) == 1);
         if !jumps {
-            turn.push(lane, effect);
+            turn.push(output.lane, output.effect);
         }
-        let amount = if jumps { voucher.amount } else { Amount(1) };
-        let terms = VoucherTerms { channel, amount, nonce: Nonce(u64::MAX), token: self.exit.token() };
-        let ticket = self.exit.ticket();
-        self.extra.want(ticket, (stream, lane), (terms, terms), turn);
-    }
-
-    fn next_deadline(&self) -> Option<Time> {
-        self.exit.next_deadline()
+        let amount = if jumps { going.terms.amount } else { Amount(1) };
+        kit.also(&going, VoucherTerms { amount, nonce: Nonce(u64::MAX), ..going.terms }, turn);
     }
 
     fn words(&self) -> Vec<u64> {
-        let mut words = self.exit.words();
-        words.extend([self.extra.len(), self.jumps.map_or(2, u64::from)]);
-        words
-    }
-
-    fn restart(&mut self) {
-        self.exit.restart();
-        self.extra.clear();
+        vec![self.jumps.map_or(2, u64::from)]
     }
 }

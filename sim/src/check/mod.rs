@@ -29,6 +29,9 @@ pub struct Briefing {
     pub symbols: Symbols,
     /// Oracles lifted for one actor, with what it may lose instead.
     pub lifts: Vec<Lifted>,
+    /// What everybody who is not honest may gain together, in base units (O14): a formula over `symbols` and K, the
+    /// channels between them and honest parties.
+    pub profit: String,
     /// Whether everything must have come to an end by the end of the run (O10).
     pub must_end: bool,
 }

@@ -1,9 +1,9 @@
 //! O14: the profit of any coalition is at most what the scenario's formula says.
 //!
 //! Everybody who is not honest is taken as one coalition. What it gained is read off the ledger: money that came
-//! in, content that it got, less money and content that it gave. At most it takes one cadence from each honest
-//! counterparty, one more for each of that party's crashes (D8, D9), and what a lift concedes by name; a scenario
-//! says it tighter with a bound on `coalition-profit`.
+//! in, content that it got, less money and content that it gave. The formula is the scenario's `profit`, which may
+//! name K, the channels between the coalition and honest parties: each costs it an opening and a close. Where everybody
+//! is honest there is nobody to gain anything.
 
 use std::collections::BTreeMap;
 
@@ -17,29 +17,19 @@ use decdn_engine::{
 
 use super::{
     Briefing,
-    book::{Channels, People, Pipes, Ranges, UNIT},
+    book::{Channels, People, Pipes, Ranges},
     o1_conservation::clock,
 };
 use crate::{
     actor::ActorId,
     ledger::{Account, Entry, Ledger},
+    scenario::{Symbols, evaluate},
     seen::{ChainView, Durable, Kind, Kinds, OnChainStatus, Oracle, Pipe, Report, Seen},
 };
-
-/// The dearest terms that were agreed on a channel.
-#[derive(Clone, Copy, Debug, Default)]
-struct Terms {
-    offer: u64,
-    rate: u64,
-    /// Crashes of its honest party while it was there.
-    crashes: u32,
-}
 
 /// What a stream was asked for and agreed to.
 #[derive(Clone, Copy, Debug, Default)]
 struct Asked {
-    /// The channel's number, one up; 0 where there is none.
-    channel: u32,
     token: u8,
     rate: u64,
 }
@@ -47,20 +37,21 @@ struct Asked {
 /// See the module.
 #[derive(Default)]
 pub struct Profit {
-    conceded: u128,
+    formula: String,
+    symbols: Symbols,
     people: People,
     ledger: Ledger,
-    channels: Channels<Terms>,
+    channels: Channels<()>,
     pipes: Pipes<Asked>,
     /// What everybody has got, each byte once.
     got: BTreeMap<(ActorId, BlobHash), Ranges>,
 }
 
 impl Profit {
-    /// With every lift: what is conceded to somebody may be somebody's profit.
+    /// With the scenario's formula.
     pub fn new(briefing: &Briefing) -> Self {
-        let conceded = briefing.lifts.iter().map(|lift| lift.loss.0).fold(0, u128::saturating_add);
-        Self { conceded, ..Self::default() }
+        let (formula, symbols) = (briefing.profit.clone(), briefing.symbols.clone());
+        Self { formula, symbols, ..Self::default() }
     }
 
     fn on_message(&mut self, pipe: Pipe, message: &Message) {
@@ -69,17 +60,13 @@ impl Profit {
                 let Some(number) = self.channels.number(&request.channel) else { return };
                 let (deal, _) = self.channels.at(number);
                 let token = self.ledger.token(deal.token).unwrap_or(0) as u8;
-                *self.pipes.entry(pipe) = Asked { channel: number + 1, token, rate: 0 };
+                *self.pipes.entry(pipe) = Asked { token, rate: 0 };
             }
             Message::StreamResponse(response) if response.ok => {
                 let asked = self.pipes.entry(pipe);
                 if asked.rate == 0 {
                     asked.rate = response.rate.0;
                 }
-                let Some(number) = asked.channel.checked_sub(1) else { return };
-                let (_, terms) = self.channels.at(number);
-                terms.offer = terms.offer.max(response.max_bytes_per_voucher);
-                terms.rate = terms.rate.max(response.rate.0);
             }
             _ => {}
         }
@@ -109,14 +96,6 @@ impl Profit {
     }
 
     fn on_end(&mut self, at: Time, report: &mut Report) {
-        let mut allowed = self.conceded;
-        for (deal, terms) in self.channels.iter_mut() {
-            let honest = |who: Option<ActorId>| who.is_some_and(|who| self.people.is_honest(who));
-            if honest(deal.client) != honest(deal.node) {
-                let cadence = (u128::from(terms.offer) * u128::from(terms.rate)).div_ceil(UNIT);
-                allowed += cadence * u128::from(1 + terms.crashes) + 1;
-            }
-        }
         let coalition = || self.people.ids().filter(|id| !self.people.is_honest(*id));
         let mut profit = 0;
         for token in 0..self.ledger.token_count() {
@@ -124,6 +103,11 @@ impl Profit {
             profit = profit.max(gained);
         }
         let profit = u128::try_from(profit).unwrap_or(0);
+        let honest = |who: Option<ActorId>| who.is_some_and(|who| self.people.is_honest(who));
+        let mixed = self.channels.iter_mut().filter(|(deal, ())| honest(deal.client) != honest(deal.node));
+        let mixed = mixed.count() as u128;
+        self.symbols.insert("K".to_owned(), mixed);
+        let allowed = evaluate(&self.formula, &self.symbols).unwrap_or(0);
         if profit > allowed {
             report.violation("O14", "O14", || {
                 format!("{}: the coalition gained {profit}, where {allowed} is conceded", clock(at))
@@ -145,15 +129,7 @@ impl Oracle for Profit {
     }
 
     fn kinds(&self) -> Kinds {
-        Kinds::of(&[
-            Kind::Start,
-            Kind::Sent,
-            Kind::SentContent,
-            Kind::Verified,
-            Kind::Crashed,
-            Kind::Included,
-            Kind::End,
-        ])
+        Kinds::of(&[Kind::Start, Kind::Sent, Kind::SentContent, Kind::Verified, Kind::Included, Kind::End])
     }
 
     fn see(&mut self, at: Time, seen: &Seen<'_>, report: &mut Report) {
@@ -169,11 +145,6 @@ impl Oracle for Profit {
                 }
             }
             Seen::Sent { pipe, message, .. } => self.on_message(pipe, message),
-            Seen::Crashed { actor, .. } if self.people.is_honest(actor) => {
-                for (deal, terms) in self.channels.iter_mut() {
-                    terms.crashes += u32::from(deal.client == Some(actor) || deal.node == Some(actor));
-                }
-            }
             Seen::Included { tx, .. } => {
                 self.channels.learn(tx, &self.people);
                 self.ledger.post(at, tx, &self.people);

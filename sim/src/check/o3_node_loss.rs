@@ -308,7 +308,14 @@ impl NodeLoss {
         }
     }
 
-    fn on_message(&mut self, from: ActorId, pipe: Pipe, message: &Message) {
+    fn on_message(
+        &mut self,
+        at: Time,
+        (from, to): (ActorId, ActorId),
+        pipe: Pipe,
+        message: &Message,
+        report: &mut Report,
+    ) {
         if !self.people.is_honest_node(from) {
             return;
         }
@@ -319,7 +326,15 @@ impl NodeLoss {
             Message::StreamAbort(_) => self.on_over(pipe, false),
             Message::CloseConsent(_) => {
                 if let Some(number) = self.pipes.get(pipe).and_then(|asked| asked.channel.checked_sub(1)) {
-                    self.channels.at(number).1.is_final = true;
+                    let (deal, risk) = self.channels.at(number);
+                    risk.is_final = true;
+                    if deal.client != Some(to) {
+                        let id = deal.id;
+                        report.violation("O3", "I3", || {
+                            let (from, to) = (self.people.name(from), self.people.name(to));
+                            format!("{}: {from} lets {to} end channel {id}, which isn't its own", clock(at))
+                        });
+                    }
                 }
             }
             _ => {}
@@ -381,7 +396,7 @@ impl Oracle for NodeLoss {
             Seen::SentContent { from, to, pipe, offset, bytes, .. } if self.people.is_honest_node(from) => {
                 self.on_content(at, (from, to), pipe, (offset, offset + bytes), report);
             }
-            Seen::Sent { from, pipe, message, .. } => self.on_message(from, pipe, message),
+            Seen::Sent { from, to, pipe, message } => self.on_message(at, (from, to), pipe, message, report),
             Seen::Delivered { to, pipe, message, .. } => match message {
                 Message::StreamRequest(request) => self.on_request(to, pipe, &request.channel, &request.hash),
                 Message::CloseRequest(request) => {

@@ -1,4 +1,5 @@
 //! O4: a client pays for verified bytes and for nothing else, each of them once, and never more than the deposit.
+//! Between honest parties it pays for all of them, to the base unit (D6).
 //!
 //! Verified content is counted here per channel at the rate that its stream was agreed at. No signature may stand
 //! under more than that, rounded up once; no settlement may pay more. Over crashes and channels together, what a
@@ -74,6 +75,8 @@ pub struct ClientLoss {
     goods: Vec<Goods>,
     goods_of: BTreeMap<(ActorId, u32), u32>,
     purses: Vec<Purse>,
+    /// By actor: whether it ever crashed, and may have forgotten a cadence of verified bytes (D8).
+    crashed: Vec<bool>,
 }
 
 impl ClientLoss {
@@ -189,6 +192,15 @@ impl ClientLoss {
                 format!("{}: {name} pays {paid} on chain for bytes that cost {worth}", clock(at))
             });
         }
+        let is_kept = deal.node.is_some_and(|node| self.people.is_honest_node(node));
+        if is_kept && paid < worth && !self.crashed[usize::from(client.0)] {
+            report.violation("O4", "D6", || {
+                format!(
+                    "{}: {name} pays {paid} on chain, and has verified bytes that cost {worth}",
+                    clock(at)
+                )
+            });
+        }
         let loss = paid.saturating_sub(bill.verified / UNIT);
         report.observe("client-loss", u64::try_from(loss).unwrap_or(u64::MAX));
     }
@@ -207,6 +219,7 @@ impl Oracle for ClientLoss {
             Kind::Delivered,
             Kind::Verified,
             Kind::Signed,
+            Kind::Crashed,
             Kind::Included,
         ])
     }
@@ -246,10 +259,12 @@ impl Oracle for ClientLoss {
             {
                 self.on_signed(at, actor, terms, report);
             }
+            Seen::Crashed { actor, .. } => self.crashed[usize::from(actor.0)] = true,
             Seen::Included { tx, .. } => self.on_included(at, tx, report),
             Seen::Start { cast, chain } => {
                 self.people = People::new(cast);
                 self.purses = vec![Purse::default(); cast.people.len()];
+                self.crashed = vec![false; cast.people.len()];
                 self.channels.learn_all(chain, &self.people);
             }
             _ => {}

@@ -1,10 +1,15 @@
 //! O8: an honest holder that can land one transaction in the window gets the voucher with the highest amount settled.
 //!
-//! The floor of a channel is the highest amount that one of its honest parties had on its disk in time: when the
-//! close was in a block, or later, as long as the window left the forced path open (X2). What settles is held
-//! against it. So is what makes it possible: the window is as long as it was at the close, nothing moves its end
+//! The floor of a channel is the highest amount that one of its honest parties had on its disk in time. In time is
+//! whatever was there when the close was in a block, or came while the window left the forced path open: until F + 3 h
+//! before the deadline. X2 counts on an hour by which the chain's clock may be ahead, and two for the transactions on
+//! L1; a sequencer that drops the holder from then on can't be answered inside the window, whatever the holder does.
+//! What comes later still counts where nothing of that happened: the sequencer worked and dropped nobody, and
+//! the holder was up, from then to the deadline, which was not nearer than the few minutes that one transaction takes.
+//! What settles is held against the floor. So is what makes it possible: the window is as long as it was at the close, nothing moves its end
 //! (C2, C9), nothing settles before it (C3), and inside it a genuine voucher over more than is recorded is
-//! recorded, whatever its nonce (C2).
+//! recorded, whatever its nonce (C2). Nobody but a party ends a channel (C1, C4), nothing that the payer has not signed
+//! is ever recorded, and no settlement before the window lacks the other side's signature (C4).
 
 use std::collections::BTreeSet;
 
@@ -27,6 +32,9 @@ use crate::{
 
 /// What the forced path needs beyond F: an hour of clock, two hours for the transactions (X2).
 const MARGIN_SECS: u64 = 3 * 3_600;
+/// What a dispute needs where the sequencer is honest: an earlier one on its way that has to fail first, a poll, and a
+/// minute or two on L1 if the holder goes by the inbox all the same.
+const LAND_SECS: u64 = 600;
 
 /// What the parties of a channel hold.
 #[derive(Clone, Debug, Default)]
@@ -35,10 +43,14 @@ struct Claim {
     held: [u128; 2],
     /// The same, as of the last moment that left time to act.
     floor: [u128; 2],
-    /// Until when what is new still counts, by the chain's clock.
+    /// Until when what is new counts whatever the sequencer does, by the chain's clock.
     counts_until: Option<u64>,
-    /// Amounts over which the payer's key signed.
+    /// What came later: which side, how much, when.
+    late: Vec<(usize, u128, u64)>,
+    /// Nonces and amounts that the payer's key signed.
     signed: BTreeSet<(u64, u128)>,
+    /// Nonces and amounts that the payee's key consented to.
+    consents: BTreeSet<(u64, u128)>,
 }
 
 const NODE: usize = 0;
@@ -53,7 +65,11 @@ pub struct Settled {
     people: People,
     channels: Channels<Claim>,
     /// Seconds of the chain's clock at simulated time zero.
-    epoch_secs: Option<u64>,
+    epoch_secs: u64,
+    /// When the sequencer was last not honest; for ever, while it isn't.
+    disturbed: Option<u64>,
+    /// By actor: when it last crashed.
+    crashed: Vec<Option<u64>>,
     worst: u128,
 }
 
@@ -80,24 +96,31 @@ impl Settled {
         if !self.people.is_honest(actor) {
             return;
         }
-        let epoch = self.epoch_secs.unwrap_or(0);
+        let now = self.secs(at);
         let Some((deal, claim)) = self.channels.get(channel) else { return };
         let party = if who == NODE { deal.node } else { deal.client };
         if party != Some(actor) {
             return;
         }
-        claim.held[who] = claim.held[who].max(amount.min(deal.deposit));
-        let now = epoch + at.0 / 1_000_000;
+        let amount = amount.min(deal.deposit);
         if claim.counts_until.is_none_or(|until| now <= until) {
-            claim.floor[who] = claim.held[who];
+            claim.floor[who] = claim.floor[who].max(amount);
+        } else if amount > claim.held[who] {
+            claim.late.push((who, amount, now));
         }
+        claim.held[who] = claim.held[who].max(amount);
+    }
+
+    /// A simulated time by the chain's clock, in seconds.
+    fn secs(&self, at: Time) -> u64 {
+        self.epoch_secs + at.0 / 1_000_000
     }
 
     fn on_included(&mut self, at: Time, tx: &Included<'_>, report: &mut Report) {
-        self.epoch_secs.get_or_insert(tx.block.time.0.saturating_sub(at.0 / 1_000_000));
         self.channels.learn(tx, &self.people);
         self.check_window(at, tx, report);
         self.check_dispute(at, tx, report);
+        self.check_signed(at, tx, report);
         let Some(after) = tx.after else { return };
         let was = tx.before.map_or(OnChainStatus::None, |before| before.status);
         let forced = self.forced_secs;
@@ -146,6 +169,39 @@ impl Settled {
         }
     }
 
+    /// C1, C2, C4: who ends a channel, and by what.
+    fn check_signed(&mut self, at: Time, tx: &Included<'_>, report: &mut Report) {
+        let (Some(before), Some(after), Ok(())) = (&tx.before, &tx.after, tx.result) else { return };
+        let is_party = self.is_party(tx);
+        let Some((deal, claim)) = self.channels.get(&after.id) else { return };
+        let mut wrong = |rule: &str, what: &str| {
+            report.violation("O8", rule, || {
+                format!("{}: channel {}, by {:?}: {what}", clock(at), after.id, tx.call)
+            });
+        };
+        let is_ended = before.status == OnChainStatus::Open && after.status != OnChainStatus::Open;
+        if !is_party && (is_ended || matches!(tx.call, Call::CloseCooperatively { .. })) {
+            wrong("C1", "somebody who is no party of it ended it");
+        }
+        let terms = match tx.call {
+            Call::Close { voucher, .. } | Call::CloseCooperatively { voucher, .. } => {
+                voucher.map_or((0, 0), |voucher| (voucher.terms.nonce.0, voucher.terms.amount.0))
+            }
+            Call::Dispute { voucher } => (voucher.terms.nonce.0, voucher.terms.amount.0),
+            _ => return,
+        };
+        if terms != (0, 0) && !claim.signed.contains(&terms) {
+            wrong("C2", "its payer never signed that");
+        }
+        if matches!(tx.call, Call::CloseCooperatively { .. })
+            && after.status == OnChainStatus::Settled
+            && !claim.consents.contains(&terms)
+        {
+            let node = deal.node.map_or("somebody", |node| self.people.name(node));
+            wrong("C4", &format!("{node} never consented to that"));
+        }
+    }
+
     /// C2: a genuine voucher over more than is recorded is recorded while the window lasts.
     fn check_dispute(&mut self, at: Time, tx: &Included<'_>, report: &mut Report) {
         let voucher = match tx.call {
@@ -182,7 +238,15 @@ impl Settled {
 
     fn check_settled(&mut self, at: Time, after: &OnChain, report: &mut Report) {
         let Some((deal, claim)) = self.channels.get(&after.id) else { return };
-        let floor = if claim.counts_until.is_some() { claim.floor } else { claim.held };
+        let mut floor = if claim.counts_until.is_some() { claim.floor } else { claim.held };
+        for &(who, amount, since) in &claim.late {
+            let party = if who == NODE { deal.node } else { deal.client };
+            let crashed = party.and_then(|party| self.crashed[usize::from(party.0)]);
+            if since + LAND_SECS <= after.deadline.0 && self.disturbed < Some(since) && crashed < Some(since)
+            {
+                floor[who] = floor[who].max(amount);
+            }
+        }
         let paid = after.amount.0.min(deal.deposit);
         for (who, party) in [(NODE, deal.node), (CLIENT, deal.client)] {
             let Some(party) = party else { continue };
@@ -213,7 +277,15 @@ impl Oracle for Settled {
     }
 
     fn kinds(&self) -> Kinds {
-        Kinds::of(&[Kind::Start, Kind::Signed, Kind::Persisted, Kind::Included, Kind::WindowSet])
+        Kinds::of(&[
+            Kind::Start,
+            Kind::Signed,
+            Kind::Persisted,
+            Kind::Crashed,
+            Kind::Included,
+            Kind::WindowSet,
+            Kind::Sequencer,
+        ])
     }
 
     fn see(&mut self, at: Time, seen: &Seen<'_>, report: &mut Report) {
@@ -225,6 +297,13 @@ impl Oracle for Settled {
                     claim.signed.insert((terms.nonce.0, terms.amount.0));
                 }
             }
+            Seen::Signed { actor, what: Typed::CooperativeClose(terms), .. } => {
+                if let Some((deal, claim)) = self.channels.get(&terms.channel)
+                    && deal.node == Some(actor)
+                {
+                    claim.consents.insert((terms.nonce.0, terms.amount.0));
+                }
+            }
             Seen::Persisted { actor, writes, .. } => {
                 for record in writes {
                     self.hold(at, actor, record);
@@ -232,8 +311,15 @@ impl Oracle for Settled {
             }
             Seen::Included { tx, .. } => self.on_included(at, tx, report),
             Seen::WindowSet { secs } => self.window_secs = secs,
+            Seen::Crashed { actor, .. } => self.crashed[usize::from(actor.0)] = Some(self.secs(at)),
+            Seen::Sequencer { censored, up } => {
+                let is_honest = up && censored.is_none();
+                self.disturbed = Some(if is_honest { self.secs(at) } else { u64::MAX });
+            }
             Seen::Start { cast, chain } => {
                 self.people = People::new(cast);
+                self.epoch_secs = chain.head(at).time.0.saturating_sub(at.0 / 1_000_000);
+                self.crashed = vec![None; cast.people.len()];
                 self.channels.learn_all(chain, &self.people);
             }
             _ => {}

@@ -129,6 +129,9 @@ pub struct File {
     /// What must not be exceeded.
     #[serde(default)]
     pub bounds: Vec<BoundLine>,
+    /// What everybody who is not honest may gain together (O14); a scenario with an adversary says it.
+    #[serde(default)]
+    pub profit: Option<ProfitLine>,
     /// What a sweep must reach: in at least one of its runs.
     #[serde(default)]
     pub probes: Vec<String>,
@@ -143,8 +146,9 @@ fn hours() -> Pin {
 fn calm() -> Pin {
     Pin::Is(600)
 }
+/// Some ten times what the longest scenario takes: a run that spins ends within seconds.
 fn steps() -> u64 {
-    20_000_000
+    1_000_000
 }
 
 /// Prices and deposits, in base units of the test token.
@@ -439,6 +443,16 @@ pub struct BoundLine {
     /// What is observed: a quantity that an oracle or the ledger reports.
     pub name: String,
     /// What it may be at most: whole numbers, symbols, `+ - * / max min ( )`; `/` rounds up.
+    pub limit: String,
+    /// Why.
+    pub because: String,
+}
+
+/// The most that a coalition may gain, in base units: derived like a bound.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProfitLine {
+    /// A formula as in a bound; it may name K, the channels between the coalition and honest parties.
     pub limit: String,
     /// Why.
     pub because: String,

@@ -197,13 +197,19 @@ fn check(file: &File) -> Result<(), String> {
         }
     }
     let symbols: Symbols = SYMBOLS.iter().map(|(name, _)| ((*name).to_owned(), 1)).collect();
+    if file.profit.is_none() && file.actors.iter().any(|actor| actor.plays.is_some()) {
+        return Err("an actor plays an adversary, and no `profit` says what it may gain; add it".to_owned());
+    }
     let formulas =
         file.bounds.iter().map(|bound| &bound.limit).chain(file.lifts.iter().map(|lift| &lift.loss));
-    for formula in formulas {
+    let profit_symbols: Symbols =
+        symbols.iter().map(|(name, one)| (name.clone(), *one)).chain([("K".to_owned(), 1)]).collect();
+    let profit = file.profit.iter().map(|line| (&line.limit, &profit_symbols));
+    for (formula, symbols) in formulas.map(|formula| (formula, &symbols)).chain(profit) {
         if formula.len() > 400 {
             return Err("a formula is longer than 400 characters; shorten it".to_owned());
         }
-        evaluate(formula, &symbols).map_err(|what| format!("in the formula `{formula}` {what}"))?;
+        evaluate(formula, symbols).map_err(|what| format!("in the formula `{formula}` {what}"))?;
     }
     for lift in &file.lifts {
         known(&lift.actor, "a lift")?;

@@ -394,8 +394,14 @@ impl World {
         let shown = self.watch.shows_steps().then(|| input.clone());
         let mut out = std::mem::take(&mut self.out);
         let mut tricks = std::mem::take(&mut self.tricks);
-        let turn =
-            Turn { now, crypto: &self.crypto, decide: &mut self.decide, out: &mut out, tricks: &mut tricks };
+        let turn = Turn {
+            now,
+            crypto: &self.crypto,
+            chain: &self.chain,
+            decide: &mut self.decide,
+            out: &mut out,
+            tricks: &mut tricks,
+        };
         slot.actor.step(input, turn);
         self.steps += 1;
         let digest = slot.actor.digest();
@@ -419,10 +425,10 @@ impl World {
         }
     }
 
-    /// Stops the run: something makes going on pointless.
+    /// Stops the run, which would have no end (O10).
     fn halt(&mut self, rule: &str, text: impl FnOnce() -> String) {
         if !self.halted {
-            self.watch.report.violation("world", rule, text);
+            self.watch.report.violation("O10", rule, text);
         }
         self.halted = true;
     }
