@@ -4,11 +4,11 @@ pub use decdn_engine::chain::predict::{OnChain as ChannelView, Status};
 use decdn_engine::{
     chain::{
         self, Block, ChainEvent, Revert,
-        predict::{Before, Opening},
+        predict::{Before, Opening, Wallets},
     },
-    crypto::Crypto,
+    crypto::{Crypto, Signature, Typed, VoucherTerms},
     ids::{Address, ChannelId, NodeId},
-    money::Amount,
+    money::{Amount, Nonce},
 };
 
 /// Something that executes transactions one at a time.
@@ -56,24 +56,33 @@ pub trait Backend: Machine<Tx = Tx, Receipt = Receipt> {
     /// Whether new channels are stopped.
     fn is_paused(&self) -> bool;
 
+    /// Whether an account has a contract wallet's code that takes a signature (C10). Whoever runs compiled code asks the wallet
+    /// and not `crypto`.
+    fn wallet_takes(
+        &self,
+        account: Address,
+        what: &Typed,
+        signature: &Signature,
+        crypto: &dyn Crypto,
+    ) -> bool;
+
     /// The state that the engine's prediction of a call depends on (O9), if the call came next.
-    fn before(&self, block: Block, from: Address, call: &chain::Call) -> Before {
+    fn before(&self, block: Block, from: Address, call: &chain::Call, crypto: &dyn Crypto) -> Before {
         let channel = match call {
             chain::Call::Close { voucher: Some(voucher), .. }
             | chain::Call::CloseCooperatively { voucher: Some(voucher), .. } => Some(voucher.terms.channel),
             _ => call.channel(),
         };
+        let channel = channel.and_then(|id| self.channel(id));
         let opening = match *call {
             chain::Call::Open { node, token, .. } => Opening {
                 is_paused: self.is_paused(),
-                is_token_allowed: self.is_token_allowed(token),
                 is_node_active: self.is_node_active(node),
                 balance: self.balance(token, from),
                 allowance: self.allowance(token, from),
             },
             _ => Opening {
                 is_paused: false,
-                is_token_allowed: false,
                 is_node_active: false,
                 balance: Amount::ZERO,
                 allowance: Amount::ZERO,
@@ -83,14 +92,43 @@ pub trait Backend: Machine<Tx = Tx, Receipt = Receipt> {
             chain::Call::WithdrawCredit { token } => self.credit(from, token),
             _ => Amount::ZERO,
         };
+        let token = match *call {
+            chain::Call::Open { token, .. } => Some(token),
+            chain::Call::ForceClose { .. } => channel.map(|c| c.token),
+            _ => None,
+        };
+        let wallets = channel.map_or_else(Wallets::default, |c| self.wallets(&c, call, crypto));
         Before {
             from,
             time: block.time,
             window_secs: self.dispute_window(),
-            channel: channel.and_then(|id| self.channel(id)),
+            channel,
+            is_token_allowed: token.is_some_and(|token| self.is_token_allowed(token)),
             opening,
+            wallets,
             credit,
         }
+    }
+
+    /// What the wallets of a channel's parties say of a call's signatures.
+    fn wallets(&self, c: &ChannelView, call: &chain::Call, crypto: &dyn Crypto) -> Wallets {
+        let (voucher, consent) = match call {
+            chain::Call::Close { voucher, .. } => (voucher.as_ref(), None),
+            chain::Call::Dispute { voucher } => (Some(voucher), None),
+            chain::Call::CloseCooperatively { channel, voucher, node_signature } => {
+                let (channel, token) = (*channel, c.token);
+                let empty = VoucherTerms { channel, amount: Amount::ZERO, nonce: Nonce::NONE, token };
+                let terms = voucher.map_or(empty, |voucher| voucher.terms);
+                (voucher.as_ref(), Some((Typed::CooperativeClose(terms), node_signature)))
+            }
+            _ => (None, None),
+        };
+        let takes_voucher = voucher.is_some_and(|voucher| {
+            self.wallet_takes(c.client, &Typed::Voucher(voucher.terms), &voucher.signature, crypto)
+        });
+        let takes_consent =
+            consent.is_some_and(|(what, signature)| self.wallet_takes(c.node, &what, signature, crypto));
+        Wallets { takes_voucher, takes_consent }
     }
 }
 
@@ -163,6 +201,12 @@ pub enum Setup {
     },
     /// `setPaused`.
     Pause(bool),
+    /// The sender's account delegates to the test wallet's code (EIP-7702), and the wallet takes signatures of this key, under
+    /// ERC-1271, and of no other. Zero: of nobody.
+    Delegate {
+        /// Whom it trusts.
+        trusted: Address,
+    },
 }
 
 /// What came of a transaction.

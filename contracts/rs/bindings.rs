@@ -26,9 +26,10 @@ pub mod sol {
     alloy_sol_types::sol!(NodeList, "artifacts/NodeList.json");
     alloy_sol_types::sol!(NodeTakesAll, "artifacts/NodeTakesAll.json");
     alloy_sol_types::sol!(TestToken, "artifacts/TestToken.json");
+    alloy_sol_types::sol!(TestWallet, "artifacts/TestWallet.json");
 }
 
-use sol::{NodeList, PaymentChannel, TestToken};
+use sol::{NodeList, PaymentChannel, TestToken, TestWallet};
 
 /// A log or return value that the contract can't have produced.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -88,12 +89,15 @@ pub fn calldata(call: &Call, payment_channel: Address, token: Address) -> (Addre
             .abi_encode()
         }
         Call::WithdrawCredit { token } => PaymentChannel::withdrawCreditCall { token: *token }.abi_encode(),
+        Call::ForceClose { channel } => {
+            PaymentChannel::forceCloseChannelCall { channelId: B256::from(channel.0) }.abi_encode()
+        }
     };
     (payment_channel, data.into())
 }
 
-/// The contract that a setting goes to, and its calldata.
-pub fn setup_calldata(setup: &Setup, at: &Deployment) -> (Address, Bytes) {
+/// The contract that a setting goes to, and its calldata. `from` is the sender, whose own code [`Setup::Delegate`] calls.
+pub fn setup_calldata(setup: &Setup, from: Address, at: &Deployment) -> (Address, Bytes) {
     let channel = at.payment_channel;
     let (to, data) = match *setup {
         Setup::Mint { token, to, amount } => {
@@ -110,6 +114,7 @@ pub fn setup_calldata(setup: &Setup, at: &Deployment) -> (Address, Bytes) {
         }
         Setup::SetWindow { secs } => (channel, PaymentChannel::setDisputeWindowCall { secs }.abi_encode()),
         Setup::Pause(paused) => (channel, PaymentChannel::setPausedCall { paused_: paused }.abi_encode()),
+        Setup::Delegate { trusted } => (from, TestWallet::trustCall { key: trusted }.abi_encode()),
     };
     (to, data.into())
 }
@@ -143,7 +148,7 @@ fn sol_voucher(voucher: &SignedVoucher) -> PaymentChannel::Voucher {
 
 /// The contract's custom errors by selector. The engine knows no `WindowOutOfBounds`: no role sets the
 /// window.
-const REVERTS: [([u8; 4], Revert); 20] = [
+const REVERTS: [([u8; 4], Revert); 21] = [
     (PaymentChannel::Paused::SELECTOR, Revert::Paused),
     (PaymentChannel::TokenNotAllowed::SELECTOR, Revert::TokenNotAllowed),
     (PaymentChannel::ZeroDeposit::SELECTOR, Revert::ZeroDeposit),
@@ -164,6 +169,7 @@ const REVERTS: [([u8; 4], Revert); 20] = [
     (PaymentChannel::TransferFailed::SELECTOR, Revert::TransferFailed),
     (PaymentChannel::NothingToWithdraw::SELECTOR, Revert::NothingToWithdraw),
     (PaymentChannel::BadSplit::SELECTOR, Revert::BadSplit),
+    (PaymentChannel::TokenStillAllowed::SELECTOR, Revert::TokenStillAllowed),
 ];
 
 /// The reason in a reverted call's output. The errors that have one take no arguments, so anything longer is

@@ -30,6 +30,7 @@ pub const fn typical(call: &chain::Call) -> u64 {
         chain::Call::Settle { .. } => 65_500,
         chain::Call::CloseCooperatively { .. } => 85_000,
         chain::Call::WithdrawCredit { .. } => 45_000,
+        chain::Call::ForceClose { .. } => 40_500,
     }
 }
 
@@ -107,7 +108,7 @@ mod lab {
             lab
         }
 
-        /// Three channels, one for each end: dispute, silence, consent.
+        /// Four channels, one for each end: dispute, silence, consent, force.
         pub(super) fn round(&mut self) -> Vec<Measured> {
             let (client, node) = (self.client.address(), self.node.address());
             let id = self.open();
@@ -125,7 +126,17 @@ mod lab {
             let node_signature = self.sign(&self.node, Typed::CooperativeClose(voucher.terms));
             let call = Call::CloseCooperatively { channel: id, voucher: Some(voucher), node_signature };
             self.call("close cooperatively", client, call);
+
+            let id = self.open();
+            self.allow(false);
+            self.call("force close", node, Call::ForceClose { channel: id });
+            self.allow(true);
             std::mem::take(&mut self.table)
+        }
+
+        fn allow(&mut self, allowed: bool) {
+            let token = self.token;
+            self.execute(self.genesis.owner, backend::Call::Setup(Setup::AllowToken { token, allowed }));
         }
 
         fn open(&mut self) -> ChannelId {

@@ -63,6 +63,16 @@ impl Genesis {
         Some(created(3 + u8::try_from(index).ok()?))
     }
 
+    /// The code of test wallets, to which accounts delegate ([`Setup::Delegate`](crate::Setup::Delegate)).
+    pub fn wallet_code(&self) -> Address {
+        created(self.wallet_nonce())
+    }
+
+    /// It is deployed last, so that it moves nobody else's address.
+    pub(crate) fn wallet_nonce(&self) -> u8 {
+        u8::try_from(3 + self.tokens.len()).expect("the deployer made every one of them")
+    }
+
     /// Every token's address, in order.
     pub fn token_addresses(&self) -> impl Iterator<Item = Address> + '_ {
         (0..self.tokens.len()).map_while(|index| self.token(index))

@@ -11,7 +11,7 @@ struct Voucher {
     uint256 amount; // cumulative, base units of the token
     uint64 nonce; // starts at 1; 0 means none
     address token;
-    bytes signature; // the client's, 65 bytes (I4)
+    bytes signature; // the client's: 65 bytes (I4), or what its contract wallet takes (C10)
 }
 
 /// @notice The life of a channel (C8). It only ever moves forward.
@@ -45,7 +45,7 @@ interface IPaymentChannel {
         uint256 deposit,
         uint64 counter
     );
-    /// @notice First close (C1); `amount` is as recorded, so capped (C7).
+    /// @notice First close (C1) or forced one (C5, amount 0); `amount` is as recorded, so capped (C7).
     event ChannelClosing(bytes32 indexed channelId, address indexed by, uint256 amount, uint64 nonce, uint64 deadline);
     /// @notice A higher amount was recorded (C2); `nonce` is the highest seen on chain.
     event ChannelDisputed(bytes32 indexed channelId, address indexed by, uint256 amount, uint64 nonce);
@@ -73,13 +73,13 @@ interface IPaymentChannel {
     error UnknownChannel();
     /// @notice The caller is neither the client nor the node of the channel.
     error NotParty();
-    /// @notice The channel is settled already.
+    /// @notice The channel is settled already; for a forced close also: it is closing.
     error NotOpen();
     /// @notice The channel is not closing.
     error NotClosing();
     /// @notice The voucher names another token than the channel's.
     error WrongToken();
-    /// @notice A signature is malformed or not the required party's (I4).
+    /// @notice A signature is malformed or not the required party's (I4), and no contract wallet of that party takes it (C10).
     error BadSignature();
     /// @notice Reserved: part of the ABI, raised by no call of this version.
     error BadVoucher();
@@ -99,6 +99,8 @@ interface IPaymentChannel {
     error WindowOutOfBounds();
     /// @notice The payouts of the fee split do not add up to the settled amount.
     error BadSplit();
+    /// @notice The channel's token is allow-listed, so nobody can force the channel closed (C5).
+    error TokenStillAllowed();
 
     /// @notice Opens a channel from the caller to `counterparty` and takes the deposit. The id follows from V5 with the
     /// caller's next counter; what counts as the deposit is the measured change of this contract's balance.
@@ -129,6 +131,11 @@ interface IPaymentChannel {
     /// @param nodeSignature The node's signature of CooperativeClose over the same four values, uncapped.
     function closeCooperatively(Voucher calldata voucher, bytes calldata nodeSignature) external;
 
+    /// @notice C5: starts the normal window at amount 0 on an open channel whose token was delisted; who holds a voucher answers with
+    /// `disputeChannel`. A channel that is closing keeps its amount and its deadline: the call reverts. Open to anyone.
+    /// @param channelId The channel, open.
+    function forceCloseChannel(bytes32 channelId) external;
+
     /// @notice C6: pays the caller what it was credited in `token`.
     /// @param token The token of the credit; it need not be allow-listed any more.
     function withdrawCredit(address token) external;
@@ -137,7 +144,8 @@ interface IPaymentChannel {
     /// @param secs The dispute window in seconds.
     function setDisputeWindow(uint64 secs) external;
 
-    /// @notice Allows or delists a token for new channels; existing ones are untouched. Owner only.
+    /// @notice Allows or delists a token for new channels. Existing ones go on, but while their token is delisted anyone may force
+    /// an open one closed (C5). Owner only.
     /// @param token The ERC-20.
     /// @param allowed Whether new channels may use it.
     function setTokenAllowed(address token, bool allowed) external;

@@ -17,7 +17,8 @@ import {TokenCall} from "./TokenCall.sol";
 /// amount alone decides (C2): the client is the only signer and may close, so an order by nonce would let it close with a
 /// voucher that no dispute could answer.
 /// @dev The order of checks is part of the interface: off-chain code predicts which error a call gives (O9). Windows use
-/// `block.timestamp`. Everything that moves money holds the reentrancy guard; closing and disputing move none.
+/// `block.timestamp`. Everything that moves money holds the reentrancy guard; closing and disputing move none, and what they ask
+/// of a wallet (C10) is a static call.
 contract PaymentChannel is ChannelSettings, Payouts, EIP712 {
     /// @dev A channel in four slots. What a dispute writes lies in two of them.
     struct Stored {
@@ -91,10 +92,15 @@ contract PaymentChannel is ChannelSettings, Payouts, EIP712 {
             if (voucher.token != c.token) revert WrongToken();
             _requireVoucherSignature(c.client, voucher);
         }
-        uint128 amount = _capped(voucher.amount, c.deposit);
-        uint64 deadline = uint64(block.timestamp) + disputeWindow;
-        (c.status, c.deadline, c.nonce, c.amount) = (Status.Closing, deadline, voucher.nonce, amount);
-        emit ChannelClosing(voucher.channelId, msg.sender, amount, voucher.nonce, deadline);
+        _startWindow(voucher.channelId, c, _capped(voucher.amount, c.deposit), voucher.nonce);
+    }
+
+    /// @inheritdoc IPaymentChannel
+    function forceCloseChannel(bytes32 channelId) external {
+        Stored storage c = _known(channelId);
+        if (c.status != Status.Open) revert NotOpen();
+        if (tokenAllowed[c.token]) revert TokenStillAllowed();
+        _startWindow(channelId, c, 0, 0);
     }
 
     /// @inheritdoc IPaymentChannel
@@ -160,6 +166,13 @@ contract PaymentChannel is ChannelSettings, Payouts, EIP712 {
         uint256 received = balanceAfter - balanceBefore;
         if (received > type(uint128).max) revert DepositTooLarge();
         return uint128(received);
+    }
+
+    /// @dev C1, C5: an open channel starts to close, with the window in force now (C9).
+    function _startWindow(bytes32 channelId, Stored storage c, uint128 amount, uint64 nonce) private {
+        uint64 deadline = uint64(block.timestamp) + disputeWindow;
+        (c.status, c.deadline, c.nonce, c.amount) = (Status.Closing, deadline, nonce, amount);
+        emit ChannelClosing(channelId, msg.sender, amount, nonce, deadline);
     }
 
     /// @dev C2, on a channel that is closing.

@@ -2,6 +2,8 @@
 pragma solidity ^0.8.28;
 
 import {Voucher} from "../src/IPaymentChannel.sol";
+import {TestToken} from "../src/TestToken.sol";
+import {TestWallet} from "../src/TestWallet.sol";
 import {Fixture} from "./Fixture.sol";
 import {vm} from "./Vm.sol";
 
@@ -10,9 +12,12 @@ import {vm} from "./Vm.sol";
 contract GasTest is Fixture {
     bytes32 private fresh;
     bytes32 private closing;
+    bytes32 private walletClosing;
+    bytes32 private forcible;
     Voucher private v;
     Voucher private higher;
     bytes private agreed;
+    Voucher private walletVoucher;
 
     function setUp() public override {
         super.setUp();
@@ -23,6 +28,19 @@ contract GasTest is Fixture {
         v = voucher(fresh, 30e6, 1);
         higher = voucher(closing, 40e6, 2);
         agreed = consent(v);
+
+        TestToken delisted = new TestToken("Delisted", "DL", 6);
+        allow(delisted);
+        fund(delisted, client);
+        forcible = open(delisted);
+        vm.prank(owner);
+        escrow.setTokenAllowed(address(delisted), false);
+
+        walletClosing = openAndClose(30e6);
+        vm.etch(client, address(new TestWallet()).code);
+        vm.prank(client);
+        TestWallet(client).trust(other);
+        walletVoucher = voucher(OTHER_KEY, walletClosing, 40e6, 2, address(usdc));
     }
 
     function test_Gas_Open() public {
@@ -37,6 +55,14 @@ contract GasTest is Fixture {
 
     function test_Gas_Dispute() public {
         escrow.disputeChannel(higher);
+    }
+
+    function test_Gas_DisputeAWalletsVoucher() public {
+        escrow.disputeChannel(walletVoucher);
+    }
+
+    function test_Gas_ForceClose() public {
+        escrow.forceCloseChannel(forcible);
     }
 
     function test_Gas_Settle() public {

@@ -9,10 +9,12 @@ import {FeeToken} from "./tokens/FeeToken.sol";
 import {MuteToken} from "./tokens/MuteToken.sol";
 import {ReenteringToken} from "./tokens/ReenteringToken.sol";
 import {RefusingToken} from "./tokens/RefusingToken.sol";
+import {OddWallet} from "./wallets/OddWallet.sol";
 
 /// @title Handler
-/// @notice Two clients, two nodes, five tokens and many channels, moved by random calls. Rules about a step (what may change, what
-/// must succeed) are asserted here, at the step; rules about a state are the invariants of Invariant.t.sol.
+/// @notice Two clients, two nodes, one of each with a contract wallet's code, five tokens and many channels, moved by random calls.
+/// Rules about a step (what may change, what must succeed) are asserted here, at the step; rules about a state are the invariants of
+/// Invariant.t.sol.
 contract Handler is Fixture {
     /// @dev What the handler knows of a channel without asking the contract how it works.
     struct Seen {
@@ -51,6 +53,11 @@ contract Handler is Fixture {
         fund(reentering, address(reentering));
         vm.prank(owner);
         nodes.set(vm.addr(nodeKeys[1]), keccak256("second"), true);
+        bytes memory wallet = address(new OddWallet()).code;
+        vm.etch(vm.addr(clientKeys[1]), wallet);
+        vm.etch(vm.addr(nodeKeys[1]), wallet);
+        OddWallet(vm.addr(clientKeys[1])).setSession(other);
+        OddWallet(vm.addr(nodeKeys[1])).setSession(other);
     }
 
     modifier watched() {
@@ -65,6 +72,11 @@ contract Handler is Fixture {
     function openChannel(uint256 die, uint256 deposit) external watched {
         if (seen.length == CHANNELS_MAX) return;
         TestToken token = die % 2 == 0 ? refusing : tokens[(die >> 1) % tokens.length];
+        if (!escrow.tokenAllowed(address(token))) {
+            vm.prank(client);
+            (bool ok,) = address(escrow).call(abi.encodeCall(escrow.openChannel, (node, 1, address(token))));
+            return vm.assertTrue(!ok, "C5: a delisted token opens nothing");
+        }
         Seen storage s = seen.push();
         (s.clientKey, s.nodeKey) = (clientKeys[(die >> 8) % 2], nodeKeys[(die >> 16) % 2]);
         uint256 before = token.balanceOf(address(escrow));
@@ -87,6 +99,7 @@ contract Handler is Fixture {
         if (mustSucceed) vm.assertTrue(ok, "C1: a valid voucher closes");
         if (ok && v.amount > s.landed) s.landed = v.amount;
         if (ok) did["close"] += 1;
+        if (ok && !_own(s, v) && v.amount != 0) did["wallet"] += 1;
     }
 
     function disputeChannel(uint256 die, uint256 amount, uint64 nonce) external watched {
@@ -101,6 +114,22 @@ contract Handler is Fixture {
         );
         if (ok && v.amount > s.landed) s.landed = v.amount;
         if (ok) did["dispute"] += 1;
+        if (ok && !_own(s, v)) did["wallet"] += 1;
+    }
+
+    function forceCloseChannel(uint256 die) external watched {
+        if (seen.length == 0) return;
+        Seen storage s = seen[die % seen.length];
+        bool due = s.last.status == Status.Open && !escrow.tokenAllowed(s.last.token);
+        uint256 end = vm.getBlockTimestamp() + escrow.disputeWindow();
+        vm.prank(other);
+        (bool ok,) = address(escrow).call(abi.encodeCall(escrow.forceCloseChannel, (s.id)));
+        vm.assertEq(ok, due, "C5: an open channel of a delisted token, and no other");
+        if (!ok) return;
+        Channel memory c = escrow.channel(s.id);
+        vm.assertEq(c.amount + c.nonce, 0, "C5: at amount 0");
+        vm.assertEq(c.deadline, end, "C5: with the normal window");
+        did["force"] += 1;
     }
 
     function settleChannel(uint256 die, bool wait) external watched {
@@ -160,6 +189,19 @@ contract Handler is Fixture {
             abi.encodeCall(escrow.disputeChannel, (v)) // moves no money and may succeed
         ];
         reentering.arm(address(escrow), calls[(die >> 8) % 5], false);
+    }
+
+    function list(uint256 die, bool allowed) external watched {
+        address token = address(tokens[die % tokens.length]);
+        vm.prank(owner);
+        escrow.setTokenAllowed(token, allowed);
+    }
+
+    /// @dev The wallets change their minds, or break.
+    function flip(uint256 die) external watched {
+        OddWallet wallet = OddWallet(vm.addr(die % 2 == 0 ? clientKeys[1] : nodeKeys[1]));
+        if ((die >> 8) % 2 == 0) wallet.setSession(other);
+        else wallet.set(OddWallet.Way((die >> 16) % uint256(OddWallet.Way.Len)));
     }
 
     function setWindow(uint64 secs) external watched {
@@ -225,13 +267,28 @@ contract Handler is Fixture {
         returns (Voucher memory v)
     {
         if (die % 8 == 0) return emptyVoucher(s.id);
-        uint256 key = die % 8 == 1 ? OTHER_KEY : s.clientKey;
+        uint256 key = die % 8 < 3 ? OTHER_KEY : s.clientKey;
         return voucher(key, s.id, bound(amount, 0, 2 * s.deposit), nonce, s.last.token);
     }
 
+    /// @dev Whether the client signed `v` itself.
+    function _own(Seen storage s, Voucher memory v) private view returns (bool) {
+        return _isSigned(s.clientKey, v);
+    }
+
+    /// @dev C10: signed by the client itself, or its wallet's yes.
     function _valid(Seen storage s, Voucher memory v) private view returns (bool) {
+        if (_own(s, v)) return true;
+        if (s.clientKey != clientKeys[1]) return false;
+        OddWallet wallet = OddWallet(vm.addr(s.clientKey));
+        OddWallet.Way way = wallet.way();
+        if (way == OddWallet.Way.Session) return wallet.key() == other && _isSigned(OTHER_KEY, v);
+        return way == OddWallet.Way.Yes || way == OddWallet.Way.HugeYes;
+    }
+
+    function _isSigned(uint256 key, Voucher memory v) private view returns (bool) {
         bytes32 digest = voucherDigest(v.channelId, v.amount, v.nonce, v.token);
-        return keccak256(v.signature) == keccak256(sign(s.clientKey, digest));
+        return keccak256(v.signature) == keccak256(sign(key, digest));
     }
 
     /// @dev Whether `v`, if validly signed, has to be recorded by a dispute now.

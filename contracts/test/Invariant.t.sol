@@ -31,17 +31,21 @@ contract InvariantTest {
 
     /// @dev Asked by Foundry: what to call.
     function targetSelectors() public view returns (FuzzSelector[] memory targets) {
-        bytes4[12] memory steps = [
+        bytes4[16] memory steps = [
             Handler.openChannel.selector,
             Handler.openChannel.selector,
             Handler.closeChannel.selector,
             Handler.closeChannel.selector,
             Handler.disputeChannel.selector,
+            Handler.forceCloseChannel.selector,
             Handler.settleChannel.selector,
             Handler.closeCooperatively.selector,
             Handler.withdrawCredit.selector,
             Handler.refuse.selector,
             Handler.reenter.selector,
+            Handler.list.selector,
+            Handler.list.selector,
+            Handler.flip.selector,
             Handler.setWindow.selector,
             Handler.pass.selector
         ];
@@ -89,11 +93,11 @@ contract InvariantTest {
 
     /// @dev The walk does reach what the invariants are about.
     function test_Handler_ReachesEveryKindOfStep() public {
-        for (uint256 i = 0; i < 600; ++i) {
+        for (uint256 i = 0; i < 800; ++i) {
             uint256 die = uint256(keccak256(abi.encode(i)));
             uint256 amount = die >> 128;
             uint64 nonce = uint64(die >> 64);
-            uint256 kind = i % 9;
+            uint256 kind = i % 12;
             if (kind == 0) handler.openChannel(die, amount);
             else if (kind == 1) handler.closeChannel(die, amount, nonce);
             else if (kind == 2) handler.disputeChannel(die, amount, nonce);
@@ -102,12 +106,15 @@ contract InvariantTest {
             else if (kind == 5) handler.pass(amount);
             else if (kind == 6) handler.withdrawCredit(die);
             else if (kind == 7) handler.settleChannel(die, true);
-            else if (die % 8 == 0) handler.closeCooperatively(die, amount, nonce);
-            this.invariant_O1_EveryTokenIsConserved(); // through a call, which frees its memory
+            else if (kind == 8) handler.forceCloseChannel(die);
+            else if (kind == 9) handler.list(die, die % 3 != 0);
+            else if (kind == 10) handler.flip(die);
+            else if (die % 4 == 0) handler.closeCooperatively(die, amount, nonce);
+            if (i % 4 == 0) this.invariant_O1_EveryTokenIsConserved(); // through a call, which frees its memory
         }
         invariant_O2_SettledAtMostTheDepositAndOnce();
         invariant_C8_EachStatusLooksLikeItself();
-        string[6] memory kinds = ["open", "close", "dispute", "settle", "cooperate", "withdraw"];
+        string[8] memory kinds = ["open", "close", "dispute", "settle", "cooperate", "withdraw", "force", "wallet"];
         for (uint256 i = 0; i < kinds.length; ++i) {
             vm.assertTrue(handler.did(kinds[i]) != 0, kinds[i]);
         }

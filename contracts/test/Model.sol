@@ -19,9 +19,9 @@ library Model {
         uint256 amount;
         uint64 nonce;
         bool rightToken;
-        bool signed; // by the client, over what the call carries
+        bool signed; // by the client, over what the call carries, or its wallet takes it (C10)
         bool unsigned; // no signature bytes at all
-        bool consented; // by the node, over what the call carries
+        bool consented; // the same of the node and its consent
     }
 
     struct State {
@@ -52,6 +52,13 @@ library Model {
         if (!c.signed) return IPaymentChannel.BadSignature.selector;
         s.amount = min(c.amount, s.deposit);
         if (c.nonce > s.nonce) s.nonce = c.nonce;
+        return 0;
+    }
+
+    function force(State memory s, bool allowed, uint256 time, uint256 window) internal pure returns (bytes4) {
+        if (s.status != Status.Open) return IPaymentChannel.NotOpen.selector;
+        if (allowed) return IPaymentChannel.TokenStillAllowed.selector;
+        (s.status, s.deadline) = (Status.Closing, time + window);
         return 0;
     }
 

@@ -5,15 +5,19 @@ import {Channel, Status, Voucher} from "../src/IPaymentChannel.sol";
 import {Fixture} from "./Fixture.sol";
 import {Model} from "./Model.sol";
 import {vm} from "./Vm.sol";
+import {OddWallet} from "./wallets/OddWallet.sol";
 
-/// @notice Any order of close, dispute, settle, cooperative close and time, honest or not, against the model: the same answer,
-/// error for error, the same state, and the money where the state says.
+/// @notice Any order of close, dispute, settle, cooperative and forced close, delisting, wallets that change their minds, and time,
+/// honest or not, against the model: the same answer, error for error, the same state, and the money where the state says.
 contract SequenceTest is Fixture {
     using Model for Model.State;
 
     uint256 private constant CALLS = 16;
 
     function testFuzz_EveryOrderOfCallsIsTheModels(uint256[CALLS] memory dice) public {
+        bytes memory code = address(new OddWallet()).code;
+        vm.etch(client, code);
+        vm.etch(node, code);
         bytes32 id = open();
         uint256 wealth = usdc.balanceOf(client);
         Model.State memory s;
@@ -29,7 +33,7 @@ contract SequenceTest is Fixture {
     }
 
     function step(bytes32 id, Model.State memory s, uint256 die) private {
-        uint256 kind = die % 8;
+        uint256 kind = die % 11;
         uint256 time = vm.getBlockTimestamp();
         (Model.Call memory c, Voucher memory v, bytes memory agreed) = draw(id, die >> 8);
         bytes4 expected;
@@ -46,6 +50,15 @@ contract SequenceTest is Fixture {
         } else if (kind == 5) {
             expected = s.cooperate(c);
             call = abi.encodeCall(escrow.closeCooperatively, (v, agreed));
+        } else if (kind == 6) {
+            expected = s.force(escrow.tokenAllowed(address(usdc)), time, WINDOW);
+            call = abi.encodeCall(escrow.forceCloseChannel, (id));
+        } else if (kind == 7) {
+            vm.prank(owner);
+            return escrow.setTokenAllowed(address(usdc), (die >> 8) % 2 == 0);
+        } else if (kind == 8) {
+            // The wallet takes the other key's signatures, or none.
+            return OddWallet((die >> 8) % 2 == 0 ? client : node).setSession((die >> 16) % 2 == 0 ? other : address(1));
         } else {
             return pass(s, die >> 8);
         }
@@ -66,15 +79,16 @@ contract SequenceTest is Fixture {
         uint64[4] memory nonces = [0, 1, uint64(die >> 64), type(uint64).max];
         (c.amount, c.nonce) = (amounts[(die >> 8) % 8], nonces[(die >> 16) % 4]);
         c.rightToken = (die >> 24) % 8 != 0;
-        c.consented = (die >> 32) % 4 != 0;
+        bool consents = (die >> 32) % 4 != 0;
+        c.consented = consents || OddWallet(node).key() == other;
         uint256 signing = (die >> 40) % 8;
         c.unsigned = signing < 2;
-        c.signed = signing > 2;
+        c.signed = signing > 2 || (signing == 2 && OddWallet(client).key() == other);
 
         address token = c.rightToken ? address(usdc) : other;
         v = voucher(signing == 2 ? OTHER_KEY : CLIENT_KEY, id, c.amount, c.nonce, token);
         if (c.unsigned) v.signature = "";
-        agreed = c.consented ? consent(v) : sign(OTHER_KEY, consentDigest(v));
+        agreed = consents ? consent(v) : sign(OTHER_KEY, consentDigest(v));
     }
 
     /// @dev Time goes on, often to a second around the deadline, where the checks change their answers.

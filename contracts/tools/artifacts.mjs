@@ -15,7 +15,7 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const CONTRACTS = ['PaymentChannel', 'NodeList', 'NodeTakesAll', 'TestToken'];
+const CONTRACTS = ['PaymentChannel', 'NodeList', 'NodeTakesAll', 'TestToken', 'TestWallet'];
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const require = createRequire(path.join(root, 'package.json'));
 

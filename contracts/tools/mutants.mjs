@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const CHANNEL = 'src/PaymentChannel.sol';
+const SIGNATURE = 'src/SignatureCheck.sol';
 const MUTANTS = [
   // name, file, [from, to] ...
   ['C2 dispute by nonce', CHANNEL, ['if (amount <= c.amount) revert AmountNotHigher();', 'if (voucher.nonce <= c.nonce) revert AmountNotHigher();']],
@@ -38,6 +39,13 @@ const MUTANTS = [
   ['C1 second close restarts the window', CHANNEL, ['if (status == Status.Closing) return _dispute(c, voucher);', '']],
   ['C1 a zero amount needs no signature', CHANNEL, ['voucher.amount == 0 && voucher.nonce == 0 && voucher', 'voucher.amount == 0 && voucher']],
   ['C1 unsigned is empty', CHANNEL, ['return voucher.amount == 0 && voucher.nonce == 0 && voucher', 'return voucher']],
+  ['C5 an allowed token is forced', CHANNEL, ['if (tokenAllowed[c.token]) revert TokenStillAllowed();', '']],
+  ['C5 a closing channel is forced', CHANNEL, ['if (c.status != Status.Open) revert NotOpen();', 'if (c.status == Status.Settled) revert NotOpen();']],
+  ['C5 a settled channel is forced', CHANNEL, ['if (c.status != Status.Open) revert NotOpen();', 'if (c.status == Status.Closing) revert NotOpen();']],
+  ['C5 only parties force', CHANNEL, ['if (tokenAllowed[c.token]) revert', '_requireParty(c); if (tokenAllowed[c.token]) revert']],
+  ['C5 no window', CHANNEL, ['_startWindow(channelId, c, 0, 0);', '_startWindow(channelId, c, 0, 0); c.deadline = uint64(block.timestamp);']],
+  ['C5 at the deposit', CHANNEL, ['_startWindow(channelId, c, 0, 0);', '_startWindow(channelId, c, c.deposit, 0);']],
+  ['C5 delisting does nothing', 'src/ChannelSettings.sol', ['tokenAllowed[token] = allowed;', 'if (allowed) tokenAllowed[token] = true;']],
   ['C6 credit paid twice', 'src/Payouts.sol', ['credit[msg.sender][token] = 0;', '']],
   ['C6 credit overwritten', 'src/Payouts.sol', ['credit[to][token] += amount;', 'credit[to][token] = amount;']],
   ['C6 refusal reverts', 'src/Payouts.sol', ['credit[to][token] += amount;', 'revert TransferFailed();']],
@@ -63,6 +71,17 @@ const MUTANTS = [
   ['I4 any signer', 'src/SignatureCheck.sol', ['&& recovered == signer', '']],
   ['I4 the error is not looked at', 'src/SignatureCheck.sol', ['problem == ECDSA.RecoverError.NoError && recovered == signer', '(recovered == signer || problem != ECDSA.RecoverError.NoError)']],
   ['I4 high s counts', 'src/SignatureCheck.sol', ['(address recovered, ECDSA.RecoverError problem,) = ECDSA.tryRecoverCalldata(digest, signature);', 'ECDSA.RecoverError problem; address recovered = signature.length == 65 ? ecrecover(digest, uint8(signature[64]), bytes32(signature[:32]), bytes32(signature[32:64])) : address(0);']],
+  ['C10 code voids recovery', SIGNATURE, ['recovered == signer) return true;', 'recovered == signer && signer.code.length == 0) return true;']],
+  ['C10 no wallet is asked', SIGNATURE, ['return signer.code.length != 0 && _walletTakes(signer, digest, signature);', 'return false;']],
+  ['C10 a revert is a yes', SIGNATURE, ['taken := and(taken, and', 'taken := and(1, and']],
+  ['C10 a short answer is a yes', SIGNATURE, ['gt(returndatasize(), 0x1f)', 'gt(returndatasize(), 0x1e)']],
+  ['C10 any word is a yes', SIGNATURE, ['eq(mload(0x00), yes)', 'gt(mload(0x00), 0)']],
+  ['C10 any end of the word is a yes', SIGNATURE, ['eq(mload(0x00), yes)', 'eq(shr(224, mload(0x00)), shr(224, yes))']],
+  ['C10 the answer is copied whole', SIGNATURE, ['taken := and(taken, and', 'returndatacopy(mload(0x40), 0, returndatasize()) taken := and(taken, and']],
+  ['C10 a wallet eats all gas', SIGNATURE, ['staticcall(WALLET_GAS,', 'staticcall(gas(),']],
+  ['C10 too little gas for a wallet', SIGNATURE, ['WALLET_GAS = 1_000_000', 'WALLET_GAS = 100_000']],
+  ['C10 the wallet sees no signature', SIGNATURE, ['(digest, signature));', '(digest, signature[:0]));']],
+  ['C10 the wallet sees another digest', SIGNATURE, ['(digest, signature));', '(keccak256(abi.encode(digest)), signature));']],
   ['Window bounds', 'src/ChannelSettings.sol', ['if (secs < DISPUTE_WINDOW_SECS_MIN || secs > DISPUTE_WINDOW_SECS_MAX) revert WindowOutOfBounds();', '']],
   ['Anyone sets tokens', 'src/ChannelSettings.sol', ['setTokenAllowed(address token, bool allowed) external onlyOwner', 'setTokenAllowed(address token, bool allowed) external']],
 ];

@@ -57,14 +57,13 @@ impl Bench {
 
     /// A close at zero, with this window, seen at once.
     fn close(&mut self, secs: u64, window_hours: u64) -> Vec<Effect> {
+        self.close_by(Address::repeat_byte(0xc1), secs, window_hours)
+    }
+
+    fn close_by(&mut self, by: Address, secs: u64, window_hours: u64) -> Vec<Effect> {
         let block = Block { number: 100, time: ChainTime(START + secs) };
         let deadline = ChainTime(START + secs + window_hours * HOUR);
-        let kind = EventKind::Closing {
-            by: Address::repeat_byte(0xc1),
-            amount: Amount(0),
-            nonce: Nonce::NONE,
-            deadline,
-        };
+        let kind = EventKind::Closing { by, amount: Amount(0), nonce: Nonce::NONE, deadline };
         let events = vec![ChainEvent { block, channel: CHANNEL, kind }];
         let update =
             ChainUpdate { head: block, safe: 90, events, next: 101, forced_inclusion: Span::from_hours(24) };
@@ -86,6 +85,15 @@ fn disputes(effects: &[Effect]) -> Vec<(TxTicket, Route)> {
 #[test]
 fn x1_a_stale_close_is_disputed_at_once_from_durable_state() {
     let effects = Bench::new().close(10, 48);
+    let stale = Notice::StaleClose { channel: CHANNEL, recorded: Amount(0), held: Amount(700) };
+    assert!(effects.contains(&Effect::Notice(stale)));
+    assert_eq!(disputes(&effects).iter().map(|(_, route)| *route).collect::<Vec<_>>(), [Route::Sequencer]);
+}
+
+#[test]
+fn x1_a_forced_close_counts_as_a_close_at_zero() {
+    // C5: a stranger forces it, once the token is delisted; the event is a close's.
+    let effects = Bench::new().close_by(Address::repeat_byte(0x57), 10, 48);
     let stale = Notice::StaleClose { channel: CHANNEL, recorded: Amount(0), held: Amount(700) };
     assert!(effects.contains(&Effect::Notice(stale)));
     assert_eq!(disputes(&effects).iter().map(|(_, route)| *route).collect::<Vec<_>>(), [Route::Sequencer]);

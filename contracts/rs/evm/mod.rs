@@ -10,24 +10,27 @@ use alloy_primitives::{B256, Bytes, TxKind, U256};
 use alloy_sol_types::{SolCall, SolConstructor};
 use decdn_engine::{
     chain::{self, Block, ChainEvent, Revert},
-    crypto::{Crypto, Deployment},
+    crypto::{Crypto, Deployment, Signature, Typed},
     ids::{Address, ChannelId},
     money::Amount,
 };
 use revm::{
-    Context, ExecuteCommitEvm, ExecuteEvm, MainBuilder, MainContext,
+    Context, DatabaseRef, ExecuteCommitEvm, ExecuteEvm, MainBuilder, MainContext,
     context::{BlockEnv, CfgEnv, TxEnv},
-    context_interface::result::{ExecutionResult, Output},
+    context_interface::{
+        result::{ExecutionResult, Output},
+        transaction::{Authorization, RecoveredAuthority, RecoveredAuthorization},
+    },
     database::{CacheDB, EmptyDB},
     primitives::{Log, hardfork::SpecId},
 };
 
 pub use self::raw::{Called, RawEvm, RawReceipt, RawTx};
 use crate::{
-    backend::{Backend, Call, ChannelView, Machine, Receipt, Tx},
+    backend::{Backend, Call, ChannelView, Machine, Receipt, Setup, Tx},
     bindings::{
         self,
-        sol::{NodeList, NodeTakesAll, PaymentChannel, TestToken},
+        sol::{NodeList, NodeTakesAll, PaymentChannel, TestToken, TestWallet},
     },
     genesis::{DEPLOYER, Genesis},
 };
@@ -35,6 +38,17 @@ use crate::{
 /// What a transaction may use: far above anything the contracts need.
 const TX_GAS: u64 = 10_000_000;
 const BLOCK_GAS: u64 = 1 << 50;
+
+/// The word by which a wallet takes a signature (ERC-1271): the selector of `isValidSignature`.
+const YES: [u8; 32] = {
+    let (selector, mut word) = (TestWallet::isValidSignatureCall::SELECTOR, [0; 32]);
+    let mut i = 0;
+    while i < selector.len() {
+        word[i] = selector[i];
+        i += 1;
+    }
+    word
+};
 
 /// The contracts as compiled. It is its state: the interpreter is made anew for every transaction, which
 /// costs little and leaves nothing behind.
@@ -44,6 +58,7 @@ pub struct Evm {
     cfg: CfgEnv,
     deployment: Deployment,
     tokens: Vec<Address>,
+    wallet_code: Address,
 }
 
 /// What came of running code.
@@ -61,7 +76,8 @@ impl Evm {
         let deployment = genesis.deployment();
         let tokens = genesis.token_addresses().collect();
         let state = CacheDB::new(EmptyDB::default());
-        let mut new = Self { state, cfg: cfg(genesis.chain_id), deployment, tokens };
+        let wallet_code = genesis.wallet_code();
+        let mut new = Self { state, cfg: cfg(genesis.chain_id), deployment, tokens, wallet_code };
 
         let nodes = NodeList::constructorCall { owner: genesis.owner };
         let channels = PaymentChannel::constructorCall {
@@ -82,6 +98,7 @@ impl Evm {
                 new.run(Block::default(), call(genesis.owner, deployment.payment_channel, data.into()));
             assert!(allowed.success, "the owner may allow a token");
         }
+        new.create(genesis.wallet_nonce(), wallet_code, &TestWallet::BYTECODE, &[]);
         new
     }
 
@@ -90,9 +107,16 @@ impl Evm {
         self.deployment
     }
 
-    fn create(&mut self, nonce: u64, expected: Address, code: &Bytes, arguments: &[u8]) {
+    fn create(&mut self, nonce: u8, expected: Address, code: &Bytes, arguments: &[u8]) {
         let data = [code, arguments].concat().into();
-        let tx = TxEnv { caller: DEPLOYER, kind: TxKind::Create, data, nonce, gas_limit: TX_GAS, ..free() };
+        let tx = TxEnv {
+            caller: DEPLOYER,
+            kind: TxKind::Create,
+            data,
+            nonce: nonce.into(),
+            gas_limit: TX_GAS,
+            ..free()
+        };
         let ran = self.run(Block::default(), tx);
         assert!(ran.success, "an artifact's constructor refused its arguments");
         assert_eq!(ran.created, Some(expected), "addresses follow from the deployer's nonces");
@@ -148,11 +172,25 @@ impl Evm {
         unsigned.map_or(Address::ZERO, |c| c.token)
     }
 
-    fn target(&self, call: &Call) -> (Address, Bytes) {
+    /// The authorization by which an account delegates to the test wallet in its next transaction (EIP-7702). Whether the
+    /// account signed it is the signer's business, like everything's here.
+    fn delegation(&self, account: Address) -> RecoveredAuthorization {
+        let sent = self.state.basic_ref(account).ok().flatten().map_or(0, |info| info.nonce);
+        let chain_id = U256::from(self.cfg.chain_id);
+        // The transaction itself uses up a nonce first.
+        let inner = Authorization { chain_id, address: self.wallet_code, nonce: sent + 1 };
+        RecoveredAuthorization::new_unchecked(inner, RecoveredAuthority::Valid(account))
+    }
+
+    fn has_code(&self, account: Address) -> bool {
+        self.state.basic_ref(account).ok().flatten().is_some_and(|info| !info.is_empty_code_hash())
+    }
+
+    fn target(&self, from: Address, call: &Call) -> (Address, Bytes) {
         let channel = self.deployment.payment_channel;
         match call {
             Call::Role(call) => bindings::calldata(call, channel, self.token_for(call)),
-            Call::Setup(setup) => bindings::setup_calldata(setup, &self.deployment),
+            Call::Setup(setup) => bindings::setup_calldata(setup, from, &self.deployment),
         }
     }
 }
@@ -162,8 +200,15 @@ impl Machine for Evm {
     type Receipt = Receipt;
 
     fn execute(&mut self, block: Block, tx: &Tx, _: &dyn Crypto) -> Receipt {
-        let (to, data) = self.target(&tx.call);
-        let ran = self.run(block, call(tx.from, to, data));
+        let (to, data) = self.target(tx.from, &tx.call);
+        let mut tx_env = call(tx.from, to, data);
+        if matches!(tx.call, Call::Setup(Setup::Delegate { .. })) {
+            tx_env.set_recovered_authorization(vec![self.delegation(tx.from)]);
+            // Such a transaction always names its chain.
+            tx_env.chain_id = Some(self.cfg.chain_id);
+            tx_env.derive_tx_type().expect("it calls an account");
+        }
+        let ran = self.run(block, tx_env);
         if !ran.success {
             // A token's own error may look like the contract's: only the contract's calls can give its
             // reasons.
@@ -215,6 +260,17 @@ impl Backend for Evm {
     fn is_token_allowed(&self, token: Address) -> bool {
         let data = PaymentChannel::tokenAllowedCall { token }.abi_encode();
         !self.word(self.deployment.payment_channel, data).is_zero()
+    }
+
+    fn wallet_takes(&self, account: Address, what: &Typed, signature: &Signature, _: &dyn Crypto) -> bool {
+        if !self.has_code(account) {
+            return false;
+        }
+        let hash = B256::from(what.digest(&self.deployment));
+        let signature = Bytes::copy_from_slice(&signature.0);
+        let data = TestWallet::isValidSignatureCall { hash, signature }.abi_encode();
+        let asked = self.try_on(&self.state, Block::default(), call(Address::ZERO, account, data.into()));
+        asked.is_some_and(|ran| ran.success && ran.output.as_ref() == YES)
     }
 
     fn is_paused(&self) -> bool {

@@ -1,4 +1,4 @@
-//! The payment channel's calls (C1 to C9), each check in the contract's order.
+//! The payment channel's calls (C1 to C10), each check in the contract's order.
 
 use alloy_primitives::U256;
 use decdn_engine::{
@@ -88,11 +88,28 @@ impl Model {
             self.signed_by_client(&c, voucher, crypto)?;
         }
         let terms = terms_or_empty(id, c.token, voucher);
+        c.nonce = terms.nonce;
+        c.amount = terms.amount.min(c.deposit);
+        self.start_window(block, from, id, c)
+    }
+
+    /// C5.
+    pub(super) fn force_close(&mut self, block: Block, from: Address, id: ChannelId) -> Happened {
+        let c = self.known(id)?;
+        if c.status != Status::Open {
+            return Err(Revert::NotOpen);
+        }
+        if self.allowed.contains(&c.token) {
+            return Err(Revert::TokenStillAllowed);
+        }
+        self.start_window(block, from, id, c)
+    }
+
+    /// C1, C5: with the window in force now (C9).
+    fn start_window(&mut self, block: Block, from: Address, id: ChannelId, mut c: ChannelView) -> Happened {
         let deadline = ChainTime(block.time.0.checked_add(self.window_secs).ok_or(Revert::Other)?);
         c.status = Status::Closing;
         c.deadline = deadline;
-        c.nonce = terms.nonce;
-        c.amount = terms.amount.min(c.deposit);
         self.channels.insert(id, Channel(c));
         Ok((id, EventKind::Closing { by: from, amount: c.amount, nonce: c.nonce, deadline }))
     }
@@ -179,7 +196,7 @@ impl Model {
         if let Some(voucher) = voucher {
             self.signed_by_client(&c, voucher, crypto)?;
         }
-        if !crypto.verify(&self.deployment, &Typed::CooperativeClose(terms), consent, c.node) {
+        if !self.is_signed(c.node, &Typed::CooperativeClose(terms), consent, crypto) {
             return Err(Revert::BadSignature);
         }
         c.amount = amount;
@@ -232,11 +249,17 @@ impl Model {
         crypto: &dyn Crypto,
     ) -> Result<(), Revert> {
         let what = Typed::Voucher(voucher.terms);
-        if crypto.verify(&self.deployment, &what, &voucher.signature, c.client) {
+        if self.is_signed(c.client, &what, &voucher.signature, crypto) {
             Ok(())
         } else {
             Err(Revert::BadSignature)
         }
+    }
+
+    /// C10: by the account's own key, or by what its wallet takes.
+    fn is_signed(&self, signer: Address, what: &Typed, signature: &Signature, crypto: &dyn Crypto) -> bool {
+        crypto.verify(&self.deployment, what, signature, signer)
+            || self.wallet_takes(signer, what, signature, crypto)
     }
 }
 

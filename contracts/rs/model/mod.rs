@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use alloy_primitives::{U256, keccak256};
 use decdn_engine::{
     chain::{self, Block, ChainEvent, EventKind, Revert},
-    crypto::{Crypto, Deployment},
+    crypto::{Crypto, Deployment, Signature, Typed},
     ids::{Address, ChannelId, NodeId},
     money::Amount,
 };
@@ -42,6 +42,9 @@ pub struct Model {
     tokens: BTreeMap<Address, Token>,
     counters: BTreeMap<Address, u64>,
     channels: BTreeMap<ChannelId, Channel>,
+    /// The accounts that delegate to the test wallet, and whom each trusts.
+    wallets: BTreeMap<Address, Address>,
+    wallet_code: Address,
     /// By payee and token.
     credits: BTreeMap<(Address, Address), U256>,
 }
@@ -81,6 +84,8 @@ impl Model {
             tokens: genesis.token_addresses().map(|token| (token, Token::default())).collect(),
             counters: BTreeMap::new(),
             channels: BTreeMap::new(),
+            wallets: BTreeMap::new(),
+            wallet_code: genesis.wallet_code(),
             credits: BTreeMap::new(),
         }
     }
@@ -112,6 +117,7 @@ impl Model {
                 self.close_cooperatively(from, *channel, voucher.as_ref(), node_signature, crypto).map(Some)
             }
             chain::Call::WithdrawCredit { token } => self.withdraw_credit(from, *token).map(|()| None),
+            chain::Call::ForceClose { channel } => self.force_close(block, from, *channel).map(Some),
         }
     }
 
@@ -157,6 +163,10 @@ impl Model {
                 self.paused = paused;
                 Ok(())
             }
+            Setup::Delegate { trusted } => {
+                self.wallets.insert(from, trusted);
+                Ok(())
+            }
         }
     }
 
@@ -165,10 +175,12 @@ impl Model {
     }
 
     fn target(&mut self, address: Address) -> Target<'_> {
-        let ours = [self.deployment.payment_channel, self.deployment.registry, self.fee_split];
+        let ours =
+            [self.deployment.payment_channel, self.deployment.registry, self.fee_split, self.wallet_code];
+        let has_code = ours.contains(&address) || self.wallets.contains_key(&address);
         match self.tokens.get_mut(&address) {
             Some(token) => Target::Token(token),
-            None if ours.contains(&address) => Target::Refuses,
+            None if has_code => Target::Refuses,
             None => Target::Nobody,
         }
     }
@@ -239,6 +251,17 @@ impl Backend for Model {
 
     fn is_paused(&self) -> bool {
         self.paused
+    }
+
+    fn wallet_takes(
+        &self,
+        account: Address,
+        what: &Typed,
+        signature: &Signature,
+        crypto: &dyn Crypto,
+    ) -> bool {
+        let signer = crypto.recover(&self.deployment, what, signature);
+        self.wallets.get(&account).is_some_and(|trusted| signer == Some(*trusted))
     }
 }
 

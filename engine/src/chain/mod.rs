@@ -75,6 +75,11 @@ pub enum Call {
         /// The token.
         token: Address,
     },
+    /// `forceCloseChannel` (C5). No role of ours makes it; anyone may.
+    ForceClose {
+        /// The channel.
+        channel: ChannelId,
+    },
 }
 
 impl Call {
@@ -83,6 +88,7 @@ impl Call {
         match self {
             Self::Close { channel, .. }
             | Self::Settle { channel }
+            | Self::ForceClose { channel }
             | Self::CloseCooperatively { channel, .. } => Some(*channel),
             Self::Dispute { voucher } => Some(voucher.terms.channel),
             Self::Approve { .. } | Self::Open { .. } | Self::WithdrawCredit { .. } => None,
@@ -144,6 +150,7 @@ pub enum Revert {
     TransferFailed,
     NothingToWithdraw,
     BadSplit,
+    TokenStillAllowed,
     /// Anything else: a token's own error, out of gas, a panic.
     Other,
 }
@@ -165,7 +172,7 @@ pub struct ChainEvent {
 pub enum EventKind {
     /// `ChannelOpened`
     Opened { client: Address, node: Address, token: Address, deposit: Amount },
-    /// `ChannelClosing`
+    /// `ChannelClosing`, of a close or, with amount 0, of a forced one (C5)
     Closing { by: Address, amount: Amount, nonce: Nonce, deadline: ChainTime },
     /// `ChannelDisputed`
     Disputed { by: Address, amount: Amount, nonce: Nonce },

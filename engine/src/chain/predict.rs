@@ -41,10 +41,19 @@ pub struct OnChain {
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Opening {
     pub is_paused: bool,
-    pub is_token_allowed: bool,
     pub is_node_active: bool,
     pub balance: Amount,
     pub allowance: Amount,
+}
+
+/// What contract wallets say of a call's signatures (C10): whether an account with code takes under ERC-1271 what it is shown. Only
+/// the chain knows, so whoever asks for a prediction asks there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Wallets {
+    /// The client's, of the voucher.
+    pub takes_voucher: bool,
+    /// The node's, of its consent (C4).
+    pub takes_consent: bool,
 }
 
 /// The state at the transaction's place, as far as the call depends on it.
@@ -59,8 +68,12 @@ pub struct Before {
     /// The channel that the call names: a voucher's own, where it carries one. The empty voucher of C1 and C4 is sent with
     /// the channel's token.
     pub channel: Option<OnChain>,
+    /// For [`Call::Open`] and [`Call::ForceClose`]: whether new channels may use the token.
+    pub is_token_allowed: bool,
     /// For [`Call::Open`].
     pub opening: Opening,
+    /// For calls that carry signatures.
+    pub wallets: Wallets,
     /// For [`Call::WithdrawCredit`]: the caller's credit.
     pub credit: Amount,
 }
@@ -91,6 +104,7 @@ pub fn predict<C: Crypto>(
         }
         Call::WithdrawCredit { .. } if before.credit == Amount::ZERO => Err(Revert::NothingToWithdraw),
         Call::WithdrawCredit { .. } => Ok(None),
+        Call::ForceClose { .. } => at.force_close().map(Some),
     }
 }
 
@@ -105,7 +119,7 @@ impl<C: Crypto> Place<'_, C> {
         let opening = &self.before.opening;
         let refusals = [
             (opening.is_paused, Revert::Paused),
-            (!opening.is_token_allowed, Revert::TokenNotAllowed),
+            (!self.before.is_token_allowed, Revert::TokenNotAllowed),
             (deposit == Amount::ZERO, Revert::ZeroDeposit),
             (node == self.before.from, Revert::SelfChannel),
             (!opening.is_node_active, Revert::NodeNotActive),
@@ -134,9 +148,22 @@ impl<C: Crypto> Place<'_, C> {
                 channel.nonce = voucher.terms.nonce;
             }
         }
-        channel.status = Status::Closing;
-        channel.deadline = ChainTime(self.before.time.0 + self.before.window_secs);
-        Ok(channel)
+        Ok(self.start_window(channel))
+    }
+
+    /// C5: as a close at amount 0.
+    fn force_close(&self) -> Result<OnChain, Revert> {
+        let channel = self.before.channel.ok_or(Revert::UnknownChannel)?;
+        match channel.status {
+            Status::Closing | Status::Settled => Err(Revert::NotOpen),
+            Status::Open if self.before.is_token_allowed => Err(Revert::TokenStillAllowed),
+            Status::Open => Ok(self.start_window(channel)),
+        }
+    }
+
+    fn start_window(&self, channel: OnChain) -> OnChain {
+        let deadline = ChainTime(self.before.time.0 + self.before.window_secs);
+        OnChain { status: Status::Closing, deadline, ..channel }
     }
 
     /// C2: the amount decides, whatever the nonce; the deadline does not move.
@@ -198,7 +225,8 @@ impl<C: Crypto> Place<'_, C> {
             self.check_voucher(&channel, voucher)?;
         }
         let what = Typed::CooperativeClose(terms);
-        if !self.crypto.verify(self.deployment, &what, consent, channel.node) {
+        let recovers = self.crypto.verify(self.deployment, &what, consent, channel.node);
+        if !recovers && !self.before.wallets.takes_consent {
             return Err(Revert::BadSignature);
         }
         let nonce = channel.nonce.max(terms.nonce);
@@ -210,7 +238,7 @@ impl<C: Crypto> Place<'_, C> {
             return Err(Revert::WrongToken);
         }
         let what = Typed::Voucher(voucher.terms);
-        let is_signed = self.crypto.verify(self.deployment, &what, &voucher.signature, channel.client);
-        if is_signed { Ok(()) } else { Err(Revert::BadSignature) }
+        let recovers = self.crypto.verify(self.deployment, &what, &voucher.signature, channel.client);
+        if recovers || self.before.wallets.takes_voucher { Ok(()) } else { Err(Revert::BadSignature) }
     }
 }

@@ -377,7 +377,7 @@ impl Pair {
             Call::Dispute { voucher } => {
                 EventKind::Disputed { by, amount: voucher.terms.amount, nonce: voucher.terms.nonce }
             }
-            Call::Approve { .. } | Call::WithdrawCredit { .. } => return None,
+            Call::Approve { .. } | Call::WithdrawCredit { .. } | Call::ForceClose { .. } => return None,
         };
         Some(ChainEvent { block, channel: CHANNEL, kind })
     }

@@ -39,7 +39,7 @@ impl Chain {
         let deadline = ChainTime(block.time.0 + WINDOW_SECS);
         let zero = (Amount::ZERO, Nonce::NONE);
         let (channel, kind) = match *call {
-            Call::Approve { .. } | Call::WithdrawCredit { .. } => return block,
+            Call::Approve { .. } | Call::WithdrawCredit { .. } | Call::ForceClose { .. } => return block,
             Call::Open { node, token, deposit } => {
                 self.opened += 1;
                 let kind = EventKind::Opened { client: CLIENT, node, token, deposit };

@@ -192,7 +192,7 @@ impl Chain {
     /// Executes a setting by itself, between blocks.
     pub(super) fn setup(&mut self, owner: Address, setup: &Setup) -> Result<(), Revert> {
         let now = self.now();
-        let (to, data) = bindings::setup_calldata(setup, &self.deployment);
+        let (to, data) = bindings::setup_calldata(setup, owner, &self.deployment);
         let (hash, gas_limit) = (B256::ZERO, BLOCK_GAS);
         let tx = RawTx { hash, from: owner, to: Some(to), data, value: U256::ZERO, nonce: None, gas_limit };
         let block = self.l2.head(now);
@@ -205,7 +205,7 @@ impl Chain {
     pub(super) fn send_setup(&mut self, setup: &Setup) -> Option<Result<B256, Refused>> {
         let owner = self.owner.clone()?;
         let next = self.head().number + 1;
-        let (to, data) = bindings::setup_calldata(setup, &self.deployment);
+        let (to, data) = bindings::setup_calldata(setup, owner.address(), &self.deployment);
         let terms = Terms {
             chain_id: self.deployment.chain_id,
             nonce: self.next_nonce(owner.address()),

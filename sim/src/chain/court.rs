@@ -1,12 +1,9 @@
 //! What executes transactions in a run: the contracts, the second backend beside them, and before each transaction
 //! the engine's own prediction (O9).
 
-use decdn_contracts::{Backend, Call, ChannelView, Genesis, Machine, Receipt, Status, Tx, backend::Events};
+use decdn_contracts::{Backend, Call, Genesis, Machine, Receipt, Tx, backend::Events};
 use decdn_engine::{
-    chain::{
-        self, Block, ChainEvent, EventKind, Revert,
-        predict::{self, Before, Opening, predict},
-    },
+    chain::{self, Block, ChainEvent, EventKind, Revert, predict::predict},
     crypto::{Crypto, Deployment, Signature, Typed},
     ids::{Address, ChannelId},
 };
@@ -23,7 +20,6 @@ pub struct Court {
     /// The model beside the bytecode, on the real rung.
     beside: Option<Box<dyn Backend>>,
     deployment: Deployment,
-    tokens: Vec<Address>,
 }
 
 /// A transaction in a block, with what was expected of it.
@@ -83,8 +79,7 @@ impl Done {
 
 impl Court {
     pub(super) fn new(genesis: &Genesis, main: Box<dyn Backend>, beside: Option<Box<dyn Backend>>) -> Self {
-        let tokens = genesis.token_addresses().collect();
-        Self { main, beside, deployment: genesis.deployment(), tokens }
+        Self { main, beside, deployment: genesis.deployment() }
     }
 
     pub(super) fn deployment(&self) -> Deployment {
@@ -103,29 +98,9 @@ impl Court {
         call: &chain::Call,
         crypto: &dyn Crypto,
     ) -> Result<Option<OnChain>, Revert> {
-        let about = call.channel();
-        let channel = about.and_then(|id| self.main.channel(id));
-        let (token, node) = match call {
-            chain::Call::Open { token, node, .. } => (*token, *node),
-            chain::Call::WithdrawCredit { token } => (*token, Address::ZERO),
-            _ => (Address::ZERO, Address::ZERO),
-        };
-        let before = Before {
-            from,
-            time: block.time,
-            window_secs: self.main.dispute_window(),
-            channel: channel.as_ref().map(to_engine),
-            opening: Opening {
-                is_paused: false,
-                is_token_allowed: self.tokens.contains(&token),
-                is_node_active: self.main.is_node_active(node),
-                balance: self.main.balance(token, from),
-                allowance: self.main.allowance(token, from),
-            },
-            credit: self.main.credit(from, token),
-        };
+        let before = self.main.before(block, from, call, crypto);
         let after = predict(call, &before, &self.deployment, &Asked(crypto))?;
-        Ok(after.zip(about).map(|(channel, id)| view::on_chain(id, &from_engine(&channel))))
+        Ok(after.zip(call.channel()).map(|(channel, id)| view::on_chain(id, &channel)))
     }
 }
 
@@ -168,39 +143,5 @@ struct Asked<'a>(&'a dyn Crypto);
 impl Crypto for Asked<'_> {
     fn recover(&self, deployment: &Deployment, what: &Typed, signature: &Signature) -> Option<Address> {
         self.0.recover(deployment, what, signature)
-    }
-}
-
-fn to_engine(channel: &ChannelView) -> predict::OnChain {
-    predict::OnChain {
-        client: channel.client,
-        node: channel.node,
-        token: channel.token,
-        deposit: channel.deposit,
-        amount: channel.amount,
-        nonce: channel.nonce,
-        deadline: channel.deadline,
-        status: match channel.status {
-            Status::Open => predict::Status::Open,
-            Status::Closing => predict::Status::Closing,
-            Status::Settled => predict::Status::Settled,
-        },
-    }
-}
-
-fn from_engine(channel: &predict::OnChain) -> ChannelView {
-    ChannelView {
-        client: channel.client,
-        node: channel.node,
-        token: channel.token,
-        deposit: channel.deposit,
-        amount: channel.amount,
-        nonce: channel.nonce,
-        deadline: channel.deadline,
-        status: match channel.status {
-            predict::Status::Open => Status::Open,
-            predict::Status::Closing => Status::Closing,
-            predict::Status::Settled => Status::Settled,
-        },
     }
 }

@@ -6,7 +6,10 @@ mod run;
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use decdn_engine::chain::Revert;
@@ -20,6 +23,7 @@ use self::{plan::step, run::Run};
 #[test]
 fn o9_model_bytecode_and_prediction_agree_after_every_transaction() {
     let seen = Mutex::new(BTreeMap::<(&str, Option<Revert>), u64>::new());
+    let taken_by_wallets = AtomicU64::new(0);
     // The same runs every time, so that what they reach can be demanded; PROPTEST_CASES makes them more.
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     let rng = TestRng::deterministic_rng(config.rng_algorithm);
@@ -31,11 +35,13 @@ fn o9_model_bytecode_and_prediction_agree_after_every_transaction() {
             *seen.lock().unwrap_or_else(PoisonError::into_inner).entry((call, result.err())).or_default() +=
                 1;
         }
+        taken_by_wallets.fetch_add(run.taken_by_wallets, Ordering::Relaxed);
         Ok(())
     });
     if let Err(why) = outcome {
         panic!("{why}");
     }
+    assert_ne!(taken_by_wallets.into_inner(), 0, "C10: no wallet took a signature");
     let seen = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
     for expected in expected() {
         assert!(seen.contains_key(&expected), "no run reached {expected:?}; reached were {seen:?}");
@@ -46,7 +52,7 @@ fn o9_model_bytecode_and_prediction_agree_after_every_transaction() {
 /// these tokens.
 fn expected() -> Vec<(&'static str, Option<Revert>)> {
     use Revert::*;
-    let reasons: [(&str, &[Revert]); 7] = [
+    let reasons: [(&str, &[Revert]); 9] = [
         ("open", &[Paused, TokenNotAllowed, ZeroDeposit, SelfChannel, NodeNotActive, TransferFailed, Other]),
         (
             "close",
@@ -55,7 +61,9 @@ fn expected() -> Vec<(&'static str, Option<Revert>)> {
         ("dispute", &[UnknownChannel, NotClosing, WindowOver, WrongToken, AmountNotHigher, BadSignature]),
         ("settle", &[UnknownChannel, NotClosing, WindowOpen]),
         ("cooperative", &[UnknownChannel, NotOpen, NotParty, WrongToken, AmountTooLow, BadSignature]),
+        ("force", &[UnknownChannel, NotOpen, TokenStillAllowed]),
         ("approve", &[]),
+        ("delegate", &[]),
         ("setup", &[Other]),
     ];
     let mut all: Vec<_> = reasons

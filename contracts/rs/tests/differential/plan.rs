@@ -69,6 +69,15 @@ pub enum Step {
         by: usize,
         token: usize,
     },
+    ForceClose {
+        by: By,
+        channel: usize,
+    },
+    /// A party's account becomes a wallet that takes another party's signatures, or nobody's.
+    Delegate {
+        by: usize,
+        trusted: usize,
+    },
     /// Lets time pass, as seconds, or to a channel's deadline and so many seconds on or back.
     Wait {
         secs: u64,
@@ -235,7 +244,9 @@ pub fn step() -> impl Strategy<Value = Step> {
         3 => (by(), any::<usize>()).prop_map(|(by, channel)| Step::Settle { by, channel }),
         4 => (by(), paper(), consent)
             .prop_map(|(by, voucher, consent)| Step::CloseCooperatively { by, voucher, consent }),
-        1 => (party, token).prop_map(|(by, token)| Step::Withdraw { by, token }),
+        1 => (party.clone(), token).prop_map(|(by, token)| Step::Withdraw { by, token }),
+        2 => (by(), any::<usize>()).prop_map(|(by, channel)| Step::ForceClose { by, channel }),
+        1 => (party, 0..=PARTIES).prop_map(|(by, trusted)| Step::Delegate { by, trusted }),
         1 => (0..300_000u64).prop_map(|secs| Step::Wait { secs }),
         2 => (any::<usize>(), -1..=1i64).prop_map(|(channel, off_secs)| Step::WaitForDeadline { channel, off_secs }),
     ]

@@ -5,7 +5,10 @@ use decdn_contracts::{
     Backend, Call, ChannelView, Curves, EthKey, Evm, Genesis, Machine, Model, Setup, Tx, genesis::TokenSpec,
 };
 use decdn_engine::{
-    chain::{self, Block, EventKind, Revert, predict::predict},
+    chain::{
+        self, Block, EventKind, Revert,
+        predict::{Wallets, predict},
+    },
     crypto::{Deployment, Signature, SignedVoucher, Typed, VoucherTerms},
     ids::{Address, ChannelId, NodeId},
     money::{Amount, Nonce},
@@ -36,6 +39,8 @@ pub struct Run {
     tokens: [Address; TOKENS],
     channels: Vec<ChannelId>,
     block: Block,
+    /// Calls that succeeded with a signature that a wallet takes.
+    pub taken_by_wallets: u64,
 }
 
 impl Run {
@@ -60,6 +65,7 @@ impl Run {
             tokens: [token(0), token(1), NO_TOKEN],
             channels: Vec::new(),
             block: Block { number: 1, time: ChainTime(1_800_000_000) },
+            taken_by_wallets: 0,
         };
         let mut scene = vec![Step::AllowToken { by: Owner::Real, token: 2, allowed: true }];
         for who in 0..PARTIES {
@@ -82,13 +88,15 @@ impl Run {
     /// Takes a step on both sides; `None` where it is no transaction.
     pub fn take(&mut self, step: &Step) -> Result<Taken, TestCaseError> {
         let Some((kind, tx)) = self.transaction(step) else { return Ok(None) };
+        let mut wallets = Wallets::default();
         let foretold = match &tx.call {
             // An allow-listed address that is no token fails before the transfer; the engine does not look
             // that far.
             Call::Role(chain::Call::Open { token, .. }) if *token == NO_TOKEN => None,
             Call::Role(call) => {
-                let before = self.model.before(self.block, tx.from, call);
-                prop_assert_eq!(before, self.evm.before(self.block, tx.from, call));
+                let before = self.model.before(self.block, tx.from, call, &self.curves);
+                prop_assert_eq!(before, self.evm.before(self.block, tx.from, call, &self.curves));
+                wallets = before.wallets;
                 Some(predict(call, &before, &self.deployment, &self.curves))
             }
             Call::Setup(_) => None,
@@ -107,6 +115,9 @@ impl Run {
             if let (Ok(Some(after)), Some(event)) = (foretold, evm.events.first()) {
                 prop_assert_eq!(Some(after), self.evm.channel(event.channel), "foretold of {:?}", tx);
             }
+        }
+        if model.result.is_ok() && wallets != Wallets::default() {
+            self.taken_by_wallets += 1;
         }
         self.compare()?;
         self.block.number += 1;
@@ -180,6 +191,15 @@ impl Run {
             Step::Withdraw { by, token } => {
                 let call = chain::Call::WithdrawCredit { token: self.tokens[*token] };
                 ("withdraw", self.party(*by), Call::Role(call))
+            }
+            Step::ForceClose { by, channel } => {
+                let id = if *channel % 32 == 0 { lost() } else { self.channel(*channel) };
+                let call = chain::Call::ForceClose { channel: id };
+                ("force", self.by(*by, *channel), Call::Role(call))
+            }
+            Step::Delegate { by, trusted } => {
+                let trusted = self.account(*trusted);
+                ("delegate", self.party(*by), Call::Setup(Setup::Delegate { trusted }))
             }
             Step::Mint { token, to, amount: sum } => {
                 let setup =
