@@ -37,6 +37,22 @@ impl Scene {
     }
 }
 
+/// An endpoint that says the same to everything, and it is no JSON-RPC.
+fn parrot() -> String {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    #[expect(clippy::disallowed_methods, reason = "a server beside the test")]
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ =
+                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello");
+        }
+    });
+    url
+}
+
 /// The program under a limit for the size of files: what it meets is a disk that takes no more.
 fn with_little_disk(command: &Command, kib: u64) -> Command {
     let mut limited = Command::new("bash");
@@ -71,6 +87,8 @@ fn a_wrong_chain_contract_or_endpoint_is_named() {
         2,
         &["no ERC-20 token", "correct the address"],
     );
+    let parrot = parrot();
+    refused(&scene.fetch(&["--rpc", &parrot]), 75, &[&parrot, "no JSON-RPC", "--rpc"]);
     let mut bare = decdn(world.dir());
     bare.args(["client", "fetch", "--hash", &scene.hash, "--peer", &scene.peer, "--key-file", "client.key"]);
     refused(&bare.output().expect("runs"), 2, &["no RPC endpoint", "--rpc"]);
@@ -122,6 +140,43 @@ fn a_wrong_hash_is_told_and_the_deposit_comes_back() {
     assert!(!scene.world.path(&wrong).exists());
     let short = scene.world.fetch("12", &scene.peer, &[]).output().expect("runs");
     refused(&short, 2, &["64 hex digits"]);
+}
+
+#[test]
+fn d4_bytes_that_are_not_the_content_are_not_paid_for_and_nothing_before_them_is_lost() {
+    let world = World::new();
+    let bytes = content(3 << 20);
+    let (_node, peer, hash) = world.node("node", &bytes);
+    world.client_key("client.key", "10");
+    let stored = format!("node.state/blobs/{hash}.content");
+    let mut bad = bytes.clone();
+    bad[2 << 20] ^= 1;
+    world.write(&stored, &bad);
+    let fetch = || world.fetch(&hash, &peer, &["-o", "got"]).output().expect("runs");
+    refused(&fetch(), 1, &[&peer[..64], "don't match the hash", "not paid for"]);
+    assert_eq!(10_000_000 - world.balance("client.key"), price(2 << 20));
+    // The node repairs its disk; only what is missing is bought.
+    world.write(&stored, &bytes);
+    assert!(fetch().status.success());
+    assert!(world.read("got") == bytes);
+    assert_eq!(10_000_000 - world.balance("client.key"), price(bytes.len()));
+}
+
+#[test]
+fn a_blob_above_the_nodes_limit_is_refused_by_name() {
+    let world = World::new();
+    let (node, _, hash) = world.node("node", &content(1 << 20));
+    drop(node);
+    world.client_key("client.key", "10");
+    world.write(
+        "node.toml",
+        b"state_dir = \"node.state\"\nkey_file = \"node.key\"\n[node]\nmax_blob_size = 1000000\n",
+    );
+    let run = ["node", "run", "--config", "node.toml", "--listen", "127.0.0.1:0", "--json"];
+    let node = world::Running::start(world.command(&run));
+    let peer = node.event("ready")["peer"].as_str().expect("text").to_owned();
+    refused(&world.fetch(&hash, &peer, &[]).output().expect("runs"), 1, &["no blob as large as this"]);
+    assert_eq!(world.balance("client.key"), 10_000_000, "the deposit came back");
 }
 
 #[test]

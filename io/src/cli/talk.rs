@@ -52,7 +52,7 @@ impl Ear {
         let is_seen = self == Self::People && std::io::stderr().is_terminal();
         let target = if is_seen { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let style = ProgressStyle::with_template(
-            "  {prefix} [{bar:28}] {bytes}/{total_bytes} {binary_bytes_per_sec} eta {eta}  {msg}",
+            "  {prefix} [{bar:14}] {bytes}/{total_bytes} {binary_bytes_per_sec} eta {eta}  {msg}",
         )
         .expect("the template is written here")
         .progress_chars("=> ");

@@ -67,6 +67,22 @@ impl Running {
         }
     }
 
+    /// Every event that has come and was not looked at.
+    pub fn events(&self) -> Vec<Value> {
+        self.lines.try_iter().filter_map(|line| serde_json::from_str(&line).ok()).collect()
+    }
+
+    /// Its exit code, if it ends within this time; `None` inside if a signal ended it.
+    pub fn ends_within(&mut self, time: Duration) -> Option<Option<i32>> {
+        for _ in 0..time.as_millis() / 5 {
+            if let Some(status) = self.child.try_wait().expect("ours") {
+                return Some(status.code());
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        None
+    }
+
     /// Sends a signal.
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
