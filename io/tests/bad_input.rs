@@ -53,6 +53,24 @@ fn parrot() -> String {
     url
 }
 
+#[test]
+fn a_command_that_waits_for_an_endpoint_can_be_interrupted() {
+    let scene = Scene::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let silent = format!("http://{}", listener.local_addr().expect("bound"));
+    let mut fetch = world::Running::start(scene.world.fetch(&scene.hash, &scene.peer, &["--rpc", &silent]));
+    let (_asking, _) = listener.accept().expect("it asks");
+    fetch.signal("INT");
+    assert_eq!(fetch.end(), Some(130));
+    let mut node = scene.world.command(&["node", "run", "--key-file", "client.key", "--rpc", &silent]);
+    node.env_remove("DECDN_RPC");
+    let mut node = world::Running::start(node);
+    let (_asking, _) = listener.accept().expect("it asks");
+    node.signal("TERM");
+    assert_eq!(node.end(), Some(130));
+    scene.nothing_moved();
+}
+
 /// The program under a limit for the size of files: what it meets is a disk that takes no more.
 fn with_little_disk(command: &Command, kib: u64) -> Command {
     let mut limited = Command::new("bash");

@@ -133,8 +133,8 @@ fn start(command: Command) -> Result<(), Failure> {
         Command::Devnet(args) => on_runtime(devnet::run(args)),
         Command::Key(command) => key::run(&command),
         Command::Hash { file } => key::hash(&file),
-        Command::Node(command) => on_runtime(node::run(command)),
-        Command::Client(command) => on_runtime(client::run(command)),
+        Command::Node(command) => on_runtime(outcome::until_careful(node::run(command))),
+        Command::Client(command) => on_runtime(outcome::until_careful(client::run(command))),
         Command::Receipt(command) => receipt::run(&command),
         Command::Config(command) => config::run(&command),
         Command::Bench(Bench::Delivery(args)) => {

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::{
     Failure, failed,
-    outcome::{input, interrupted, started, surveyed, unless_interrupted},
+    outcome::{carefully, input, started, surveyed, unless_interrupted},
     settings::{ChainArgs, Place, Recording, readable, shown, units},
     talk::{self, Ear},
 };
@@ -191,7 +191,7 @@ async fn serve(args: RunArgs) -> Result<(), Failure> {
         );
         talk::line(text)?;
     }
-    let interrupt = interrupted();
+    let interrupt = carefully();
     tokio::pin!(interrupt);
     loop {
         tokio::select! {

@@ -1,6 +1,10 @@
 //! How a command ends: with a code for scripts and a sentence for people.
 
-use std::{fmt, process::ExitCode};
+use std::{
+    fmt,
+    process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use crate::{chain::SurveyError, config::BadConfig, keys::KeyError, party::StartError, store::DirError};
 
@@ -93,6 +97,29 @@ pub(super) async fn interrupted() {
         Err(_) => {
             let _ = tokio::signal::ctrl_c().await;
         }
+    }
+}
+
+/// Set once a command has something to end with care.
+static IS_CAREFUL: AtomicBool = AtomicBool::new(false);
+
+/// As [`interrupted`], for a command that from here on ends with care: nobody drops it any more.
+pub(super) fn carefully() -> impl Future<Output = ()> {
+    IS_CAREFUL.store(true, Ordering::Relaxed);
+    interrupted()
+}
+
+/// Work that may be dropped until it asks to be told of interruptions itself.
+pub(super) async fn until_careful<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let early = async {
+        interrupted().await;
+        if IS_CAREFUL.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        result = work => result,
+        () = early => Err(Failure::Interrupted("interrupted before anything had begun".to_owned())),
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
     super::{
         Failure, failed,
         node::log_fault,
-        outcome::{input, interrupted, started},
+        outcome::{carefully, input, started},
         settings::{ChainArgs, Peer, Place, Recording},
         talk::{self, Ear},
     },
@@ -173,7 +173,7 @@ pub(super) async fn close(args: CloseArgs) -> Result<(), Failure> {
                 Err(Failure::Again(format!("the channels are not closed yet: {why}; run it again")))
             }
         },
-        () = interrupted() => Err(Failure::Interrupted("interrupted; run it again to go on closing".to_owned())),
+        () = carefully() => Err(Failure::Interrupted("interrupted; run it again to go on closing".to_owned())),
     };
     while let Ok(news) = buyer.party.news.try_recv() {
         note(ear, &news, &mut settled);
@@ -211,7 +211,7 @@ pub(super) async fn monitor(args: MonitorArgs) -> Result<(), Failure> {
     let (mut buyer, channels) = without_downloads(&args.place, &args.chain, &[], &args.recording).await?;
     ear.say(format_args!("watching {} channels; Ctrl-C ends it", channels.len()));
     ear.tell(&json!({ "event": "watching", "channels": channels.len() }));
-    let interrupt = interrupted();
+    let interrupt = carefully();
     tokio::pin!(interrupt);
     let mut settled = BTreeMap::new();
     let mut look = tokio::time::interval(LOOK);

@@ -16,7 +16,7 @@ use serde_json::json;
 use super::{
     super::{
         Failure, failed,
-        outcome::{input, interrupted, started, surveyed},
+        outcome::{carefully, input, started, surveyed},
         settings::{ChainArgs, Peer, Place, Recording, blob_hash, cadence, shown, units},
         talk::Ear,
     },
@@ -296,7 +296,7 @@ impl FetchArgs {
         chosen: &super::super::settings::Chosen,
         dir: &std::path::Path,
     ) -> Result<(), Failure> {
-        let interrupt = interrupted();
+        let interrupt = carefully();
         tokio::pin!(interrupt);
         let blobs = buyer.party.blobs.clone();
         let trouble = blobs.trouble();
