@@ -4,12 +4,7 @@ mod world;
 
 use std::{fs, process::Output};
 
-use decdn_contracts::Curves;
-use decdn_engine::{
-    io::Outputs,
-    roles::{Role, client::Client},
-};
-use decdn_recording::{Line, Reader, Setup};
+use decdn_sim::trace;
 use serde_json::Value;
 use world::{Running, World, content, decdn, price};
 
@@ -30,33 +25,9 @@ fn good(output: Output) -> Output {
     output
 }
 
-/// Tells a recording to a client again: every state has to be the one that was recorded. How many inputs there were.
-fn replayed(world: &World, name: &str) -> usize {
-    let mut reader = Reader::open(&world.path(name)).expect("there");
-    let head = reader.head().expect("a head");
-    let Setup::Client(config) = head.setup else { panic!("{head:?} is no client's") };
-    let (curves, mut out) = (Curves::new(), Outputs::new());
-    let (mut records, mut role, mut inputs) = (Vec::new(), None, 0);
-    while let Some(line) = reader.next_line().expect("whole") {
-        match line {
-            Line::Record(record) => records.push(record),
-            Line::Start(digest) => {
-                let mut client = Client::recover(config.clone(), std::mem::take(&mut records).into_iter());
-                assert_eq!(client.digest(), digest);
-                role = Some(client);
-            }
-            Line::Fed(fed) => {
-                let client = role.as_mut().expect("started");
-                assert_eq!(client.digest(), fed.met, "before input {inputs}");
-                client.step(fed.at, fed.input, &curves, &mut out);
-                out.drain();
-                inputs += 1;
-            }
-            Line::End(digest) => assert_eq!(role.as_mut().expect("started").digest(), digest),
-            Line::Head(head) => panic!("{head:?} comes twice"),
-        }
-    }
-    inputs
+/// Tells a recording again, to the same states. How many inputs there were.
+fn replayed(world: &World, name: &str) -> u64 {
+    trace::retell(&world.path(name), |_, _| {}).unwrap_or_else(|wrong| panic!("{wrong}")).inputs
 }
 
 #[test]
