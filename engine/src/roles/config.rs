@@ -53,6 +53,8 @@ pub struct Timeouts {
     pub ack: Span,
     /// For a consent to a cooperative close.
     pub consent: Span,
+    /// For each transaction of an opening to be in a block.
+    pub inclusion: Span,
     /// Shortest quiet time after which everything verified is signed for (D8); else two round trips.
     pub quiet_min: Span,
     /// The first back-off after an unsigned refusal; doubles up to 32 times of it (D11).
@@ -66,6 +68,7 @@ impl Default for Timeouts {
             silence: Span::from_secs(10),
             ack: Span::from_secs(2),
             consent: Span::from_secs(10),
+            inclusion: Span::from_secs(120),
             quiet_min: Span::from_millis(50),
             backoff: Span::from_millis(250),
         }

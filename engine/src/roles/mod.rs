@@ -54,6 +54,8 @@ pub enum Reason {
     Settle,
     /// A cooperative close got no consent.
     Consent,
+    /// An opening is in no block yet.
+    Inclusion,
 }
 
 /// What all roles have in common: what a driver needs to run one.

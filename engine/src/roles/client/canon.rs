@@ -90,6 +90,7 @@ impl Canon for Channel {
             Closing::Asked(stream) => (2, u64::from(stream.index)),
             Closing::Cooperative(ticket) => (3, ticket.0),
             Closing::Unilateral(ticket) => (4, ticket.0),
+            Closing::PutOff => (5, u64::from(self.refusals)),
         };
         out.tag(closing);
         out.number(ticket);

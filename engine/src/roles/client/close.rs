@@ -68,7 +68,10 @@ impl Client {
         if is_late || node == NodeId::default() {
             return self.close_alone(slot, out);
         }
-        self.connect(node, out);
+        if !self.connect(node, out) {
+            // No room until the consent is late.
+            return;
+        }
         let Some(proof) = self.proof else { return self.ask_proof(out) };
         let Some(peer) = self.peers.get_mut(&node).filter(|peer| peer.is_up) else { return };
         let Some(conn) = peer.conn else { return };
@@ -136,17 +139,42 @@ impl Client {
         self.close_alone(slot, out);
     }
 
-    /// The node won't consent, or its connection is gone before it did.
+    /// The node won't consent.
     pub(super) fn on_close_refused(&mut self, slot: Slot, out: &mut Outputs) {
         if matches!(self.channels.get(slot).map(|channel| channel.closing), Some(Closing::Asked(_))) {
             self.close_alone(slot, out);
         }
     }
 
+    /// The node said "not now": it may not have seen the channel yet, or still be busy with it. It is asked again after
+    /// a back-off, until its consent is late (D11).
+    pub(super) fn put_off(&mut self, now: Now, slot: Slot) {
+        let Some(channel) = self.channels.get(slot) else { return };
+        if !matches!(channel.closing, Closing::Asked(_)) {
+            return;
+        }
+        let round = channel.refusals.saturating_add(1);
+        let wait = self.jittered(&channel.paying.channel.0, u32::from(round));
+        let channel = &mut self.channels[slot];
+        channel.closing = Closing::PutOff;
+        channel.refusals = round;
+        self.alarms.arm(&mut channel.ask, now.mono + wait, AlarmKey::Ask(slot));
+        self.touch_channel(slot);
+    }
+
+    pub(super) fn on_ask_due(&mut self, slot: Slot, out: &mut Outputs) {
+        let Some(channel) = self.channels.get_mut(slot) else { return };
+        if channel.closing == Closing::PutOff && channel.paying.status != ChannelStatus::Closing {
+            channel.closing = Closing::Wanted;
+            self.touch_channel(slot);
+            self.advance_close(slot, out);
+        }
+    }
+
     /// Closes with the newest voucher, without the node: the window runs.
     pub(super) fn close_alone(&mut self, slot: Slot, out: &mut Outputs) {
         let Some(channel) = self.channels.get_mut(slot) else { return };
-        if !matches!(channel.closing, Closing::Wanted | Closing::Asked(_))
+        if !matches!(channel.closing, Closing::Wanted | Closing::Asked(_) | Closing::PutOff)
             || channel.paying.status == ChannelStatus::Closing
         {
             return;

@@ -110,7 +110,10 @@ impl Client {
         let Some(slot) = self.usable_channel(now, id, out) else {
             return self.open_channel(now, id, out);
         };
-        self.connect(candidate.node, out);
+        if !self.connect(candidate.node, out) {
+            // Later, when other connections have ended.
+            return self.fail_attempt(now, id, Failure::NotNow, out);
+        }
         if !self.peers.get(&candidate.node).is_some_and(|peer| peer.is_up) {
             return;
         }
@@ -206,8 +209,6 @@ impl Client {
         self.touch_fetch(id);
     }
 
-    /// Exponential, with jitter (D11). The engine has no randomness: the jitter is a hash of who waits for whom
-    /// for the how-many-th time, so that clients that were refused together do not come back together.
     fn backoff(&self, id: FetchId) -> Span {
         let fetch = &self.fetches[&id];
         let tries = fetch.tries[fetch.current];
@@ -215,10 +216,16 @@ impl Client {
         if round == 0 || (round == 1 && fetch.refusals == 0) {
             return Span(0);
         }
+        self.jittered(&id.0.to_le_bytes(), round)
+    }
+
+    /// A wait that grows with the round, with jitter (D11). The engine has no randomness: the jitter is a hash of who
+    /// waits for what for the how-many-th time, so that clients that were refused together do not come back together.
+    pub(super) fn jittered(&self, what: &[u8], round: u32) -> Span {
         let base = self.config.timeouts.backoff.0 << round.saturating_sub(1).min(5);
         let mut seed = vec![];
         seed.extend_from_slice(self.config.account.as_slice());
-        seed.extend_from_slice(&id.0.to_le_bytes());
+        seed.extend_from_slice(what);
         seed.extend_from_slice(&round.to_le_bytes());
         let jitter = u64::from(blake3::hash(&seed).as_bytes()[0]);
         Span(base + base * jitter / 1024)
@@ -269,38 +276,56 @@ impl Client {
     pub(super) fn complete(&mut self, now: Now, id: FetchId, out: &mut Outputs) {
         let Some(fetch) = self.fetches.get(&id) else { return };
         let bytes = fetch.verified;
-        self.forget_fetch(id, Notice::Fetched { fetch: id, bytes }, out);
+        self.forget_fetch(now, id, Notice::Fetched { fetch: id, bytes }, out);
         self.close_unused(now, out);
+        self.leave_idle_peers(out);
     }
 
     pub(super) fn fail_fetch(&mut self, now: Now, id: FetchId, why: FetchFailure, out: &mut Outputs) {
         if !self.fetches.contains_key(&id) {
             return;
         }
-        self.forget_fetch(id, Notice::FetchFailed { fetch: id, why }, out);
+        self.forget_fetch(now, id, Notice::FetchFailed { fetch: id, why }, out);
         self.close_unused(now, out);
+        self.leave_idle_peers(out);
     }
 
     /// A download is over, and so are its streams: what still comes on them must not count for a later download by
     /// the same name. What it got is stored with its channels first, or it could be counted there and bought again
     /// after a crash (D14). And the owner is told before the record goes: after a crash in between it is told again. The
     /// other way round it would never be, and order everything a second time.
-    fn forget_fetch(&mut self, id: FetchId, last_words: Notice, out: &mut Outputs) {
+    fn forget_fetch(&mut self, now: Now, id: FetchId, last_words: Notice, out: &mut Outputs) {
         let of_fetch = |stream: &&StreamId| self.fetch_of(stream) == Some(id);
         let streams: alloc::vec::Vec<StreamId> = self.streams.keys().filter(of_fetch).copied().collect();
         for stream in streams {
             self.drop_stream(stream, out);
         }
-        let sources = self.fetches.get(&id).map(|fetch| fetch.sources.clone()).unwrap_or_default();
-        for slot in sources {
-            if self.channels.get(slot).is_some() {
-                self.persist_paying(slot, out);
-            }
+        let is_live = |slot: &&Slot| self.channels.get(**slot).is_some();
+        let source = self.fetches.get(&id).and_then(|fetch| fetch.sources.iter().find(is_live).copied());
+        if let Some(slot) = source {
+            // And with it all the others.
+            self.persist_paying(slot, out);
         }
         out.push(Lane::Role, Effect::Notice(last_words));
         if let Some(gone) = self.fetches.remove(&id) {
             self.tally.remove(&gone.mark);
             self.persist(Lane::Role, vec![Record::Gone(Key::Fetch(id))], out);
+            self.retire_lossy(now, &gone, out);
+        }
+    }
+
+    /// Nobody will ask for a download's lost bytes any more: the node would count them as exposure for ever, so
+    /// their channels end (D8).
+    fn retire_lossy(&mut self, now: Now, gone: &Fetch, out: &mut Outputs) {
+        let nodes = gone.order.candidates.iter().filter_map(|candidate| self.peers.get(&candidate.node));
+        let slots: alloc::vec::Vec<Slot> = nodes.flat_map(|peer| peer.channels.iter().copied()).collect();
+        for slot in slots {
+            let Some(channel) = self.channels.get_mut(slot) else { continue };
+            let before = channel.lost.len();
+            channel.lost.retain(|(of, _)| *of != gone.order.id);
+            if channel.lost.len() < before {
+                self.retire(now, slot, out);
+            }
         }
     }
 

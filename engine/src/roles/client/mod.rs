@@ -13,7 +13,7 @@ mod stream;
 mod watch;
 
 use alloc::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     vec,
     vec::Vec,
 };
@@ -29,7 +29,7 @@ use crate::{
     crypto::{Crypto, Signature, Typed},
     delivery::Window,
     dispute::{Cue, Watch},
-    fault::{Fault, Proof, Rule},
+    fault::{Fault, LimitHit, Proof, Rule},
     ids::{ConnId, FetchId, NodeId, SignTicket, StreamId, TxTicket},
     io::{Effect, FetchFailure, Gone, Input, Lane, Outputs, PersistSeq},
     money::Nonce,
@@ -52,6 +52,8 @@ pub struct Client {
     openings: VecDeque<Opening>,
     signing: BTreeMap<SignTicket, Signing>,
     txs: BTreeMap<TxTicket, Slot>,
+    /// The opening under way takes too long.
+    opening_late: Alarm,
     /// Disputes that failed or were lost: tried again with the next news from the chain.
     retrying: Vec<Slot>,
     /// The proof of identity, the same on every connection.
@@ -98,6 +100,7 @@ impl Client {
             openings: VecDeque::new(),
             signing: BTreeMap::new(),
             txs: BTreeMap::new(),
+            opening_late: Alarm::default(),
             retrying: Vec::new(),
             proof: None,
             is_proof_asked: false,
@@ -123,8 +126,25 @@ impl Client {
                 Record::Earning(_) | Record::Cursor(_) | Record::Gone(_) => {}
             }
         }
+        client.note_lost();
         client.alarms.arm(&mut client.chain.poll, Time(0), AlarmKey::Poll);
         client
+    }
+
+    /// After a crash nobody knows which streams ran: each download may have lost bytes on each channel that was used.
+    fn note_lost(&mut self) {
+        for (id, fetch) in &self.fetches {
+            for candidate in &fetch.order.candidates {
+                let slots = self.peers.get(&candidate.node).map(|peer| peer.channels.as_slice());
+                for slot in slots.unwrap_or_default() {
+                    let channel = &mut self.channels[*slot];
+                    let is_used = channel.paying.meter.owed_raw() > 0;
+                    if is_used && channel.paying.token == fetch.order.token {
+                        channel.note_lost(*id, fetch.position());
+                    }
+                }
+            }
+        }
     }
 
     fn adopt(&mut self, paying: Paying) -> Slot {
@@ -135,10 +155,13 @@ impl Client {
             acked: Nonce::NONE,
             streams: Vec::new(),
             window: Window::default(),
+            lost: Vec::new(),
             quiet: Alarm::default(),
             resend: Alarm::default(),
             closing: Closing::No,
             consent: Alarm::default(),
+            ask: Alarm::default(),
+            refusals: 0,
             watch: None,
             mark: Mark::default(),
         });
@@ -243,29 +266,63 @@ impl Client {
         out.push(Lane::Role, Effect::Fault(Fault::Peer { peer: node, rule, proof }));
     }
 
-    /// Connects to a node unless that has been done.
-    fn connect(&mut self, node: NodeId, out: &mut Outputs) {
-        let next = ConnId(self.next_conn);
-        let peer = self.peers.entry(node).or_default();
-        if peer.conn.is_none() {
-            peer.conn = Some(next);
-            self.next_conn += 1;
-            self.conns.insert(next, node);
-            out.push(Lane::Role, Effect::Connect { conn: next, peer: node });
+    /// Connects to a node unless that has been done; false if there are too many connections.
+    fn connect(&mut self, node: NodeId, out: &mut Outputs) -> bool {
+        if self.peers.get(&node).is_some_and(|peer| peer.conn.is_some()) {
+            return true;
+        }
+        if self.conns.len() >= self.config.limits.conns {
+            out.push(Lane::Role, Effect::Fault(Fault::Limit { rule: Rule::W3, limit: LimitHit::Conns }));
+            return false;
+        }
+        let conn = ConnId(self.next_conn);
+        self.next_conn += 1;
+        self.peers.entry(node).or_default().conn = Some(conn);
+        self.conns.insert(conn, node);
+        out.push(Lane::Role, Effect::Connect { conn, peer: node });
+        true
+    }
+
+    /// Hangs up on nodes that no channel, stream or download is left for. Called where one of these ends.
+    fn leave_idle_peers(&mut self, out: &mut Outputs) {
+        let mut wanted: BTreeSet<NodeId> = self.streams.values().map(|stream| stream.node).collect();
+        wanted.extend(self.fetches.values().flat_map(|fetch| &fetch.order.candidates).map(|c| c.node));
+        let has_channels = |node: &NodeId| self.peers.get(node).is_some_and(|peer| !peer.channels.is_empty());
+        let idle: Vec<(ConnId, NodeId)> = self
+            .conns
+            .iter()
+            .filter(|(_, node)| !wanted.contains(node) && !has_channels(node))
+            .map(|(conn, node)| (*conn, *node))
+            .collect();
+        for (conn, node) in idle {
+            self.forget_conn(node);
+            out.push(Lane::Role, Effect::Disconnect { conn, code: Code::NotNow });
+        }
+    }
+
+    /// The connection of a peer is gone; without a channel there is nothing left to know of it.
+    fn forget_conn(&mut self, node: NodeId) {
+        let Some(peer) = self.peers.get_mut(&node) else { return };
+        if let Some(conn) = peer.conn {
+            self.conns.remove(&conn);
+        }
+        if peer.channels.is_empty() {
+            self.peers.remove(&node);
+        } else {
+            *peer = Peer { channels: core::mem::take(&mut peer.channels), ..Peer::default() };
         }
     }
 
     /// Gives up a connection on which a node was silent and nothing else runs: if it is dead, the transport takes up
     /// to its idle timeout to notice, and the next attempt would be lost on it (D10).
     fn hang_up(&mut self, node: NodeId, out: &mut Outputs) {
-        let Some(peer) = self.peers.get_mut(&node) else { return };
+        let Some(peer) = self.peers.get(&node) else { return };
         let Some(conn) = peer.conn.filter(|_| peer.is_up) else { return };
         let last = StreamId { conn, index: u32::MAX };
         if self.streams.range(StreamId { conn, index: 0 }..=last).next().is_some() {
             return;
         }
-        *peer = Peer { channels: core::mem::take(&mut peer.channels), ..Peer::default() };
-        self.conns.remove(&conn);
+        self.forget_conn(node);
         out.push(Lane::Role, Effect::Disconnect { conn, code: Code::NotNow });
     }
 
@@ -278,10 +335,9 @@ impl Client {
     }
 
     fn on_disconnected(&mut self, now: Now, conn: ConnId, why: Gone, out: &mut Outputs) {
-        let Some(node) = self.conns.remove(&conn) else { return };
-        let Some(peer) = self.peers.get_mut(&node) else { return };
-        let was_up = peer.is_up;
-        *peer = Peer { channels: core::mem::take(&mut peer.channels), ..Peer::default() };
+        let Some(node) = self.conns.get(&conn).copied() else { return };
+        let was_up = self.peers.get(&node).is_some_and(|peer| peer.is_up);
+        self.forget_conn(node);
         let first = StreamId { conn, index: 0 };
         let last = StreamId { conn, index: u32::MAX };
         let ids: Vec<StreamId> = self.streams.range(first..=last).map(|(id, _)| *id).collect();
@@ -373,10 +429,12 @@ impl Client {
         while let Some((at, key)) = self.alarms.pop(now.mono) {
             let alarm = match key {
                 AlarmKey::Poll => Some(&mut self.chain.poll),
+                AlarmKey::Opening => Some(&mut self.opening_late),
                 AlarmKey::Fetch(id) => self.fetches.get_mut(&id).map(|fetch| &mut fetch.alarm),
                 AlarmKey::Quiet(slot) => self.channels.get_mut(slot).map(|channel| &mut channel.quiet),
                 AlarmKey::Resend(slot) => self.channels.get_mut(slot).map(|channel| &mut channel.resend),
                 AlarmKey::Consent(slot) => self.channels.get_mut(slot).map(|channel| &mut channel.consent),
+                AlarmKey::Ask(slot) => self.channels.get_mut(slot).map(|channel| &mut channel.ask),
                 AlarmKey::Force(slot) => self.watch_mut(slot).map(|watch| &mut watch.force),
                 AlarmKey::Settle(slot) => self.watch_mut(slot).map(|watch| &mut watch.settle),
             };
@@ -393,6 +451,7 @@ impl Client {
     fn set_alarm(&mut self, key: AlarmKey, alarm: Alarm) {
         match key {
             AlarmKey::Poll => self.chain.poll = alarm,
+            AlarmKey::Opening => self.opening_late = alarm,
             AlarmKey::Fetch(id) => {
                 if let Some(fetch) = self.fetches.get_mut(&id) {
                     fetch.alarm = alarm;
@@ -401,6 +460,7 @@ impl Client {
             AlarmKey::Quiet(slot) => self.channels[slot].quiet = alarm,
             AlarmKey::Resend(slot) => self.channels[slot].resend = alarm,
             AlarmKey::Consent(slot) => self.channels[slot].consent = alarm,
+            AlarmKey::Ask(slot) => self.channels[slot].ask = alarm,
             AlarmKey::Force(slot) => {
                 if let Some(watch) = self.watch_mut(slot) {
                     watch.force = alarm;
@@ -421,10 +481,12 @@ impl Client {
     fn on_due(&mut self, now: Now, key: AlarmKey, out: &mut Outputs) {
         match key {
             AlarmKey::Poll => self.poll(now, out),
+            AlarmKey::Opening => self.on_opening_late(now, out),
             AlarmKey::Fetch(id) => self.on_fetch_due(now, id, out),
             AlarmKey::Quiet(slot) => self.pay(slot, true, out),
             AlarmKey::Resend(slot) => self.on_resend_due(now, slot, out),
             AlarmKey::Consent(slot) => self.on_consent_due(now, slot, out),
+            AlarmKey::Ask(slot) => self.on_ask_due(slot, out),
             AlarmKey::Force(slot) => self.defend(now, slot, Cue::Due, out),
             AlarmKey::Settle(slot) => self.on_settle_due(slot, out),
         }
@@ -461,6 +523,7 @@ impl Role for Client {
         self.alarms.next().map(|(at, key)| {
             let reason = match key {
                 AlarmKey::Poll => Reason::Poll,
+                AlarmKey::Opening => Reason::Inclusion,
                 AlarmKey::Fetch(id) => match self.fetches.get(&id).map(|fetch| fetch.stage) {
                     Some(Stage::BackingOff) => Reason::Retry,
                     _ => Reason::Silence,
@@ -468,6 +531,7 @@ impl Role for Client {
                 AlarmKey::Quiet(_) => Reason::Quiet,
                 AlarmKey::Resend(_) => Reason::Resend,
                 AlarmKey::Consent(_) => Reason::Consent,
+                AlarmKey::Ask(_) => Reason::Retry,
                 AlarmKey::Force(_) => Reason::Force,
                 AlarmKey::Settle(_) => Reason::Settle,
             };

@@ -2,7 +2,7 @@
 
 use alloc::vec;
 
-use super::{Client, Opening, OpeningStep, fetch::Failure};
+use super::{AlarmKey, Client, Opening, OpeningStep, fetch::Failure};
 use crate::{
     chain::{Call, Route, TxOutcome},
     delivery::Meter,
@@ -44,14 +44,14 @@ impl Client {
             keep,
             step: OpeningStep::Queued,
         });
-        self.next_opening(out);
+        self.next_opening(now, out);
     }
 
-    fn next_opening(&mut self, out: &mut Outputs) {
+    fn next_opening(&mut self, now: Now, out: &mut Outputs) {
         let Some(opening) = self.openings.front().copied() else { return };
         if opening.step == OpeningStep::Queued {
             let ticket = TxTicket(self.ticket());
-            self.set_opening_step(OpeningStep::Approving(ticket));
+            self.set_opening_step(now, OpeningStep::Approving(ticket));
             let call = Call::Approve { token: opening.token, amount: opening.deposit };
             out.push(Lane::Role, Effect::Tx { ticket, call, route: Route::Sequencer });
         }
@@ -74,13 +74,13 @@ impl Client {
             TxOutcome::Queued { .. } => {}
             TxOutcome::Included { result: Ok(()), .. } if is_approval => {
                 let ticket = TxTicket(self.ticket());
-                self.set_opening_step(OpeningStep::Opening(ticket));
+                self.set_opening_step(now, OpeningStep::Opening(ticket));
                 let call =
                     Call::Open { node: opening.operator, token: opening.token, deposit: opening.deposit };
                 out.push(Lane::Role, Effect::Tx { ticket, call, route: Route::Sequencer });
             }
             TxOutcome::Included { result: Ok(()), block } => {
-                self.set_opening_step(OpeningStep::Included(block.number));
+                self.set_opening_step(now, OpeningStep::Included(block.number));
                 self.await_block(now, block.number, out);
             }
             TxOutcome::Included { result: Err(_), .. } | TxOutcome::Lost => self.on_open_failed(now, out),
@@ -88,11 +88,24 @@ impl Client {
         true
     }
 
-    fn set_opening_step(&mut self, step: OpeningStep) {
+    fn set_opening_step(&mut self, now: Now, step: OpeningStep) {
         self.is_rest_dirty = true;
         if let Some(opening) = self.openings.front_mut() {
             opening.step = step;
         }
+        match step {
+            OpeningStep::Approving(_) | OpeningStep::Opening(_) => {
+                let at = now.mono + self.config.timeouts.inclusion;
+                self.alarms.arm(&mut self.opening_late, at, AlarmKey::Opening);
+            }
+            OpeningStep::Queued | OpeningStep::Included(_) => self.opening_late.cancel(),
+        }
+    }
+
+    /// A sequencer that says nothing about a transaction must not hold a download up (O10). If the channel opens after
+    /// all, it is taken up then.
+    pub(super) fn on_opening_late(&mut self, now: Now, out: &mut Outputs) {
+        self.on_open_failed(now, out);
     }
 
     /// An opening whose block was read to its end without its event is none that we can use: a token that takes a
@@ -108,6 +121,7 @@ impl Client {
     fn on_open_failed(&mut self, now: Now, out: &mut Outputs) {
         self.is_rest_dirty = true;
         let Some(failed) = self.openings.pop_front() else { return };
+        self.opening_late.cancel();
         let waiting: vec::Vec<FetchId> = self
             .fetches
             .iter()
@@ -124,7 +138,7 @@ impl Client {
             }
             self.fail_attempt(now, id, Failure::Refused, out);
         }
-        self.next_opening(out);
+        self.next_opening(now, out);
     }
 
     /// The chain says that a channel of ours is open: the one we wait for, or one from before a crash.
@@ -170,7 +184,8 @@ impl Client {
         if ours.is_some() {
             self.is_rest_dirty = true;
             self.openings.pop_front();
-            self.next_opening(out);
+            self.opening_late.cancel();
+            self.next_opening(now, out);
         }
         self.advance_peer(now, node, out);
         // The download that wanted it may have failed meanwhile.

@@ -94,17 +94,25 @@ impl Client {
         out.push(lane, Effect::Notice(notice));
     }
 
-    /// Stores a channel together with the downloads whose bytes its meter counts: neither may be ahead of the
-    /// other after a crash, or a byte would be paid twice or not at all (D14).
+    /// Stores a channel together with the downloads whose bytes its meter counts, and with the other channels that
+    /// they got bytes on: none may be ahead of the others after a crash, or a byte would be paid twice or not at all
+    /// (D14).
     pub(super) fn persist_paying(&mut self, slot: Slot, out: &mut Outputs) {
-        let fetches = self.fetches.values_mut().filter(|fetch| fetch.sources.contains(&slot));
-        let mut writes: vec::Vec<Record> = fetches
-            .map(|fetch| {
-                fetch.sources.retain(|source| *source != slot);
-                fetch.record()
-            })
-            .collect();
-        writes.push(Record::Paying(self.channels[slot].paying));
+        let mut writes = vec![];
+        let mut slots = vec![slot];
+        let mut done = 0;
+        while let Some(&source) = slots.get(done) {
+            done += 1;
+            for fetch in self.fetches.values_mut().filter(|fetch| fetch.sources.contains(&source)) {
+                for other in core::mem::take(&mut fetch.sources) {
+                    if !slots.contains(&other) && self.channels.get(other).is_some() {
+                        slots.push(other);
+                    }
+                }
+                writes.push(fetch.record());
+            }
+        }
+        writes.extend(slots.iter().map(|slot| Record::Paying(self.channels[*slot].paying)));
         self.persist(Lane::Channel(slot.index), writes, out);
     }
 

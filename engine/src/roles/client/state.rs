@@ -28,6 +28,9 @@ pub(super) struct Channel {
     /// Content streams on this channel, in the order they began.
     pub(super) streams: Vec<StreamId>,
     pub(super) window: Window,
+    /// Downloads whose stream on this channel broke off, and where: what came behind is lost, and counts at the node
+    /// until it is asked for again (D8).
+    pub(super) lost: Vec<(FetchId, u64)>,
     /// Nothing has arrived for two round trips (D8).
     pub(super) quiet: Alarm,
     /// The newest voucher has no ack yet (V3).
@@ -35,6 +38,10 @@ pub(super) struct Channel {
     pub(super) closing: Closing,
     /// The consent is late.
     pub(super) consent: Alarm,
+    /// Ask for the consent again.
+    pub(super) ask: Alarm,
+    /// How often it was put off.
+    pub(super) refusals: u8,
     pub(super) watch: Option<Box<Watch>>,
     pub(super) mark: Mark,
 }
@@ -48,6 +55,8 @@ pub(super) enum Closing {
     Wanted,
     /// The node was asked for its consent.
     Asked(StreamId),
+    /// It said "not now": it is asked again after a back-off (D11).
+    PutOff,
     /// A close is on its way to the chain, with the node's consent.
     Cooperative(TxTicket),
     /// A close is on its way to the chain, without.
@@ -170,10 +179,12 @@ pub(super) enum Signing {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum AlarmKey {
     Poll,
+    Opening,
     Fetch(FetchId),
     Quiet(Slot),
     Resend(Slot),
     Consent(Slot),
+    Ask(Slot),
     Force(Slot),
     Settle(Slot),
 }

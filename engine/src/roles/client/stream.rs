@@ -161,6 +161,8 @@ impl Client {
             channel.window.on_start(now.mono);
         }
         channel.streams.push(id);
+        // Asked for again, from where they were lost or before.
+        channel.lost.retain(|(of, at)| *of != fetch_id || *at < position);
         let channel_id = channel.paying.channel;
         if let Some(Stream { purpose: Purpose::Content { offer: o, end: e, is_agreed, .. }, .. }) =
             self.streams.get_mut(&id)
@@ -233,8 +235,13 @@ impl Client {
     }
 
     pub(super) fn on_abort(&mut self, now: Now, id: StreamId, error: StreamError, out: &mut Outputs) {
-        match self.streams.get(&id).map(|stream| &stream.purpose) {
-            Some(Purpose::Content { fetch, .. }) => self.on_refusal(now, id, *fetch, error, out),
+        match self.streams.get_mut(&id).map(|stream| &mut stream.purpose) {
+            Some(Purpose::Content { fetch, next, end, .. }) => {
+                // It came behind all that was sent: nothing is lost.
+                *end = *next;
+                let fetch = *fetch;
+                self.on_refusal(now, id, fetch, error, out);
+            }
             _ => self.on_malformed(now, id, out),
         }
     }
@@ -345,7 +352,10 @@ impl Client {
         match &stream.purpose {
             Purpose::Close => {
                 self.forget_stream(id, out);
-                self.on_close_refused(slot, out);
+                match code {
+                    Some(Code::NotNow | Code::ChannelPending) => self.put_off(now, slot),
+                    _ => self.on_close_refused(slot, out),
+                }
             }
             Purpose::Content { fetch, .. } => {
                 let fetch = *fetch;
@@ -392,13 +402,18 @@ impl Client {
         }
     }
 
-    /// Forgets a stream. What it brought and is not paid yet is signed for at once, so that the record of the
+    /// Forgets a stream, and notes where it broke off (D8). What it brought and is not paid yet is signed for at once, so that the record of the
     /// next stream can't be ahead of the payment for this one.
     pub(super) fn forget_stream(&mut self, id: StreamId, out: &mut Outputs) {
         let Some(gone) = self.streams.remove(&id) else { return };
         self.tally.remove(&gone.mark);
         let slot = gone.channel;
         if let Some(channel) = self.channels.get_mut(slot) {
+            if let Purpose::Content { fetch, next, end, is_agreed: true, .. } = gone.purpose
+                && next < end
+            {
+                channel.note_lost(fetch, next);
+            }
             channel.streams.retain(|other| *other != id);
             self.touch_channel(slot);
             self.pay(slot, true, out);
@@ -428,8 +443,16 @@ fn response_terms(node: NodeId, request: &StreamRequest, response: &StreamRespon
     }
 }
 
-/// The newest voucher of a channel in the form it travels.
 impl super::Channel {
+    /// A download's stream broke off here, or may have (D8).
+    pub(super) fn note_lost(&mut self, fetch: FetchId, at: u64) {
+        match self.lost.iter_mut().find(|(of, _)| *of == fetch) {
+            Some((_, first)) => *first = at.min(*first),
+            None => self.lost.push((fetch, at)),
+        }
+    }
+
+    /// The newest voucher in the form it travels.
     pub(super) fn newest_voucher(&self) -> Option<Voucher> {
         let signature = self.signature?;
         (self.paying.nonce != crate::money::Nonce::NONE).then_some(Voucher {

@@ -175,6 +175,7 @@ impl Client {
             }
         }
         self.by_id.remove(&id);
+        self.leave_idle_peers(out);
     }
 
     /// X1, X2: what our newest voucher asks for on a closing channel, whoever gains by it.

@@ -1,0 +1,300 @@
+//! A client with nobody around it: the test plays nodes, chain, disk and signer, and sees every effect.
+
+use std::collections::BTreeMap;
+
+use decdn_engine::{
+    chain::{Block, Call, ChainEvent, ChainUpdate, EventKind, TxOutcome},
+    crypto::{Crypto, Deployment, Signature, StreamResponseTerms, Typed},
+    ids::{Address, BlobHash, ChannelId, ConnId, FetchId, NodeId, SignTicket, StreamId, TxTicket},
+    io::{Candidate, Effect, FetchOrder, Input, Lane, Outputs, Verdict},
+    limits::GROUP,
+    money::{Amount, Rate},
+    record::{ChannelStatus, Key, Paying, Record},
+    roles::{Role, client::Client, config::ClientConfig},
+    time::{ChainTime, Now, Span, Time, WallTime},
+    wire::{CloseRequest, Code, Message, StreamRequest, StreamResponse},
+};
+
+pub const TOKEN: Address = Address::repeat_byte(0x70);
+pub const CLIENT: Address = Address::repeat_byte(0xc1);
+pub const HASH: BlobHash = BlobHash([7; 32]);
+pub const RATE: Rate = Rate(1 << 20);
+pub const BLOB: u64 = 64 * GROUP;
+const WALL: u64 = 1_700_000_000_000_000;
+
+/// A signature is its signer and what was signed.
+struct Symbols;
+
+fn sign(signer: Address, what: &Typed) -> Signature {
+    let mut bytes = [0; 65];
+    bytes[..20].copy_from_slice(signer.as_slice());
+    bytes[20..52].copy_from_slice(&what.digest(&Deployment::default()));
+    Signature(bytes)
+}
+
+impl Crypto for Symbols {
+    fn recover(&self, _: &Deployment, what: &Typed, signature: &Signature) -> Option<Address> {
+        let signer = Address::from_slice(&signature.0[..20]);
+        (sign(signer, what) == *signature).then_some(signer)
+    }
+}
+
+/// The nth node: its key and its account.
+pub fn candidate(n: u8) -> Candidate {
+    Candidate { node: NodeId([n; 32]), operator: Address::repeat_byte(n) }
+}
+
+/// The channel with the nth node.
+pub fn channel(n: u8) -> ChannelId {
+    ChannelId([0xc0 + n; 32])
+}
+
+pub struct Bench {
+    pub client: Client,
+    config: ClientConfig,
+    pub now: Time,
+    /// Write sets in the order of their numbers.
+    pub writes: Vec<(Lane, Vec<Record>)>,
+    pub events: Vec<ChainEvent>,
+    /// Effects that nobody answered yet.
+    pub said: Vec<Effect>,
+    /// Whether a signer answers at once; else its tickets wait here.
+    pub is_signer_up: bool,
+    pub unsigned: Vec<(SignTicket, Typed)>,
+    height: u64,
+}
+
+impl Bench {
+    /// A client that has read the chain, with an open channel with each of the first `channels` nodes.
+    pub fn new(channels: u8) -> Self {
+        let mut config = ClientConfig::new(Deployment::default(), NodeId([99; 32]), CLIENT);
+        config.timeouts.quiet_min = Span::from_secs(3_600);
+        let records = (1..=channels).map(|n| {
+            Record::Paying(Paying {
+                channel: channel(n),
+                node: candidate(n).node,
+                operator: candidate(n).operator,
+                token: TOKEN,
+                deposit: Amount(1 << 40),
+                opened_at_block: 1,
+                status: ChannelStatus::Open,
+                is_kept: true,
+                nonce: decdn_engine::money::Nonce::NONE,
+                amount: Amount::ZERO,
+                meter: decdn_engine::delivery::Meter::new(),
+            })
+        });
+        Self::recover(config, records.collect())
+    }
+
+    pub fn recover(config: ClientConfig, records: Vec<Record>) -> Self {
+        let mut bench = Self {
+            client: Client::recover(config.clone(), records.clone().into_iter()),
+            config,
+            now: Time(0),
+            writes: vec![(Lane::Role, records)],
+            events: Vec::new(),
+            said: Vec::new(),
+            is_signer_up: true,
+            unsigned: Vec::new(),
+            height: 10,
+        };
+        bench.feed(Input::Tick);
+        bench
+    }
+
+    pub fn config(&self) -> ClientConfig {
+        self.config.clone()
+    }
+
+    /// Feeds an input, and whatever disk, signer, network and chain endpoint answer at once.
+    pub fn feed(&mut self, input: Input) {
+        let mut inputs = std::collections::VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            let now = Now { mono: self.now, wall: WallTime(WALL + self.now.0) };
+            let mut out = Outputs::new();
+            self.client.step(now, input, &Symbols, &mut out);
+            self.client.digest();
+            for output in out.drain() {
+                match output.effect {
+                    Effect::Persist { seq, writes } => {
+                        self.writes.push((output.lane, writes));
+                        inputs.push_back(Input::Persisted { seq });
+                    }
+                    Effect::Sign { ticket, what } if self.is_signer_up => {
+                        let signature = Some(sign(CLIENT, &what));
+                        inputs.push_back(Input::Signed { ticket, signature });
+                    }
+                    Effect::Sign { ticket, what } => self.unsigned.push((ticket, what)),
+                    Effect::Poll { from_block } => inputs.push_back(Input::Chain(self.news(from_block))),
+                    Effect::Connect { conn, peer } => {
+                        let rtt = Span::from_millis(1);
+                        inputs.push_back(Input::Connected { conn, peer, rtt });
+                    }
+                    effect => self.said.push(effect),
+                }
+            }
+        }
+    }
+
+    fn news(&self, from_block: u64) -> ChainUpdate {
+        let events = self.events.iter().filter(|event| event.block.number >= from_block).copied().collect();
+        let head = self.head();
+        let next = head.number + 1;
+        ChainUpdate { head, safe: 0, events, next, forced_inclusion: Span::from_hours(24) }
+    }
+
+    fn head(&self) -> Block {
+        Block { number: self.height, time: ChainTime((WALL + self.now.0) / 1_000_000) }
+    }
+
+    /// Lets the signer answer what it was asked.
+    pub fn sign_all(&mut self) {
+        for (ticket, what) in std::mem::take(&mut self.unsigned) {
+            self.feed(Input::Signed { ticket, signature: Some(sign(CLIENT, &what)) });
+        }
+    }
+
+    /// Lets time pass, deadline by deadline.
+    pub fn pass(&mut self, span: Span) {
+        let until = self.now + span;
+        while let Some((at, _)) = self.client.next_deadline().filter(|(at, _)| *at <= until) {
+            self.now = self.now.max(at);
+            self.feed(Input::Tick);
+        }
+        self.now = until;
+    }
+
+    pub fn order(&mut self, id: u64, nodes: &[u8], keep: bool) {
+        self.feed(Input::Fetch(FetchOrder {
+            id: FetchId(id),
+            hash: HASH,
+            offset_bytes: 0,
+            len_bytes: 0,
+            candidates: nodes.iter().map(|n| candidate(*n)).collect(),
+            token: TOKEN,
+            deposit: Amount(1 << 40),
+            cadence_bytes: 16 * GROUP,
+            max_rate: RATE,
+            keep_channel: keep,
+        }));
+    }
+
+    /// Takes the newest stream request that nobody has answered.
+    pub fn asked(&mut self) -> Option<(StreamId, StreamRequest)> {
+        self.take(|effect| match effect {
+            Effect::Send { stream, message: Message::StreamRequest(request) } => Some((*stream, *request)),
+            _ => None,
+        })
+    }
+
+    pub fn close_asked(&mut self) -> Option<(StreamId, CloseRequest)> {
+        self.take(|effect| match effect {
+            Effect::Send { stream, message: Message::CloseRequest(request) } => Some((*stream, *request)),
+            _ => None,
+        })
+    }
+
+    /// Takes a transaction that nobody has answered.
+    pub fn tx(&mut self) -> Option<(TxTicket, Call)> {
+        self.take(|effect| match effect {
+            Effect::Tx { ticket, call, .. } => Some((*ticket, *call)),
+            _ => None,
+        })
+    }
+
+    /// Takes the newest effect that `of` wants.
+    pub fn take<T>(&mut self, of: impl Fn(&Effect) -> Option<T>) -> Option<T> {
+        let place = self.said.iter().rposition(|effect| of(effect).is_some())?;
+        of(&self.said.remove(place))
+    }
+
+    /// The node agrees to the request.
+    pub fn agree(&mut self, node: u8, (stream, request): (StreamId, StreamRequest)) {
+        let terms = StreamResponseTerms {
+            node: candidate(node).node,
+            hash: request.hash,
+            ok: true,
+            token: request.token,
+            rate: RATE,
+            max_rate: request.max_rate,
+            total_bytes: BLOB,
+            channel: request.channel,
+            redirect: NodeId::default(),
+            error: None,
+            requester: request.requester,
+            timestamp: request.timestamp,
+            quote: [0; 32],
+        };
+        let response = StreamResponse {
+            ok: true,
+            rate: RATE,
+            total_bytes: BLOB,
+            max_bytes_per_voucher: 16 * GROUP,
+            redirect: None,
+            error: None,
+            signature: sign(candidate(node).operator, &Typed::StreamResponse(terms)),
+        };
+        self.feed(Input::Message { stream, message: Message::StreamResponse(response) });
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the bench stands in for the verifier")]
+    pub fn content(&mut self, stream: StreamId, offset: u64, bytes: u64) {
+        self.feed(Input::Verdict { stream, verdict: Verdict::good(offset, bytes) });
+    }
+
+    /// The node resets a stream.
+    pub fn reset(&mut self, stream: StreamId, code: Code) {
+        self.feed(Input::StreamClosed { stream, code: Some(code) });
+    }
+
+    pub fn consent(&mut self, node: u8, (stream, request): (StreamId, CloseRequest)) {
+        let voucher = request.voucher.map(|voucher| voucher.terms);
+        let terms = voucher.unwrap_or(decdn_engine::crypto::VoucherTerms {
+            channel: request.channel,
+            amount: Amount::ZERO,
+            nonce: decdn_engine::money::Nonce::NONE,
+            token: TOKEN,
+        });
+        let signature = sign(candidate(node).operator, &Typed::CooperativeClose(terms));
+        self.feed(Input::Message { stream, message: Message::CloseConsent(signature) });
+    }
+
+    /// A block with these events, and the transaction's outcome.
+    pub fn include(&mut self, ticket: TxTicket, events: &[(ChannelId, EventKind)]) {
+        self.height += 1;
+        let block = self.head();
+        self.events.extend(events.iter().map(|&(channel, kind)| ChainEvent { block, channel, kind }));
+        self.feed(Input::Tx { ticket, outcome: TxOutcome::Included { block, result: Ok(()) } });
+    }
+
+    /// The records that are durable when only these write sets are.
+    pub fn fold(&self, is_durable: &[bool]) -> BTreeMap<Key, Record> {
+        let mut disk = BTreeMap::new();
+        for ((_, writes), _) in self.writes.iter().zip(is_durable).filter(|(_, durable)| **durable) {
+            for record in writes {
+                match record {
+                    Record::Gone(key) => _ = disk.remove(key),
+                    record => _ = disk.insert(record.key(), record.clone()),
+                }
+            }
+        }
+        disk
+    }
+
+    /// An ack of the newest voucher of a node's channel.
+    pub fn ack_on(&mut self, stream: StreamId, node: u8) {
+        let newest = self.client.channels().find(|paying| paying.channel == channel(node));
+        if let Some(nonce) = newest.map(|paying| paying.nonce) {
+            self.feed(Input::Message { stream, message: Message::VoucherAck(nonce) });
+        }
+    }
+
+    pub fn table(&self, name: &str) -> usize {
+        self.client.tables().iter().find(|(table, _)| *table == name).expect("a table").1
+    }
+
+    pub fn connection(&self) -> ConnId {
+        ConnId(0)
+    }
+}

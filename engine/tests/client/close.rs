@@ -1,0 +1,52 @@
+//! V7, D11: "not now" to a close is asked again until the consent is late; then the client closes alone.
+
+use decdn_engine::{chain::Call, io::Input, time::Span, wire::Code};
+
+use crate::bench::{Bench, channel};
+
+#[test]
+fn d11_a_close_that_is_put_off_is_asked_again_and_settles_together() {
+    for code in [Code::ChannelPending, Code::NotNow] {
+        let mut bench = Bench::new(1);
+        bench.feed(Input::CloseChannel(channel(1)));
+        for round in 0..3 {
+            let (stream, _) = bench.close_asked().expect("asked");
+            bench.reset(stream, code);
+            assert_eq!(bench.tx(), None, "{code:?}: nothing is closed alone in round {round}");
+            assert_eq!(bench.close_asked(), None, "{code:?}: the back-off comes first");
+            bench.pass(Span::from_millis(1_250 << round));
+        }
+        let asked = bench.close_asked().expect("asked once more");
+        bench.consent(1, asked);
+        assert!(matches!(bench.tx(), Some((_, Call::CloseCooperatively { .. }))), "{code:?}");
+    }
+}
+
+#[test]
+fn v7_a_close_that_is_put_off_for_ever_goes_alone_when_the_consent_is_late() {
+    let mut bench = Bench::new(1);
+    bench.feed(Input::CloseChannel(channel(1)));
+    let mut asked = 0;
+    for _ in 0..99 {
+        if let Some((stream, _)) = bench.close_asked() {
+            asked += 1;
+            bench.reset(stream, Code::ChannelPending);
+        }
+        bench.pass(Span::from_millis(100));
+    }
+    assert!((4..=6).contains(&asked), "asked {asked} times, with a growing back-off");
+    assert_eq!(bench.tx(), None, "the consent is not late yet");
+    bench.pass(Span::from_millis(200));
+    assert!(matches!(bench.tx(), Some((_, Call::Close { .. }))));
+    bench.pass(Span::from_secs(30));
+    assert_eq!(bench.close_asked(), None, "and the node is not asked any more");
+}
+
+#[test]
+fn v7_a_close_that_is_refused_otherwise_goes_alone_at_once() {
+    let mut bench = Bench::new(1);
+    bench.feed(Input::CloseChannel(channel(1)));
+    let (stream, _) = bench.close_asked().expect("asked");
+    bench.reset(stream, Code::Malformed);
+    assert!(matches!(bench.tx(), Some((_, Call::Close { .. }))));
+}

@@ -1,0 +1,8 @@
+//! What a client does when nodes, connections and the chain don't do what they should.
+
+mod bench;
+mod close;
+mod lost;
+mod open;
+mod peers;
+mod resume;
