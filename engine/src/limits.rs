@@ -18,6 +18,9 @@ pub const SEND_RANGES: u8 = 8;
 pub const OFFER_GROUPS_MIN: u64 = 4;
 /// How often one lost group goes out again without being charged (D8).
 pub const RESENDS: u8 = 2;
+/// Runs of bytes with the same history that a node remembers of what a stream sent last (D8). Each loss makes two more;
+/// beyond these the oldest are counted as one.
+pub const TAIL_RUNS: usize = 32;
 /// A signed request's greatest distance from the node's clock (P2).
 pub const CLOCK_TOLERANCE: Span = Span::from_secs(60);
 /// A blob's largest size that the engine computes with: 2^60 bytes.
@@ -45,6 +48,8 @@ pub struct Limits {
     pub tails: usize,
     /// Chain events taken from one update; the rest waits for the next poll.
     pub chain_events: usize,
+    /// Channels that a node closes with one update while the chain's clock is off (L3).
+    pub closes: usize,
 }
 
 impl Limits {
@@ -60,6 +65,7 @@ impl Limits {
             send_range_bytes: MB,
             tails: 8,
             chain_events: 4_096,
+            closes: 256,
         }
     }
 
@@ -75,6 +81,7 @@ impl Limits {
             send_range_bytes: GROUP,
             tails: 1,
             chain_events: 2,
+            closes: 1,
         }
     }
 }

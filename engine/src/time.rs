@@ -55,6 +55,11 @@ impl WallTime {
         Span(self.0.abs_diff(other.0))
     }
 
+    /// How long after `earlier` this is, zero if it is before.
+    pub fn since(self, earlier: WallTime) -> Span {
+        Span(self.0.saturating_sub(earlier.0))
+    }
+
     /// Whole seconds since the Unix epoch, rounded down.
     pub fn secs(self) -> u64 {
         self.0 / 1_000_000

@@ -2,7 +2,11 @@
 
 use alloc::vec::Vec;
 
-use crate::{ids::BlobHash, limits::RESENDS, state::Canonical};
+use crate::{
+    ids::BlobHash,
+    limits::{RESENDS, TAIL_RUNS},
+    state::Canonical,
+};
 
 /// A run of bytes that went out, and how often again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,6 +86,23 @@ impl Tail {
                 _ => self.runs.push(run),
             }
         }
+        self.merge_oldest();
+    }
+
+    /// Keeps the number of runs bounded: the oldest two become one that went out as often as either of them. So nothing
+    /// goes out for nothing more than twice; what could have gone out once more can't. A stream sends on from where it
+    /// is, so runs follow each other without a gap.
+    fn merge_oldest(&mut self) {
+        while self.runs.len() > TAIL_RUNS {
+            let oldest = self.runs.remove(0);
+            self.runs[0].start = oldest.start;
+            self.runs[0].resent = self.runs[0].resent.max(oldest.resent);
+        }
+    }
+
+    /// How many runs it remembers: at most [`TAIL_RUNS`].
+    pub fn run_count(&self) -> usize {
+        self.runs.len()
     }
 
     /// Whether nothing is held.

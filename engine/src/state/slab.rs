@@ -71,7 +71,7 @@ impl<T> Slab<T> {
         self.entries.get_mut(slot.index as usize).filter(|e| e.generation == slot.generation)?.value.as_mut()
     }
 
-    /// All values, by place: for recovery and inspection, never in a step.
+    /// All values, by place: for recovery, inspection, and what happens rarely enough to look at each.
     pub fn iter(&self) -> impl Iterator<Item = (Slot, &T)> {
         self.entries.iter().enumerate().filter_map(|(index, entry)| {
             let slot = Slot { index: index as u32, generation: entry.generation };

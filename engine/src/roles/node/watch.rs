@@ -1,6 +1,6 @@
 //! Following the chain: openings, closes, disputes, settlements (X1, X2, V1, V6, L3).
 
-use alloc::{boxed::Box, vec};
+use alloc::{boxed::Box, collections::BTreeSet, vec};
 
 use super::{AlarmKey, Channel, Node};
 use crate::{
@@ -10,6 +10,7 @@ use crate::{
     fault::{Fault, LimitHit, Rule, Surprise},
     ids::{ChannelId, TxTicket},
     io::{Effect, Lane, Notice, Outputs},
+    money::Amount,
     record::{ChannelStatus, Earning, Key, Record},
     state::Slot,
     time::{Now, Span},
@@ -38,10 +39,34 @@ impl Node {
         self.alarms.arm(&mut self.chain.poll, now.mono + self.config.monitor.poll, AlarmKey::Poll);
     }
 
-    /// V1 and L3: the newest head is young, and its clock is near ours.
+    /// V1 and L3: the newest head is young, and its clock is near ours. By its timestamp, or an endpoint that lags would
+    /// be believed; and by when it was heard, because the chain's clock may run ahead and ours be set back.
     pub(super) fn may_extend_credit(&self, now: Now) -> bool {
-        let is_young = self.chain.head_at.is_some_and(|at| now.mono.since(at) < self.config.head_age_max);
-        is_young && self.chain.is_clock_sane
+        let most = self.config.head_age_max;
+        let is_heard = self.chain.head_at.is_some_and(|at| now.mono.since(at) < most);
+        let is_young = now.wall.since(self.chain.head_time.wall()) < most;
+        is_heard && is_young && self.chain.is_clock_sane
+    }
+
+    /// L3: with the chain's clock this far off a window may be shorter than it looks, so channels that have earned
+    /// something are closed while there is time. So many with each news; those whose close failed come again.
+    fn close_for_clock(&mut self, now: Now, out: &mut Outputs) {
+        let under_way: BTreeSet<Slot> = self.txs.values().copied().collect();
+        let is_due = |(slot, channel): &(Slot, &Channel)| {
+            channel.status != ChannelStatus::Closing
+                && channel.durable > Amount::ZERO
+                && !under_way.contains(slot)
+        };
+        let closes = self.config.limits.closes;
+        let mut due: alloc::vec::Vec<ChannelId> =
+            self.channels.iter().filter(is_due).map(|(_, channel)| channel.id).take(closes + 1).collect();
+        if due.len() > closes {
+            due.truncate(closes);
+            self.alarms.arm_by(&mut self.chain.poll, now.mono + LOOK_AGAIN, AlarmKey::Poll);
+        }
+        for id in due {
+            self.on_close_order(id, out);
+        }
     }
 
     pub(super) fn on_chain(&mut self, now: Now, update: ChainUpdate, out: &mut Outputs) {
@@ -68,6 +93,9 @@ impl Node {
         }
         if self.chain.cursor.next_block <= update.head.number {
             self.alarms.arm_by(&mut self.chain.poll, now.mono + LOOK_AGAIN, AlarmKey::Poll);
+        }
+        if !self.chain.is_clock_sane {
+            self.close_for_clock(now, out);
         }
     }
 
@@ -142,8 +170,8 @@ impl Node {
     fn on_settled(
         &mut self,
         id: ChannelId,
-        paid: crate::money::Amount,
-        refunded: crate::money::Amount,
+        paid: Amount,
+        refunded: Amount,
         cooperative: bool,
         out: &mut Outputs,
     ) {
@@ -213,7 +241,7 @@ impl Node {
         let id = channel.id;
         let Some(watch) = channel.watch.as_mut() else { return };
         // Nothing to earn, or on its way: the client settles for its refund.
-        if watch.settling.is_some() || watch.recorded == crate::money::Amount::ZERO {
+        if watch.settling.is_some() || watch.recorded == Amount::ZERO {
             return;
         }
         watch.settling = Some(ticket);

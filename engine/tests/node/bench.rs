@@ -1,0 +1,157 @@
+//! A node with nobody around it: the test plays chain, disk and payer, and sees every effect.
+
+use std::collections::BTreeMap;
+
+use decdn_engine::{
+    chain::{Block, Call, ChainEvent, ChainUpdate},
+    crypto::{Crypto, Deployment, Signature, Typed},
+    delivery::Meter,
+    ids::{Address, BlobHash, ChannelId, ConnId, NodeId, StreamId, TxTicket},
+    io::{Effect, Input, Outputs},
+    limits::{GROUP, Limits},
+    money::{Amount, Nonce, Rate},
+    record::{Best, ChannelStatus, Earning, Key, Record},
+    roles::{Role, config::NodeConfig, node::Node},
+    time::{ChainTime, Now, Span, Time, WallTime},
+    wire::{Auth, Code, Message, StreamRequest},
+};
+
+pub const TOKEN: Address = Address::repeat_byte(0x70);
+pub const CLIENT: Address = Address::repeat_byte(0xc1);
+pub const OPERATOR: Address = Address::repeat_byte(0x0e);
+pub const HASH: BlobHash = BlobHash([7; 32]);
+pub const START: u64 = 1_700_000_000;
+
+struct Trusting;
+
+impl Crypto for Trusting {
+    fn recover(&self, _: &Deployment, _: &Typed, _: &Signature) -> Option<Address> {
+        Some(CLIENT)
+    }
+}
+
+pub fn channel(n: u8) -> ChannelId {
+    ChannelId([n; 32])
+}
+
+pub struct Bench {
+    pub node: Node,
+    config: NodeConfig,
+    pub now: Now,
+    pub disk: BTreeMap<Key, Record>,
+    streams: u32,
+}
+
+impl Bench {
+    /// A node with channels that hold a voucher over these amounts, or none.
+    pub fn new(limits: Limits, held: &[u128]) -> Self {
+        let mut config = NodeConfig::new(Deployment::default(), NodeId([1; 32]), OPERATOR);
+        config.rates.push((TOKEN, Rate(1_000)));
+        config.limits = limits;
+        let disk = held.iter().enumerate().map(|(n, amount)| {
+            let (amount, nonce) = (Amount(*amount), Nonce(1));
+            let best = Best { amount, nonce, signature: Signature([1; 65]), meter: Meter::new() };
+            let earning = Earning {
+                channel: channel(n as u8),
+                client: CLIENT,
+                token: TOKEN,
+                deposit: Amount(1_000_000),
+                opened_at_block: 1,
+                status: ChannelStatus::Open,
+                best: (amount > Amount::ZERO).then_some(best),
+            };
+            (Key::Earning(earning.channel), Record::Earning(earning))
+        });
+        let mut bench = Self {
+            node: Node::new(config.clone()),
+            config,
+            now: Now { mono: Time(0), wall: WallTime(START * 1_000_000) },
+            disk: disk.collect(),
+            streams: 0,
+        };
+        bench.restart();
+        bench
+    }
+
+    /// Starts again from what is durable.
+    pub fn restart(&mut self) {
+        self.node = Node::recover(self.config.clone(), self.disk.values().cloned());
+        self.streams = 0;
+        self.feed(Input::BlobReady { hash: HASH, bytes: 64 * GROUP });
+        self.feed(Input::Connected { conn: ConnId(0), peer: NodeId([9; 32]), rtt: Span(1) });
+    }
+
+    /// Feeds an input; what is to be stored is stored at once.
+    pub fn feed(&mut self, input: Input) -> Vec<Effect> {
+        let mut out = Outputs::new();
+        self.node.step(self.now, input, &Trusting, &mut out);
+        self.node.digest();
+        let mut said = Vec::new();
+        for output in out.drain().collect::<Vec<_>>() {
+            if let Effect::Persist { seq, writes } = output.effect {
+                for record in writes {
+                    match record {
+                        Record::Gone(key) => _ = self.disk.remove(&key),
+                        record => _ = self.disk.insert(record.key(), record),
+                    }
+                }
+                said.extend(self.feed(Input::Persisted { seq }));
+            } else {
+                said.push(output.effect);
+            }
+        }
+        said
+    }
+
+    /// Lets so many seconds pass on both clocks.
+    pub fn pass(&mut self, secs: u64) {
+        self.now.mono = self.now.mono + Span::from_secs(secs);
+        self.now.wall = self.now.wall + Span::from_secs(secs);
+    }
+
+    /// A block whose timestamp is so many seconds from the wall clock.
+    pub fn block(&self, number: u64, off_secs: i64) -> Block {
+        Block { number, time: ChainTime(self.now.wall.secs().saturating_add_signed(off_secs)) }
+    }
+
+    /// News of a head, with these events.
+    pub fn hear(&mut self, head: Block, safe: u64, events: Vec<ChainEvent>) -> Vec<Effect> {
+        let forced_inclusion = Span::from_hours(24);
+        self.feed(Input::Chain(ChainUpdate { head, safe, events, next: head.number + 1, forced_inclusion }))
+    }
+
+    /// Asks for the blob on a channel: `Ok` if it is being answered with a signature.
+    pub fn request(&mut self, n: u8) -> Result<(), Code> {
+        let stream = StreamId { conn: ConnId(0), index: self.streams };
+        self.streams += 1;
+        let request = StreamRequest {
+            hash: HASH,
+            channel: channel(n),
+            token: TOKEN,
+            offset_bytes: 0,
+            len_bytes: 0,
+            cadence_bytes: 4 * GROUP,
+            max_rate: Rate(1_000),
+            requester: CLIENT,
+            timestamp: self.now.wall,
+            quote: None,
+            auth: Some(Auth { address: CLIENT, signature: Signature([1; 65]) }),
+            newest: None,
+        };
+        let said = self.feed(Input::Message { stream, message: Message::StreamRequest(request) });
+        let refused = said.iter().find_map(|effect| match effect {
+            Effect::Reset { code, .. } => Some(*code),
+            _ => None,
+        });
+        refused.map_or(Ok(()), Err)
+    }
+}
+
+/// The closes that were asked for.
+pub fn closes(said: &[Effect]) -> Vec<(TxTicket, ChannelId)> {
+    let found = said.iter().filter_map(|effect| match effect {
+        Effect::Tx { ticket, call: Call::Close { channel, .. }, .. } => Some((*ticket, *channel)),
+        _ => None,
+    });
+    found.collect()
+}

@@ -1,0 +1,4 @@
+//! What a node does when the chain, or its clock, does not do what it should.
+
+mod bench;
+mod clock;
