@@ -6,6 +6,7 @@
 
 mod random;
 mod rules;
+mod world;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -20,8 +21,9 @@ use decdn_engine::{
     wire::Message,
 };
 
-pub use random::random_programs_keep_every_rule;
+pub use random::{Dice, RandomProgram, random_programs_keep_every_rule};
 pub use rules::*;
+pub use world::{CREDITS, INBOX, Setting, World, until_quiet};
 
 /// Something that happened on the bench.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -83,30 +85,62 @@ pub enum Port {
     Signer,
 }
 
+/// What the suite does to ports.
+pub trait Hands {
+    /// From now on a port keeps its answers back, or no longer does.
+    fn hold(&self, port: Port, is_held: bool);
+    /// Lets a held port give its oldest answer. Whether there was one to give.
+    fn release(&self, port: Port) -> bool;
+    /// From now on commits fail.
+    fn fail_store(&self);
+    /// Whether the driver has given up.
+    fn is_stopped(&self) -> bool;
+}
+
 /// A driver with everything around it.
 pub trait Bench: Sized {
     /// How many inputs of one stream may be heard while nothing that followed from them is under way. `None`
     /// for a driver without back-pressure of its own, where the world plays the transport.
     const INPUTS_PER_STREAM: Option<usize>;
+    /// More than a `settle` with next to nothing to do takes, by the driver's clock.
+    const SETTLE: Span = Span::from_millis(1);
 
-    /// A driver that runs this role. Ports answer at once and write into the log what they are asked for;
-    /// signatures are all zeros; time stands still. The store is empty: what the role was recovered from is
+    /// A driver that runs this role. Ports answer by themselves and write into the log what they are asked for;
+    /// signatures are all zeros; time passes while the bench settles, or not at all. The store is empty: what the role was recovered from is
     /// between suite and role.
     fn start(role: Script, log: Log) -> Self;
     /// Something happens on the network, or the owner orders something; it is heard at the next `settle`.
     fn arrive(&mut self, input: Input);
     /// Runs until nothing moves any more.
     fn settle(&mut self);
-    /// From now on a port keeps its answers back, or no longer does.
-    fn hold(&mut self, port: Port, is_held: bool);
-    /// Lets a held port give its oldest answer. Whether there was one to give.
-    fn release(&mut self, port: Port) -> bool;
-    /// From now on commits fail.
-    fn fail_store(&mut self);
+    /// The suite's hands on the driver's ports.
+    fn hands(&self) -> impl Hands;
+    /// The driver's time.
+    fn now(&mut self) -> Time;
     /// Lets time pass.
     fn advance(&mut self, span: Span);
-    /// Whether the driver has given up.
-    fn is_stopped(&self) -> bool;
+    /// Lets time pass until `at`.
+    fn advance_to(&mut self, at: Time) {
+        let left = at.since(self.now());
+        self.advance(left);
+    }
+
+    /// See [`Hands::hold`].
+    fn hold(&mut self, port: Port, is_held: bool) {
+        self.hands().hold(port, is_held);
+    }
+    /// See [`Hands::release`].
+    fn release(&mut self, port: Port) -> bool {
+        self.hands().release(port)
+    }
+    /// See [`Hands::fail_store`].
+    fn fail_store(&mut self) {
+        self.hands().fail_store();
+    }
+    /// See [`Hands::is_stopped`].
+    fn is_stopped(&self) -> bool {
+        self.hands().is_stopped()
+    }
 }
 
 type Program = Box<dyn FnMut(Now, &Input, &mut Outputs) -> Option<Time> + Send>;
@@ -219,11 +253,20 @@ pub fn lane(n: u32) -> Lane {
     Lane::Channel(n)
 }
 
-/// A test per rule for a [`Bench`].
+/// Runs a rule once.
+pub fn once(rule: fn()) {
+    rule();
+}
+
+/// A test per rule for a [`Bench`]. A bench that is worth more than one run of each rule names a function that
+/// runs the rule as often as it likes: `contract_suite!(MyBench, on_many_seeds)`.
 #[macro_export]
 macro_rules! contract_suite {
     ($bench:ty) => {
-        $crate::contract_suite!($bench:
+        $crate::contract_suite!($bench, $crate::suite::once);
+    };
+    ($bench:ty, $run:path) => {
+        $crate::contract_suite!($bench, $run:
             effects_of_a_lane_start_in_order,
             a_barrier_holds_its_lane_and_no_other,
             a_barrier_holds_effects_of_later_steps,
@@ -244,11 +287,11 @@ macro_rules! contract_suite {
             random_programs_keep_every_rule,
         );
     };
-    ($bench:ty: $($rule:ident),* $(,)?) => {
+    ($bench:ty, $run:path: $($rule:ident),* $(,)?) => {
         $(
             #[test]
             fn $rule() {
-                $crate::suite::$rule::<$bench>();
+                $run($crate::suite::$rule::<$bench>);
             }
         )*
     };

@@ -28,10 +28,12 @@ pub fn random_programs_keep_every_rule<B: Bench>() {
 }
 
 /// SplitMix64: enough for test programs, and the same everywhere.
-struct Dice(u64);
+#[derive(Clone, Debug)]
+pub struct Dice(pub u64);
 
 impl Dice {
-    fn roll(&mut self, below: u64) -> u64 {
+    /// A number below `below`.
+    pub fn roll(&mut self, below: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -42,10 +44,33 @@ impl Dice {
 
 type Put = Arc<Mutex<Vec<(Lane, Effect)>>>;
 
+/// What a random role has put out, for the oracle to compare with what happened.
+#[derive(Clone, Debug)]
+pub struct RandomProgram {
+    run: u64,
+    put: Put,
+}
+
+impl RandomProgram {
+    /// The role with this number. It answers messages.
+    pub fn new(run: u64, log: &Log) -> (Script, Self) {
+        let put = Put::default();
+        (program(run, log, put.clone()), Self { run, put })
+    }
+
+    /// Holds a whole run against rules 1, 2, 3 and 4: nothing may be under way any more.
+    ///
+    /// # Panics
+    /// If a rule is broken; the message has the run's number.
+    pub fn check(&self, log: &Log) {
+        check(self.run, &self.put.lock().expect("no panic while it was held"), &log.all());
+    }
+}
+
 fn one<B: Bench>(run: u64) {
     let log = Log::default();
-    let put: Put = Put::default();
-    let mut bench = B::start(program(run, &log, put.clone()), log.clone());
+    let (role, program) = RandomProgram::new(run, &log);
+    let mut bench = B::start(role, log.clone());
     let mut dice = Dice(run ^ 0xdead);
     bench.arrive(connected(CONN));
     for n in 0..30 {
@@ -67,7 +92,7 @@ fn one<B: Bench>(run: u64) {
         bench.settle();
     }
     bench.settle();
-    check(run, &put.lock().expect("no panic while it was held"), &log.all());
+    program.check(&log);
 }
 
 /// Answers every message and some completions with random effects, each of which can be told from all others.
