@@ -494,6 +494,7 @@ pub struct Report {
     pub violations: Vec<Violation>,
     probes: Vec<(&'static str, u64)>,
     observed: Vec<(&'static str, u64)>,
+    is_hopeless: bool,
 }
 
 impl Report {
@@ -509,6 +510,16 @@ impl Report {
                 text: text(),
             });
         }
+    }
+
+    /// Somebody spins: the run would only go on as it is, so it ends here.
+    pub fn give_up(&mut self) {
+        self.is_hopeless = true;
+    }
+
+    /// Whether an oracle gave up.
+    pub fn is_hopeless(&self) -> bool {
+        self.is_hopeless
     }
 
     /// Something that a sweep should reach was reached.

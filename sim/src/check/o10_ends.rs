@@ -1,5 +1,5 @@
 //! O10: when faults stop, fetches finish or fail cleanly, channels end, queues drain. And nobody spins: an actor
-//! that takes inputs without end, while nothing comes of it, is as dead as one that waits for ever; and whatever
+//! that takes inputs or makes transactions without end is as dead as one that waits for ever, and ends the run; whatever
 //! fails, no honest party is blamed for it by another.
 
 use std::collections::BTreeSet;
@@ -25,6 +25,9 @@ use crate::{
 const AT_ONCE: u32 = 16_384;
 /// Inputs that an actor may take with neither content, money nor a write to show for it.
 const IDLE: u32 = 1_000_000;
+/// Transactions that an actor may make: a handful for each of its channels. More is somebody who tries the same again and
+/// again, at its own cost.
+const TXS: u32 = 512;
 /// How long after its window a closing channel may wait for its settlement, in seconds of the chain: the node's
 /// grace, and a few attempts.
 const SETTLE_SECS: u64 = 3_600;
@@ -35,6 +38,7 @@ struct Pace {
     last: Time,
     at_once: u32,
     idle: u32,
+    txs: u32,
     /// Downloads that were ordered and have not ended.
     fetches: BTreeSet<FetchId>,
     /// Whether some download asked to keep its channel.
@@ -100,6 +104,18 @@ impl Ends {
                 let name = self.people.name(actor);
                 format!("{}: {name} took {at_once} inputs at once, {idle} without any progress", clock(at))
             });
+            report.give_up();
+        }
+    }
+
+    fn on_submitted(&mut self, at: Time, actor: ActorId, report: &mut Report) {
+        let pace = &mut self.paces[usize::from(actor.0)];
+        pace.txs += 1;
+        if pace.txs == TXS && self.people.is_honest(actor) {
+            report.violation("O10", "O10", || {
+                format!("{}: {} has made {TXS} transactions", clock(at), self.people.name(actor))
+            });
+            report.give_up();
         }
     }
 
@@ -152,12 +168,13 @@ impl Oracle for Ends {
     }
 
     fn kinds(&self) -> Kinds {
-        Kinds::of(&[Kind::Start, Kind::Step, Kind::Crashed, Kind::Included, Kind::End])
+        Kinds::of(&[Kind::Start, Kind::Step, Kind::Crashed, Kind::Submitted, Kind::Included, Kind::End])
     }
 
     fn see(&mut self, at: Time, seen: &Seen<'_>, report: &mut Report) {
         match *seen {
             Seen::Step { actor, input, outputs, .. } => self.on_step(at, actor, input, outputs, report),
+            Seen::Submitted { actor, .. } => self.on_submitted(at, actor, report),
             Seen::Included { tx, .. } => self.channels.learn(tx, &self.people),
             Seen::Start { cast, chain } => {
                 self.people = People::new(cast);

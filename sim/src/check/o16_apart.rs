@@ -1,21 +1,25 @@
 //! O16: a fault in one channel changes nothing in another.
 //!
 //! What an honest node does about one stream, for whatever reason, it does to that stream's channel: no stream of
-//! another channel is reset, aborted or finished in the same step, and no other channel's record is written. The
-//! same holds for an honest client where a peer is at fault, unless a download ends by it: that ends what it uses.
+//! another channel is reset, aborted or finished in the same step, and no other channel's record is written. A stream
+//! belongs to the channel that its request names, if that is the asker's to name (I3), else to none. The same holds for
+//! an honest client where a peer is at fault, unless a download ends by it: that ends what it uses.
 
 use std::collections::BTreeMap;
 
 use decdn_engine::{
     fault::Fault,
-    ids::{ChannelId, StreamId},
+    ids::{ChannelId, ConnId, StreamId},
     io::{Effect, Input, Notice, Output},
     record::Record,
     time::Time,
     wire::Message,
 };
 
-use super::{book::People, o1_conservation::clock};
+use super::{
+    book::{Channels, People},
+    o1_conservation::clock,
+};
 use crate::{
     actor::ActorId,
     seen::{Kind, Kinds, Oracle, Report, Seen},
@@ -25,9 +29,15 @@ use crate::{
 #[derive(Default)]
 pub struct Apart {
     people: People,
-    /// By actor: the channel that each stream's request named.
+    channels: Channels<()>,
+    /// By actor: whose each connection is that it accepted.
+    peers: Vec<BTreeMap<ConnId, ActorId>>,
+    /// By actor: the channel that each stream belongs to.
     streams: Vec<BTreeMap<StreamId, ChannelId>>,
 }
+
+/// What a stream belongs to whose request names somebody else's channel.
+const NONE: ChannelId = ChannelId([0; 32]);
 
 /// The stream that an input is about.
 fn about(input: &Input) -> Option<StreamId> {
@@ -61,13 +71,23 @@ fn is_fault(outputs: &[Output]) -> bool {
 impl Apart {
     fn on_step(&mut self, at: Time, actor: ActorId, input: &Input, outputs: &[Output], report: &mut Report) {
         let streams = &mut self.streams[usize::from(actor.0)];
+        let peers = &mut self.peers[usize::from(actor.0)];
         match input {
+            Input::Connected { conn, peer, .. } => {
+                peers.extend(self.people.by_node(*peer).map(|peer| (*conn, peer)));
+            }
             Input::Message { stream, message } => {
                 if let Some(channel) = named(message) {
-                    streams.insert(*stream, channel);
+                    let asker = peers.get(&stream.conn);
+                    let client = self.channels.get(&channel).map(|(deal, ())| deal.client);
+                    let is_others = asker.is_some() && client.is_some_and(|client| client != asker.copied());
+                    streams.insert(*stream, if is_others { NONE } else { channel });
                 }
             }
-            Input::Disconnected { conn, .. } => streams.retain(|stream, _| stream.conn != *conn),
+            Input::Disconnected { conn, .. } => {
+                peers.remove(conn);
+                streams.retain(|stream, _| stream.conn != *conn);
+            }
             _ => {}
         }
         let is_node = self.people.is_honest_node(actor);
@@ -131,7 +151,7 @@ impl Oracle for Apart {
     }
 
     fn kinds(&self) -> Kinds {
-        Kinds::of(&[Kind::Start, Kind::Step, Kind::Crashed])
+        Kinds::of(&[Kind::Start, Kind::Step, Kind::Crashed, Kind::Included])
     }
 
     fn see(&mut self, at: Time, seen: &Seen<'_>, report: &mut Report) {
@@ -139,9 +159,15 @@ impl Oracle for Apart {
             Seen::Step { actor, input, outputs, .. } if self.people.is_honest(actor) => {
                 self.on_step(at, actor, input, outputs, report);
             }
-            Seen::Crashed { actor, .. } => self.streams[usize::from(actor.0)].clear(),
-            Seen::Start { cast, .. } => {
+            Seen::Crashed { actor, .. } => {
+                self.streams[usize::from(actor.0)].clear();
+                self.peers[usize::from(actor.0)].clear();
+            }
+            Seen::Included { tx, .. } => self.channels.learn(tx, &self.people),
+            Seen::Start { cast, chain } => {
                 self.people = People::new(cast);
+                self.channels.learn_all(chain, &self.people);
+                self.peers = vec![BTreeMap::new(); cast.people.len()];
                 self.streams = vec![BTreeMap::new(); cast.people.len()];
             }
             _ => {}

@@ -419,6 +419,7 @@ impl World {
         self.out = out;
         self.tricks = tricks;
         self.arm(id);
+        self.halted |= self.watch.report.is_hopeless();
         if self.steps >= self.steps_max {
             let steps = self.steps_max;
             self.halt("steps", || format!("no end after {steps} steps: the scenario's limit"));

@@ -4,14 +4,14 @@
 mod story;
 
 use decdn_engine::{
-    chain::{Call, Revert},
+    chain::{Call, Revert, Route},
     crypto::{Signature, Typed},
     fault::{Fault, Proof, Rule},
-    ids::{Address, FetchId},
+    ids::{Address, ConnId, FetchId, StreamId},
     io::{Candidate, Effect, FetchOrder, Input, Notice},
     limits::GROUP,
     money::{Amount, Nonce},
-    time::ChainTime,
+    time::{ChainTime, Span},
     wire::{CloseRequest, Code, Message},
 };
 use decdn_sim::{
@@ -300,6 +300,16 @@ fn o10_downloads_and_channels_end_nobody_spins_and_nobody_honest_is_blamed() {
         story.step(NODE, &Input::Tick, &[]);
     }
     story.names("O10");
+    let settle = |times| {
+        let mut story = Story::of("O10");
+        let call = Call::Settle { channel: channel(CLIENT, NODE) };
+        for _ in 0..times {
+            story.see(Seen::Submitted { actor: NODE, call: &call, route: Route::Sequencer });
+        }
+        story
+    };
+    settle(100).is_silent();
+    settle(512).names("O10");
 }
 
 #[test]
@@ -413,4 +423,18 @@ fn o16_a_fault_on_one_channel_ends_and_writes_nothing_of_another() {
     fault(&[reset(0)]).names("O16");
     fault(&[Effect::Finish { stream: stream(0) }]).names("O16");
     fault(&[write(CLIENT)]).names("O16");
+    // A stranger names the client's channel on a connection of its own: that makes it no stream of that channel.
+    let borrowed = |index| {
+        let mut story = Story::of("O16");
+        let (conn, rtt) = (ConnId(1), Span(0));
+        let own = StreamId { conn, index: 0 };
+        story.open(CLIENT, NODE).step(NODE, &asks(CLIENT, 0), &[]);
+        story.step(NODE, &Input::Connected { conn, peer: node_id(THIEF), rtt }, &[]);
+        let ended = if index == 0 { own } else { stream(0) };
+        let reset = role(Effect::Reset { stream: ended, code: Code::Malformed });
+        story.step(NODE, &Input::Message { stream: own, message: request(CLIENT, NODE) }, &[reset]);
+        story
+    };
+    borrowed(0).is_silent();
+    borrowed(1).names("O16");
 }
