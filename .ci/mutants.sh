@@ -39,6 +39,11 @@ for name in "${names[@]}"; do
   [ -f ".ci/mutants/$name.patch" ] || { echo ".ci/mutants.sh: there is no mutant $name; --list shows them" >&2; exit 2; }
 done
 
+# All of them, whatever was asked for: a patch that no longer applies is found by whoever moved the code.
+for name in $all; do
+  git apply --check ".ci/mutants/$name.patch" || { echo ".ci/mutants.sh: $name does not apply any more" >&2; exit 1; }
+done
+
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
 git clone -q "$top" "$place/tree"

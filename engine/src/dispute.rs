@@ -108,7 +108,9 @@ pub struct Outlook {
 /// A closing channel.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Watch {
-    /// `block.timestamp` of the close.
+    /// The close's block.
+    pub closed_in: u64,
+    /// Its `block.timestamp`.
     pub closed_at: ChainTime,
     /// When the window ends.
     pub deadline: ChainTime,
@@ -130,6 +132,7 @@ impl Watch {
     /// A close in this block.
     pub fn new(block: Block, recorded: Amount, deadline: ChainTime) -> Self {
         Self {
+            closed_in: block.number,
             closed_at: block.time,
             deadline,
             recorded,

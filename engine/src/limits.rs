@@ -21,6 +21,8 @@ pub const RESENDS: u8 = 2;
 /// Runs of bytes with the same history that a node remembers of what a stream sent last (D8). Each loss makes two more;
 /// beyond these the oldest are counted as one.
 pub const TAIL_RUNS: usize = 32;
+/// Blocks between two writes of the chain cursor: five minutes of Arbitrum's.
+pub const CURSOR_BLOCKS: u64 = 1_200;
 /// A signed request's greatest distance from the node's clock (P2).
 pub const CLOCK_TOLERANCE: Span = Span::from_secs(60);
 /// A blob's largest size that the engine computes with: 2^60 bytes.

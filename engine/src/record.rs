@@ -112,7 +112,7 @@ pub enum Record {
     Earning(Earning),
     /// See [`FetchRecord`].
     Fetch(FetchRecord),
-    /// The first block not yet read.
+    /// The first block that a restart has to read again: the effects of all events before it are durable.
     Cursor(u64),
     /// The key's value is no longer needed.
     Gone(Key),

@@ -1,8 +1,10 @@
 //! What is said to the chain and heard from it, and what the engine expects a call to do.
 
+mod checkpoint;
 mod cursor;
 pub mod predict;
 
+pub use checkpoint::Checkpoint;
 pub use cursor::{Cursor, Taken};
 
 use alloc::vec::Vec;

@@ -7,7 +7,7 @@ use decdn_engine::{
     crypto::{Crypto, Deployment, Signature, Typed},
     delivery::Meter,
     ids::{Address, BlobHash, ChannelId, ConnId, NodeId, StreamId, TxTicket},
-    io::{Effect, Input, Outputs},
+    io::{Effect, Input, Outputs, PersistSeq},
     limits::{GROUP, Limits},
     money::{Amount, Nonce, Rate},
     record::{Best, ChannelStatus, Earning, Key, Record},
@@ -39,6 +39,9 @@ pub struct Bench {
     config: NodeConfig,
     pub now: Now,
     pub disk: BTreeMap<Key, Record>,
+    /// While the disk is stuck, write sets wait here.
+    pub is_disk_stuck: bool,
+    pub stuck: Vec<(PersistSeq, Vec<Record>)>,
     streams: u32,
 }
 
@@ -67,6 +70,8 @@ impl Bench {
             config,
             now: Now { mono: Time(0), wall: WallTime(START * 1_000_000) },
             disk: disk.collect(),
+            is_disk_stuck: false,
+            stuck: Vec::new(),
             streams: 0,
         };
         bench.restart();
@@ -88,19 +93,31 @@ impl Bench {
         self.node.digest();
         let mut said = Vec::new();
         for output in out.drain().collect::<Vec<_>>() {
-            if let Effect::Persist { seq, writes } = output.effect {
-                for record in writes {
-                    match record {
-                        Record::Gone(key) => _ = self.disk.remove(&key),
-                        record => _ = self.disk.insert(record.key(), record),
-                    }
-                }
-                said.extend(self.feed(Input::Persisted { seq }));
-            } else {
-                said.push(output.effect);
+            match output.effect {
+                Effect::Persist { seq, writes } if self.is_disk_stuck => self.stuck.push((seq, writes)),
+                Effect::Persist { seq, writes } => said.extend(self.store(seq, writes)),
+                effect => said.push(effect),
             }
         }
         said
+    }
+
+    fn store(&mut self, seq: PersistSeq, writes: Vec<Record>) -> Vec<Effect> {
+        for record in writes {
+            match record {
+                Record::Gone(key) => _ = self.disk.remove(&key),
+                record => _ = self.disk.insert(record.key(), record),
+            }
+        }
+        self.feed(Input::Persisted { seq })
+    }
+
+    /// The disk catches up.
+    pub fn unstick(&mut self) {
+        self.is_disk_stuck = false;
+        for (seq, writes) in std::mem::take(&mut self.stuck) {
+            self.store(seq, writes);
+        }
     }
 
     /// Lets so many seconds pass on both clocks.

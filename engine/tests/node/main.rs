@@ -1,4 +1,5 @@
-//! What a node does when the chain, or its clock, does not do what it should.
+//! What a node does about the chain, when it or its clock does not do what it should.
 
 mod bench;
 mod clock;
+mod cursor;

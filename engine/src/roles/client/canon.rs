@@ -52,7 +52,8 @@ impl Canon for Rest<'_> {
         let Rest(chain, openings, has_proof) = self;
         out.tag(b'R');
         out.tag(u8::from(*has_proof) | u8::from(chain.is_known) << 1 | u8::from(chain.is_polling) << 2);
-        for number in [chain.cursor.next_block, chain.awaited, chain.head_time.0, chain.forced_inclusion.0] {
+        let read = [chain.cursor.next_block, chain.checkpoint.block(), chain.awaited];
+        for number in read.into_iter().chain([chain.head_time.0, chain.forced_inclusion.0]) {
             out.number(number);
         }
         for opening in *openings {

@@ -25,7 +25,7 @@ use state::{
 
 use super::{Digest, Reason, Role, config::ClientConfig};
 use crate::{
-    chain::Cursor,
+    chain::{Checkpoint, Cursor},
     crypto::{Crypto, Signature, Typed},
     delivery::Window,
     dispute::{Cue, Watch},
@@ -83,6 +83,7 @@ impl Client {
             is_known: false,
             head_time: ChainTime(0),
             cursor: Cursor::at(config.start_block),
+            checkpoint: Checkpoint::at(config.start_block),
             awaited: 0,
             forced_inclusion: config.monitor.forced_inclusion,
             is_polling: false,
@@ -123,7 +124,12 @@ impl Client {
                     client.adopt(paying);
                 }
                 Record::Fetch(fetch) => client.adopt_fetch(fetch),
-                Record::Earning(_) | Record::Cursor(_) | Record::Gone(_) => {}
+                Record::Cursor(block) => {
+                    let block = block.max(client.config.start_block);
+                    client.chain.cursor = Cursor::at(block);
+                    client.chain.checkpoint = Checkpoint::at(block);
+                }
+                Record::Earning(_) | Record::Gone(_) => {}
             }
         }
         client.note_lost();
@@ -241,10 +247,11 @@ impl Client {
         self.next_ticket
     }
 
-    fn persist(&mut self, lane: Lane, writes: Vec<Record>, out: &mut Outputs) {
+    fn persist(&mut self, lane: Lane, writes: Vec<Record>, out: &mut Outputs) -> PersistSeq {
         let seq = self.next_persist;
         self.next_persist = PersistSeq(seq.0 + 1);
         out.push(lane, Effect::Persist { seq, writes });
+        seq
     }
 
     fn sign(&mut self, lane: Lane, what: Typed, purpose: Signing, out: &mut Outputs) -> SignTicket {
@@ -503,7 +510,7 @@ impl Role for Client {
             Input::StreamClosed { stream, code } => self.on_stream_closed(now, stream, code, out),
             Input::Malformed { stream, .. } => self.on_malformed(now, stream, out),
             Input::Verdict { stream, verdict } => self.on_verdict(now, stream, verdict, out),
-            Input::Persisted { .. } => {}
+            Input::Persisted { seq } => self.chain.checkpoint.on_persisted(seq),
             Input::Signed { ticket, signature } => self.on_signed(now, ticket, signature, out),
             Input::Chain(update) => self.on_chain(now, update, out),
             Input::ChainUnreachable => self.on_chain_unreachable(now),

@@ -158,6 +158,7 @@ impl Client {
         // What we are about to open ourselves has its room already.
         if ours.is_none() && self.channels.len() + self.openings.len() >= self.config.limits.channels {
             let fault = Fault::Limit { rule: Rule::O11, limit: LimitHit::Channels };
+            self.chain.checkpoint.refuses(block);
             return out.push(Lane::Role, Effect::Fault(fault));
         }
         let from_orders = || {
@@ -179,7 +180,8 @@ impl Client {
             meter: Meter::new(),
         };
         let slot = self.adopt(paying);
-        self.persist(Lane::Channel(slot.index), vec![Record::Paying(paying)], out);
+        let seq = self.persist(Lane::Channel(slot.index), vec![Record::Paying(paying)], out);
+        self.chain.checkpoint.writes(seq);
         out.push(Lane::Role, Effect::Notice(Notice::ChannelOpened { channel: id, deposit }));
         if ours.is_some() {
             self.is_rest_dirty = true;

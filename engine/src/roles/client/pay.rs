@@ -8,7 +8,7 @@ use crate::{
     dispute::Cue,
     fault::{Proof, Rule},
     ids::{FetchId, StreamId},
-    io::{Effect, Lane, Notice, Outputs},
+    io::{Effect, Lane, Notice, Outputs, PersistSeq},
     limits::GROUP,
     money::{Amount, Nonce},
     record::Record,
@@ -97,7 +97,7 @@ impl Client {
     /// Stores a channel together with the downloads whose bytes its meter counts, and with the other channels that
     /// they got bytes on: none may be ahead of the others after a crash, or a byte would be paid twice or not at all
     /// (D14).
-    pub(super) fn persist_paying(&mut self, slot: Slot, out: &mut Outputs) {
+    pub(super) fn persist_paying(&mut self, slot: Slot, out: &mut Outputs) -> PersistSeq {
         let mut writes = vec![];
         let mut slots = vec![slot];
         let mut done = 0;
@@ -113,7 +113,7 @@ impl Client {
             }
         }
         writes.extend(slots.iter().map(|slot| Record::Paying(self.channels[*slot].paying)));
-        self.persist(Lane::Channel(slot.index), writes, out);
+        self.persist(Lane::Channel(slot.index), writes, out)
     }
 
     /// The smallest offer of the streams that still run, and the largest next group among them.

@@ -3,7 +3,7 @@
 use alloc::{boxed::Box, vec::Vec};
 
 use crate::{
-    chain::Cursor,
+    chain::{Checkpoint, Cursor},
     crypto::Signature,
     delivery::Window,
     dispute::Watch,
@@ -202,6 +202,7 @@ pub(super) struct ChainView {
     pub(super) is_known: bool,
     pub(super) head_time: ChainTime,
     pub(super) cursor: Cursor,
+    pub(super) checkpoint: Checkpoint,
     /// A block whose events are still to be read.
     pub(super) awaited: u64,
     pub(super) forced_inclusion: Span,

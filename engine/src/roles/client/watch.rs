@@ -61,6 +61,9 @@ impl Client {
         if is_behind {
             self.alarms.arm_by(&mut self.chain.poll, now.mono + LOOK_AGAIN, AlarmKey::Poll);
         }
+        if let Some(block) = self.chain.checkpoint.advance(&self.chain.cursor, &update) {
+            self.persist(Lane::Role, vec![Record::Cursor(block)], out);
+        }
         // Nothing is bought before the past is read: a channel of it may be settled.
         let is_read = self.chain.cursor.next_block > update.head.number;
         if is_read && !core::mem::replace(&mut self.chain.is_known, true) {
@@ -95,6 +98,7 @@ impl Client {
             (EventKind::Closing { amount, deadline, .. }, Some(slot)) => {
                 if self.channels[slot].watch.is_none() {
                     self.channels[slot].watch = Some(Box::new(Watch::new(event.block, amount, deadline)));
+                    self.chain.checkpoint.closes(event.block.number, slot);
                     self.on_closing(now, slot, out);
                 }
             }
@@ -121,7 +125,8 @@ impl Client {
         let was_closing = self.stop(now, slot, out);
         self.channels[slot].consent.cancel();
         if !was_closing {
-            self.persist_paying(slot, out);
+            let seq = self.persist_paying(slot, out);
+            self.chain.checkpoint.writes(seq);
         }
         self.touch_channel(slot);
         let outlook = self.outlook();
@@ -166,9 +171,13 @@ impl Client {
 
     fn on_settled(&mut self, now: Now, slot: Slot, id: ChannelId, out: &mut Outputs) {
         self.stop(now, slot, out);
-        self.persist(Lane::Channel(slot.index), vec![Record::Gone(Key::Paying(id))], out);
+        let seq = self.persist(Lane::Channel(slot.index), vec![Record::Gone(Key::Paying(id))], out);
+        self.chain.checkpoint.writes(seq);
         if let Some(gone) = self.channels.remove(slot) {
             self.tally.remove(&gone.mark);
+            if let Some(watch) = gone.watch {
+                self.chain.checkpoint.settled(watch.closed_in, slot);
+            }
             if let Some(peer) = self.peers.get_mut(&gone.paying.node) {
                 peer.channels.retain(|other| *other != slot);
                 peer.greeted.retain(|other| *other != slot);

@@ -89,6 +89,7 @@ impl Node {
 
     /// The voucher is durable: now it raises the sending limit (V3).
     pub(super) fn on_persisted(&mut self, now: Now, seq: PersistSeq, out: &mut Outputs) {
+        self.chain.checkpoint.on_persisted(seq);
         let Some((slot, amount)) = self.raising.remove(&seq) else { return };
         let Some(channel) = self.channels.get_mut(slot) else { return };
         channel.durable = channel.durable.max(amount);

@@ -15,7 +15,7 @@ use state::{AlarmKey, Blob, ChainView, Channel, Conn, Signing, Stream, StreamSta
 
 use super::{Digest, Reason, Role, config::NodeConfig};
 use crate::{
-    chain::Cursor,
+    chain::{Checkpoint, Cursor},
     crypto::{Crypto, Deployment, Typed},
     delivery::{Meter, Tail},
     dispute::Cue,
@@ -74,6 +74,7 @@ impl Node {
             is_clock_sane: true,
             safe: 0,
             cursor: Cursor::at(config.start_block),
+            checkpoint: Checkpoint::at(config.start_block),
             forced_inclusion: config.monitor.forced_inclusion,
             polling: false,
             poll: Alarm::default(),
@@ -107,8 +108,16 @@ impl Node {
             kept.insert(record.key(), record);
         }
         for record in kept.into_values() {
-            if let Record::Earning(earning) = record {
-                node.adopt(earning);
+            match record {
+                Record::Earning(earning) => {
+                    node.adopt(earning);
+                }
+                Record::Cursor(block) => {
+                    let block = block.max(node.config.start_block);
+                    node.chain.cursor = Cursor::at(block);
+                    node.chain.checkpoint = Checkpoint::at(block);
+                }
+                Record::Paying(_) | Record::Fetch(_) | Record::Gone(_) => {}
             }
         }
         node.alarms.arm(&mut node.chain.poll, Time(0), AlarmKey::Poll);
@@ -208,9 +217,13 @@ impl Node {
     }
 
     fn persist(&mut self, slot: Slot, writes: Vec<Record>, out: &mut Outputs) -> PersistSeq {
+        self.persist_in(Lane::Channel(slot.index), writes, out)
+    }
+
+    fn persist_in(&mut self, lane: Lane, writes: Vec<Record>, out: &mut Outputs) -> PersistSeq {
         let seq = self.next_persist;
         self.next_persist = PersistSeq(seq.0 + 1);
-        out.push(Lane::Channel(slot.index), Effect::Persist { seq, writes });
+        out.push(lane, Effect::Persist { seq, writes });
         seq
     }
 

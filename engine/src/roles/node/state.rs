@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::{
-    chain::Cursor,
+    chain::{Checkpoint, Cursor},
     crypto::StreamResponseTerms,
     delivery::{Meter, Tail},
     dispute::Watch,
@@ -130,6 +130,7 @@ pub(super) struct ChainView {
     pub(super) is_clock_sane: bool,
     pub(super) safe: u64,
     pub(super) cursor: Cursor,
+    pub(super) checkpoint: Checkpoint,
     pub(super) forced_inclusion: Span,
     pub(super) polling: bool,
     pub(super) poll: Alarm,
@@ -194,9 +195,9 @@ impl Canon for ChainView {
                 | u8::from(self.is_clock_sane) << 1
                 | u8::from(self.head_at.is_some()) << 2,
         );
-        for number in
-            [self.head, self.head_time.0, self.safe, self.cursor.next_block, self.forced_inclusion.0]
-        {
+        let numbers =
+            [self.head, self.head_time.0, self.safe, self.cursor.next_block, self.checkpoint.block()];
+        for number in numbers.into_iter().chain([self.forced_inclusion.0]) {
             out.number(number);
         }
     }

@@ -97,6 +97,9 @@ impl Node {
         if !self.chain.is_clock_sane {
             self.close_for_clock(now, out);
         }
+        if let Some(block) = self.chain.checkpoint.advance(&self.chain.cursor, &update) {
+            self.persist_in(Lane::Role, vec![Record::Cursor(block)], out);
+        }
     }
 
     fn release_soft(&mut self) {
@@ -117,6 +120,7 @@ impl Node {
             EventKind::Opened { client, node, token, deposit } => {
                 if node == self.config.account && self.by_id.get(&event.channel).is_none() {
                     if self.channels.len() >= self.config.limits.channels {
+                        self.chain.checkpoint.refuses(event.block.number);
                         return Self::limit(Rule::O11, LimitHit::Channels, out);
                     }
                     let slot = self.adopt(Earning {
@@ -129,7 +133,8 @@ impl Node {
                         best: None,
                     });
                     let record = self.channels[slot].record();
-                    self.persist(slot, vec![record], out);
+                    let seq = self.persist(slot, vec![record], out);
+                    self.chain.checkpoint.writes(seq);
                     out.push(
                         Lane::Role,
                         Effect::Notice(Notice::ChannelOpened { channel: event.channel, deposit }),
@@ -142,10 +147,12 @@ impl Node {
                     return;
                 }
                 self.channels[slot].watch = Some(Box::new(Watch::new(event.block, amount, deadline)));
+                self.chain.checkpoint.closes(event.block.number, slot);
                 if self.channels[slot].status != ChannelStatus::Closing {
                     self.channels[slot].status = ChannelStatus::Closing;
                     let record = self.channels[slot].record();
-                    self.persist(slot, vec![record], out);
+                    let seq = self.persist(slot, vec![record], out);
+                    self.chain.checkpoint.writes(seq);
                     self.stop_streams(slot, out);
                 }
                 self.touch_channel(slot);
@@ -183,9 +190,13 @@ impl Node {
             out.push(Lane::Role, Effect::Fault(Fault::Chain { channel: id, rule: Rule::X1, surprise }));
         }
         self.stop_streams(slot, out);
-        self.persist(slot, vec![Record::Gone(Key::Earning(id))], out);
+        let seq = self.persist(slot, vec![Record::Gone(Key::Earning(id))], out);
+        self.chain.checkpoint.writes(seq);
         if let Some(gone) = self.channels.remove(slot) {
             self.tally.remove(&gone.mark);
+            if let Some(watch) = gone.watch {
+                self.chain.checkpoint.settled(watch.closed_in, slot);
+            }
         }
         self.by_id.remove(&id);
         self.soft.retain(|(_, other)| *other != slot);

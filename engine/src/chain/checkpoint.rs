@@ -1,0 +1,69 @@
+//! Where a restart reads the chain on from. The durable cursor may only cover events whose effects are durable.
+
+use alloc::collections::BTreeSet;
+
+use super::{ChainUpdate, Cursor};
+use crate::{io::PersistSeq, limits::CURSOR_BLOCKS, state::Slot};
+
+/// What holds the durable cursor back.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Checkpoint {
+    /// The durable cursor.
+    block: u64,
+    /// Write sets with the effects of events, on their way to the disk.
+    writing: BTreeSet<PersistSeq>,
+    /// Closes under way, by their block: what is known of them is read again after a restart.
+    closing: BTreeSet<(u64, Slot)>,
+    /// The first block with an event that there was no room for.
+    refused: Option<u64>,
+}
+
+impl Checkpoint {
+    /// After a start from this block.
+    pub fn at(block: u64) -> Self {
+        Self { block, ..Self::default() }
+    }
+
+    /// The durable cursor, or where the start was.
+    pub fn block(&self) -> u64 {
+        self.block
+    }
+
+    /// This write set holds what an event did.
+    pub fn writes(&mut self, seq: PersistSeq) {
+        self.writing.insert(seq);
+    }
+
+    /// A write set is durable.
+    pub fn on_persisted(&mut self, seq: PersistSeq) {
+        self.writing.remove(&seq);
+    }
+
+    /// A channel began to close in this block.
+    pub fn closes(&mut self, block: u64, slot: Slot) {
+        self.closing.insert((block, slot));
+    }
+
+    /// A channel that began to close in this block is gone.
+    pub fn settled(&mut self, block: u64, slot: Slot) {
+        self.closing.remove(&(block, slot));
+    }
+
+    /// There was no room for an event of this block: after a restart there may be.
+    pub fn refuses(&mut self, block: u64) {
+        self.refused.get_or_insert(block);
+    }
+
+    /// After an update was taken: the cursor to store now, if it is worth a write. It stays behind the safe head,
+    /// because what is in front of it may yet be undone (L1).
+    pub fn advance(&mut self, cursor: &Cursor, update: &ChainUpdate) -> Option<u64> {
+        let read = cursor.next_block.min(update.safe.min(update.head.number).saturating_add(1));
+        let closing = self.closing.first().map_or(u64::MAX, |(block, _)| *block);
+        let covered = read.min(closing).min(self.refused.unwrap_or(u64::MAX));
+        if !self.writing.is_empty() || covered < self.block.saturating_add(CURSOR_BLOCKS) {
+            return None;
+        }
+        self.block = covered;
+        Some(covered)
+    }
+}
