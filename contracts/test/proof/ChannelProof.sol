@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.28;
+
+import {Channel, Status} from "../../src/IPaymentChannel.sol";
+import {NodeList} from "../../src/NodeList.sol";
+import {NodeTakesAll} from "../../src/NodeTakesAll.sol";
+import {PaymentChannel} from "../../src/PaymentChannel.sol";
+import {vm} from "../Vm.sol";
+import {AnyToken, AnyWallet, symbols} from "./Symbols.sol";
+
+/// @dev A cheat code that only the proofs use.
+interface Store {
+    function store(address target, bytes32 slot, bytes32 value) external;
+}
+
+/// @title ChannelProof
+/// @notice Proofs over every state of a channel and every call, for halmos (`tools/halmos.sh`); no test for forge, which finds
+/// nothing to run here.
+/// @dev Each `check_` takes one step: a channel in any consistent state, then one call of any function with any arguments by anyone at
+/// any time. Consistent means that the recorded amount is at most the deposit, and 0 while the channel is open; the first check proves
+/// that every step keeps it so, and openChannel begins so. What holds of the first state and of every step holds for ever. The parties are wallets that answer anything (C10), so nothing rests on who can sign.
+contract ChannelProof {
+    bytes32 private constant ID = keccak256("any channel");
+    /// @dev Where `forge inspect PaymentChannel storageLayout` says that `_channels` is; `_anyChannel` checks it.
+    uint256 private constant CHANNELS_SLOT = 7;
+
+    PaymentChannel private escrow;
+    AnyToken private token;
+    address private client;
+    address private node;
+
+    function setUp() public {
+        NodeList nodes = new NodeList(address(this));
+        escrow = new PaymentChannel(address(this), nodes, new NodeTakesAll(), 48 hours);
+        token = new AnyToken();
+        (client, node) = (address(new AnyWallet()), address(new AnyWallet()));
+        nodes.set(node, keccak256("node"), true);
+        escrow.setTokenAllowed(address(token), true);
+    }
+
+    /// @notice C7: the recorded amount stays within the deposit, and the deposit is what it was; with the next check, nothing above it
+    /// is ever settled.
+    function check_SettledAtMostTheDeposit() public {
+        Channel memory was = _anyChannel();
+        _anyCall();
+        Channel memory c = escrow.channel(ID);
+        assert(c.deposit == was.deposit);
+        assert(c.amount <= c.deposit);
+        assert(c.status != Status.Open || (c.amount | c.nonce | c.deadline) == 0);
+        assert(c.status != Status.None);
+    }
+
+    /// @notice C3, C4: what either settlement takes out of the escrow is the deposit, once: the recorded amount for the node, the rest
+    /// for the client.
+    function check_ASettlementPaysTheDeposit() public {
+        Channel memory was = _anyChannel();
+        bytes memory data = symbols.createCalldata("PaymentChannel");
+        bytes4 call = bytes4(data);
+        vm.assume(call == PaymentChannel.settleChannel.selector || call == PaymentChannel.closeCooperatively.selector);
+        _call(data);
+        Channel memory c = escrow.channel(ID);
+        vm.assume(c.status == Status.Settled);
+        assert(was.status != Status.Settled);
+        assert(token.paid(node) == c.amount);
+        assert(token.paid(client) == c.deposit - c.amount);
+        assert(token.paidInAll() == c.deposit);
+    }
+
+    /// @notice O5, C2: no call lowers the recorded amount or the recorded nonce.
+    function check_RecordedAmountNeverFalls() public {
+        Channel memory was = _anyChannel();
+        _anyCall();
+        Channel memory c = escrow.channel(ID);
+        assert(c.amount >= was.amount);
+        assert(c.nonce >= was.nonce);
+    }
+
+    /// @notice C2 to C5: out of Closing lead settleChannel, from the deadline on, and closeCooperatively, and nothing else; while it
+    /// lasts the deadline stays, and what is settled stays as it is.
+    function check_NoPathOutOfClosingButSettlement() public {
+        Channel memory was = _anyChannel();
+        vm.assume(was.status == Status.Closing || was.status == Status.Settled);
+        bytes4 call = _anyCall();
+        Channel memory c = escrow.channel(ID);
+        assert(c.deadline == was.deadline);
+        if (was.status == Status.Settled) {
+            assert(c.status == Status.Settled && c.amount == was.amount);
+        } else if (c.status != Status.Closing) {
+            assert(c.status == Status.Settled);
+            bool inTime = call == PaymentChannel.settleChannel.selector && block.timestamp >= was.deadline;
+            assert(inTime || call == PaymentChannel.closeCooperatively.selector);
+        }
+    }
+
+    /// @dev A channel of the two parties in any consistent state.
+    function _anyChannel() private returns (Channel memory c) {
+        uint256 status = symbols.createUint(8, "status");
+        uint256 deadline = symbols.createUint(64, "deadline");
+        uint256 nonce = symbols.createUint(64, "nonce");
+        uint256 deposit = symbols.createUint(128, "deposit");
+        uint256 amount = symbols.createUint(128, "amount");
+        vm.assume(status != uint256(Status.None) && status <= uint256(Status.Settled));
+        vm.assume(amount <= deposit);
+        vm.assume(status != uint256(Status.Open) || (amount | nonce | deadline) == 0);
+        uint256 slot = uint256(keccak256(abi.encode(ID, CHANNELS_SLOT)));
+        _store(slot, uint256(uint160(client)) | deadline << 160 | status << 224);
+        _store(slot + 1, uint256(uint160(node)) | nonce << 160);
+        _store(slot + 2, uint256(uint160(address(token))));
+        _store(slot + 3, deposit | amount << 128);
+
+        c = escrow.channel(ID);
+        assert(c.client == client && c.node == node && c.token == address(token));
+        assert(uint256(c.status) == status && c.deadline == deadline && c.nonce == nonce);
+        assert(c.deposit == deposit && c.amount == amount);
+    }
+
+    function _store(uint256 slot, uint256 value) private {
+        Store(address(vm)).store(address(escrow), bytes32(slot), bytes32(value));
+    }
+
+    /// @dev Any function, with any arguments, from anyone, at any time, whether the token is allowed or not. A call that reverts
+    /// changes nothing and proves nothing. A new channel never gets an old one's id: that is keccak256's promise (V5), not ours.
+    function _anyCall() private returns (bytes4 selector) {
+        escrow.setTokenAllowed(address(token), symbols.createUint(1, "allowed") == 1);
+        bytes memory data = symbols.createCalldata("PaymentChannel");
+        selector = bytes4(data);
+        _call(data);
+    }
+
+    function _call(bytes memory data) private {
+        vm.warp(symbols.createUint(64, "time"));
+        vm.prank(symbols.createAddress("caller"));
+        (bool ok, bytes memory answer) = address(escrow).call(data);
+        vm.assume(ok);
+        if (bytes4(data) == PaymentChannel.openChannel.selector) vm.assume(bytes32(answer) != ID);
+    }
+}
