@@ -54,11 +54,15 @@ impl Bench {
             .expect("asked")
     }
 
+    fn writes(&self) -> impl Iterator<Item = PersistSeq> {
+        self.out.as_slice().iter().filter_map(|output| match output.effect {
+            Effect::Persist { seq, .. } => Some(seq),
+            _ => None,
+        })
+    }
+
     fn persisted(&self) -> PersistSeq {
-        let mut effects = self.out.as_slice().iter().map(|output| &output.effect);
-        effects
-            .find_map(|e| if let Effect::Persist { seq, .. } = e { Some(*seq) } else { None })
-            .expect("stored")
+        self.writes().next().expect("stored")
     }
 }
 
@@ -87,6 +91,10 @@ fn with_channels(count: u64) -> Bench {
             forced_inclusion: Span::from_hours(24),
         };
         bench.step(Input::Chain(update));
+        let stored: Vec<PersistSeq> = bench.writes().collect();
+        for seq in stored {
+            bench.step(Input::Persisted { seq });
+        }
     }
     bench.step(Input::BlobReady { hash: HASH, bytes: 1 << 40 });
     bench.step(Input::Connected { conn: CONN, peer: NodeId([2; 32]), rtt: Span(1_000) });
