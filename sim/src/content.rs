@@ -103,7 +103,9 @@ fn symbolic(receive: &mut Receive, content: &Content) -> [Option<Verdict>; 2] {
 /// A piece as it goes over the wire: the next part of the stream's one encoding, in a chunk.
 fn encode(blob: &Blob, (offset, len): (u64, u64), sender: &mut Bytes, content: &Content) -> Vec<u8> {
     let total = blob.outboard.total_bytes();
-    let bytes = if len == 0 { total.saturating_sub(offset) } else { len };
+    // A request may name more than there is: what is served ends with the blob.
+    let left = total.saturating_sub(offset);
+    let bytes = if len == 0 { left } else { len.min(left) };
     if sender.encoder.as_ref().is_none_or(|encoder| encoder.position() != content.offset) {
         // The first piece, or a sender that does not keep to its own encoding.
         let range = if offset == content.offset { (offset, bytes) } else { (content.offset, content.bytes) };
@@ -173,5 +175,37 @@ pub fn through_frame(message: &decdn_engine::wire::Message) -> Option<decdn_engi
     match Decoder::new().next(&mut bytes.as_slice()) {
         Ok(Some(Piece::Message(message))) => Some(message),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use decdn_engine::ids::FetchId;
+
+    use super::*;
+
+    /// What a receiver finds in the whole of what is left behind `offset`, of which the request asked for `len`.
+    fn found(library: &Library, hash: BlobHash, total: u64, offset: u64, len: u64) -> [Option<Verdict>; 2] {
+        let mut receive = Receive { fetch: FetchId(0), hash, total_bytes: total, next: offset, until: total };
+        let content = Content { hash, offset, bytes: total - offset, corrupt: None, last: true };
+        let (mut sender, mut receiver) = (Bytes::default(), Bytes::default());
+        library.check(&mut receive, (offset, len), [&mut sender, &mut receiver], &content)
+    }
+
+    #[test]
+    fn o13_a_request_for_more_than_there_is_gets_the_rest_on_both_rungs() {
+        let total = 17 * 16_384 + 12_434;
+        let planned = [PlannedBlob { bytes: total, number: 3 }];
+        for (library, hashes) in [Library::symbols(&planned), Library::bytes(&planned)] {
+            for offset in [0, 16_384, 17 * 16_384] {
+                for len in [0, total - offset, total - offset + 1, 49_152 * 16] {
+                    let [good, bad] = found(&library, hashes[0], total, offset, len);
+                    let Some(Verdict::Good { offset: from, bytes, .. }) = good else {
+                        panic!("real {}: nothing good of {len} from {offset}", library.is_real())
+                    };
+                    assert_eq!((from, bytes, bad), (offset, total - offset, None));
+                }
+            }
+        }
     }
 }
