@@ -12,7 +12,7 @@ use crate::{
     ids::{Address, BlobHash, ChannelId, NodeId},
     money::{Amount, Nonce, Rate},
     time::WallTime,
-    wire::StreamError,
+    wire::{StreamError, StreamRequest, StreamResponse},
 };
 
 /// Where the contracts live: every EIP-712 domain of the protocol follows from it.
@@ -104,6 +104,27 @@ pub struct StreamResponseTerms {
     /// Struct hash of the presented quote, zero if none (E5).
     #[serde(with = "fixed")]
     pub quote: [u8; 32],
+}
+
+impl StreamResponseTerms {
+    /// What this node signs where it gives this answer to this request, as its requester has to put it together.
+    pub fn of(node: NodeId, request: &StreamRequest, response: &StreamResponse) -> Self {
+        Self {
+            node,
+            hash: request.hash,
+            ok: response.ok,
+            token: request.token,
+            rate: response.rate,
+            max_rate: request.max_rate,
+            total_bytes: response.total_bytes,
+            channel: request.channel,
+            redirect: response.redirect.unwrap_or_default(),
+            error: response.error,
+            requester: request.requester,
+            timestamp: request.timestamp,
+            quote: [0; 32],
+        }
+    }
 }
 
 /// Everything that the secp256k1 key signs: one variant per EIP-712 type.

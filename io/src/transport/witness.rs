@@ -101,21 +101,7 @@ impl Evidence {
 }
 
 fn agreement(node: NodeId, request: &StreamRequest, response: &StreamResponse) -> Agreement {
-    let terms = StreamResponseTerms {
-        node,
-        hash: request.hash,
-        ok: response.ok,
-        token: request.token,
-        rate: response.rate,
-        max_rate: request.max_rate,
-        total_bytes: response.total_bytes,
-        channel: request.channel,
-        redirect: response.redirect.unwrap_or_default(),
-        error: response.error,
-        requester: request.requester,
-        timestamp: request.timestamp,
-        quote: [0; 32],
-    };
+    let terms = StreamResponseTerms::of(node, request, response);
     Agreement { terms, offset_bytes: request.offset_bytes, signature: response.signature }
 }
 

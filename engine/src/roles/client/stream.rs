@@ -102,7 +102,7 @@ impl Client {
             return self.on_malformed(now, id, out);
         };
         let (fetch_id, request) = (*fetch_id, **request);
-        let terms = response_terms(node, &request, &response);
+        let terms = StreamResponseTerms::of(node, &request, &response);
         let operator = self.channels[slot].paying.operator;
         let is_whole = match (response.ok, response.error, response.redirect) {
             (true, None, None) => response.rate.is_sane() && response.total_bytes <= BLOB_BYTES_MAX,
@@ -421,25 +421,6 @@ impl Client {
                 self.advance_close(slot, out);
             }
         }
-    }
-}
-
-/// The signed set of an answer: what we asked, what the node says (D1).
-fn response_terms(node: NodeId, request: &StreamRequest, response: &StreamResponse) -> StreamResponseTerms {
-    StreamResponseTerms {
-        node,
-        hash: request.hash,
-        ok: response.ok,
-        token: request.token,
-        rate: response.rate,
-        max_rate: request.max_rate,
-        total_bytes: response.total_bytes,
-        channel: request.channel,
-        redirect: response.redirect.unwrap_or_default(),
-        error: response.error,
-        requester: request.requester,
-        timestamp: request.timestamp,
-        quote: [0; 32],
     }
 }
 
