@@ -1,6 +1,6 @@
 //! deCDN at the edge: what the engine needs from the world, and the program that puts it together.
 //!
-//! Most modules are one port of [`decdn_driver`]: [`transport`] is QUIC through iroh, [`store`] is redb and
+//! Most modules are one port of [`decdn_driver`]: [`transport`] is QUIC through iroh, [`store`] is records and
 //! files, [`signer`] signs with keys that [`keys`] reads, [`clock`] asks the machine, [`chain`] is JSON-RPC through alloy. [`devnet`]
 //! serves JSON-RPC from a chain of our own. [`party`] makes a running client or node of them, [`stage`] puts
 //! both on one chain in one process, [`receipt`] is what a buyer keeps, [`config`] the file, [`cli`] is the program `decdn`.

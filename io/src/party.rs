@@ -103,8 +103,22 @@ impl Parts {
     /// # Errors
     /// If the directory is in use, newer or broken, or the address can't be bound: each says what to do.
     pub async fn open(dir: &Path, network_key: [u8; 32], at: SocketAddr) -> Result<Self, StartError> {
-        let home = Home { dir: StateDir::open(dir)? };
-        let records = Records::open(&home.dir.path().join("records.redb"))?;
+        let mut dir = StateDir::open(dir)?;
+        let records = Records::open(&mut dir)?;
+        Self::with(dir, records, network_key, at).await
+    }
+
+    /// As [`open`](Self::open), with records that are kept elsewhere.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn with(
+        dir: StateDir,
+        records: Records,
+        network_key: [u8; 32],
+        at: SocketAddr,
+    ) -> Result<Self, StartError> {
+        let home = Home { dir };
         let blobs = BlobStore::open(home.dir.path())?;
         let limits = TransportLimits::default();
         let transport = IrohTransport::bind(network_key, at, blobs.clone(), limits).await?;

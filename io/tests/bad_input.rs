@@ -274,8 +274,8 @@ fn i5_a_state_directory_in_use_or_newer_is_left_alone() {
         ["node", "run", "--key-file", "node.key", "--state-dir", "node.state", "--listen", "127.0.0.1:0"];
     refused(&world.run(&second), 75, &["node.state", "in use"]);
     fs::create_dir(world.path("client.state")).expect("fresh");
-    world.write("client.state/version", b"2\n");
-    refused(&scene.fetch(&[]), 2, &["client.state", "version 2", "newer decdn"]);
+    world.write("client.state/version", b"3\n");
+    refused(&scene.fetch(&[]), 2, &["client.state", "version 3", "newer decdn"]);
     world.write("client.state/version", b"");
     refused(&scene.fetch(&[]), 2, &["client.state", "no version"]);
     scene.nothing_moved();

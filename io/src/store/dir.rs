@@ -6,8 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What this program writes, and the only thing that it reads.
-pub const VERSION: u32 = 1;
+/// What this program writes. Version 1, whose records had no seal, is read and taken over.
+pub const VERSION: u32 = 2;
 
 /// Why a state directory can't be used.
 #[derive(Debug)]
@@ -58,6 +58,7 @@ impl std::error::Error for DirError {}
 #[derive(Debug)]
 pub struct StateDir {
     path: PathBuf,
+    version: u32,
     _lock: File,
 }
 
@@ -84,32 +85,53 @@ impl StateDir {
             TryLockError::Error(error) => DirError::Io(lock_path.clone(), error),
         })?;
         let version_path = path.join("version");
-        match fs::read_to_string(&version_path) {
+        let version = match fs::read_to_string(&version_path) {
             Ok(text) => match text.trim().parse() {
-                Ok(VERSION) => {}
+                Ok(known @ 1..=VERSION) => known,
                 Ok(found) if found > VERSION => {
                     return Err(DirError::Newer { path: path.to_path_buf(), found });
                 }
                 _ => return Err(DirError::BadVersion(version_path)),
             },
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let write = || -> io::Result<()> {
-                    let mut file = File::create(&version_path)?;
-                    writeln!(file, "{VERSION}")?;
-                    file.sync_all()?;
-                    File::open(path)?.sync_all()
-                };
-                write().map_err(io(&version_path))?;
+                write_version(path).map_err(io(&version_path))?;
+                VERSION
             }
             Err(error) => return Err(DirError::Io(version_path, error)),
+        };
+        Ok(Self { path: path.to_path_buf(), version, _lock: lock })
+    }
+
+    /// Whether an earlier version of the program has made it.
+    pub fn is_older(&self) -> bool {
+        self.version < VERSION
+    }
+
+    /// What is in it is as this version has it.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn upgrade(&mut self) -> Result<(), DirError> {
+        if self.is_older() {
+            write_version(&self.path).map_err(|error| DirError::Io(self.path.join("version"), error))?;
+            self.version = VERSION;
         }
-        Ok(Self { path: path.to_path_buf(), _lock: lock })
+        Ok(())
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// The version, durably, and whole at any moment: half of one would lock its owner out.
+fn write_version(dir: &Path) -> io::Result<()> {
+    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    writeln!(file, "{VERSION}")?;
+    file.as_file().sync_all()?;
+    file.persist(dir.join("version")).map_err(|error| error.error)?;
+    File::open(dir)?.sync_all()
 }
 
 #[cfg(test)]
@@ -129,9 +151,9 @@ mod tests {
     fn i5_a_newer_or_foreign_version_is_refused_by_name() {
         let temp = tempfile::tempdir().expect("a temporary directory");
         drop(StateDir::open(temp.path()).expect("fresh"));
-        fs::write(temp.path().join("version"), "2\n").expect("writable");
+        fs::write(temp.path().join("version"), "3\n").expect("writable");
         let newer = StateDir::open(temp.path()).expect_err("newer");
-        assert!(newer.to_string().contains("version 2"), "{newer}");
+        assert!(newer.to_string().contains("version 3"), "{newer}");
         fs::write(temp.path().join("version"), "one").expect("writable");
         assert!(matches!(StateDir::open(temp.path()), Err(DirError::BadVersion(_))));
     }

@@ -1,23 +1,24 @@
-//! The engine's records in redb: a key's last value, committed in groups, each group whole or not at all.
+//! The engine's records as the driver commits them: [`RecordDb`] on threads that may wait for a disk.
 
-use std::{future::Future, path::Path, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use decdn_driver::Store;
 use decdn_engine::record::Record;
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use decdn_store::{Age, RecordDb, StoreError};
 
-/// Postcard key → a version byte and a postcard record.
-const RECORDS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("records");
-/// The version of values.
-const VALUE_VERSION: u8 = 1;
+use super::StateDir;
+use crate::party::StartError;
 
 /// Why records can't be stored or read.
 #[derive(Debug)]
 pub enum RecordError {
-    /// The database refused.
-    Database(Box<redb::Error>),
-    /// A value is none that this program wrote.
-    Foreign,
+    /// The database says so.
+    Store(StoreError),
     /// The commit's thread has died.
     Gone,
 }
@@ -25,10 +26,7 @@ pub enum RecordError {
 impl std::fmt::Display for RecordError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Database(error) => write!(f, "the record database failed: {error}"),
-            Self::Foreign => f.write_str(
-                "the record database holds a value of another version; use the decdn that wrote it",
-            ),
+            Self::Store(error) => error.fmt(f),
             Self::Gone => f.write_str("a commit was cut off"),
         }
     }
@@ -36,29 +34,40 @@ impl std::fmt::Display for RecordError {
 
 impl std::error::Error for RecordError {}
 
-impl<E: Into<redb::Error>> From<E> for RecordError {
-    fn from(error: E) -> Self {
-        Self::Database(Box::new(error.into()))
+impl From<StoreError> for RecordError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
     }
 }
 
 /// Durable records of one role.
 #[derive(Clone, Debug)]
 pub struct Records {
-    db: Arc<Database>,
+    db: Arc<RecordDb>,
 }
 
 impl Records {
-    /// Opens or makes the database. It belongs into a [`StateDir`](super::StateDir), whose lock it relies on.
+    /// Opens or makes the database of a directory. One of an earlier version is sealed, and the directory is of this
+    /// version from then on.
     ///
     /// # Errors
-    /// If it can't be opened: a disk that fails, a file that is no database.
-    pub fn open(file: &Path) -> Result<Self, RecordError> {
-        let db = Database::create(file)?;
-        let write = db.begin_write()?;
-        write.open_table(RECORDS)?;
-        write.commit()?;
-        Ok(Self { db: Arc::new(db) })
+    /// If the disk refuses, or the database is not as its last commit left it.
+    pub fn open(dir: &mut StateDir) -> Result<Self, StartError> {
+        let age = if dir.is_older() { Age::Unsealed } else { Age::Sealing };
+        let [db, _] = Self::paths(dir.path());
+        let records = Self::over(RecordDb::open_at(&db, age)?);
+        dir.upgrade()?;
+        Ok(records)
+    }
+
+    /// The database in a state directory, and its mark.
+    pub fn paths(dir: &Path) -> [PathBuf; 2] {
+        ["records.redb", "records.mark"].map(|name| dir.join(name))
+    }
+
+    /// The records of a database that is open.
+    pub fn over(db: RecordDb) -> Self {
+        Self { db: Arc::new(db) }
     }
 
     /// Everything that is durable, for recovery.
@@ -66,20 +75,7 @@ impl Records {
     /// # Errors
     /// If the database can't be read, or holds what this program did not write.
     pub fn load(&self) -> Result<Vec<Record>, RecordError> {
-        let read = self.db.begin_read()?;
-        let table = read.open_table(RECORDS)?;
-        table
-            .iter()?
-            .map(|entry| {
-                let (_, value) = entry?;
-                match value.value().split_first() {
-                    Some((&VALUE_VERSION, body)) => {
-                        postcard::from_bytes(body).map_err(|_| RecordError::Foreign)
-                    }
-                    _ => Err(RecordError::Foreign),
-                }
-            })
-            .collect()
+        Ok(self.db.load()?)
     }
 
     /// Makes write sets durable: all of them or none. Blocks for as long as the disk takes.
@@ -87,28 +83,9 @@ impl Records {
     /// # Errors
     /// If the disk refuses; what is durable then is known only after opening again.
     pub fn write(&self, sets: &[Vec<Record>]) -> Result<(), RecordError> {
-        let write = self.db.begin_write()?;
-        {
-            let mut table = write.open_table(RECORDS)?;
-            for record in sets.iter().flatten() {
-                let key = postcard::to_allocvec(&record.key()).expect("plain data into memory can't fail");
-                if let Record::Gone(_) = record {
-                    table.remove(key.as_slice())?;
-                } else {
-                    let value = postcard::to_extend(record, vec![VALUE_VERSION]);
-                    table.insert(
-                        key.as_slice(),
-                        value.expect("plain data into memory can't fail").as_slice(),
-                    )?;
-                }
-            }
-        }
-        write.commit()?;
-        Ok(())
+        Ok(self.db.write(sets)?)
     }
-}
 
-impl Records {
     /// Ends once nobody else holds the database: commits that a dropped driver left under way are done, and the
     /// file can be opened again.
     pub async fn close(self) {
@@ -133,6 +110,8 @@ impl Store for Records {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use decdn_driver::suite::record;
     use decdn_engine::record::Key;
 
@@ -141,26 +120,38 @@ mod tests {
     #[test]
     fn o12_recovery_reads_the_last_value_of_each_key_and_nothing_that_is_gone() {
         let temp = tempfile::tempdir().expect("a temporary directory");
-        let file = temp.path().join("records.redb");
-        let records = Records::open(&file).expect("fresh");
+        let mut dir = StateDir::open(temp.path()).expect("fresh");
+        let records = Records::open(&mut dir).expect("fresh");
         records.write(&[vec![record(1, 1), record(2, 1)], vec![record(1, 2)]]).expect("durable");
         let Key::Earning(gone) = record(2, 0).key() else {
             panic!("the suite's records are earning channels")
         };
         records.write(&[vec![Record::Gone(Key::Earning(gone)), Record::Cursor(9)]]).expect("durable");
         drop(records);
-        let mut found = Records::open(&file).expect("still there").load().expect("readable");
+        let mut found = Records::open(&mut dir).expect("still there").load().expect("readable");
         found.sort_by_key(Record::key);
         assert_eq!(found, [record(1, 2), Record::Cursor(9)]);
     }
 
     #[test]
-    fn a_value_of_another_version_is_refused() {
+    fn a_directory_of_the_first_version_is_taken_over_once() {
         let temp = tempfile::tempdir().expect("a temporary directory");
-        let records = Records::open(&temp.path().join("records.redb")).expect("fresh");
-        let write = records.db.begin_write().expect("free");
-        write.open_table(RECORDS).expect("there").insert([0].as_slice(), [9, 9].as_slice()).expect("room");
-        write.commit().expect("durable");
-        assert!(matches!(records.load(), Err(RecordError::Foreign)));
+        let mut dir = StateDir::open(temp.path()).expect("fresh");
+        Records::open(&mut dir).expect("fresh").write(&[vec![record(1, 1)]]).expect("durable");
+        drop(dir);
+        let mark = temp.path().join("records.mark");
+        fs::remove_file(&mark).expect("there");
+        let said = {
+            let mut dir = StateDir::open(temp.path()).expect("free");
+            Records::open(&mut dir).expect_err("no mark").to_string()
+        };
+        assert!(said.contains("records.mark"), "{said}");
+        // The first version had no marks.
+        fs::remove_file(&mark).expect("made by the look for it");
+        fs::write(temp.path().join("version"), "1\n").expect("writable");
+        let mut dir = StateDir::open(temp.path()).expect("known");
+        assert_eq!(Records::open(&mut dir).expect("old").load().expect("readable"), [record(1, 1)]);
+        assert_eq!(fs::read_to_string(temp.path().join("version")).expect("there"), "2\n");
+        assert!(!dir.is_older() && mark.exists());
     }
 }

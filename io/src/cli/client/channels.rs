@@ -73,11 +73,11 @@ pub(crate) struct MonitorArgs {
 
 pub(super) fn list(args: ListArgs) -> Result<(), Failure> {
     let dir = args.place.state_dir(&args.place.file()?);
-    let channels = match dir.join("records.redb").exists() {
+    let channels = match Records::paths(&dir).iter().any(|path| path.exists()) {
         false => Vec::new(),
         true => {
-            let home = StateDir::open(&dir).map_err(|error| started(error.into()))?;
-            paying(&Records::open(&home.path().join("records.redb"))?.load()?)
+            let mut home = StateDir::open(&dir).map_err(|error| started(error.into()))?;
+            paying(&Records::open(&mut home).map_err(started)?.load()?)
         }
     };
     if args.json {
@@ -267,9 +267,9 @@ fn note(ear: Ear, news: &News, settled: &mut BTreeMap<ChannelId, Amount>) {
 /// Puts a download that was given up back on record, so that what was bought is not bought again (D14). The engine has
 /// let go of it; the content is where it was, and the channel has counted it.
 pub(super) fn put_back(dir: &Path, record: Record, fetch: FetchId) -> Result<(), Failure> {
-    let home = StateDir::open(dir).map_err(|error| started(error.into()))?;
+    let mut home = StateDir::open(dir).map_err(|error| started(error.into()))?;
     let file = std::fs::File::open(home.path().join("downloads").join(fetch.0.to_string()))?;
     file.sync_all()?;
-    Records::open(&home.path().join("records.redb"))?.write(&[vec![record]])?;
+    Records::open(&mut home).map_err(started)?.write(&[vec![record]])?;
     Ok(())
 }
