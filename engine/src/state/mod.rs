@@ -5,7 +5,7 @@ mod idmap;
 mod slab;
 mod tally;
 
-pub use alarm::{Alarm, Alarms};
+pub use alarm::{ALARMS_SPARE, Alarm, Alarms};
 pub use idmap::IdMap;
 pub use slab::{Slab, Slot};
 pub use tally::{Canon, Canonical, Mark, Tally};

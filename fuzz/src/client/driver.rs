@@ -11,6 +11,7 @@ use decdn_engine::{
     limits::{GROUP, Limits},
     money::{Nonce, Rate},
     roles::{client::Client, config::ClientConfig},
+    state::ALARMS_SPARE,
     time::{ChainTime, Span},
     wire::{Code, Message, StreamRequest},
 };
@@ -23,9 +24,6 @@ use crate::{
 
 /// How many nodes there are.
 const NODES: usize = 3;
-/// Alarms that were moved to an earlier time leave their entry behind until it comes up.
-const ALARMS_MAX: usize = 128;
-
 /// Everything small, so that a few steps reach it.
 fn limits() -> Limits {
     Limits { channels: 4, fetches: 3, candidates: 3, chain_events: 4, ..Limits::standard() }
@@ -436,7 +434,7 @@ impl Driver {
                 ("txs", unanswered),
                 ("retrying", limits.channels),
                 ("greeted", limits.channels),
-                ("alarms", ALARMS_MAX),
+                ("alarms", 2 * (2 + limits.fetches + 6 * limits.channels) + ALARMS_SPARE),
             ],
             &self.bench.role.tables(),
         );

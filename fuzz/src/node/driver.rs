@@ -11,6 +11,7 @@ use decdn_engine::{
     money::{Amount, MB, Nonce, Rate},
     record::{Key, Record},
     roles::{config::NodeConfig, node::Node},
+    state::ALARMS_SPARE,
     time::{ChainTime, Span, WallTime},
     wire::{Code, Message},
 };
@@ -20,9 +21,6 @@ use crate::{
     Bytes,
     harness::{Bench, CLIENT, OPERATOR, STRANGER, odd, signature},
 };
-
-/// Alarms that were moved to an earlier time leave their entry behind until it comes up.
-const ALARMS_MAX: usize = 128;
 
 /// Everything small, so that a few steps reach it.
 fn limits() -> Limits {
@@ -384,7 +382,7 @@ impl Driver {
                 ("soft", limits.channels),
                 ("retrying", limits.channels),
                 ("tails", limits.tails),
-                ("alarms", ALARMS_MAX),
+                ("alarms", 2 * (1 + 2 * limits.channels) + ALARMS_SPARE),
             ],
             &self.bench.role.tables(),
         );

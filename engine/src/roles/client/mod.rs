@@ -17,6 +17,7 @@ use alloc::{
     vec,
     vec::Vec,
 };
+use core::mem;
 
 use state::{
     AlarmKey, ChainView, Channel, Closing, Dirty, Fetch, Opening, OpeningStep, Peer, Purpose, Signing, Stage,
@@ -434,25 +435,41 @@ impl Client {
 
     fn on_tick(&mut self, now: Now, out: &mut Outputs) {
         while let Some((at, key)) = self.alarms.pop(now.mono) {
-            let alarm = match key {
-                AlarmKey::Poll => Some(&mut self.chain.poll),
-                AlarmKey::Opening => Some(&mut self.opening_late),
-                AlarmKey::Fetch(id) => self.fetches.get_mut(&id).map(|fetch| &mut fetch.alarm),
-                AlarmKey::Quiet(slot) => self.channels.get_mut(slot).map(|channel| &mut channel.quiet),
-                AlarmKey::Resend(slot) => self.channels.get_mut(slot).map(|channel| &mut channel.resend),
-                AlarmKey::Consent(slot) => self.channels.get_mut(slot).map(|channel| &mut channel.consent),
-                AlarmKey::Ask(slot) => self.channels.get_mut(slot).map(|channel| &mut channel.ask),
-                AlarmKey::Force(slot) => self.watch_mut(slot).map(|watch| &mut watch.force),
-                AlarmKey::Settle(slot) => self.watch_mut(slot).map(|watch| &mut watch.settle),
-            };
             // The alarm is copied out and back: it lives beside the heap that it may be put back into.
-            let Some(mut copy) = alarm.as_deref().copied() else { continue };
+            let Some(mut copy) = self.alarm(key) else { continue };
             let is_due = self.alarms.is_due(&mut copy, at, now.mono, key);
             self.set_alarm(key, copy);
             if is_due {
                 self.on_due(now, key, out);
             }
         }
+    }
+
+    fn alarm(&self, key: AlarmKey) -> Option<Alarm> {
+        let channel = |slot| self.channels.get(slot);
+        let watch = |slot| channel(slot)?.watch.as_deref();
+        match key {
+            AlarmKey::Poll => Some(self.chain.poll),
+            AlarmKey::Opening => Some(self.opening_late),
+            AlarmKey::Fetch(id) => self.fetches.get(&id).map(|fetch| fetch.alarm),
+            AlarmKey::Quiet(slot) => channel(slot).map(|channel| channel.quiet),
+            AlarmKey::Resend(slot) => channel(slot).map(|channel| channel.resend),
+            AlarmKey::Consent(slot) => channel(slot).map(|channel| channel.consent),
+            AlarmKey::Ask(slot) => channel(slot).map(|channel| channel.ask),
+            AlarmKey::Force(slot) => watch(slot).map(|watch| watch.force),
+            AlarmKey::Settle(slot) => watch(slot).map(|watch| watch.settle),
+        }
+    }
+
+    /// The most alarms that can be set: two of the role, one per download, six per channel.
+    fn alarms_max(&self) -> usize {
+        2 + self.fetches.len() + 6 * self.channels.len()
+    }
+
+    fn tidy_alarms(&mut self) {
+        let mut alarms = mem::take(&mut self.alarms);
+        alarms.tidy(self.alarms_max(), |key| self.alarm(key));
+        self.alarms = alarms;
     }
 
     fn set_alarm(&mut self, key: AlarmKey, alarm: Alarm) {
@@ -524,6 +541,7 @@ impl Role for Client {
             | Input::BlobReady { .. }
             | Input::BlobGone { .. } => {}
         }
+        self.tidy_alarms();
     }
 
     fn next_deadline(&self) -> Option<(Time, Reason)> {

@@ -402,6 +402,19 @@ impl Node {
     }
 }
 
+impl Node {
+    /// At most the role's alarm and two per channel are set.
+    fn tidy_alarms(&mut self) {
+        let (channels, poll) = (&self.channels, self.chain.poll);
+        let watch = |slot| channels.get(slot)?.watch.as_ref();
+        self.alarms.tidy(1 + 2 * channels.len(), |key| match key {
+            AlarmKey::Poll => Some(poll),
+            AlarmKey::Force(slot) => watch(slot).map(|watch| watch.force),
+            AlarmKey::Settle(slot) => watch(slot).map(|watch| watch.settle),
+        });
+    }
+}
+
 impl Role for Node {
     fn step<C: Crypto>(&mut self, now: Now, input: Input, crypto: &C, out: &mut Outputs) {
         self.now = now;
@@ -428,6 +441,7 @@ impl Role for Node {
             // A node buys nothing yet: content and downloads are not for it.
             Input::Verdict { .. } | Input::Fetch(_) | Input::Cancel(_) => {}
         }
+        self.tidy_alarms();
     }
 
     fn next_deadline(&self) -> Option<(Time, Reason)> {
