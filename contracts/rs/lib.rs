@@ -12,6 +12,8 @@ pub mod backend;
 pub mod bindings;
 pub mod curves;
 #[cfg(feature = "l2")]
+pub mod differential;
+#[cfg(feature = "l2")]
 pub mod evm;
 pub mod gas;
 pub mod genesis;

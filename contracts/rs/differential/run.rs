@@ -1,22 +1,25 @@
 //! One run: the same transactions into both backends, and the comparison after each.
 
+use std::collections::BTreeMap;
+
 use alloy_primitives::{U256, address};
-use decdn_contracts::{
-    Backend, Call, ChannelView, Curves, EthKey, Evm, Genesis, Machine, Model, Setup, Tx, genesis::TokenSpec,
-};
 use decdn_engine::{
     chain::{
         self, Block, EventKind, Revert,
         predict::{Wallets, predict},
     },
-    crypto::{Deployment, Signature, SignedVoucher, Typed, VoucherTerms},
+    crypto::{Crypto, Deployment, Signature, SignedVoucher, Typed, VoucherTerms},
     ids::{Address, ChannelId, NodeId},
     money::{Amount, Nonce},
     time::ChainTime,
+    voucher::{Ruling, rule},
 };
-use proptest::{prelude::*, test_runner::TestCaseError};
 
-use crate::plan::{By, Consent, Ink, Owner, PARTIES, Paper, Step, Sum, TOKENS, Terms};
+use super::step::{By, Consent, Content, Ink, Owner, PARTIES, Paper, Step, Sum, TOKENS, Terms};
+use crate::{
+    Backend, Call, ChannelView, Curves, EthKey, Evm, Genesis, Machine, Model, Setup, Status, Tx,
+    genesis::TokenSpec,
+};
 
 /// An allow-listed address without code.
 const NO_TOKEN: Address = address!("00000000000000000000000000000000000000ff");
@@ -27,8 +30,11 @@ const ORDER: [u8; 32] = [
     0xae, 0xdc, 0xe6, 0xaf, 0x48, 0xa0, 0x3b, 0xbf, 0xd2, 0x5e, 0x8c, 0xd0, 0x36, 0x41, 0x41,
 ];
 
-type Taken = Option<(&'static str, Result<(), Revert>)>;
+/// The kind of call and what came of it; `None` where a step is no transaction.
+pub type Taken = Option<(&'static str, Result<(), Revert>)>;
 
+/// Three opinions of one chain. Each method panics where they part.
+#[derive(Clone, Debug)]
 pub struct Run {
     model: Model,
     evm: Evm,
@@ -38,9 +44,17 @@ pub struct Run {
     keys: Vec<EthKey>,
     tokens: [Address; TOKENS],
     channels: Vec<ChannelId>,
+    /// What the payees took, in order.
+    held: BTreeMap<ChannelId, Vec<SignedVoucher>>,
     block: Block,
     /// Calls that succeeded with a signature that a wallet takes.
     pub taken_by_wallets: u64,
+}
+
+impl Default for Run {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Run {
@@ -64,6 +78,7 @@ impl Run {
             keys: (1..).take(PARTIES).map(key).collect(),
             tokens: [token(0), token(1), NO_TOKEN],
             channels: Vec::new(),
+            held: BTreeMap::new(),
             block: Block { number: 1, time: ChainTime(1_800_000_000) },
             taken_by_wallets: 0,
         };
@@ -79,15 +94,27 @@ impl Run {
             scene.push(Step::Open { by, node, token: 0, deposit: 1_000 });
         }
         for step in scene {
-            let taken = run.take(&step).expect("the scene is the same on both");
+            let taken = run.take(&step);
             assert!(matches!(taken, Some((_, Ok(())))), "the scene can be set: {step:?}");
         }
         run
     }
 
-    /// Takes a step on both sides; `None` where it is no transaction.
-    pub fn take(&mut self, step: &Step) -> Result<Taken, TestCaseError> {
-        let Some((kind, tx)) = self.transaction(step) else { return Ok(None) };
+    /// Vouchers that payees took.
+    pub fn vouchers_held(&self) -> usize {
+        self.held.values().map(Vec::len).sum()
+    }
+
+    /// Takes a step on both sides.
+    ///
+    /// # Panics
+    /// If the model, the bytecode and the engine's prediction don't agree on what came of it.
+    pub fn take(&mut self, step: &Step) -> Taken {
+        let (kind, tx) = self.transaction(step)?;
+        Some((kind, self.execute(&tx)))
+    }
+
+    fn execute(&mut self, tx: &Tx) -> Result<(), Revert> {
         let mut wallets = Wallets::default();
         let foretold = match &tx.call {
             // An allow-listed address that is no token fails before the transfer; the engine does not look
@@ -95,56 +122,85 @@ impl Run {
             Call::Role(chain::Call::Open { token, .. }) if *token == NO_TOKEN => None,
             Call::Role(call) => {
                 let before = self.model.before(self.block, tx.from, call, &self.curves);
-                prop_assert_eq!(before, self.evm.before(self.block, tx.from, call, &self.curves));
+                assert_eq!(before, self.evm.before(self.block, tx.from, call, &self.curves));
                 wallets = before.wallets;
                 Some(predict(call, &before, &self.deployment, &self.curves))
             }
             Call::Setup(_) => None,
         };
-        let model = self.model.execute(self.block, &tx, &self.curves);
-        let evm = self.evm.execute(self.block, &tx, &self.curves);
-        prop_assert_eq!(model.result, evm.result, "{:?} at {:?}", tx, self.block);
-        prop_assert_eq!(&model.events, &evm.events, "{:?}", tx);
+        let model = self.model.execute(self.block, tx, &self.curves);
+        let evm = self.evm.execute(self.block, tx, &self.curves);
+        assert_eq!(model.result, evm.result, "{:?} at {:?}", tx, self.block);
+        assert_eq!(&model.events, &evm.events, "{:?}", tx);
         for event in &model.events {
             if matches!(event.kind, EventKind::Opened { .. }) {
                 self.channels.push(event.channel);
             }
         }
         if let Some(foretold) = foretold {
-            prop_assert_eq!(foretold.map(drop), evm.result, "foretold of {:?}", tx);
+            assert_eq!(foretold.map(drop), evm.result, "foretold of {:?}", tx);
             if let (Ok(Some(after)), Some(event)) = (foretold, evm.events.first()) {
-                prop_assert_eq!(Some(after), self.evm.channel(event.channel), "foretold of {:?}", tx);
+                assert_eq!(Some(after), self.evm.channel(event.channel), "foretold of {:?}", tx);
             }
         }
         if model.result.is_ok() && wallets != Wallets::default() {
             self.taken_by_wallets += 1;
         }
-        self.compare()?;
+        self.compare();
         self.block.number += 1;
-        Ok(Some((kind, model.result)))
+        model.result
     }
 
-    fn compare(&self) -> Result<(), TestCaseError> {
+    fn compare(&self) {
         let (model, evm) = (&self.model, &self.evm);
-        prop_assert_eq!(model.dispute_window(), evm.dispute_window());
-        prop_assert_eq!(model.is_paused(), evm.is_paused());
+        assert_eq!(model.dispute_window(), evm.dispute_window());
+        assert_eq!(model.is_paused(), evm.is_paused());
         for id in self.channels.iter().copied().chain([lost()]) {
-            prop_assert_eq!(model.channel(id), evm.channel(id));
+            assert_eq!(model.channel(id), evm.channel(id));
         }
         let accounts = self.keys.iter().map(EthKey::address).chain([self.deployment.payment_channel]);
         for who in accounts {
-            prop_assert_eq!(model.counter_of(who), evm.counter_of(who));
-            prop_assert_eq!(model.is_node_active(who), evm.is_node_active(who));
+            assert_eq!(model.counter_of(who), evm.counter_of(who));
+            assert_eq!(model.is_node_active(who), evm.is_node_active(who));
             for token in self.tokens {
-                prop_assert_eq!(model.balance(token, who), evm.balance(token, who));
-                prop_assert_eq!(model.allowance(token, who), evm.allowance(token, who));
-                prop_assert_eq!(model.credit(who, token), evm.credit(who, token));
+                assert_eq!(model.balance(token, who), evm.balance(token, who));
+                assert_eq!(model.allowance(token, who), evm.allowance(token, who));
+                assert_eq!(model.credit(who, token), evm.credit(who, token));
             }
         }
         for token in self.tokens {
-            prop_assert_eq!(model.is_token_allowed(token), evm.is_token_allowed(token));
+            assert_eq!(model.is_token_allowed(token), evm.is_token_allowed(token));
         }
-        Ok(())
+    }
+
+    /// The payee's ruling, as the engine's (V1): by the best it holds, and by recovery alone (V8). What it takes is money: until
+    /// the deadline it can close with it or dispute, and gets it recorded.
+    fn pay(&mut self, paper: &Paper) {
+        let Some(voucher) = self.written(paper) else { return };
+        let SignedVoucher { terms, signature } = voucher;
+        let Some(c) = self.model.channel(terms.channel) else { return };
+        let held = self.held.get(&terms.channel).and_then(|held| held.last());
+        let best = held.map_or((Nonce::NONE, Amount::ZERO), |best| (best.terms.nonce, best.terms.amount));
+        let is_better = rule(best, c.deposit, terms.nonce, terms.amount) == Ruling::Better;
+        let is_signed = terms.token == c.token
+            && self.curves.verify(&self.deployment, &Typed::Voucher(terms), &signature, c.client);
+        if !is_better || !is_signed {
+            return;
+        }
+        self.held.entry(terms.channel).or_default().push(voucher);
+        let is_in_time = match c.status {
+            Status::Open => true,
+            Status::Closing => self.block.time < c.deadline && terms.amount > c.amount,
+            Status::Settled => false,
+        };
+        if is_in_time {
+            let mut cashed = self.clone();
+            let call = chain::Call::Close { channel: terms.channel, voucher: Some(voucher) };
+            let result = cashed.execute(&Tx { from: c.node, call: Call::Role(call) });
+            assert_eq!(result, Ok(()), "the engine takes {voucher:?}, the contract does not: {c:?}");
+            let recorded = cashed.evm.channel(terms.channel).map(|c| c.amount);
+            assert_eq!(recorded, Some(terms.amount), "{voucher:?}");
+        }
     }
 
     fn transaction(&mut self, step: &Step) -> Option<(&'static str, Tx)> {
@@ -157,6 +213,10 @@ impl Run {
             Step::WaitForDeadline { channel, off_secs } => {
                 let deadline = self.model.channel(self.channel(*channel)).map_or(0, |c| c.deadline.0);
                 self.block.time.0 = self.block.time.0.max(deadline.saturating_add_signed(*off_secs));
+                return None;
+            }
+            Step::Pay { voucher } => {
+                self.pay(voucher);
                 return None;
             }
             Step::Approve { by, token, amount: sum } => {
@@ -264,11 +324,19 @@ impl Run {
     }
 
     fn written(&self, paper: &Paper) -> Option<SignedVoucher> {
-        let wanted = paper.terms.as_ref()?;
-        let terms = self.terms(paper, wanted);
-        let client = self.view(paper.channel).map_or(self.party(0), |c| c.client);
-        let signature = self.signed(Typed::Voucher, terms, client, wanted.signature);
-        Some(SignedVoucher { terms, signature })
+        match &paper.content {
+            Content::Empty => None,
+            Content::Written(wanted) => {
+                let terms = self.terms(paper, wanted);
+                let client = self.view(paper.channel).map_or(self.party(0), |c| c.client);
+                let signature = self.signed(Typed::Voucher, terms, client, wanted.signature);
+                Some(SignedVoucher { terms, signature })
+            }
+            Content::Held(place) => {
+                let held = self.held.get(&self.named(paper))?;
+                held.get(place % held.len()).copied()
+            }
+        }
     }
 
     fn terms(&self, paper: &Paper, wanted: &Terms) -> VoucherTerms {
@@ -291,7 +359,10 @@ impl Run {
             view.map_or((self.party(0), self.tokens[0], Amount::ZERO), |c| (c.node, c.token, c.deposit));
         let empty =
             VoucherTerms { channel: self.named(paper), amount: Amount::ZERO, nonce: Nonce::NONE, token };
-        let terms = paper.terms.as_ref().map_or(empty, |wanted| self.terms(paper, wanted));
+        let terms = match &paper.content {
+            Content::Written(wanted) => self.terms(paper, wanted),
+            Content::Empty | Content::Held(_) => self.written(paper).map_or(empty, |voucher| voucher.terms),
+        };
         match consent {
             Consent::Same(ink) => self.signed(Typed::CooperativeClose, terms, node, ink),
             Consent::Capped => {

@@ -2,28 +2,28 @@
 //! by several parties they agree on the result with its reason, the events, and everything that can be read.
 
 mod plan;
-mod run;
 
 use std::{
     collections::BTreeMap,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
+use decdn_contracts::differential::Run;
 use decdn_engine::chain::Revert;
 use proptest::{
     prelude::*,
     test_runner::{TestRng, TestRunner},
 };
 
-use self::{plan::step, run::Run};
+use self::plan::step;
 
 #[test]
 fn o9_model_bytecode_and_prediction_agree_after_every_transaction() {
     let seen = Mutex::new(BTreeMap::<(&str, Option<Revert>), u64>::new());
-    let taken_by_wallets = AtomicU64::new(0);
+    let (taken_by_wallets, held) = (AtomicU64::new(0), AtomicUsize::new(0));
     // The same runs every time, so that what they reach can be demanded; PROPTEST_CASES makes them more.
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     let rng = TestRng::deterministic_rng(config.rng_algorithm);
@@ -31,17 +31,19 @@ fn o9_model_bytecode_and_prediction_agree_after_every_transaction() {
     let outcome = runner.run(&prop::collection::vec(step(), 1..60), |steps| {
         let mut run = Run::new();
         for step in &steps {
-            let Some((call, result)) = run.take(step)? else { continue };
+            let Some((call, result)) = run.take(step) else { continue };
             *seen.lock().unwrap_or_else(PoisonError::into_inner).entry((call, result.err())).or_default() +=
                 1;
         }
         taken_by_wallets.fetch_add(run.taken_by_wallets, Ordering::Relaxed);
+        held.fetch_add(run.vouchers_held(), Ordering::Relaxed);
         Ok(())
     });
     if let Err(why) = outcome {
         panic!("{why}");
     }
     assert_ne!(taken_by_wallets.into_inner(), 0, "C10: no wallet took a signature");
+    assert_ne!(held.into_inner(), 0, "V1: no payee took a voucher");
     let seen = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
     for expected in expected() {
         assert!(seen.contains_key(&expected), "no run reached {expected:?}; reached were {seen:?}");

@@ -1,162 +1,9 @@
 //! What a run tries: calls by several parties, most of them nearly right.
 
+use decdn_contracts::differential::{
+    By, Consent, Content, Ink, Owner, PARTIES, Paper, Step, Sum, TOKENS, Terms,
+};
 use proptest::prelude::*;
-
-pub const PARTIES: usize = 4;
-pub const TOKENS: usize = 3;
-
-/// One thing to try. Parties, tokens and channels are places in the run's lists; they wrap around.
-#[derive(Clone, Debug)]
-pub enum Step {
-    Mint {
-        token: usize,
-        to: usize,
-        amount: u128,
-    },
-    Transfer {
-        by: usize,
-        token: usize,
-        to: usize,
-        amount: u128,
-    },
-    SetNode {
-        by: Owner,
-        who: usize,
-        active: bool,
-    },
-    AllowToken {
-        by: Owner,
-        token: usize,
-        allowed: bool,
-    },
-    SetWindow {
-        by: Owner,
-        secs: u64,
-    },
-    Pause {
-        by: Owner,
-        paused: bool,
-    },
-    Approve {
-        by: usize,
-        token: usize,
-        amount: u128,
-    },
-    Open {
-        by: usize,
-        node: usize,
-        token: usize,
-        deposit: u128,
-    },
-    Close {
-        by: By,
-        voucher: Paper,
-    },
-    Dispute {
-        by: By,
-        voucher: Paper,
-    },
-    Settle {
-        by: By,
-        channel: usize,
-    },
-    CloseCooperatively {
-        by: By,
-        voucher: Paper,
-        consent: Consent,
-    },
-    Withdraw {
-        by: usize,
-        token: usize,
-    },
-    ForceClose {
-        by: By,
-        channel: usize,
-    },
-    /// A party's account becomes a wallet that takes another party's signatures, or nobody's.
-    Delegate {
-        by: usize,
-        trusted: usize,
-    },
-    /// Lets time pass, as seconds, or to a channel's deadline and so many seconds on or back.
-    Wait {
-        secs: u64,
-    },
-    WaitForDeadline {
-        channel: usize,
-        off_secs: i64,
-    },
-}
-
-/// Who calls a setting.
-#[derive(Clone, Copy, Debug)]
-pub enum Owner {
-    Real,
-    Pretender(usize),
-}
-
-/// Who calls about a channel.
-#[derive(Clone, Copy, Debug)]
-pub enum By {
-    Client,
-    Node,
-    Party(usize),
-}
-
-/// A voucher, or the empty one.
-#[derive(Clone, Debug)]
-pub struct Paper {
-    pub channel: usize,
-    /// Names a channel that does not exist.
-    pub is_lost: bool,
-    /// `None` for the empty voucher.
-    pub terms: Option<Terms>,
-}
-
-#[derive(Clone, Debug)]
-pub struct Terms {
-    pub amount: Sum,
-    pub nonce: u64,
-    /// Another token than the channel's.
-    pub token: Option<usize>,
-    pub signature: Ink,
-}
-
-/// An amount in terms of the channel.
-#[derive(Clone, Copy, Debug)]
-pub enum Sum {
-    /// This many 256ths of the deposit.
-    Part(u8),
-    /// Beside the recorded amount.
-    Recorded(i8),
-    /// Beside the deposit.
-    Deposit(i8),
-    Any(u128),
-}
-
-/// How something is signed.
-#[derive(Clone, Copy, Debug)]
-pub enum Ink {
-    Right,
-    By(usize),
-    /// The same signature with the other `s` (I4).
-    HighS,
-    V(u8),
-    Noise(u8),
-    /// Of terms whose amount is one unit off.
-    OtherAmount,
-}
-
-/// What the node signs.
-#[derive(Clone, Copy, Debug)]
-pub enum Consent {
-    /// The voucher's terms.
-    Same(Ink),
-    /// The amount as the contract caps it, where it is above the deposit (C4 wants it uncapped).
-    Capped,
-    /// A voucher instead of a consent.
-    AsVoucher,
-}
 
 fn ink() -> impl Strategy<Value = Ink> {
     prop_oneof![
@@ -187,11 +34,15 @@ fn paper() -> impl Strategy<Value = Paper> {
         token,
         signature,
     });
-    let terms = prop_oneof![1 => Just(None), 5 => terms.prop_map(Some)];
-    (any::<usize>(), prop::bool::weighted(0.03), terms).prop_map(|(channel, is_lost, terms)| Paper {
+    let content = prop_oneof![
+        1 => Just(Content::Empty),
+        4 => terms.prop_map(Content::Written),
+        1 => any::<usize>().prop_map(Content::Held),
+    ];
+    (any::<usize>(), prop::bool::weighted(0.03), content).prop_map(|(channel, is_lost, content)| Paper {
         channel,
         is_lost,
-        terms,
+        content,
     })
 }
 
@@ -239,6 +90,7 @@ pub fn step() -> impl Strategy<Value = Step> {
         2 => setup,
         4 => (party.clone(), party.clone(), open_token, money())
             .prop_map(|(by, node, token, deposit)| Step::Open { by, node, token, deposit }),
+        3 => paper().prop_map(|voucher| Step::Pay { voucher }),
         5 => (by(), paper()).prop_map(|(by, voucher)| Step::Close { by, voucher }),
         5 => (by(), paper()).prop_map(|(by, voucher)| Step::Dispute { by, voucher }),
         3 => (by(), any::<usize>()).prop_map(|(by, channel)| Step::Settle { by, channel }),
