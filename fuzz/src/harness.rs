@@ -1,11 +1,7 @@
 //! The half of the driver that every role needs: lanes, barriers, durable records, twins, clocks. It keeps the contract of
 //! `engine::io`, so whatever goes wrong is the engine's doing; the peers and the chain are each target's own.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    hash::{DefaultHasher, Hash, Hasher},
-    mem::discriminant,
-};
+use std::collections::{BTreeMap, VecDeque};
 
 use decdn_engine::{
     crypto::{Crypto, Deployment, Signature, Typed},
@@ -16,7 +12,7 @@ use decdn_engine::{
     time::{ChainTime, Now, Span, Time},
 };
 
-use crate::{Bytes, probe};
+use crate::{Bytes, tell::tell};
 
 /// The most that one step may ask for, with the limits of these targets.
 const OUTPUTS_MAX: usize = 192;
@@ -61,22 +57,18 @@ impl<R: Role + Clone> Bench<R> {
 
     /// One step of both twins; what follows waits in its lane, and is shown to `see` first.
     pub(crate) fn feed(&mut self, input: Input, mut see: impl FnMut(&Output)) {
-        let heard = kind(&input);
-        probe::say(|| format!("{:?} < {input:?}", self.now.mono));
+        tell(|| format!("{:?} < {input:?}", self.now.mono));
         let mut out = Outputs::new();
         self.quiet.step(self.now, input.clone(), &Symbols, &mut out);
         let quiet: Vec<_> = out.drain().collect();
         self.role.step(self.now, input, &Symbols, &mut out);
         assert_eq!(out.as_slice(), quiet, "O13: the same decisions, other outputs");
         assert!(quiet.len() <= OUTPUTS_MAX, "O11: one input, {} outputs", quiet.len());
-        let mut asked = Vec::new();
         for output in out.drain() {
-            asked.push(done(&output.effect));
-            probe::say(|| format!("    > {:?}: {:?}", output.lane, output.effect));
+            tell(|| format!("    > {:?}: {:?}", output.lane, output.effect));
             see(&output);
             self.lanes.entry(output.lane).or_default().push_back(output.effect);
         }
-        probe::hit((heard, asked));
         self.role.digest();
     }
 
@@ -90,7 +82,7 @@ impl<R: Role + Clone> Bench<R> {
             self.lanes.remove(&lane);
         }
         if let Effect::Persist { seq, writes } = &effect {
-            probe::say(|| format!("  durable {seq:?}"));
+            tell(|| format!("  durable {seq:?}"));
             for write in writes {
                 match write {
                     Record::Gone(key) => self.store.remove(key),
@@ -161,7 +153,7 @@ impl<R: Role + Clone> Bench<R> {
         assert_eq!(role.digest(), self.quiet.clone().digest());
         self.role = role;
         self.lanes.clear();
-        probe::say(|| "crash".to_owned());
+        tell(|| "crash".to_owned());
     }
 
     /// Durable records in the order of their keys.
@@ -174,36 +166,6 @@ impl<R: Role + Clone> Bench<R> {
 pub(crate) fn rest(mut carry_out_one: impl FnMut() -> bool) {
     let count = (0..REST_MAX).take_while(|_| carry_out_one()).count();
     assert!(count < REST_MAX, "no rest: effects lead to effects for ever");
-}
-
-/// What kind of input it is, as far as the guidance goes.
-fn kind(input: &Input) -> u64 {
-    let inner = match input {
-        Input::Message { message, .. } => hash(discriminant(message)),
-        Input::Chain(update) => hash(update.events.first().map(|event| discriminant(&event.kind))),
-        Input::Tx { outcome, .. } => hash(discriminant(outcome)),
-        Input::StreamClosed { code, .. } => hash(code.map(|code| discriminant(&code))),
-        _ => 0,
-    };
-    hash((discriminant(input), inner))
-}
-
-/// What kind of effect it is, as far as the guidance goes.
-fn done(effect: &Effect) -> u64 {
-    let inner = match effect {
-        Effect::Send { message, .. } => hash(discriminant(message)),
-        Effect::Tx { call, route, .. } => hash((discriminant(call), route)),
-        Effect::Fault(fault) => hash((discriminant(fault), fault.rule())),
-        Effect::Notice(notice) => hash(discriminant(notice)),
-        _ => 0,
-    };
-    hash((discriminant(effect), inner))
-}
-
-fn hash(what: impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    what.hash(&mut hasher);
-    hasher.finish()
 }
 
 /// A signature of somebody.

@@ -1,15 +1,14 @@
 //! One function per question that bytes from outside can ask of deCDN. Each takes any bytes and panics where the
 //! answer is wrong.
 //!
-//! The functions know no fuzzer: `tests/corpus.rs` replays `corpus/<target>/` through them, the binary of this crate
-//! changes those inputs and tries the results, and a coverage-guided fuzzer needs one line per target that calls them.
+//! The functions know no fuzzer. `fuzz_targets/` hands each to libFuzzer, for `cargo fuzz`; `tests/corpus.rs` replays
+//! `corpus/<target>/` through them and needs nothing but cargo.
 
 mod bytes;
 mod client;
 mod harness;
-pub mod mutate;
 mod node;
-mod probe;
+mod tell;
 mod texts;
 mod verifier;
 mod wire;
@@ -19,7 +18,6 @@ use std::{fs, io, path::Path};
 pub use bytes::Bytes;
 pub use client::client;
 pub use node::node;
-pub use probe::{reached, tell};
 pub use texts::{recording, trace};
 pub use verifier::verifier;
 pub use wire::wire;

@@ -9,8 +9,6 @@ use decdn_sim::{
     trace,
 };
 
-use crate::probe::hit;
-
 /// What a file is called in its sentences.
 const NAME: &str = "fuzzed";
 /// Inputs that begin with this byte are taken as they are, the others as lines that still lack their hashes: nothing
@@ -43,9 +41,8 @@ pub fn trace(input: &[u8]) {
         }
     };
     let reader = trace::Reader::new(NAME, bytes.as_slice()).expect("a decoder");
-    match trace::script_of(reader, scenarios, artifacts) {
-        Ok(script) => hit((1, script.choices.len())),
-        Err(wrong) => one_sentence(&wrong.0),
+    if let Err(wrong) = trace::script_of(reader, scenarios, artifacts) {
+        one_sentence(&wrong.0);
     }
 }
 
@@ -55,8 +52,7 @@ pub fn recording(input: &[u8]) {
         Some((&RAW, raw)) => raw.to_vec(),
         _ => chain(decdn_recording::chained(), &String::from_utf8_lossy(input)),
     };
-    match trace::retell_from(Reader::new(NAME, bytes.as_slice()), |_, _| {}) {
-        Ok(incident) => hit((2, incident.inputs, incident.digest)),
-        Err(wrong) => one_sentence(&wrong.0),
+    if let Err(wrong) = trace::retell_from(Reader::new(NAME, bytes.as_slice()), |_, _| {}) {
+        one_sentence(&wrong.0);
     }
 }
