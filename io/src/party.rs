@@ -1,11 +1,6 @@
 //! A client or a node that runs: engine, driver and ports put together, and what its owner holds of it.
 
-use std::{
-    fs::File,
-    net::SocketAddr,
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{fs::File, net::SocketAddr, path::Path};
 
 use decdn_contracts::Curves;
 use decdn_driver::{Chain, Driver, Limits, Owner, Ports, Transport};
@@ -19,12 +14,15 @@ use decdn_engine::{
 };
 use decdn_recording::{Recorder, Setup};
 use futures::stream;
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
 
 use crate::{
     clock::SystemClock,
     signer::KeySigner,
-    store::{BlobStore, Records, StateDir},
+    store::{BlobStore, DirError, Records, StateDir},
     transport::{IrohTransport, TransportLimits},
 };
 
@@ -119,7 +117,8 @@ impl Parts {
         at: SocketAddr,
     ) -> Result<Self, StartError> {
         let home = Home { dir };
-        let blobs = BlobStore::open(home.dir.path())?;
+        let path = home.dir.path();
+        let blobs = BlobStore::open(path).map_err(|error| DirError::Io(path.to_path_buf(), error))?;
         let limits = TransportLimits::default();
         let transport = IrohTransport::bind(network_key, at, blobs.clone(), limits).await?;
         Ok(Self { home, records, blobs, transport, recorder: None })
@@ -165,7 +164,7 @@ pub struct Party {
     pub news: mpsc::Receiver<News>,
     records: Option<Records>,
     orders: Option<mpsc::Sender<Input>>,
-    stopped: Arc<Mutex<Option<String>>>,
+    stopped: watch::Receiver<Option<String>>,
     task: Option<JoinHandle<()>>,
     endpoint: iroh::Endpoint,
 }
@@ -208,12 +207,11 @@ impl Party {
             owner: Teller { news: tell, recorder },
         };
         let driver = Driver::new(role, Curves::new(), ports, Limits::default());
-        let stopped = Arc::new(Mutex::new(None));
-        let says = stopped.clone();
+        let (says, stopped) = watch::channel(None);
         let readable = Some(records.clone());
         let task = tokio::spawn(async move {
             let why = driver.run(stream::poll_fn(move |cx| orders_in.poll_recv(cx))).await;
-            *says.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.to_string());
+            says.send_replace(Some(why.to_string()));
             records.close().await;
             drop(home);
         });
@@ -256,12 +254,11 @@ impl Party {
     pub async fn next(&mut self) -> Result<News, String> {
         match self.news.recv().await {
             Some(news) => Ok(news),
-            None => Err(self
-                .stopped
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone()
-                .unwrap_or_else(|| "stopped without a word".to_owned())),
+            // The news end with the driver, a moment before it has said why.
+            None => Err(match self.stopped.wait_for(Option::is_some).await {
+                Ok(why) => why.clone().unwrap_or_default(),
+                Err(_) => "stopped without a word".to_owned(),
+            }),
         }
     }
 

@@ -193,21 +193,25 @@ async fn serve(args: RunArgs) -> Result<(), Failure> {
     }
     let interrupt = carefully();
     tokio::pin!(interrupt);
-    loop {
+    let end = loop {
         tokio::select! {
             news = party.next() => match news {
                 Ok(news) => report(ear, &news),
-                Err(why) => return Err(failed(format!("the node has {why}; see to the disk of {}, then start it again", dir.display()))),
+                Err(why) => {
+                    let dir = dir.display();
+                    break failed(format!("the node has {why}; see to the disk of {dir}, then start it again"));
+                }
             },
-            () = &mut interrupt => break,
+            () = &mut interrupt => {
+                let kept = "interrupted; vouchers and channels are kept, start the node again to defend them";
+                break Failure::Interrupted(kept.to_owned());
+            }
         }
-    }
+    };
     if tokio::time::timeout(Duration::from_secs(5), party.stop()).await.is_err() {
         tracing::warn!("the node did not stop in time; what is durable is safe");
     }
-    Err(Failure::Interrupted(
-        "interrupted; vouchers and channels are kept, start the node again to defend them".to_owned(),
-    ))
+    Err(end)
 }
 
 /// What a node says of its business.

@@ -3,8 +3,14 @@
 use std::{
     fmt,
     process::ExitCode,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
+
+use decdn_store::StoreError;
+use tokio::sync::watch;
 
 use crate::{chain::SurveyError, config::BadConfig, keys::KeyError, party::StartError, store::DirError};
 
@@ -80,12 +86,32 @@ pub(super) fn started(error: StartError) -> Failure {
     match error.downcast_ref::<DirError>() {
         Some(DirError::Locked(_)) => Failure::Again(error.to_string()),
         Some(DirError::Newer { .. } | DirError::BadVersion(_)) => input(error),
-        _ => failed(error),
+        _ => match error.downcast_ref::<StoreError>() {
+            Some(StoreError::Disk { .. }) => {
+                failed(format!("{error}; check the disk, its room and its permissions"))
+            }
+            _ => failed(error),
+        },
     }
 }
 
-/// Ends when somebody wants the program to: Ctrl-C, or SIGTERM.
+/// Ends when somebody wants the program to: Ctrl-C, or SIGTERM. Whoever asks after it happened is told too, so that nothing
+/// is lost between one that listens and the next.
 pub(super) async fn interrupted() {
+    static HEARD: OnceLock<watch::Receiver<bool>> = OnceLock::new();
+    let heard = HEARD.get_or_init(|| {
+        let (tell, heard) = watch::channel(false);
+        tokio::spawn(async move {
+            signalled().await;
+            tell.send_replace(true);
+        });
+        heard
+    });
+    // The sender goes only after it has told.
+    let _ = heard.clone().wait_for(|heard| *heard).await;
+}
+
+async fn signalled() {
     let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
     match terminate {
         Ok(mut terminate) => {

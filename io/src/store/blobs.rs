@@ -199,9 +199,15 @@ impl BlobStore {
         if let Some(download) = downloads.get(&fetch) {
             return Ok(download.clone());
         }
-        let file =
-            File::options().create(true).truncate(false).write(true).open(self.download_path(fetch))?;
-        File::open(self.inner.dir.join("downloads"))?.sync_all()?;
+        let open = || {
+            let path = self.download_path(fetch);
+            let file = File::options().create(true).truncate(false).write(true).open(path)?;
+            File::open(self.inner.dir.join("downloads"))?.sync_all()?;
+            Ok(file)
+        };
+        let file = open().inspect_err(|error: &io::Error| {
+            self.inner.trouble.send_replace(Some(error.to_string()));
+        })?;
         let download = Arc::new(Download {
             file,
             is_broken: AtomicBool::new(false),

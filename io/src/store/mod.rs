@@ -6,4 +6,4 @@ mod records;
 
 pub use blobs::{Blob, BlobStore, Download};
 pub use dir::{DirError, StateDir, VERSION};
-pub use records::{RecordError, Records};
+pub use records::Records;

@@ -14,32 +14,6 @@ use decdn_store::{Age, RecordDb, StoreError};
 use super::StateDir;
 use crate::party::StartError;
 
-/// Why records can't be stored or read.
-#[derive(Debug)]
-pub enum RecordError {
-    /// The database says so.
-    Store(StoreError),
-    /// The commit's thread has died.
-    Gone,
-}
-
-impl std::fmt::Display for RecordError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Store(error) => error.fmt(f),
-            Self::Gone => f.write_str("a commit was cut off"),
-        }
-    }
-}
-
-impl std::error::Error for RecordError {}
-
-impl From<StoreError> for RecordError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
 /// Durable records of one role.
 #[derive(Clone, Debug)]
 pub struct Records {
@@ -74,16 +48,16 @@ impl Records {
     ///
     /// # Errors
     /// If the database can't be read, or holds what this program did not write.
-    pub fn load(&self) -> Result<Vec<Record>, RecordError> {
-        Ok(self.db.load()?)
+    pub fn load(&self) -> Result<Vec<Record>, StoreError> {
+        self.db.load()
     }
 
     /// Makes write sets durable: all of them or none. Blocks for as long as the disk takes.
     ///
     /// # Errors
     /// If the disk refuses; what is durable then is known only after opening again.
-    pub fn write(&self, sets: &[Vec<Record>]) -> Result<(), RecordError> {
-        Ok(self.db.write(sets)?)
+    pub fn write(&self, sets: &[Vec<Record>]) -> Result<(), StoreError> {
+        self.db.write(sets)
     }
 
     /// Ends once nobody else holds the database: commits that a dropped driver left under way are done, and the
@@ -96,15 +70,15 @@ impl Records {
 }
 
 impl Store for Records {
-    type Error = RecordError;
+    type Error = StoreError;
 
     fn commit(
         &mut self,
         sets: Vec<Vec<Record>>,
-    ) -> impl Future<Output = Result<(), RecordError>> + Send + 'static + use<> {
+    ) -> impl Future<Output = Result<(), StoreError>> + Send + 'static + use<> {
         let records = self.clone();
         let writing = tokio::task::spawn_blocking(move || records.write(&sets));
-        async { writing.await.unwrap_or(Err(RecordError::Gone)) }
+        async { writing.await.unwrap_or(Err(StoreError::Cut)) }
     }
 }
 

@@ -5,13 +5,15 @@ use std::{fmt, io};
 /// See the module. `place` is the file.
 #[derive(Debug)]
 pub enum StoreError {
-    /// The disk refused.
+    /// The disk refused. What to do about it depends on who asked, so the sentence doesn't say.
     Disk {
         /// Which file.
         place: String,
         /// What it said.
         why: String,
     },
+    /// Whoever wrote has died over it.
+    Cut,
     /// The file is none that a database has left.
     Damaged {
         /// Which file.
@@ -47,9 +49,8 @@ const ADVICE: &str = "put back the newest copy of the state directory, or choose
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Disk { place, why } => {
-                write!(f, "{place} can't be used: {why}; check the disk, its room and its permissions")
-            }
+            Self::Disk { place, why } => write!(f, "{place} can't be used: {why}"),
+            Self::Cut => f.write_str("a commit was cut off"),
             Self::Damaged { place, why } => write!(f, "{place} is damaged ({why}); {ADVICE}"),
             Self::Older { place, found: Some(found), marked } => write!(
                 f,

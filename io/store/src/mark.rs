@@ -29,7 +29,7 @@ impl fmt::Debug for Mark {
 /// What a mark says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Marked {
-    /// It was never written.
+    /// No commit was ever marked.
     Never,
     /// It was, but can't be read.
     Damaged,
@@ -53,7 +53,8 @@ impl Mark {
         });
         Ok(match whole.max() {
             Some(number) => Marked::At(number),
-            None if file.iter().all(|byte| *byte == 0) => Marked::Never,
+            // Making it may have been cut off in its first slot; the first commit is in the second one, synced.
+            None if file.iter().skip(BYTES).all(|byte| *byte == 0) => Marked::Never,
             None => Marked::Damaged,
         })
     }

@@ -197,7 +197,7 @@ fn o12_a_sync_that_fails_is_told_and_nothing_is_acknowledged_after_it() {
     db.write(&[vec![record(1, 1)]]).expect("durable");
     disk.fail(Op::Sync, 0, io::ErrorKind::Other);
     let said = db.write(&[vec![record(1, 2)]]).expect_err("not durable").to_string();
-    assert!(said.contains(DB) && said.contains("check the disk"), "{said}");
+    assert!(said.contains(DB) && said.contains("can't be used"), "{said}");
     disk.heal();
     db.write(&[vec![record(1, 3)]]).expect_err("nobody knows what is durable");
     drop(db);

@@ -29,6 +29,7 @@ pub fn decdn(dir: &Path) -> Command {
 pub struct Running {
     child: Child,
     lines: mpsc::Receiver<String>,
+    errors: mpsc::Receiver<String>,
 }
 
 impl Running {
@@ -43,6 +44,7 @@ impl Running {
         let stdout = child.stdout.take().expect("piped");
         let stderr = child.stderr.take().expect("piped");
         let (send, lines) = mpsc::channel();
+        let (say, errors) = mpsc::channel();
         #[expect(clippy::disallowed_methods, reason = "a pipe has to be read beside the test")]
         thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
@@ -51,9 +53,12 @@ impl Running {
         });
         #[expect(clippy::disallowed_methods, reason = "a pipe has to be read beside the test")]
         thread::spawn(move || {
-            BufReader::new(stderr).lines().map_while(Result::ok).for_each(|line| eprintln!("{line}"))
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                eprintln!("{line}");
+                let _ = say.send(line);
+            }
         });
-        Self { child, lines }
+        Self { child, lines, errors }
     }
 
     /// The next event of this name.
@@ -70,6 +75,11 @@ impl Running {
     /// Every event that has come and was not looked at.
     pub fn events(&self) -> Vec<Value> {
         self.lines.try_iter().filter_map(|line| serde_json::from_str(&line).ok()).collect()
+    }
+
+    /// What it said on standard error, once it has ended.
+    pub fn said(&self) -> String {
+        self.errors.iter().collect::<Vec<_>>().join("\n")
     }
 
     /// Its exit code, if it ends within this time; `None` inside if a signal ended it.
@@ -186,23 +196,17 @@ impl World {
 
     /// Starts a node that was made.
     pub fn node_again(&self, name: &str, listen: &str) -> (Running, String) {
-        let (key, state) = (format!("{name}.key"), format!("{name}.state"));
-        let args = [
-            "node",
-            "run",
-            "--state-dir",
-            &state,
-            "--key-file",
-            &key,
-            "--listen",
-            listen,
-            "--json",
-            "--log",
-            "error",
-        ];
-        let node = Running::start(self.command(&args));
+        let node = Running::start(self.node_command(name, listen));
         let peer = node.event("ready")["peer"].as_str().expect("text").to_owned();
         (node, peer)
+    }
+
+    /// What starts a node that was made.
+    pub fn node_command(&self, name: &str, listen: &str) -> Command {
+        let (key, state) = (format!("{name}.key"), format!("{name}.state"));
+        let mut command = self.command(&["node", "run", "--state-dir", &state, "--key-file", &key]);
+        command.args(["--listen", listen, "--json", "--log", "error"]);
+        command
     }
 
     /// What a fetch of this hash says on the command line, with `client.key` and `client.state`.
@@ -211,6 +215,23 @@ impl World {
         args.extend(["--key-file", "client.key", "--state-dir", "client.state"]);
         args.extend(more);
         self.command(&args)
+    }
+
+    /// Lets every channel of `client.state` settle, however long that takes on the chain.
+    pub fn settle(&self) {
+        let mut command =
+            self.command(&["client", "monitor", "--state-dir", "client.state", "--key-file", "client.key"]);
+        command.arg("--json");
+        let mut monitor = Running::start(command);
+        for _ in 0..20 {
+            if let Some(code) = monitor.ends_within(Duration::from_secs(2)) {
+                assert_eq!(code, Some(0));
+                return;
+            }
+            // Past a window; a node that is gone is given up in between, and its channel closed alone.
+            self.ok(&["devnet", "warp", "180000"]);
+        }
+        panic!("the channels do not settle");
     }
 
     /// What an account holds of the token, in base units.
@@ -259,6 +280,12 @@ pub fn price(bytes: usize) -> u128 {
 pub fn refused(output: &Output, code: i32, names: &[&str]) {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(code), "{said}");
+    one_sentence(&said, names);
+}
+
+/// Asserts that there is one sentence of error that names these things.
+#[track_caller]
+pub fn one_sentence(said: &str, names: &[&str]) {
     assert!(!said.contains("panicked"), "{said}");
     let errors: Vec<&str> = said.lines().filter(|line| line.starts_with("error: ")).collect();
     let [sentence] = errors[..] else { panic!("one sentence is wanted, not {said:?}") };

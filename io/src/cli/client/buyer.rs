@@ -28,7 +28,7 @@ use super::super::{
 use crate::{
     chain::{AlloyChain, Purse, Spending},
     keys::Keys,
-    party::{Parts, Party},
+    party::{News, Parts, Party},
     signer::KeySigner,
     transport::{Evidence, Witness},
 };
@@ -55,8 +55,7 @@ impl Book {
 
     pub(super) fn write(&self, dir: &Path) -> std::io::Result<()> {
         let mut file = tempfile::NamedTempFile::new_in(dir)?;
-        serde_json::to_writer(&mut file, self).map_err(std::io::Error::other)?;
-        file.flush()?;
+        file.write_all(&serde_json::to_vec(self).map_err(std::io::Error::other)?)?;
         file.persist(dir.join(BOOK)).map_err(|error| error.error)?;
         Ok(())
     }
@@ -132,6 +131,17 @@ impl Buyer {
     /// The channels that are not settled.
     pub(super) async fn channels(&self) -> Result<Vec<Paying>, Failure> {
         Ok(paying(&self.party.load().await.map_err(started)?))
+    }
+
+    /// What the client tells within this time, if anything.
+    ///
+    /// # Errors
+    /// Why it has stopped.
+    pub(super) async fn hear(&mut self, time: Duration) -> Result<Option<News>, String> {
+        match tokio::time::timeout(time, self.party.next()).await {
+            Ok(news) => news.map(Some),
+            Err(_) => Ok(None),
+        }
     }
 
     pub(super) async fn stop(mut self) {

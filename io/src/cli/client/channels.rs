@@ -157,7 +157,10 @@ pub(super) async fn close(args: CloseArgs) -> Result<(), Failure> {
             if !left.iter().filter(is_chosen).any(is_open) {
                 return Ok::<_, Failure>(left.iter().filter(is_chosen).count());
             }
-            tokio::time::sleep(LOOK).await;
+            let news = buyer.hear(LOOK).await.map_err(|why| {
+                failed(format!("the client has {why}; see to the disk, then run it again to go on closing"))
+            })?;
+            news.iter().for_each(|news| note(ear, news, &mut settled));
         }
     };
     let end = tokio::select! {
@@ -217,6 +220,7 @@ pub(super) async fn monitor(args: MonitorArgs) -> Result<(), Failure> {
     let mut look = tokio::time::interval(LOOK);
     let end = loop {
         tokio::select! {
+            biased;
             news = buyer.party.next() => match news {
                 Ok(news) => note(ear, &news, &mut settled),
                 Err(why) => break Err(failed(format!("the monitor has {why}; see to the disk, then start it again"))),

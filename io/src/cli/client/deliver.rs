@@ -167,7 +167,7 @@ impl Earlier {
     pub(super) fn write(&self, dir: &Path, hash: BlobHash) -> io::Result<()> {
         let path = Self::path(dir, hash);
         let mut file = tempfile::NamedTempFile::new_in(receipts(dir)?)?;
-        serde_json::to_writer(&mut file, self).map_err(io::Error::other)?;
+        file.write_all(&serde_json::to_vec(self).map_err(io::Error::other)?)?;
         file.as_file().sync_all()?;
         file.persist(path).map_err(|error| error.error)?;
         Ok(())
@@ -219,8 +219,9 @@ pub(super) fn keep(receipt: &Receipt, dir: &Path) -> io::Result<PathBuf> {
     let channel = receipt.payments.first().map(|paid| alloy_primitives::hex::encode(&paid.channel.0[..4]));
     let path = dir.join(format!("{hash}-{}-{nonce}.json", channel.unwrap_or_default()));
     let mut file = tempfile::NamedTempFile::new_in(&dir)?;
-    serde_json::to_writer_pretty(&mut file, receipt).map_err(io::Error::other)?;
-    writeln!(file)?;
+    let mut text = serde_json::to_vec_pretty(receipt).map_err(io::Error::other)?;
+    text.push(b'\n');
+    file.write_all(&text)?;
     file.as_file().sync_all()?;
     file.persist(&path).map_err(|error| error.error)?;
     fs::File::open(&dir)?.sync_all()?;

@@ -29,6 +29,7 @@ use crate::{
     chain::Token,
     config::{self, Tokens},
     party::{News, Parts},
+    store::DirError,
 };
 
 /// How long channels may take to be closed once everything is there.
@@ -141,7 +142,7 @@ pub(super) async fn run(args: FetchArgs) -> Result<(), Failure> {
     if candidates.is_empty() && !is_bought {
         return Err(trouble.unwrap_or_else(|| failed("no node is left to buy from")));
     }
-    book.write(&dir)?;
+    book.write(&dir).map_err(|error| started(DirError::Io(dir.clone(), error).into()))?;
     let channels = paying(&records);
     let nodes: Vec<_> = candidates.iter().map(|candidate| candidate.node).collect();
     if !is_bought {
@@ -176,6 +177,7 @@ pub(super) async fn run(args: FetchArgs) -> Result<(), Failure> {
     let mut heard = Heard::new(id, ear, offer.token.clone(), offer.cap, before);
     heard.used.extend(earlier.channels());
     (heard.verified_bytes, heard.total_bytes) = resumed.unwrap_or_default();
+    heard.is_resumed = resumed.is_some();
     let rate = Amount(offer.max_rate.0.into());
     let mut buyer =
         Buyer::start(&chosen, &keys, parts, records, &book, (offer.cap, rate), &args.recording).await?;
@@ -184,11 +186,13 @@ pub(super) async fn run(args: FetchArgs) -> Result<(), Failure> {
     } else {
         buyer.party.order(Input::Fetch(order.clone())).await;
     }
-    let end = args.see_through(&mut buyer, &mut heard, earlier, &output, &offer, &keys, &chosen, &dir).await;
+    let mut end =
+        args.see_through(&mut buyer, &mut heard, earlier, &output, &offer, &keys, &chosen, &dir).await;
     buyer.stop().await;
     if heard.failed.is_some() && heard.verified_bytes > 0 {
         let (verified_bytes, total_bytes) = (heard.verified_bytes, heard.total_bytes);
-        put_back(&dir, Record::Fetch(FetchRecord { order, verified_bytes, total_bytes }), id)?;
+        let record = Record::Fetch(FetchRecord { order, verified_bytes, total_bytes });
+        end = end.and(put_back(&dir, record, id));
     }
     end
 }
@@ -301,7 +305,8 @@ impl FetchArgs {
         let blobs = buyer.party.blobs.clone();
         let trouble = blobs.trouble();
         tokio::pin!(trouble);
-        let advice = format!("make room on the disk of {}, then run it again to go on", dir.display());
+        let advice =
+            format!("make room on the disk of {} or repair it, then run it again to go on", dir.display());
         let mut known = buyer.channels().await?;
         let mut end = Ok(());
         while end.is_ok() && !heard.fetched && heard.failed.is_none() {
@@ -325,18 +330,34 @@ impl FetchArgs {
                 // For the receipt, should this run not be the one that finishes the purchase.
                 known.extend(buyer.channels().await.unwrap_or_default());
                 let so_far = earlier.clone().and(self.hash, heard, &buyer.evidence(), &known);
-                end = end.and(so_far.write(dir, self.hash).map_err(|why| failed(format!("{why}; {advice}"))));
+                end = end.and(
+                    so_far
+                        .write(dir, self.hash)
+                        .map_err(|why| failed(format!("the purchase can't be noted: {why}; {advice}"))),
+                );
             }
         }
         end?;
         let id = fetch_id(self.hash);
         // The content first: whatever happens to the channel, it is paid for. If it can't be put where it should be,
         // the channel is closed and the receipt kept all the same.
-        let delivered = if heard.fetched { output.deliver(&buyer.party.blobs, id) } else { Ok(()) };
+        let blobs = &buyer.party.blobs;
+        let delivered = if !heard.fetched {
+            Ok(())
+        } else if heard.is_resumed && !deliver::is_whole(blobs, id, self.hash) {
+            // What this run has heard was verified as it came; what an earlier one left has been on a disk since.
+            Err(failed(format!(
+                "the content in {} was verified and paid for, and has been damaged on the disk since then; see to that disk, \
+                 then run it again to buy the content anew",
+                blobs.download_path(id).display()
+            )))
+        } else {
+            output.deliver(blobs, id)
+        };
         // While the channel closes, the final voucher and the node's consent come in.
         let closing = tokio::time::timeout(CLOSING, self.close(buyer, heard, &mut known));
         let is_closed = tokio::select! {
-            closed = closing => closed.unwrap_or(Ok(false))?,
+            closed = closing => closed.unwrap_or(Ok(false)),
             () = &mut interrupt => return Err(Failure::Interrupted(
                 "interrupted while the channel closes; `decdn client monitor` sees it through".to_owned()
             )),
@@ -349,8 +370,16 @@ impl FetchArgs {
         let bought = earlier.and(self.hash, heard, &evidence, &known);
         let receipt = bought.receipt(self.hash, at, keys.account(), &offer.token);
         let paid = receipt.as_ref().map_or(heard.spent(), |receipt| Amount(receipt.paid));
-        let receipt = receipt.map(|receipt| deliver::keep(&receipt, dir)).transpose()?;
+        let receipt = receipt.map(|receipt| deliver::keep(&receipt, dir)).transpose();
         delivered?;
+        let is_closed = is_closed?;
+        let receipt = receipt.map_err(|why| {
+            failed(format!(
+                "the content is paid for and delivered, but its receipt can't be kept in {}: {why}; see to that disk before \
+                 the next fetch",
+                dir.display()
+            ))
+        })?;
         let place = match output {
             Output::Stdout => "standard output".to_owned(),
             Output::File(path) => path.display().to_string(),
@@ -388,7 +417,13 @@ impl FetchArgs {
                 };
                 return Ok(!channels.iter().any(is_waiting));
             }
-            tokio::time::sleep(LOOK).await;
+            let news = buyer.hear(LOOK).await.map_err(|why| {
+                failed(format!(
+                    "the content is delivered, but the client has {why} before its channel was closed; see to the disk, then run \
+                     `decdn client monitor`"
+                ))
+            })?;
+            news.iter().for_each(|news| heard.take(news, &buyer.spending));
         }
     }
 }

@@ -47,6 +47,8 @@ pub(super) struct Heard {
     before: BTreeMap<ChannelId, Amount>,
     pub(super) total_bytes: Option<u64>,
     pub(super) verified_bytes: u64,
+    /// An earlier run has left a part of the content.
+    pub(super) is_resumed: bool,
     troubles: BTreeMap<NodeId, Trouble>,
     pub(super) fetched: bool,
     pub(super) failed: Option<FetchFailure>,
@@ -71,6 +73,7 @@ impl Heard {
             before,
             total_bytes: None,
             verified_bytes: 0,
+            is_resumed: false,
             troubles: BTreeMap::new(),
             fetched: false,
             failed: None,
