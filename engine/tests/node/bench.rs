@@ -139,6 +139,16 @@ impl Bench {
 
     /// Asks for the blob on a channel: `Ok` if it is being answered with a signature.
     pub fn request(&mut self, n: u8) -> Result<(), Code> {
+        let said = self.ask(n, 4 * GROUP);
+        let refused = said.iter().find_map(|effect| match effect {
+            Effect::Reset { code, .. } => Some(*code),
+            _ => None,
+        });
+        refused.map_or(Ok(()), Err)
+    }
+
+    /// Asks for the blob on a channel, at this cadence.
+    pub fn ask(&mut self, n: u8, cadence_bytes: u64) -> Vec<Effect> {
         let stream = StreamId { conn: ConnId(0), index: self.streams };
         self.streams += 1;
         let request = StreamRequest {
@@ -147,7 +157,7 @@ impl Bench {
             token: TOKEN,
             offset_bytes: 0,
             len_bytes: 0,
-            cadence_bytes: 4 * GROUP,
+            cadence_bytes,
             max_rate: Rate(1_000),
             requester: CLIENT,
             timestamp: self.now.wall,
@@ -155,12 +165,7 @@ impl Bench {
             auth: Some(Auth { address: CLIENT, signature: Signature([1; 65]) }),
             newest: None,
         };
-        let said = self.feed(Input::Message { stream, message: Message::StreamRequest(request) });
-        let refused = said.iter().find_map(|effect| match effect {
-            Effect::Reset { code, .. } => Some(*code),
-            _ => None,
-        });
-        refused.map_or(Ok(()), Err)
+        self.feed(Input::Message { stream, message: Message::StreamRequest(request) })
     }
 }
 

@@ -5,10 +5,21 @@ use crate::{
     fault::{LimitHit, Rule},
     ids::{BlobHash, StreamId},
     io::{Effect, Lane, Outputs},
-    limits::{GROUP, SEND_RANGES},
+    limits::{GROUP, OFFER_GROUPS_MIN, SEND_RANGES},
     state::{Mark, Slot},
     wire::{Message, StreamError},
 };
+
+/// The least that a stream is sent at once, where there is so much: less would be more headers than content.
+const SHARE_MIN: u64 = OFFER_GROUPS_MIN * GROUP;
+
+/// What the streams of a channel are held to.
+struct WindowTerms {
+    /// The smallest offer among those that still send: exposure stays within it (D8).
+    offer: u64,
+    /// How much of it one of them may take at once, so that none of many has to wait for whole windows of others.
+    share: u64,
+}
 
 impl Node {
     pub(super) fn on_blob_ready(&mut self, hash: BlobHash, bytes: u64, out: &mut Outputs) {
@@ -37,30 +48,31 @@ impl Node {
             // Cut off from the chain, a close could go unseen: nothing more goes out (V1, L3).
             return self.stop_streams(slot, out);
         }
+        let mut terms = self.window_terms(slot);
         let channel = &self.channels[slot];
         let mut idle = 0;
         let mut place = channel.turn as usize;
         let count = channel.streams.len();
         while idle < count {
             let id = self.channels[slot].streams[place % count];
-            idle = if self.send_next(slot, id, out) { 0 } else { idle + 1 };
+            idle = if self.send_next(slot, id, &mut terms, out) { 0 } else { idle + 1 };
             place = (place + 1) % count;
         }
         self.channels[slot].turn = place as u32;
     }
 
-    /// The smallest offer among the channel's streams that still send: what exposure is held to (D8).
-    fn smallest_offer(&self, slot: Slot) -> u64 {
+    fn window_terms(&self, slot: Slot) -> WindowTerms {
         let streams = self.channels[slot].streams.iter().filter_map(|id| self.streams.get(id));
-        streams
-            .filter(|stream| stream.state == StreamState::Sending)
-            .map(|stream| stream.offer)
-            .min()
-            .unwrap_or(0)
+        let (mut offer, mut unsent) = (u64::MAX, 0);
+        for stream in streams.filter(|stream| stream.state == StreamState::Sending) {
+            offer = offer.min(stream.offer);
+            unsent += u64::from(stream.next < stream.end);
+        }
+        WindowTerms { offer, share: whole_groups(offer / unsent.max(1), u64::MAX).max(SHARE_MIN) }
     }
 
     /// Sends one range of a stream if it may.
-    fn send_next(&mut self, slot: Slot, id: StreamId, out: &mut Outputs) -> bool {
+    fn send_next(&mut self, slot: Slot, id: StreamId, terms: &mut WindowTerms, out: &mut Outputs) -> bool {
         let channel = &self.channels[slot];
         let Some(stream) = self.streams.get(&id) else { return false };
         let is_ready = stream.state == StreamState::Sending
@@ -76,13 +88,15 @@ impl Node {
             // Counted already: always goes out.
             Some(end) => rest.min(end - stream.next).min(cap),
             None => {
-                let window = channel.meter.room(channel.durable, self.smallest_offer(slot));
+                let window = channel.meter.room(channel.durable, terms.offer);
                 let afford = channel.meter.room(channel.deposit, 0);
                 if afford < rest.min(GROUP) {
                     self.abort_insufficient(slot, id, out);
+                    // What is left to the others may be more.
+                    *terms = self.window_terms(slot);
                     return false;
                 }
-                whole_groups(window.min(afford).min(cap), rest)
+                whole_groups(window.min(afford).min(cap).min(terms.share), rest)
             }
         };
         if bytes == 0 {
