@@ -5,6 +5,7 @@ mod after_final;
 mod bad_byte;
 mod borrower;
 mod cadence_hop;
+mod calls;
 mod equal_nonce;
 mod exit;
 mod extra;

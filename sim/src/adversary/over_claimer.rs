@@ -3,20 +3,17 @@
 //! with them by its own consent, and disputes the client's close with them (C1, C2, C4).
 
 use decdn_engine::{
-    chain::{Call, EventKind, Route},
+    chain::{Call, EventKind},
     crypto::{Signature, SignedVoucher, Typed, VoucherTerms},
-    ids::{ChannelId, SignTicket, TxTicket},
-    io::{Effect, Input, Lane, Output},
+    ids::ChannelId,
+    io::{Effect, Input, Output},
     money::Nonce,
     record::{Earning, Record},
     wire::Message,
 };
 
-use super::mask::Hand;
-use crate::{
-    actor::{OWN_TICKETS, Turn},
-    decide::Label,
-};
+use super::{calls::Calls, mask::Hand};
+use crate::{actor::Turn, decide::Label};
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -25,31 +22,13 @@ pub struct OverClaimer {
     earnings: Vec<Earning>,
     /// Channels whose client has not been robbed yet.
     fresh: Vec<ChannelId>,
-    /// Calls that wait for its own signature.
-    signing: Vec<(SignTicket, Call)>,
-    next_ticket: u64,
+    calls: Calls,
 }
 
 impl OverClaimer {
     /// Holds nothing yet.
     pub fn new() -> Self {
-        Self { earnings: Vec::new(), fresh: Vec::new(), signing: Vec::new(), next_ticket: OWN_TICKETS }
-    }
-
-    fn ticket(&mut self) -> u64 {
-        self.next_ticket += 1;
-        self.next_ticket
-    }
-
-    fn submit(&mut self, call: Call, turn: &mut Turn<'_>) {
-        let ticket = TxTicket(self.ticket());
-        turn.push(Lane::Role, Effect::Tx { ticket, call, route: Route::Sequencer });
-    }
-
-    fn sign(&mut self, what: Typed, call: Call, turn: &mut Turn<'_>) {
-        let ticket = SignTicket(self.ticket());
-        self.signing.push((ticket, call));
-        turn.push(Lane::Role, Effect::Sign { ticket, what });
+        Self { earnings: Vec::new(), fresh: Vec::new(), calls: Calls::new() }
     }
 
     /// A voucher over the whole deposit, with what signature it can get without its own.
@@ -69,9 +48,9 @@ impl OverClaimer {
     fn rob(&mut self, channel: ChannelId, by: fn(SignedVoucher) -> Call, turn: &mut Turn<'_>) {
         let Some(voucher) = self.claim(channel, turn) else { return };
         if turn.decide.below(Label::Adversary, 2) == 0 {
-            self.sign(Typed::Voucher(voucher.terms), by(voucher), turn);
+            self.calls.sign(Typed::Voucher(voucher.terms), by(voucher), turn);
         } else {
-            self.submit(by(voucher), turn);
+            self.calls.submit(by(voucher), turn);
         }
     }
 }
@@ -86,34 +65,14 @@ fn dispute(voucher: SignedVoucher) -> Call {
 
 impl Hand for OverClaimer {
     fn hear(&mut self, input: Input, turn: &mut Turn<'_>) -> Option<Input> {
-        match &input {
-            Input::Tx { ticket, .. } if ticket.0 > OWN_TICKETS => return None,
-            Input::Signed { ticket, signature } => {
-                let Some(place) = self.signing.iter().position(|(wanted, _)| wanted == ticket) else {
-                    return Some(input);
-                };
-                let (_, mut call) = self.signing.remove(place);
-                if let Some(signature) = *signature {
-                    match &mut call {
-                        Call::Close { voucher: Some(voucher), .. } | Call::Dispute { voucher } => {
-                            voucher.signature = signature;
-                        }
-                        Call::CloseCooperatively { node_signature, .. } => *node_signature = signature,
-                        _ => {}
-                    }
-                    self.submit(call, turn);
-                }
-                return None;
-            }
-            Input::Chain(update) => {
-                for event in &update.events {
-                    if matches!(event.kind, EventKind::Closing { .. }) {
-                        self.rob(event.channel, dispute, turn);
-                        self.rob(event.channel, dispute, turn);
-                    }
+        let input = self.calls.hear(input, turn)?;
+        if let Input::Chain(update) = &input {
+            for event in &update.events {
+                if matches!(event.kind, EventKind::Closing { .. }) {
+                    self.rob(event.channel, dispute, turn);
+                    self.rob(event.channel, dispute, turn);
                 }
             }
-            _ => {}
         }
         Some(input)
     }
@@ -146,17 +105,18 @@ impl Hand for OverClaimer {
             self.rob(channel, close, turn);
             let node_signature = Signature([0; 65]);
             let call = Call::CloseCooperatively { channel, voucher: Some(voucher), node_signature };
-            self.sign(Typed::CooperativeClose(voucher.terms), call, turn);
+            self.calls.sign(Typed::CooperativeClose(voucher.terms), call, turn);
         }
     }
 
     fn words(&self) -> Vec<u64> {
         let best = self.earnings.iter().filter_map(|earning| earning.best);
         let nonces = best.map(|best| best.nonce.0).fold(0, u64::wrapping_add);
-        vec![self.fresh.len() as u64, self.signing.len() as u64, self.next_ticket, nonces]
+        let [waiting, tickets] = self.calls.words();
+        vec![self.fresh.len() as u64, waiting, tickets, nonces]
     }
 
     fn restart(&mut self) {
-        self.signing.clear();
+        self.calls.restart();
     }
 }
