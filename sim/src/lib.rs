@@ -15,6 +15,7 @@ pub mod edge;
 pub mod ledger;
 pub mod measure;
 pub mod net;
+pub mod pingpong;
 pub mod queue;
 pub mod run;
 pub mod rung;

@@ -31,6 +31,7 @@ fn bad_input_is_one_sentence_and_exit_code_2() {
         &["replay", "/dev/null"],
         &["diff", "/nowhere", "/nowhere"],
         &["completions", "abacus"],
+        &["bench", "--rounds", "0"],
     ];
     for args in wrong {
         let output = sim(args);

@@ -48,6 +48,8 @@ pub(super) enum Command {
         /// The other
         b: PathBuf,
     },
+    /// Measure the kernel beside madsim and turmoil
+    Bench(BenchArgs),
     /// Write completions for a shell to stdout
     Completions {
         /// Which shell
@@ -93,6 +95,16 @@ pub(super) struct SweepArgs {
     #[arg(long, value_enum, default_value_t = RungName::Ideal)]
     pub(super) rung: RungName,
     /// One JSON object per run
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct BenchArgs {
+    /// How often each is measured; the median counts
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=99))]
+    pub(super) rounds: u32,
+    /// One JSON object per simulator
     #[arg(long)]
     pub(super) json: bool,
 }

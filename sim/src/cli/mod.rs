@@ -1,6 +1,7 @@
 //! The command line. Exit codes: 0 all held, 1 a violation, 2 bad input.
 
 mod args;
+mod bench;
 mod out;
 mod show;
 mod verbose;
@@ -17,7 +18,7 @@ use clap::{CommandFactory, Parser};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use self::{
-    args::{Args, Command, RunArgs, SweepArgs},
+    args::{Args, BenchArgs, Command, RunArgs, SweepArgs},
     out::{say, tell},
     show::Table,
 };
@@ -81,6 +82,9 @@ fn execute(command: Option<Command>) -> Result<Verdict, Bad> {
     if let Some(Command::Diff { a, b }) = command {
         return differ(&a, &b);
     }
+    if let Some(Command::Bench(args)) = command {
+        return bench::bench(&args);
+    }
     if let Some(Command::Replay { file, trace, verbose }) = &command
         && trace::is_recording(file)
     {
@@ -104,7 +108,9 @@ fn execute(command: Option<Command>) -> Result<Verdict, Bad> {
         Some(Command::Run(args)) => one(&scenarios, &args),
         Some(Command::Sweep(args)) => many(&scenarios, &args),
         Some(Command::Replay { file, trace, verbose }) => again(&scenarios, &file, trace.as_deref(), verbose),
-        Some(Command::List { .. } | Command::Diff { .. } | Command::Completions { .. }) => Ok(Verdict::Held),
+        Some(
+            Command::List { .. } | Command::Diff { .. } | Command::Bench(_) | Command::Completions { .. },
+        ) => Ok(Verdict::Held),
     }
 }
 
