@@ -46,7 +46,8 @@ const RECEIPT_POLL: Duration = Duration::from_millis(50);
 const PURSE: Amount = Amount(1_000_000_000_000);
 /// Network keys of a stage; everything on it is for show.
 const NODE_KEY: [u8; 32] = [21; 32];
-const CLIENT_KEY: [u8; 32] = [22; 32];
+/// The stage's own client; others come after it.
+const CLIENT: u8 = 1;
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// See the module.
@@ -105,7 +106,7 @@ impl Stage {
         let chain = Devnet::start(genesis.clone(), profile, Arc::new(move || ticks.now().mono), 0).await?;
         let deployment = chain.deployment();
         let token = genesis.token(0).ok_or("the genesis has no token")?;
-        let (client_key, node_key) = (key(1)?, key(2)?);
+        let (client_key, node_key) = (key(CLIENT)?, key(NODE_KEY[0])?);
         let (client_account, node_account) = (client_key.address(), node_key.address());
 
         let parts = Parts::open(&home.join("node"), NODE_KEY, LOOPBACK).await?;
@@ -127,7 +128,7 @@ impl Stage {
         let signer = KeySigner::new(node_key, deployment);
         let node = Party::start(role, parts, clock.clone(), account, signer);
 
-        let client = start_client(&home, &clock, &chain, &client_key, &node).await?;
+        let client = start_client(&home, CLIENT, &clock, &chain, &client_key, &node).await?;
         let window = Span::from_secs(genesis.dispute_window_secs);
         Ok(Self { clock, chain, token, window, settle_grace, node, client, client_key, home, _temp: None })
     }
@@ -139,8 +140,22 @@ impl Stage {
     pub async fn restart_client(&mut self) -> Result<(), StartError> {
         self.client.stop().await;
         self.client =
-            start_client(&self.home, &self.clock, &self.chain, &self.client_key, &self.node).await?;
+            start_client(&self.home, CLIENT, &self.clock, &self.chain, &self.client_key, &self.node).await?;
         Ok(())
+    }
+
+    /// One more client of the same node, with an account, a key and a folder of its own. Each `n` from 2 to 20 is
+    /// another one.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub async fn newcomer(&self, n: u8) -> Result<Party, StartError> {
+        let key = key(n)?;
+        let mint = Setup::Mint { token: self.token, to: key.address(), amount: PURSE };
+        self.chain
+            .setup(&mint)
+            .map_err(|why| format!("the contracts refused a client its money: {why:?}"))?;
+        start_client(&self.home, n, &self.clock, &self.chain, &key, &self.node).await
     }
 
     /// Puts content into the node's store and tells the node.
@@ -212,12 +227,13 @@ fn account(chain: &Devnet, key: &EthKey) -> Result<AlloyChain, StartError> {
 
 async fn start_client(
     home: &Path,
+    n: u8,
     clock: &SystemClock,
     chain: &Devnet,
     key: &EthKey,
     node: &Party,
 ) -> Result<Party, StartError> {
-    let mut parts = Parts::open(&home.join("client"), CLIENT_KEY, LOOPBACK).await?;
+    let mut parts = Parts::open(&home.join(format!("client-{n}")), [100 + n; 32], LOOPBACK).await?;
     parts.transport.learn(node.node, node.addrs.clone());
     let deployment = chain.deployment();
     let mut config = ClientConfig::new(deployment, parts.transport.id(), key.address());

@@ -3,7 +3,6 @@
 //! Exit codes: 0 done; 1 failed; 2 bad input, which has to be changed first; 75 not now, the same command may work
 //! later; 130 interrupted.
 
-mod bench;
 mod client;
 mod config;
 mod demo;
@@ -63,9 +62,6 @@ enum Command {
     /// Make or check configuration files.
     #[command(subcommand)]
     Config(config::ConfigCommand),
-    /// Measure.
-    #[command(subcommand)]
-    Bench(Bench),
     /// Print a completion script for a shell.
     Completions {
         /// Which shell.
@@ -78,25 +74,6 @@ struct DemoArgs {
     /// The file to deliver; without it 256 MiB are generated, always the same.
     file: Option<PathBuf>,
     /// Print one JSON object instead of text.
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Debug, Subcommand)]
-enum Bench {
-    /// Paid delivery beside a bare iroh stream and iroh-blobs, in turns, over loopback.
-    Delivery(BenchArgs),
-}
-
-#[derive(Debug, clap::Args)]
-struct BenchArgs {
-    /// Size of the delivered content.
-    #[arg(long, default_value_t = 1_024, value_parser = clap::value_parser!(u64).range(1..=65_536))]
-    mib: u64,
-    /// How often each is measured; the median counts.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=99))]
-    rounds: u32,
-    /// Print one JSON object instead of a table.
     #[arg(long)]
     json: bool,
 }
@@ -137,9 +114,6 @@ fn start(command: Command) -> Result<(), Failure> {
         Command::Client(command) => on_runtime(outcome::until_careful(client::run(command))),
         Command::Receipt(command) => receipt::run(&command),
         Command::Config(command) => config::run(&command),
-        Command::Bench(Bench::Delivery(args)) => {
-            on_runtime(outcome::unless_interrupted(bench::delivery(args.mib, args.rounds, args.json)))
-        }
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "decdn", &mut script);
