@@ -6,7 +6,10 @@
 
 mod bytes;
 mod client;
+mod contract;
+mod files;
 mod harness;
+mod logs;
 mod node;
 mod tell;
 mod texts;
@@ -15,8 +18,13 @@ mod wire;
 
 use std::{fs, io, path::Path};
 
+pub use decdn_store::ordeal::{damaged as database, power_cut};
+
 pub use bytes::Bytes;
 pub use client::client;
+pub use contract::contract;
+pub use files::{config, key_file, receipt};
+pub use logs::logs;
 pub use node::node;
 pub use texts::{recording, trace};
 pub use verifier::verifier;
@@ -25,10 +33,17 @@ pub use wire::wire;
 /// A question: any bytes in, a panic if the answer is wrong.
 pub type Target = fn(&[u8]);
 
-/// Every target by name; the name is also that of its folder under `corpus/`.
+/// Every target by name; the name is also that of its folder under `corpus/` and of its file under `fuzz_targets/`.
 pub const TARGETS: &[(&str, Target)] = &[
     ("client", client),
+    ("config", config),
+    ("contract", contract),
+    ("database", database),
+    ("key_file", key_file),
+    ("logs", logs),
     ("node", node),
+    ("power_cut", power_cut),
+    ("receipt", receipt),
     ("recording", recording),
     ("trace", trace),
     ("verifier", verifier),

@@ -8,21 +8,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use alloy_primitives::hex;
 use decdn_contracts::EthKey;
 use decdn_engine::ids::{Address, NodeId};
+use decdn_files::secrets::Secrets;
 use iroh::SecretKey;
-use serde::{Deserialize, Deserializer};
 
 /// A key file is two lines of text; what is larger is something else.
 const FILE_BYTES_MAX: u64 = 4_096;
 
 /// Both secrets of a party (I1). Its `Debug` shows what is public.
 #[derive(Clone)]
-pub struct Keys {
-    network: [u8; 32],
-    account: EthKey,
-}
+pub struct Keys(Secrets);
 
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -81,27 +77,6 @@ impl fmt::Display for KeyError {
 
 impl std::error::Error for KeyError {}
 
-/// A secret of 32 bytes as hex. It is never printed, not even where it does not parse.
-struct Secret([u8; 32]);
-
-impl<'de> Deserialize<'de> for Secret {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let mut bytes = [0; 32];
-        match hex::decode_to_slice(text.strip_prefix("0x").unwrap_or(&text), &mut bytes) {
-            Ok(()) => Ok(Self(bytes)),
-            Err(_) => Err(serde::de::Error::custom("64 hex digits are wanted")),
-        }
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct KeyFile {
-    network: Secret,
-    account: Secret,
-}
-
 impl Keys {
     /// Makes a key file that only its owner may read. An existing file is never touched.
     ///
@@ -115,17 +90,16 @@ impl Keys {
             getrandom::fill(&mut network).map_err(|error| refused(io::Error::other(error)))?;
             getrandom::fill(&mut account).map_err(|error| refused(io::Error::other(error)))?;
             // All but one in 2^128 draws are a key.
-            if let Some(account) = EthKey::from_secret(account) {
-                break Self { network, account };
+            if let Some(secrets) = Secrets::new(network, account) {
+                break Self(secrets);
             }
         };
         let text = format!(
             "# deCDN keys. Whoever reads this file can spend the account's money: keep it, and keep it secret.\n\
-             # node {}\n# account {}\nnetwork = \"{}\"\naccount = \"{}\"\n",
+             # node {}\n# account {}\n{}",
             keys.node(),
             keys.account(),
-            hex::encode(network),
-            hex::encode(account)
+            keys.0.lines()
         );
         let opened = File::options().write(true).create_new(true).mode(0o600).open(path);
         let mut file = opened.map_err(|error| match error.kind() {
@@ -163,33 +137,27 @@ impl Keys {
             return Err(malformed("it is too large for two keys"));
         }
         let text = io::read_to_string(file).map_err(refused)?;
-        // The parser's own words would quote the line, and the line is the secret.
-        let keys: KeyFile = toml::from_str(&text).map_err(|_| {
-            malformed("it wants `network` and `account`, each with 64 hex digits, and nothing else")
-        })?;
-        let account = EthKey::from_secret(keys.account.0)
-            .ok_or_else(|| malformed("`account` is outside the curve's range"))?;
-        Ok(Self { network: keys.network.0, account })
+        Secrets::parse(&text).map(Self).map_err(malformed)
     }
 
     /// The secret network key.
     pub fn network(&self) -> [u8; 32] {
-        self.network
+        self.0.network
     }
 
     /// The Ethereum key.
     pub fn eth(&self) -> &EthKey {
-        &self.account
+        self.0.eth()
     }
 
     /// The public network key.
     pub fn node(&self) -> NodeId {
-        NodeId(*SecretKey::from_bytes(&self.network).public().as_bytes())
+        NodeId(*SecretKey::from_bytes(&self.network()).public().as_bytes())
     }
 
     /// The account.
     pub fn account(&self) -> Address {
-        self.account.address()
+        self.eth().address()
     }
 }
 
@@ -222,6 +190,6 @@ mod tests {
         let error = Keys::load(&path).expect_err("62 digits");
         assert!(!format!("{error} {error:?}").contains(&secret[..8]), "{error}");
         let keys = Keys::create(&temp.path().join("other")).expect("fresh");
-        assert!(!format!("{keys:?}").contains(&hex::encode(keys.network())));
+        assert!(!format!("{keys:?}").contains(&alloy_primitives::hex::encode(keys.network())));
     }
 }

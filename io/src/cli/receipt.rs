@@ -1,6 +1,9 @@
 //! `decdn receipt`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::Read as _,
+    path::{Path, PathBuf},
+};
 
 use clap::Subcommand;
 use decdn_engine::money::Amount;
@@ -73,11 +76,7 @@ fn read(path: &Path) -> Result<Receipt, Failure> {
     if file.metadata()?.len() > FILE_BYTES_MAX {
         return Err(input(format!("{shown} is above 16 MiB, so it is no receipt; name another file")));
     }
-    serde_json::from_reader(std::io::BufReader::new(file)).map_err(|error| {
-        input(format!(
-            "{shown}:{}:{}: this is no receipt: {error}; name another file",
-            error.line(),
-            error.column()
-        ))
-    })
+    let mut text = Vec::new();
+    file.take(FILE_BYTES_MAX).read_to_end(&mut text)?;
+    Receipt::parse(&shown.to_string(), &text).map_err(input)
 }

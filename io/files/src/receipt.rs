@@ -15,10 +15,14 @@ use decdn_engine::{
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::plain;
+
 /// The form of what is written here.
 pub const VERSION: u32 = 1;
 /// Agreements and payments in one receipt.
 const PARTS_MAX: usize = 4_096;
+/// What people call a token is at most so long, in bytes.
+const SYMBOL_BYTES_MAX: usize = 64;
 
 /// 32 or 65 bytes as hex.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,6 +58,16 @@ mod decimal {
     }
 }
 
+fn caption<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.len() > SYMBOL_BYTES_MAX || text.chars().any(char::is_control) {
+        return Err(serde::de::Error::custom(format!(
+            "a symbol is one line of at most {SYMBOL_BYTES_MAX} bytes"
+        )));
+    }
+    Ok(text)
+}
+
 /// What one fetch bought.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -74,7 +88,8 @@ pub struct Receipt {
     pub client: Address,
     /// In what.
     pub token: Address,
-    /// What people call it.
+    /// What people call it. Nobody signs this, so it is no more than a caption.
+    #[serde(deserialize_with = "caption")]
     pub symbol: String,
     /// Its decimals.
     pub decimals: u8,
@@ -181,6 +196,17 @@ impl fmt::Display for Flaw {
 }
 
 impl Receipt {
+    /// A receipt from its text; `place` is where the text is from.
+    ///
+    /// # Errors
+    /// One sentence, with line and column.
+    pub fn parse(place: &str, text: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(text).map_err(|error| {
+            let (line, column, what) = (error.line(), error.column(), plain(&error.to_string()));
+            format!("{place}:{line}:{column}: this is no receipt: {what}; name another file")
+        })
+    }
+
     fn deployment(&self) -> Deployment {
         let (chain_id, payment_channel, judge) = (self.chain_id, self.contract, self.judge);
         Deployment { chain_id, payment_channel, registry: Address::ZERO, judge }
@@ -325,7 +351,10 @@ mod tests {
         assert_eq!(good.verify(), Ok(()));
         assert_eq!(good.price(), Amount(3_000));
         let text = serde_json::to_string(&good).expect("plain data");
-        assert_eq!(serde_json::from_str::<Receipt>(&text).expect("what was written"), good);
+        assert_eq!(Receipt::parse("x", text.as_bytes()).expect("what was written"), good);
+        let coloured = text.replace("USDC", "\\u001b[31m");
+        let refused = Receipt::parse("x", coloured.as_bytes()).expect_err("not for a terminal");
+        assert!(refused.starts_with("x:1:") && refused.contains("a symbol is one line"), "{refused}");
         let flawed = |change: fn(&mut Receipt)| {
             let mut receipt = receipt();
             change(&mut receipt);

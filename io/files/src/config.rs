@@ -15,7 +15,9 @@ use decdn_engine::{
     limits::{BLOB_BYTES_MAX, OFFER_GROUPS_MIN},
     money::{Amount, MB},
 };
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::plain;
 
 /// The largest cadence that may be configured, in MB: it is what a vanishing counterparty may cost.
 pub const CADENCE_MB_MAX: u64 = 1_024;
@@ -90,6 +92,12 @@ impl<'de> Deserialize<'de> for Tokens {
     }
 }
 
+impl Serialize for Tokens {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
 /// A base-unit amount as whole tokens, without trailing zeros.
 pub fn in_tokens(amount: Amount, decimals: u8) -> String {
     let digits = format!("{:0>width$}", amount.0, width = usize::from(decimals) + 1);
@@ -101,12 +109,12 @@ pub fn in_tokens(amount: Amount, decimals: u8) -> String {
 }
 
 /// The file. Keys that it does not know are refused.
-#[derive(Clone, Default, PartialEq, Eq, Debug, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct File {
     /// Records, blobs, downloads, receipts.
     pub state_dir: Option<PathBuf>,
-    /// See [`Keys`](crate::keys::Keys).
+    /// See [`Secrets`](crate::secrets::Secrets).
     pub key_file: Option<PathBuf>,
     /// See [`ChainFile`].
     pub chain: ChainFile,
@@ -121,7 +129,7 @@ pub struct File {
 }
 
 /// How to reach the chain, and what is on it.
-#[derive(Clone, Default, PartialEq, Eq, Debug, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ChainFile {
     /// Endpoints; the first that answers is used until it fails.
@@ -137,7 +145,7 @@ pub struct ChainFile {
 }
 
 /// What a client pays.
-#[derive(Clone, Default, PartialEq, Eq, Debug, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClientFile {
     /// Symbol or address.
@@ -154,7 +162,7 @@ pub struct ClientFile {
 }
 
 /// What a node sells.
-#[derive(Clone, Default, PartialEq, Eq, Debug, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NodeFile {
     /// Where clients reach it.
@@ -171,7 +179,7 @@ pub struct NodeFile {
 }
 
 /// How channels are watched.
-#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MonitorFile {
     /// Whether stale closes are disputed.
@@ -253,7 +261,7 @@ impl File {
             let before = &text.as_bytes()[..at];
             let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
             let column = 1 + before.iter().rev().take_while(|&&byte| byte != b'\n').count();
-            let what = error.message().trim().replace('\n', ", ");
+            let what = plain(&error.message().trim().replace('\n', ", "));
             let advice = "correct it there; `decdn config init -` shows every key";
             BadConfig(format!("{place}:{line}:{column}: {what}; {advice}"))
         })
@@ -310,6 +318,8 @@ mod tests {
         assert!(refused("[client]\ndeposit = 1.5\n").starts_with("x.toml:2:11: an amount"));
         // Written halfway.
         assert!(refused("[client]\ndeposit = \"1").starts_with("x.toml:2:"));
+        let coloured = refused("\"a\\u001b[31m\\n\" = 1");
+        assert!(coloured.contains("`a\\u{1b}[31m, `") && !coloured.contains('\u{1b}'), "{coloured}");
         assert!(refused("[dispute_monitor]\npoll_interval_seconds = 0\n").contains("1 to 3600"));
     }
 
