@@ -218,6 +218,7 @@ impl Run {
         if !is_better || !is_signed {
             return;
         }
+        assert!(terms.nonce > best.0 && terms.amount > best.1, "V1: {terms:?} is not better than {best:?}");
         self.held.entry(terms.channel).or_default().push(voucher);
         let is_in_time = match c.status {
             Status::Open => true,
