@@ -1,8 +1,8 @@
-//! Do bytes of a peer mean the same however they are cut, and does what they mean survive our own encoder (W1, W2)?
+//! Do bytes of a peer mean the same however they are cut, and does what they mean survive our own encoder (W1, W2, W4)?
 
 use decdn_engine::wire::{
-    Message,
-    frame::{Decoder, FrameFault, MESSAGE_BYTES, Piece, encode},
+    Code, Message,
+    frame::{Decoder, FrameFault, MESSAGE_BYTES, Piece, encode, encode_chunk_header},
 };
 
 use crate::Bytes;
@@ -21,6 +21,22 @@ pub fn wire(input: &[u8]) {
         let again = decode(&frame, frame.len());
         assert_eq!(again.messages, [*message], "a message changed on the way");
         assert!(again.ends_between_frames && again.fault.is_none());
+    }
+    // The same content as one chunk of our own.
+    if !whole.content.is_empty() {
+        let mut frame = Vec::new();
+        encode_chunk_header(whole.content.len(), &mut frame);
+        frame.extend_from_slice(&whole.content);
+        let again = decode(&frame, step);
+        assert!(again.content == whole.content && again.chunks == 1 && again.ends_between_frames);
+    }
+    // A stream may also end with a bare code.
+    if let Some(code) = stream.first_chunk() {
+        let code = u32::from_le_bytes(*code);
+        assert_eq!(Code::from_wire(code).to_wire(), code);
+    }
+    if let Some(fault) = whole.fault {
+        assert_ne!(fault.code(), Code::Other(fault.code().to_wire()), "W4: a frame is refused by name");
     }
 }
 
