@@ -2,6 +2,7 @@
 //
 //   node tools/artifacts.mjs build    compile and write artifacts/
 //   node tools/artifacts.mjs check    compile and compare; exit code 1 and one sentence if anything differs
+//   node tools/artifacts.mjs install  only what both do first: the tool chain from npm, if it is missing or stale
 //
 // artifacts/SOURCES.json ties the artifacts to their sources without a compiler:
 //   sources     {path: sha256 hex of the file's bytes} for every src/**/*.sol, paths relative to contracts/, with "/"
@@ -22,8 +23,9 @@ const require = createRequire(path.join(root, 'package.json'));
 main(process.argv[2]);
 
 function main(command) {
-  if (command !== 'build' && command !== 'check') fail('artifacts: say build or check.');
+  if (!['build', 'check', 'install'].includes(command)) fail('artifacts: say build, check or install.');
   installIfStale();
+  if (command === 'install') return;
   const files = render();
   const folder = path.join(root, 'artifacts');
   if (command === 'build') {

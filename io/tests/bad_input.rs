@@ -9,7 +9,9 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use world::{World, content, decdn, price, refused};
+use alloy_primitives::{Address, B256, keccak256};
+use serde_json::json;
+use world::{World, content, decdn, one_sentence, price, refused};
 
 /// A world with a node that sells 1 MB, and a client that has 10 USDC.
 struct Scene {
@@ -226,6 +228,39 @@ fn a_channel_that_can_not_be_approved_is_not_opened() {
     scene.nothing_moved();
     scene.world.ok(&["devnet", "base-fee", "10000000"]);
     assert!(scene.fetch(&["-o", "got"]).status.success());
+}
+
+#[test]
+fn a_missing_allowance_is_named_and_costs_no_deposit() {
+    let world = World::on_anvil();
+    let (_node, peer, hash) = world.node("node", &content(1 << 20));
+    world.client_key("client.key", "10");
+    // From here on blocks come when the test wants them, and in each of them the allowance is gone again.
+    world.ask("evm_setIntervalMining", json!([0]));
+    world.ask("evm_setAutomine", json!([false]));
+    let words = |a: &str, b: B256| {
+        let a: Address = a.parse().expect("an address");
+        keccak256([a.into_word().as_slice(), b.as_slice()].concat())
+    };
+    // OpenZeppelin keeps allowance[owner][spender] in slot 1.
+    let owner = world.ok(&["key", "show", "client.key", "--account"]);
+    let slot = words(&world.contract, words(&owner, B256::with_last_byte(1)));
+    let mut fetch = world::Running::start(world.fetch(&hash, &peer, &["-o", "got"]));
+    let code = loop {
+        world.ask("anvil_setStorageAt", json!([world.token, slot, B256::ZERO]));
+        world.ask("evm_mine", json!([]));
+        if let Some(code) = fetch.ends_within(std::time::Duration::from_millis(50)) {
+            break code;
+        }
+    };
+    assert_eq!(code, Some(75));
+    let names = ["no channel could be opened", "its allowance for the payment channel", "USDC", "try again"];
+    one_sentence(&fetch.said(), &names);
+    assert_eq!(world.balance("client.key"), 10_000_000);
+    world.ask("evm_setAutomine", json!([true]));
+    world.ask("evm_setIntervalMining", json!([1]));
+    assert!(world.fetch(&hash, &peer, &["-o", "got"]).output().expect("runs").status.success());
+    assert_eq!(world.balance("client.key"), 10_000_000 - price(1 << 20));
 }
 
 #[test]

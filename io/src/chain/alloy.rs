@@ -65,6 +65,7 @@ struct Shared {
 
 /// A transaction on its way.
 struct UnderWay {
+    what: &'static str,
     hash: B256,
     nonce: u64,
     to: Address,
@@ -271,7 +272,7 @@ impl Shared {
             max_priority_fee_per_gas: fees.max_priority_fee_per_gas.min(max_fee_per_gas),
         };
         let (hash, raw) = account::signed(&self.key, terms, to, input.clone());
-        let under_way = |until| UnderWay { hash, nonce: terms.nonce, to, input, until };
+        let under_way = |until| UnderWay { what: name(call), hash, nonce: terms.nonce, to, input, until };
         match route {
             Route::Sequencer => {
                 // Followed by its receipt, not by the provider's own watcher, which needs the endpoint's
@@ -332,7 +333,13 @@ impl Shared {
     async fn included(&self, tx: &UnderWay, receipt: &TransactionReceipt) -> Result<TxOutcome, ChainError> {
         let number = receipt.block_number.ok_or(ChainError::Nonsense("a receipt without a block"))?;
         let block = self.block(BlockNumberOrTag::Number(number)).await?;
-        let result = if receipt.status() { Ok(()) } else { Err(self.reason(tx, block).await) };
+        let result = if receipt.status() {
+            Ok(())
+        } else {
+            let why = self.reason(tx, block).await;
+            self.remember(&ChainError::Reverted { what: tx.what, why });
+            Err(why)
+        };
         Ok(TxOutcome::Included { block, result })
     }
 
@@ -451,11 +458,26 @@ impl Shared {
     }
 }
 
-/// Whether an endpoint says that it has this very transaction already.
+/// Whether an endpoint says that it has this very transaction already, or one in its place: which one, its receipt tells.
 fn is_known(error: &TransportError) -> bool {
-    error
-        .as_error_resp()
-        .is_some_and(|refusal| refusal.message.to_ascii_lowercase().contains("already known"))
+    let says = |words| {
+        move |refusal: &alloy_json_rpc::ErrorPayload| refusal.message.to_ascii_lowercase().contains(words)
+    };
+    let refusal = error.as_error_resp();
+    refusal.is_some_and(says("already known")) || refusal.is_some_and(says("nonce too low"))
+}
+
+/// What a call is to do, for whoever reads that it was not done.
+fn name(call: &Call) -> &'static str {
+    match call {
+        Call::Approve { .. } => "approving a deposit",
+        Call::Open { .. } => "opening a channel",
+        Call::Close { .. } | Call::ForceClose { .. } => "closing a channel",
+        Call::CloseCooperatively { .. } => "closing a channel together",
+        Call::Dispute { .. } => "disputing a close",
+        Call::Settle { .. } => "settling a channel",
+        Call::WithdrawCredit { .. } => "withdrawing a credit",
+    }
 }
 
 fn endpoint(why: impl std::fmt::Display) -> ChainError {

@@ -14,7 +14,7 @@ mod survey;
 use std::{fmt, time::Duration};
 
 use decdn_contracts::bindings::Malformed;
-use decdn_engine::time::Span;
+use decdn_engine::{chain::Revert, time::Span};
 
 pub use self::{
     alloy::AlloyChain,
@@ -88,6 +88,13 @@ pub enum ChainError {
     },
     /// There is no way into the delayed inbox.
     NoInbox,
+    /// The chain took a transaction and undid it.
+    Reverted {
+        /// What it was to do.
+        what: &'static str,
+        /// Why, as far as it can be told.
+        why: Revert,
+    },
 }
 
 impl fmt::Display for ChainError {
@@ -105,6 +112,12 @@ impl fmt::Display for ChainError {
                     "still looking for earlier channels, from block {next} on; a later start_block shortens it"
                 )
             }
+            Self::Reverted { what, why: Revert::TransferFailed } => write!(
+                f,
+                "{what} was reverted because the token did not move, so its allowance for the payment channel or the \
+                 balance is too low"
+            ),
+            Self::Reverted { what, why } => write!(f, "{what} was reverted ({why:?})"),
             Self::NoInbox => f.write_str("no way into the L1's delayed inbox is configured"),
         }
     }

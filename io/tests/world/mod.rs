@@ -15,6 +15,9 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
+pub mod anvil;
+pub mod endpoints;
+
 /// Nothing that a test waits for takes longer.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -61,6 +64,16 @@ impl Running {
         Self { child, lines, errors }
     }
 
+    /// The first line of its standard output that begins like this, without the beginning.
+    pub fn line(&self, begins: &str) -> String {
+        loop {
+            let line = self.lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{begins} never came"));
+            if let Some(rest) = line.strip_prefix(begins) {
+                return rest.to_owned();
+            }
+        }
+    }
+
     /// The next event of this name.
     pub fn event(&self, name: &str) -> Value {
         loop {
@@ -75,6 +88,12 @@ impl Running {
     /// Every event that has come and was not looked at.
     pub fn events(&self) -> Vec<Value> {
         self.lines.try_iter().filter_map(|line| serde_json::from_str(&line).ok()).collect()
+    }
+
+    /// The events of this name that come until its standard output ends.
+    pub fn until_end(&self, name: &str) -> Vec<Value> {
+        let events = self.lines.iter().filter_map(|line| serde_json::from_str::<Value>(&line).ok());
+        events.filter(|event| event["event"] == name).collect()
     }
 
     /// What it said on standard error, once it has ended.
@@ -119,13 +138,15 @@ impl Drop for Running {
     }
 }
 
-/// A devnet, a folder, and the keys in it.
+/// A chain, a folder, and the keys in it.
 pub struct World {
     home: TempDir,
-    pub devnet: Running,
+    pub chain: Running,
     pub rpc: String,
     pub contract: String,
     pub token: String,
+    /// Who may do what only owners may, where the chain is no devnet of ours.
+    owner: Option<anvil::Owner>,
 }
 
 impl World {
@@ -133,12 +154,12 @@ impl World {
         let home = tempfile::tempdir().expect("a temporary directory");
         let mut command = decdn(home.path());
         command.args(["devnet", "--port", "0", "--json"]);
-        let devnet = Running::start(command);
-        let ready = devnet.event("ready");
+        let chain = Running::start(command);
+        let ready = chain.event("ready");
         let text = |value: &Value| value.as_str().expect("text").to_owned();
         let (rpc, contract) = (text(&ready["rpc"]), text(&ready["contract"]));
         let token = text(&ready["tokens"][0]["address"]);
-        Self { home, devnet, rpc, contract, token }
+        Self { home, chain, rpc, contract, token, owner: None }
     }
 
     pub fn dir(&self) -> &Path {
@@ -179,14 +200,33 @@ impl World {
     /// A key file with money.
     pub fn client_key(&self, name: &str, tokens: &str) {
         self.ok(&["key", "new", name]);
-        self.ok(&["devnet", "mint", name, tokens]);
+        match &self.owner {
+            None => self.ok(&["devnet", "mint", name, tokens]),
+            Some(owner) => owner.mint(self, name, tokens),
+        };
+    }
+
+    /// A key file whose node is in the registry.
+    pub fn node_key(&self, name: &str) {
+        self.ok(&["key", "new", name]);
+        match &self.owner {
+            None => self.ok(&["devnet", "list", name]),
+            Some(owner) => owner.list(self, name),
+        };
+    }
+
+    /// Lets time on the chain jump.
+    pub fn warp(&self, secs: u64) {
+        match &self.owner {
+            None => drop(self.ok(&["devnet", "warp", &secs.to_string()])),
+            Some(owner) => owner.warp(self, secs),
+        }
     }
 
     /// Makes a node with this content; its peer address, and the content's hash.
     pub fn node(&self, name: &str, content: &[u8]) -> (Running, String, String) {
         let (key, state, file) = (format!("{name}.key"), format!("{name}.state"), format!("{name}.bin"));
-        self.ok(&["key", "new", &key]);
-        self.ok(&["devnet", "list", &key]);
+        self.node_key(&key);
         self.write(&file, content);
         let hash = self.ok(&["node", "add", &file, "--state-dir", &state]);
         assert_eq!(hash, self.ok(&["hash", &file]));
@@ -206,13 +246,19 @@ impl World {
         let (key, state) = (format!("{name}.key"), format!("{name}.state"));
         let mut command = self.command(&["node", "run", "--state-dir", &state, "--key-file", &key]);
         command.args(["--listen", listen, "--json", "--log", "error"]);
+        if self.owner.is_some() {
+            command.args(["--rate", &format!("{}=0.001", self.token)]);
+        }
         command
     }
 
     /// What a fetch of this hash says on the command line, with `client.key` and `client.state`.
-    pub fn fetch<'a>(&self, hash: &'a str, peer: &'a str, more: &[&'a str]) -> Command {
+    pub fn fetch<'a>(&'a self, hash: &'a str, peer: &'a str, more: &[&'a str]) -> Command {
         let mut args = vec!["client", "fetch", "--hash", hash, "--peer", peer];
         args.extend(["--key-file", "client.key", "--state-dir", "client.state"]);
+        if self.owner.is_some() {
+            args.extend(["--payment-token", &self.token]);
+        }
         args.extend(more);
         self.command(&args)
     }
@@ -222,6 +268,10 @@ impl World {
         let mut command =
             self.command(&["client", "monitor", "--state-dir", "client.state", "--key-file", "client.key"]);
         command.arg("--json");
+        if self.owner.is_some() {
+            // A monitor follows a devnet's jumps; elsewhere it counts on a clock that goes on steadily, so the jump comes first.
+            self.warp(180_000);
+        }
         let mut monitor = Running::start(command);
         for _ in 0..20 {
             if let Some(code) = monitor.ends_within(Duration::from_secs(2)) {
@@ -229,7 +279,7 @@ impl World {
                 return;
             }
             // Past a window; a node that is gone is given up in between, and its channel closed alone.
-            self.ok(&["devnet", "warp", "180000"]);
+            self.warp(180_000);
         }
         panic!("the channels do not settle");
     }
