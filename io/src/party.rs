@@ -23,7 +23,7 @@ use crate::{
     clock::SystemClock,
     signer::KeySigner,
     store::{BlobStore, DirError, Records, StateDir},
-    transport::{IrohTransport, TransportLimits},
+    transport::{BindError, IrohTransport, TransportLimits},
 };
 
 /// News that its owner has not taken. Past it `Progress` is dropped first; nothing in the engine depends on news.
@@ -101,9 +101,21 @@ impl Parts {
     /// # Errors
     /// If the directory is in use, newer or broken, or the address can't be bound: each says what to do.
     pub async fn open(dir: &Path, network_key: [u8; 32], at: SocketAddr) -> Result<Self, StartError> {
+        let limits = TransportLimits::default();
+        Self::open_over(dir, |blobs| IrohTransport::bind(network_key, at, blobs, limits)).await
+    }
+
+    /// As [`open`](Self::open), on whatever network `bind` binds the endpoint to.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_over<F>(dir: &Path, bind: impl FnOnce(BlobStore) -> F) -> Result<Self, StartError>
+    where
+        F: Future<Output = Result<IrohTransport, BindError>>,
+    {
         let mut dir = StateDir::open(dir)?;
         let records = Records::open(&mut dir)?;
-        Self::with(dir, records, network_key, at).await
+        Self::put_together(dir, records, bind).await
     }
 
     /// As [`open`](Self::open), with records that are kept elsewhere.
@@ -116,11 +128,22 @@ impl Parts {
         network_key: [u8; 32],
         at: SocketAddr,
     ) -> Result<Self, StartError> {
+        let limits = TransportLimits::default();
+        Self::put_together(dir, records, |blobs| IrohTransport::bind(network_key, at, blobs, limits)).await
+    }
+
+    async fn put_together<F>(
+        dir: StateDir,
+        records: Records,
+        bind: impl FnOnce(BlobStore) -> F,
+    ) -> Result<Self, StartError>
+    where
+        F: Future<Output = Result<IrohTransport, BindError>>,
+    {
         let home = Home { dir };
         let path = home.dir.path();
         let blobs = BlobStore::open(path).map_err(|error| DirError::Io(path.to_path_buf(), error))?;
-        let limits = TransportLimits::default();
-        let transport = IrohTransport::bind(network_key, at, blobs.clone(), limits).await?;
+        let transport = bind(blobs.clone()).await?;
         Ok(Self { home, records, blobs, transport, recorder: None })
     }
 
@@ -228,6 +251,11 @@ impl Party {
             task: Some(task),
             endpoint,
         }
+    }
+
+    /// Its endpoint.
+    pub fn endpoint(&self) -> iroh::Endpoint {
+        self.endpoint.clone()
     }
 
     /// Orders something: `Fetch`, `Cancel`, `CloseChannel`, `BlobReady`, `BlobGone`. Lost where the party has

@@ -1,5 +1,5 @@
 //! A chain, a node and a client in one process, over real QUIC on loopback and real files in a temporary folder:
-//! what the demo, the benchmark and the end-to-end tests play on.
+//! what the demo, the benchmark and the end-to-end tests play on. A test may bring a network of its own.
 
 use std::{
     io::Read,
@@ -24,6 +24,10 @@ use decdn_engine::{
     time::Span,
 };
 use futures::{StreamExt, future::ready};
+use iroh::{
+    Endpoint, PublicKey, SecretKey, TransportAddr,
+    endpoint::{Builder, presets},
+};
 use tempfile::TempDir;
 
 use crate::{
@@ -32,6 +36,7 @@ use crate::{
     devnet::Devnet,
     party::{Parts, Party, StartError},
     signer::KeySigner,
+    transport::{IrohTransport, TransportLimits},
 };
 
 /// What the node asks per MB: a tenth of a cent in a token of 6 decimals.
@@ -48,7 +53,33 @@ const PURSE: Amount = Amount(1_000_000_000_000);
 const NODE_KEY: [u8; 32] = [21; 32];
 /// The stage's own client; others come after it.
 const CLIENT: u8 = 1;
-const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// What connects a stage's client and node.
+pub trait Network: Send + Sync {
+    /// Bounds of both transports.
+    fn limits(&self) -> TransportLimits {
+        TransportLimits::default()
+    }
+    /// Puts an endpoint onto it.
+    fn attach(&self, builder: Builder, id: PublicKey) -> Builder;
+    /// Where a bound endpoint is.
+    fn places(&self, endpoint: &Endpoint) -> Vec<TransportAddr>;
+}
+
+/// UDP on 127.0.0.1, any port.
+#[derive(Clone, Copy, Debug)]
+pub struct Loopback;
+
+impl Network for Loopback {
+    fn attach(&self, builder: Builder, _: PublicKey) -> Builder {
+        let at = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        builder.clear_ip_transports().bind_addr(at).expect("an address without a prefix is one to bind to")
+    }
+
+    fn places(&self, endpoint: &Endpoint) -> Vec<TransportAddr> {
+        endpoint.bound_sockets().into_iter().map(TransportAddr::Ip).collect()
+    }
+}
 
 /// See the module.
 pub struct Stage {
@@ -67,6 +98,7 @@ pub struct Stage {
     /// Buys.
     pub client: Party,
     client_key: EthKey,
+    network: Arc<dyn Network>,
     home: PathBuf,
     /// Removed with the stage, where the stage has made it.
     _temp: Option<TempDir>,
@@ -87,8 +119,16 @@ impl Stage {
     /// # Errors
     /// If the temporary folder or the loopback interface can't be used.
     pub async fn set() -> Result<Self, StartError> {
+        Self::set_on(Arc::new(Loopback)).await
+    }
+
+    /// As [`set`](Self::set), on a network that may be somebody else's.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub async fn set_on(network: Arc<dyn Network>) -> Result<Self, StartError> {
         let temp = tempfile::Builder::new().prefix("decdn-stage-").tempdir()?;
-        let mut stage = Self::set_in(temp.path()).await?;
+        let mut stage = Self::set_in_on(temp.path(), network).await?;
         stage._temp = Some(temp);
         Ok(stage)
     }
@@ -98,6 +138,10 @@ impl Stage {
     /// # Errors
     /// As [`set`](Self::set).
     pub async fn set_in(home: &Path) -> Result<Self, StartError> {
+        Self::set_in_on(home, Arc::new(Loopback)).await
+    }
+
+    async fn set_in_on(home: &Path, network: Arc<dyn Network>) -> Result<Self, StartError> {
         let home = home.to_path_buf();
         let clock = SystemClock::new();
         let genesis = Genesis::standard();
@@ -109,7 +153,7 @@ impl Stage {
         let (client_key, node_key) = (key(CLIENT)?, key(NODE_KEY[0])?);
         let (client_account, node_account) = (client_key.address(), node_key.address());
 
-        let parts = Parts::open(&home.join("node"), NODE_KEY, LOOPBACK).await?;
+        let parts = open(&home.join("node"), NODE_KEY, &*network).await?;
         for setup in [
             Setup::Mint { token, to: client_account, amount: PURSE },
             Setup::SetNode { operator: node_account, node: parts.transport.id(), active: true },
@@ -128,9 +172,21 @@ impl Stage {
         let signer = KeySigner::new(node_key, deployment);
         let node = Party::start(role, parts, clock.clone(), account, signer);
 
-        let client = start_client(&home, CLIENT, &clock, &chain, &client_key, &node).await?;
+        let client = start_client(&home, CLIENT, &clock, &chain, &client_key, &node, &*network).await?;
         let window = Span::from_secs(genesis.dispute_window_secs);
-        Ok(Self { clock, chain, token, window, settle_grace, node, client, client_key, home, _temp: None })
+        Ok(Self {
+            clock,
+            chain,
+            token,
+            window,
+            settle_grace,
+            node,
+            client,
+            client_key,
+            network,
+            home,
+            _temp: None,
+        })
     }
 
     /// Ends the client and starts it again from what is durable.
@@ -139,8 +195,10 @@ impl Stage {
     /// As [`set`](Self::set).
     pub async fn restart_client(&mut self) -> Result<(), StartError> {
         self.client.stop().await;
+        let (chain, network) = (&self.chain, &*self.network);
         self.client =
-            start_client(&self.home, CLIENT, &self.clock, &self.chain, &self.client_key, &self.node).await?;
+            start_client(&self.home, CLIENT, &self.clock, chain, &self.client_key, &self.node, network)
+                .await?;
         Ok(())
     }
 
@@ -155,7 +213,7 @@ impl Stage {
         self.chain
             .setup(&mint)
             .map_err(|why| format!("the contracts refused a client its money: {why:?}"))?;
-        start_client(&self.home, n, &self.clock, &self.chain, &key, &self.node).await
+        start_client(&self.home, n, &self.clock, &self.chain, &key, &self.node, &*self.network).await
     }
 
     /// Puts content into the node's store and tells the node.
@@ -225,6 +283,13 @@ fn account(chain: &Devnet, key: &EthKey) -> Result<AlloyChain, StartError> {
     Ok(AlloyChain::new(&chain.url(), chain.deployment(), key.clone(), config)?)
 }
 
+/// Opens a party's parts and puts its endpoint onto the network.
+async fn open(dir: &Path, key: [u8; 32], network: &dyn Network) -> Result<Parts, StartError> {
+    let id = SecretKey::from_bytes(&key).public();
+    let over = network.attach(Endpoint::builder(presets::Minimal), id);
+    Parts::open_over(dir, |blobs| IrohTransport::bind_over(over, key, blobs, network.limits())).await
+}
+
 async fn start_client(
     home: &Path,
     n: u8,
@@ -232,9 +297,10 @@ async fn start_client(
     chain: &Devnet,
     key: &EthKey,
     node: &Party,
+    network: &dyn Network,
 ) -> Result<Party, StartError> {
-    let mut parts = Parts::open(&home.join(format!("client-{n}")), [100 + n; 32], LOOPBACK).await?;
-    parts.transport.learn(node.node, node.addrs.clone());
+    let mut parts = open(&home.join(format!("client-{n}")), [100 + n; 32], network).await?;
+    parts.transport.learn_at(node.node, network.places(&node.endpoint()));
     let deployment = chain.deployment();
     let mut config = ClientConfig::new(deployment, parts.transport.id(), key.address());
     config.monitor.poll = POLL;

@@ -1,25 +1,24 @@
 //! Paid downloads over real QUIC on loopback, real files, and the compiled contracts on the embedded chain.
 
-use std::{fs, io::Write, time::Duration};
+mod news;
+
+use std::{fs, io::Write};
 
 use decdn_driver::Clock;
 use decdn_engine::{
     blob::Outboard,
     chain::Call,
     fault::{Fault, Proof, Rule},
-    ids::{BlobHash, ChannelId, FetchId},
+    ids::{BlobHash, FetchId},
     io::{FetchFailure, Input, Notice},
-    money::{Amount, Nonce},
+    money::Nonce,
     time::Span,
 };
 use decdn_io::{
-    party::{News, Party},
+    party::News,
     stage::{Stage, price},
 };
-
-fn content(bytes: usize) -> Vec<u8> {
-    (0..bytes).map(|n| (n ^ (n >> 8) ^ (n >> 16)) as u8).collect()
-}
+use news::{content, fetched, opened, settled, until};
 
 async fn set() -> Stage {
     Stage::set().await.expect("loopback and a temporary folder")
@@ -28,43 +27,6 @@ async fn set() -> Stage {
 async fn import(stage: &Stage, content: &[u8]) -> (BlobHash, u64) {
     let content = std::io::Cursor::new(content.to_vec());
     stage.import(content, |_| {}).await.expect("room on the disk")
-}
-
-/// Waits for news that `pick` takes.
-async fn until<T>(party: &mut Party, mut pick: impl FnMut(&News) -> Option<T>) -> T {
-    let wait = async {
-        loop {
-            let news = party.next().await.expect("the party runs");
-            if let Some(found) = pick(&news) {
-                return found;
-            }
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), wait).await.expect("it happens within a minute")
-}
-
-fn settled(news: &News) -> Option<(Amount, Amount, bool)> {
-    match news {
-        News::Notice(Notice::Settled { paid, refunded, cooperative, .. }) => {
-            Some((*paid, *refunded, *cooperative))
-        }
-        _ => None,
-    }
-}
-
-fn fetched(news: &News) -> Option<u64> {
-    match news {
-        News::Notice(Notice::Fetched { bytes, .. }) => Some(*bytes),
-        News::Notice(Notice::FetchFailed { why, .. }) => panic!("the download failed: {why:?}"),
-        _ => None,
-    }
-}
-
-fn opened(news: &News) -> Option<(ChannelId, Amount)> {
-    match news {
-        News::Notice(Notice::ChannelOpened { channel, deposit }) => Some((*channel, *deposit)),
-        _ => None,
-    }
 }
 
 fn delivered(stage: &Stage, id: u64) -> Vec<u8> {

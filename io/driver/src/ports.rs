@@ -21,7 +21,8 @@ use decdn_engine::{
 };
 use futures::Stream;
 
-/// Set in the number of every connection that a peer made; the engine numbers those that it dials from 0 up.
+/// Set in the number of every connection that a peer made, which count from 1; the engine numbers those that it dials
+/// from 0 up.
 pub const ACCEPTED: u64 = 1 << 63;
 
 /// Time.

@@ -14,8 +14,8 @@ use std::{
 use ::iroh::{
     Endpoint, EndpointAddr, PublicKey, RelayMode, SecretKey, TransportAddr,
     endpoint::{
-        ConnectError, ConnectingError, Connection, ConnectionError, PathId, QuicTransportConfig, RecvStream,
-        SendStream, VarInt, presets,
+        Builder, ConnectError, ConnectingError, Connection, ConnectionError, PathId, QuicTransportConfig,
+        RecvStream, SendStream, VarInt, presets,
     },
 };
 use decdn_driver::{ACCEPTED, Incoming, Outgoing, Transport};
@@ -63,7 +63,7 @@ const REACH: Duration = Duration::from_secs(10);
 
 /// Why no endpoint could be bound.
 #[derive(Debug)]
-pub struct BindError(SocketAddr, String);
+pub struct BindError(String, String);
 
 impl std::fmt::Display for BindError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -117,7 +117,7 @@ pub struct IrohTransport {
     shared: Arc<Shared>,
     inbox: mpsc::Receiver<(Input, Credit)>,
     /// Where peers are, by NodeId.
-    book: BTreeMap<NodeId, Vec<SocketAddr>>,
+    book: BTreeMap<NodeId, Vec<TransportAddr>>,
     accepting: JoinHandle<()>,
 }
 
@@ -128,7 +128,7 @@ impl Drop for IrohTransport {
 }
 
 impl IrohTransport {
-    /// Binds an endpoint without relays or address lookup and starts to accept peers.
+    /// Binds an endpoint to an address of this machine and starts to accept peers.
     ///
     /// # Errors
     /// If the address can't be bound.
@@ -138,23 +138,36 @@ impl IrohTransport {
         blobs: BlobStore,
         limits: TransportLimits,
     ) -> Result<Self, BindError> {
-        let fail = |error: &dyn std::fmt::Display| BindError(at, error.to_string());
+        let over = Endpoint::builder(presets::Minimal).clear_ip_transports().bind_addr(at);
+        let over = over.map_err(|error| BindError(at.to_string(), error.to_string()))?;
+        let bound = Self::bind_over(over, key, blobs, limits).await;
+        bound.map_err(|BindError(_, why)| BindError(at.to_string(), why))
+    }
+
+    /// Binds an endpoint over the networks that a builder was given, without relays or address lookup, and starts to
+    /// accept peers.
+    ///
+    /// # Errors
+    /// If the network can't be bound.
+    pub async fn bind_over(
+        over: Builder,
+        key: [u8; 32],
+        blobs: BlobStore,
+        limits: TransportLimits,
+    ) -> Result<Self, BindError> {
         let config = QuicTransportConfig::builder()
             .max_concurrent_bidi_streams(VarInt::from_u32(limits.streams_per_conn))
             .max_concurrent_uni_streams(VarInt::from_u32(0))
             .max_idle_timeout(limits.idle.try_into().ok())
             .build();
-        let endpoint = Endpoint::builder(presets::Minimal)
+        let endpoint = over
             .secret_key(SecretKey::from_bytes(&key))
             .alpns(vec![ALPN_CLIENT.to_vec()])
             .relay_mode(RelayMode::Disabled)
             .transport_config(config)
-            .clear_ip_transports()
-            .bind_addr(at)
-            .map_err(|error| fail(&error))?
             .bind()
             .await
-            .map_err(|error| fail(&error))?;
+            .map_err(|error| BindError("its network".to_owned(), error.to_string()))?;
         let (events, inbox) = mpsc::channel(limits.events);
         let shared = Arc::new(Shared { events, limits, blobs, conns: Mutex::default() });
         let accepting = tokio::spawn(accept(endpoint.clone(), shared.clone()));
@@ -173,7 +186,12 @@ impl IrohTransport {
 
     /// Takes down where a peer is.
     pub fn learn(&mut self, peer: NodeId, addrs: Vec<SocketAddr>) {
-        self.book.insert(peer, addrs);
+        self.learn_at(peer, addrs.into_iter().map(TransportAddr::Ip).collect());
+    }
+
+    /// Takes down where a peer is, on whatever network.
+    pub fn learn_at(&mut self, peer: NodeId, places: Vec<TransportAddr>) {
+        self.book.insert(peer, places);
     }
 
     /// Whether a peer can be reached, and is who it should be: one handshake, and nothing said.
@@ -181,7 +199,8 @@ impl IrohTransport {
     /// # Errors
     /// `Unreachable` or `WrongPeer`.
     pub async fn reach(&self, peer: NodeId, addrs: Vec<SocketAddr>) -> Result<(), Gone> {
-        let reached = tokio::time::timeout(REACH, dial(&self.endpoint, peer, addrs)).await;
+        let places = addrs.into_iter().map(TransportAddr::Ip).collect();
+        let reached = tokio::time::timeout(REACH, dial(&self.endpoint, peer, places)).await;
         let connection = reached.map_err(|_| Gone::Unreachable)??;
         connection.close(VarInt::from_u32(0), b"");
         Ok(())
@@ -295,12 +314,12 @@ impl Shared {
     }
 }
 
-async fn dial(endpoint: &Endpoint, peer: NodeId, addrs: Vec<SocketAddr>) -> Result<Connection, Gone> {
+async fn dial(endpoint: &Endpoint, peer: NodeId, places: Vec<TransportAddr>) -> Result<Connection, Gone> {
     let key = PublicKey::from_bytes(&peer.0).map_err(|_| Gone::WrongPeer)?;
-    if addrs.is_empty() {
+    if places.is_empty() {
         return Err(Gone::Unreachable);
     }
-    let at = EndpointAddr::from_parts(key, addrs.into_iter().map(TransportAddr::Ip));
+    let at = EndpointAddr::from_parts(key, places);
     endpoint.connect(at, ALPN_CLIENT).await.map_err(|error| match &error {
         _ if is_stranger(&error) => Gone::WrongPeer,
         _ => Gone::Unreachable,
@@ -323,8 +342,8 @@ fn is_stranger(error: &ConnectError) -> bool {
 async fn accept(endpoint: Endpoint, shared: Arc<Shared>) {
     let mut next = ACCEPTED;
     while let Some(incoming) = endpoint.accept().await {
-        let id = ConnId(next);
         next += 1;
+        let id = ConnId(next);
         let shared = shared.clone();
         tokio::spawn(async move {
             let Ok(accepting) = incoming.accept() else { return };
@@ -347,10 +366,10 @@ impl Transport for IrohTransport {
 
     fn connect(&mut self, conn: ConnId, peer: NodeId) {
         let (endpoint, shared) = (self.endpoint.clone(), self.shared.clone());
-        let addrs = self.book.get(&peer).cloned().unwrap_or_default();
+        let places = self.book.get(&peer).cloned().unwrap_or_default();
         shared.conns().insert(conn, ConnHandle { peer, connection: None, streams: BTreeMap::new(), next: 0 });
         tokio::spawn(async move {
-            let connection = match dial(&endpoint, peer, addrs).await {
+            let connection = match dial(&endpoint, peer, places).await {
                 Ok(connection) => connection,
                 Err(why) => {
                     shared.conns().remove(&conn);

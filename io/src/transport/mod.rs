@@ -5,5 +5,8 @@ mod reader;
 mod witness;
 mod writer;
 
-pub use self::iroh::{BindError, IrohTransport, TransportLimits};
+pub use self::{
+    iroh::{BindError, Credit, IrohTransport, TransportLimits},
+    reader::CREDITS,
+};
 pub use witness::{Agreement, Evidence, Witness};

@@ -21,7 +21,7 @@ use crate::store::{BlobStore, Download};
 /// How much is read at once: a chunk and its proofs, so that most groups need no copy.
 const READ_BYTES: usize = 512 * 1024;
 /// Inputs of one stream whose consequences are not under way (the driver contract's point 7).
-pub(super) const CREDITS: u32 = 64;
+pub const CREDITS: u32 = 64;
 
 pub(super) struct Reader {
     pub(super) stream: StreamId,

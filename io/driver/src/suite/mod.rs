@@ -104,10 +104,14 @@ pub trait Bench: Sized {
     const INPUTS_PER_STREAM: Option<usize>;
     /// More than a `settle` with next to nothing to do takes, by the driver's clock.
     const SETTLE: Span = Span::from_millis(1);
+    /// How many random programs are worth their time.
+    const RANDOM_RUNS: u64 = 300;
+    /// Whom the driver reaches when it dials.
+    const REACHABLE: NodeId = NodeId([9; 32]);
 
     /// A driver that runs this role. Ports answer by themselves and write into the log what they are asked for;
-    /// signatures are all zeros; time passes while the bench settles, or not at all. The store is empty: what the role was recovered from is
-    /// between suite and role.
+    /// the signer signs everything; the driver's time begins near zero and passes while the bench settles, or not
+    /// at all. The store is empty: what the role was recovered from is between suite and role.
     fn start(role: Script, log: Log) -> Self;
     /// Something happens on the network, or the owner orders something; it is heard at the next `settle`.
     fn arrive(&mut self, input: Input);
@@ -196,8 +200,8 @@ impl Crypto for NoCrypto {
     }
 }
 
-/// A peer's connection number.
-pub const CONN: ConnId = ConnId(crate::ACCEPTED);
+/// The number of the first connection that a peer makes.
+pub const CONN: ConnId = ConnId(crate::ACCEPTED | 1);
 
 /// A stream of [`CONN`].
 pub fn stream(index: u32) -> StreamId {

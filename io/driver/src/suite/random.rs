@@ -15,14 +15,13 @@ use super::{Bench, CONN, Log, Port, Script, Seen, connected, heard, lane, record
 
 const LANES: u64 = 4;
 const KEYS: u64 = 3;
-const RUNS: u64 = 300;
 
 /// Rules 1, 2, 3 and 4 over many random programs.
 ///
 /// # Panics
 /// If a rule is broken; the message has the run's number.
 pub fn random_programs_keep_every_rule<B: Bench>() {
-    for run in 0..RUNS {
+    for run in 0..B::RANDOM_RUNS {
         one::<B>(run);
     }
 }

@@ -2,8 +2,7 @@
 
 use decdn_engine::{
     chain::{Call, Route, TxOutcome},
-    crypto::Signature,
-    ids::{Address, BlobHash, ConnId, FetchId, NodeId, SignTicket, StreamId, TxTicket},
+    ids::{Address, BlobHash, ConnId, FetchId, SignTicket, StreamId, TxTicket},
     io::{Effect, FetchOrder, Gone, Input, Lane, PersistSeq},
     money::{Amount, Rate},
     record::{FetchRecord, Record},
@@ -316,7 +315,7 @@ pub fn every_request_is_answered_once<B: Bench>() {
             let call = Call::Settle { channel: Default::default() };
             out.push(Lane::Role, Effect::Tx { ticket: TxTicket(1), call, route: Route::Sequencer });
             out.push(Lane::Role, Effect::Tx { ticket: TxTicket(2), call, route: Route::DelayedInbox });
-            out.push(Lane::Role, Effect::Connect { conn: dialled, peer: NodeId([9; 32]) });
+            out.push(Lane::Role, Effect::Connect { conn: dialled, peer: B::REACHABLE });
         }
         None
     });
@@ -329,9 +328,9 @@ pub fn every_request_is_answered_once<B: Bench>() {
         bench.settle();
     }
     bench.settle();
-    let signature = Some(Signature([0; 65]));
-    for ticket in [1, 2] {
-        log.place(&Seen::Fed(Input::Signed { ticket: SignTicket(ticket), signature }));
+    for wanted in [SignTicket(1), SignTicket(2)] {
+        let is_answer = |seen: &Seen| matches!(seen, Seen::Fed(Input::Signed { ticket, signature: Some(_) }) if *ticket == wanted);
+        assert_eq!(log.count(is_answer), 1, "one signature for {wanted:?}");
     }
     assert_eq!(log.count(|s| matches!(s, Seen::Fed(Input::Chain(_) | Input::ChainUnreachable))), 1);
     assert_eq!(log.count(|s| matches!(s, Seen::Fed(Input::Connected { conn, .. }) if *conn == dialled)), 1);
@@ -363,7 +362,8 @@ pub fn a_connection_is_silent_after_its_end<B: Bench>() {
     bench.settle();
     log.place(&Seen::Fed(heard(stream(0), 1)));
     let all = log.all();
-    assert_eq!(all.last(), Some(&Seen::Fed(Input::Disconnected { conn: CONN, why: Gone::Lost })));
+    // A network may have a reason of its own for an end.
+    assert!(matches!(all.last(), Some(Seen::Fed(Input::Disconnected { conn: CONN, .. }))), "{all:#?}");
     assert_eq!(all.len(), 3, "{all:#?}");
 }
 
@@ -422,7 +422,7 @@ pub fn an_unanswered_dial_is_answered_when_it_is_given_up<B: Bench>() {
     let dialled = ConnId(0);
     let script = Script::new(&log, move |_, input, out| {
         if matches!(input, Input::Connected { conn: CONN, .. }) {
-            out.push(Lane::Role, Effect::Connect { conn: dialled, peer: NodeId([9; 32]) });
+            out.push(Lane::Role, Effect::Connect { conn: dialled, peer: B::REACHABLE });
             out.push(Lane::Role, Effect::Disconnect { conn: dialled, code: Code::NotNow });
         }
         None

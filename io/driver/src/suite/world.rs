@@ -118,7 +118,11 @@ impl<S: Setting> World<S> {
             signer: self.clone(),
             owner: self.clone(),
         };
-        let driver = Driver::new(role, NoCrypto, ports, limits).run(stream::pending());
+        self.follow(Driver::new(role, NoCrypto, ports, limits).run(stream::pending()))
+    }
+
+    /// Takes note of a driver's end: for one that has other ports than these, too.
+    pub fn follow<F: Future>(&self, driver: F) -> impl Future<Output = F::Output> + use<S, F> {
         let world = self.clone();
         async move {
             let stopped = driver.await;
@@ -166,8 +170,37 @@ impl<S: Setting> World<S> {
         self.inner.lock().expect("no panic while it was held")
     }
 
-    fn started(&self, effect: Effect) {
-        self.lock().log.push(Seen::Started(effect));
+    /// Takes down that a port was asked for this.
+    pub fn started(&self, effect: Effect) {
+        self.see(Seen::Started(effect));
+    }
+
+    /// Takes down what happened.
+    pub fn see(&self, seen: Seen) {
+        self.lock().log.push(seen);
+    }
+
+    /// Whether commits are to fail.
+    pub fn store_fails(&self) -> bool {
+        self.lock().store_fails
+    }
+
+    /// A port's work, which begins when nobody holds it back and counts as under way from then on. `None` where the
+    /// bench has gone meanwhile.
+    pub fn behind<F: Future + Send + 'static>(
+        &self,
+        held_by: Option<Port>,
+        work: F,
+    ) -> impl Future<Output = Option<F::Output>> + Send + 'static + use<S, F> {
+        let opened = held_by.map(|port| self.gate(port));
+        let world = self.clone();
+        async move {
+            if let Some(opened) = opened {
+                opened.await.ok()?;
+            }
+            let _busy = Busy::new(&world);
+            Some(work.await)
+        }
     }
 
     /// A port's answer: when nobody holds it back, by work that the setting has done.
@@ -176,23 +209,19 @@ impl<S: Setting> World<S> {
         held_by: Option<Port>,
         work: W,
     ) -> impl Future<Output = Option<A>> + Send + 'static + use<S, A, W> {
-        let opened = held_by.map(|port| self.gate(port));
-        let world = self.clone();
-        async move {
-            if let Some(opened) = opened {
-                opened.await.ok()?;
-            }
-            let _busy = Busy::new(&world);
+        let there = self.clone();
+        let answer = async move {
             let (tell, told) = oneshot::channel();
-            let there = world.clone();
+            let world = there.clone();
             let job = async move {
-                let answer = work(&mut there.lock());
+                let answer = work(&mut world.lock());
                 // Nobody listens any more where the driver was dropped.
                 let _ = tell.send(answer);
             };
-            world.setting.carry_out(job.boxed()).await;
+            there.setting.carry_out(job.boxed()).await;
             told.await.ok()
-        }
+        };
+        self.behind(held_by, answer).map(Option::flatten)
     }
 
     /// Ends when the port may answer.
