@@ -21,7 +21,7 @@ fn main() {
             let handle = Handle::current();
             let mut clients = Vec::new();
             for pair in 0..game.pairs {
-                let ip = |side| IpAddr::V4(Ipv4Addr::new(10, 0, side, pair + 1));
+                let ip = move |side| IpAddr::V4(Ipv4Addr::new(10, 0, side, pair + 1));
                 let there = SocketAddr::new(ip(1), PORT);
                 let server = handle.create_node().name(format!("server-{pair}")).ip(ip(1)).build();
                 server.spawn(async move {
