@@ -101,6 +101,11 @@ impl Edge {
             || waiting.filter_map(write_set).any(|(seq, writes)| older(seq, writes))
     }
 
+    /// The write set that the disk has had for longest and is not done with.
+    pub fn oldest(&self) -> Option<PersistSeq> {
+        self.writes.iter().find(|write| !write.is_held).map(|write| write.seq)
+    }
+
     /// The next effect of a lane whose barrier has fallen. `None` ends the barrier: the lane is free.
     pub fn release(&mut self, lane: Lane) -> Option<Order> {
         let at = self.blocked.iter().position(|(blocked, _)| *blocked == lane)?;

@@ -59,6 +59,15 @@ impl<T> Queue<T> {
         self.heap.push(Reverse(Entry { at, seq: self.pushed, event }));
     }
 
+    /// Lets time pass in which nothing happens.
+    ///
+    /// # Panics
+    /// If something would have happened.
+    pub fn pass(&mut self, until: Time) {
+        assert!(self.tied.is_empty() && self.heap.peek().is_none_or(|next| next.0.at > until));
+        self.now = self.now.max(until);
+    }
+
     /// How many events wait.
     pub fn len(&self) -> usize {
         self.heap.len() + self.tied.len()

@@ -7,7 +7,7 @@ use decdn_engine::{
     chain::{Block, Call, EventKind, Revert, Route},
     crypto::{Signature, Typed},
     ids::{Address, BlobHash, ChannelId, NodeId},
-    io::{Gone, Input, Output, PersistSeq, Verdict},
+    io::{Effect, Gone, Input, Output, PersistSeq, Verdict},
     money::Amount,
     record::{Key, Record},
     roles::Digest,
@@ -212,6 +212,13 @@ seen! {
         input: &'a Input,
         /// What it asks for.
         outputs: &'a [Output],
+    },
+    /// An effect is carried out: nothing holds it up any more. Never a write set.
+    Started {
+        /// Whose.
+        actor: ActorId,
+        /// What.
+        effect: &'a Effect,
     },
     /// A connection is up at the end that dialled.
     Linked {

@@ -194,6 +194,7 @@ impl<W: Write + 'static> Scribe<W> {
                 self.write(&json!({ "seen": { "at": at, "calm": left.0 } }));
             }
             Seen::Start { .. }
+            | Seen::Started { .. }
             | Seen::Linked { .. }
             | Seen::Unlinked { .. }
             | Seen::StreamOver { .. }

@@ -75,6 +75,9 @@ impl World {
     /// Does one thing.
     fn carry(&mut self, id: ActorId, order: Order) {
         let now = self.queue.now();
+        if !matches!(order.effect, Effect::Persist { .. }) {
+            self.watch.see(now, &Seen::Started { actor: id, effect: &order.effect });
+        }
         match order.effect {
             Effect::Persist { seq, writes } => {
                 let calm = self.calm;
@@ -151,9 +154,13 @@ impl World {
         let takes = Net::latency(&path, &mut self.decide);
         let arrives = self.queue.now() + takes;
         let link_now = self.net.link(link);
-        link_now.ends[usize::from(end)].state = EndState::Gone;
+        let was = std::mem::replace(&mut link_now.ends[usize::from(end)].state, EndState::Gone);
         let is_dead = link_now.dead;
         let why = Gone::Closed(code);
+        if was == EndState::Opening {
+            // A dial that is given up is still answered, and nobody is there at the other end.
+            return self.feed_at(self.queue.now(), id, Input::Disconnected { conn, why });
+        }
         self.watch.see(self.queue.now(), &Seen::Unlinked { link, actor: id, why });
         if !is_dead {
             self.queue.push(arrives, Event::Unlink(link, 1 - end, Gone::Closed(code)));

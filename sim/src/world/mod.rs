@@ -1,12 +1,15 @@
 //! The world: actors, their edges, the network, the disk and the chain under one queue of events.
 //!
 //! `carry` does what actors ask for, `arrive` is what the network brings, `life` is how processes start, crash and
-//! come back, `money` is what the chain brings. This file holds the state, takes the next event and steps actors.
+//! come back, `money` is what the chain brings, `hand` is for whoever drives a world step by step. This file holds the state, takes the next event and steps actors.
 
 mod arrive;
 mod carry;
+mod hand;
 mod life;
 mod money;
+
+pub use hand::Hand;
 
 use std::collections::BTreeMap;
 
@@ -313,6 +316,16 @@ impl World {
 
     /// Runs to the end: until nothing is left to happen, or time is up.
     pub fn run(mut self) -> (Ran, Watch, Decisions) {
+        self.start();
+        while !self.halted {
+            let Some(event) = self.queue.pop(self.until, &mut self.decide) else { break };
+            self.happen(event);
+        }
+        self.finish()
+    }
+
+    /// Everybody's process begins, and what the scenario has in store is put down for its time.
+    fn start(&mut self) {
         let start = Seen::Start { cast: &self.cast, chain: &self.chain };
         self.watch.see(Time(0), &start);
         for id in 0..self.actors.len() {
@@ -325,11 +338,6 @@ impl World {
             self.queue.push(timed.at, Event::Timed(index as u32));
         }
         self.arm_chain();
-        while !self.halted {
-            let Some(event) = self.queue.pop(self.until, &mut self.decide) else { break };
-            self.happen(event);
-        }
-        self.finish()
     }
 
     /// Whether nothing is left that anybody waits for: every download is done, every channel has come to its end.
