@@ -66,6 +66,25 @@ async fn w4_a_stream_that_ends_inside_a_frame_is_malformed() {
     assert_eq!(code_for(&[9, 0], true).await, 0x03);
 }
 
+/// A refusal must not turn into an orderly end because the stream's tasks go at the same moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn w4_no_refusal_gets_lost_however_many_there_are() {
+    let stage = Stage::set().await.expect("a stage");
+    let from = peer().await;
+    let connection = connect(&from, &stage, ALPN_CLIENT).await.expect("a node that listens");
+    for n in 0..2_000 {
+        let (mut send, mut recv) = connection.open_bi().await.expect("a stream");
+        send.write_all(&[9, 0]).await.expect("a few bytes");
+        send.finish().expect("open");
+        let answer = tokio::time::timeout(Duration::from_secs(20), recv.read_to_end(1_000)).await;
+        let answer = answer.expect("the node answers");
+        assert!(
+            matches!(&answer, Err(iroh::endpoint::ReadToEndError::Read(ReadError::Reset(code))) if code.into_inner() == 0x03),
+            "stream {n}: {answer:?}"
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn w3_a_peer_has_at_most_a_hundred_streams_open() {
     let stage = Stage::set().await.expect("a stage");

@@ -245,7 +245,8 @@ impl Shared {
             let code = tokio::select! {
                 biased;
                 code = reset_out.recv() => code,
-                _ = both => None,
+                // Whoever resets lets go of the stream, which ends both halves: the code may have come just before.
+                _ = both => reset_out.try_recv().ok(),
             };
             if let Some(code) = code {
                 let code = VarInt::from_u32(code.to_wire());
