@@ -2,7 +2,7 @@
 //!
 //! - `delivery`: paid delivery, a bare iroh stream, iroh-blobs from disk to disk and from memory to memory, in turns.
 //! - `first-byte`: a cold blob of 1 KiB on an open channel, beside iroh-blobs on an open connection.
-//! - `streams`: 1,000 downloads at once from one node, over ten clients.
+//! - `streams`: 1,000 downloads at once from one node, over twelve clients.
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 #![expect(clippy::float_arithmetic, reason = "figures to print")]
 
@@ -37,8 +37,8 @@ struct Args {
     /// How many small blobs are bought one after the other.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     blobs: u32,
-    /// How many streams there are at once; they are spread over clients of 100 each.
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_900))]
+    /// How many streams there are at once; they are spread over clients of 90 each.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_700))]
     streams: u32,
     /// Bytes of each of these streams, in KiB.
     #[arg(long, default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
