@@ -14,15 +14,11 @@ use decdn_engine::{
     record::Record,
     wire::Message,
 };
-use decdn_io::{
-    stage::{Loopback, Network},
-    transport::TransportLimits,
-};
-use iroh::{Endpoint, PublicKey, TransportAddr, endpoint::Builder};
+use decdn_io::stage::Loopback;
 
 use crate::{
     bench::{Quic, Wire},
-    memory::{Done, Faults, Memory},
+    memory::{Done, Faults, Line, Memory},
 };
 
 impl Wire for Loopback {
@@ -32,9 +28,6 @@ impl Wire for Loopback {
         Self
     }
 }
-
-/// A network in memory with every fault at once, with odds of its own for each bench.
-pub struct Troubled(Memory);
 
 const FAULTS: Faults = Faults { lost: 20, doubled: 50, delay_ms: (0, 3), cuts: 4, cut_ms: 15 };
 
@@ -51,27 +44,14 @@ thread_local! {
 /// Whoever hangs up says so once. Where that gets lost, the other end notices by the silence.
 const IDLE: Duration = Duration::from_secs(4);
 
-impl Wire for Troubled {
+/// A network with every fault at once, with odds of its own for each bench.
+impl Wire for Line {
     const RANDOM_RUNS: u64 = 15;
 
     fn next() -> Self {
         let network = Memory::new(SEED.replace(SEED.get() + 1), FAULTS);
         NETWORKS.with_borrow_mut(|all| all.push(network.clone()));
-        Self(network)
-    }
-}
-
-impl Network for Troubled {
-    fn limits(&self) -> TransportLimits {
-        TransportLimits { idle: IDLE, ..TransportLimits::default() }
-    }
-
-    fn attach(&self, builder: Builder, id: PublicKey) -> Builder {
-        self.0.attach(builder, id)
-    }
-
-    fn places(&self, endpoint: &Endpoint) -> Vec<TransportAddr> {
-        vec![Memory::place(endpoint.id())]
+        Self { memory: network, idle: IDLE }
     }
 }
 
@@ -82,7 +62,7 @@ mod on_loopback {
 
 mod on_a_troubled_network {
     use super::*;
-    decdn_driver::contract_suite!(Quic<Troubled>);
+    decdn_driver::contract_suite!(Quic<Line>);
 }
 
 /// Stores what it hears, then says it.
@@ -144,14 +124,14 @@ fn after_a_crash_at_any_moment_the_disk_has_what_the_peer_was_told() {
 #[test]
 fn a_peer_that_falls_silent_is_lost_and_its_connection_is_over() {
     let log = Log::default();
-    let mut bench = Quic::<Troubled>::start(Script::new(&log, |_, _, _| None), log.clone());
+    let mut bench = Quic::<Line>::start(Script::new(&log, |_, _, _| None), log.clone());
     bench.arrive(connected(CONN));
     bench.arrive(heard(stream(0), 1));
     bench.settle();
-    bench.network.0.cut(true);
+    bench.network.memory.cut(true);
     bench.arrive(heard(stream(0), 2));
     bench.settle();
-    bench.network.0.cut(false);
+    bench.network.memory.cut(false);
     bench.run(500);
     log.place(&Seen::Fed(heard(stream(0), 1)));
     assert_eq!(log.all().last(), Some(&Seen::Fed(Input::Disconnected { conn: CONN, why: Gone::Lost })));
@@ -160,7 +140,7 @@ fn a_peer_that_falls_silent_is_lost_and_its_connection_is_over() {
 
 #[test]
 fn the_troubled_network_does_everything_that_its_table_says() {
-    a_crash_at_any_point_loses_nothing_that_was_revealed::<Quic<Troubled>>();
+    a_crash_at_any_point_loses_nothing_that_was_revealed::<Quic<Line>>();
     let done: Vec<_> = NETWORKS.with_borrow(|all| all.iter().map(Memory::done).collect());
     let sum = |what: fn(&Done) -> u64| done.iter().map(what).sum::<u64>();
     let sums = [

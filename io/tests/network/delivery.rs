@@ -11,13 +11,11 @@ use decdn_engine::{
 };
 use decdn_io::{
     party::News,
-    stage::{Network, Stage, price},
-    transport::TransportLimits,
+    stage::{Stage, price},
 };
-use iroh::{Endpoint, PublicKey, TransportAddr, endpoint::Builder};
 
 use crate::{
-    memory::{Done, Faults, Memory},
+    memory::{Done, Faults, Line, Memory},
     news::{content, fetched, opened, settled, until},
 };
 
@@ -30,25 +28,11 @@ const IDLE: Duration = Duration::from_millis(1_500);
 /// Far enough apart that a download is not over before a test has cut its network.
 const APART: Faults = Faults { lost: 0, doubled: 0, delay_ms: (10, 20), cuts: 0, cut_ms: 0 };
 
-struct Line(Memory);
-
-impl Network for Line {
-    fn limits(&self) -> TransportLimits {
-        TransportLimits { idle: IDLE, ..TransportLimits::default() }
-    }
-
-    fn attach(&self, builder: Builder, id: PublicKey) -> Builder {
-        self.0.attach(builder, id)
-    }
-
-    fn places(&self, endpoint: &Endpoint) -> Vec<TransportAddr> {
-        vec![Memory::place(endpoint.id())]
-    }
-}
-
 /// A client and a node on this network, and a download of this content that begins; with the channel's deposit.
 async fn begin(network: &Memory, content: &[u8]) -> (Stage, Amount) {
-    let mut stage = Stage::set_on(Arc::new(Line(network.clone()))).await.expect("a temporary folder");
+    let mut stage = Stage::set_on(Arc::new(Line { memory: network.clone(), idle: IDLE }))
+        .await
+        .expect("a temporary folder");
     let (hash, bytes) =
         stage.import(std::io::Cursor::new(content.to_vec()), |_| {}).await.expect("room on the disk");
     let order = FetchOrder { cadence_bytes: CADENCE, ..stage.order(1, hash, bytes, false) };

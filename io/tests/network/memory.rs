@@ -13,8 +13,9 @@ use std::{
     time::Duration,
 };
 
+use decdn_io::{stage::Network, transport::TransportLimits};
 use iroh::{
-    PublicKey, TransportAddr,
+    Endpoint, PublicKey, TransportAddr,
     endpoint::{
         Builder,
         transports::{CustomEndpoint, CustomSender, CustomTransport, RecvInfo, Transmit},
@@ -271,5 +272,27 @@ impl CustomEndpoint for Socket {
                 return Poll::Pending;
             }
         }
+    }
+}
+
+/// A network in memory as a stage takes it.
+pub struct Line {
+    /// What carries the datagrams.
+    pub memory: Memory,
+    /// A connection on which nothing moves is gone after this.
+    pub idle: Duration,
+}
+
+impl Network for Line {
+    fn limits(&self) -> TransportLimits {
+        TransportLimits { idle: self.idle, ..TransportLimits::default() }
+    }
+
+    fn attach(&self, builder: Builder, id: PublicKey) -> Builder {
+        self.memory.attach(builder, id)
+    }
+
+    fn places(&self, endpoint: &Endpoint) -> Vec<TransportAddr> {
+        vec![Memory::place(endpoint.id())]
     }
 }

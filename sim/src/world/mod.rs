@@ -1,7 +1,8 @@
 //! The world: actors, their edges, the network, the disk and the chain under one queue of events.
 //!
 //! `carry` does what actors ask for, `arrive` is what the network brings, `life` is how processes start, crash and
-//! come back, `money` is what the chain brings, `hand` is for whoever drives a world step by step. This file holds the state, takes the next event and steps actors.
+//! come back, `money` is what the chain brings, `hand` is for whoever drives a
+//! world step by step. This file holds the state, takes the next event and steps actors.
 
 mod arrive;
 mod carry;
