@@ -116,6 +116,31 @@ fn v3_a_client_with_damaged_records_signs_nothing() {
 }
 
 #[test]
+fn x1_a_client_that_starts_over_closes_what_it_finds_and_loses_nothing_but_what_it_owes() {
+    let scene = Scene::killed();
+    let world = &scene.world;
+    let node = world.node_again("node", scene.addr()).0;
+    world.write("client.state/records.redb", b"");
+    refused(
+        &scene.fetch().output().expect("runs"),
+        1,
+        &["start over in another one", "decdn client monitor"],
+    );
+    // It knows no voucher, so it closes at zero; the node knows better.
+    let monitor = ["client", "monitor", "--state-dir", "new.state", "--key-file", "client.key", "--json"];
+    let mut monitor = Running::start(world.command(&monitor));
+    monitor.event("watching");
+    world.warp(120);
+    let disputed = node.event("disputed");
+    monitor.signal("KILL");
+    monitor.end();
+    world.settle_from("new.state");
+    let owed: u128 = disputed["amount"].as_str().expect("text").parse().expect("a number");
+    assert!(owed > 0, "a voucher was with it");
+    assert_eq!((world.balance("client.key"), world.balance("node.key")), (PURSE - owed, owed));
+}
+
+#[test]
 fn v3_a_node_with_damaged_records_serves_nothing() {
     let scene = Scene::killed();
     let world = &scene.world;

@@ -43,8 +43,8 @@ pub enum StoreError {
 }
 
 /// What can be done about a file that is not the one that was written.
-const ADVICE: &str = "put back the newest copy of the state directory, or choose another directory and let the channels of this \
-                      one close";
+const ADVICE: &str = "put back the newest copy of the state directory, or start over in another one, after \
+                      `decdn client monitor` there has closed what a client had open";
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -265,8 +265,13 @@ impl World {
 
     /// Lets every channel of `client.state` settle, however long that takes on the chain.
     pub fn settle(&self) {
+        self.settle_from("client.state");
+    }
+
+    /// As [`settle`](Self::settle), for a client with another state directory.
+    pub fn settle_from(&self, state: &str) {
         let mut command =
-            self.command(&["client", "monitor", "--state-dir", "client.state", "--key-file", "client.key"]);
+            self.command(&["client", "monitor", "--state-dir", state, "--key-file", "client.key"]);
         command.arg("--json");
         if self.owner.is_some() {
             // A monitor follows a devnet's jumps; elsewhere it counts on a clock that goes on steadily, so the jump comes first.

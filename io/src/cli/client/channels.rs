@@ -226,7 +226,7 @@ pub(super) async fn monitor(args: MonitorArgs) -> Result<(), Failure> {
                 Err(why) => break Err(failed(format!("the monitor has {why}; see to the disk, then start it again"))),
             },
             _ = look.tick() => {
-                if buyer.channels().await?.is_empty() {
+                if buyer.is_done().await? {
                     break Ok(());
                 }
             }
