@@ -339,6 +339,9 @@ pub struct Output {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "fields are named after what they hold")]
 pub enum Notice {
+    /// A client has read the chain up to this block, the head it heard of, for the first time since its start: whatever
+    /// channels it has were told before.
+    ChainRead { block: u64 },
     /// A channel is open and usable by this role.
     ChannelOpened { channel: ChannelId, deposit: Amount },
     /// A stream begins at this rate and offer.

@@ -127,17 +127,24 @@ fn x1_a_client_that_starts_over_closes_what_it_finds_and_loses_nothing_but_what_
         &["start over in another one", "decdn client monitor"],
     );
     // It knows no voucher, so it closes at zero; the node knows better.
-    let monitor = ["client", "monitor", "--state-dir", "new.state", "--key-file", "client.key", "--json"];
-    let mut monitor = Running::start(world.command(&monitor));
+    let monitor = Running::start(world.monitor("new.state"));
     monitor.event("watching");
     world.warp(120);
     let disputed = node.event("disputed");
-    monitor.signal("KILL");
-    monitor.end();
-    world.settle_from("new.state");
+    world.end_settled(monitor);
     let owed: u128 = disputed["amount"].as_str().expect("text").parse().expect("a number");
     assert!(owed > 0, "a voucher was with it");
     assert_eq!((world.balance("client.key"), world.balance("node.key")), (PURSE - owed, owed));
+}
+
+#[test]
+fn x1_a_monitor_ends_once_the_chain_was_read_and_holds_no_channel() {
+    let world = World::new();
+    world.client_key("client.key", "1");
+    let mut monitor = Running::start(world.monitor("new.state"));
+    monitor.event("watching");
+    assert_eq!(monitor.event("done")["settled"], 0);
+    assert_eq!(monitor.end(), Some(0));
 }
 
 #[test]

@@ -59,7 +59,7 @@ pub fn notice_probe(notice: &Notice) -> Option<&'static str> {
         Notice::Disputed { .. } => "dispute-seen",
         Notice::Settled { cooperative: true, .. } => "settled-together",
         Notice::Settled { cooperative: false, .. } => "settled-after-window",
-        Notice::Progress { .. } | Notice::Voucher { .. } => return None,
+        Notice::ChainRead { .. } | Notice::Progress { .. } | Notice::Voucher { .. } => return None,
     })
 }
 

@@ -265,19 +265,20 @@ impl World {
 
     /// Lets every channel of `client.state` settle, however long that takes on the chain.
     pub fn settle(&self) {
-        self.settle_from("client.state");
-    }
-
-    /// As [`settle`](Self::settle), for a client with another state directory.
-    pub fn settle_from(&self, state: &str) {
-        let mut command =
-            self.command(&["client", "monitor", "--state-dir", state, "--key-file", "client.key"]);
-        command.arg("--json");
         if self.owner.is_some() {
             // A monitor follows a devnet's jumps; elsewhere it counts on a clock that goes on steadily, so the jump comes first.
             self.warp(180_000);
         }
-        let mut monitor = Running::start(command);
+        self.end_settled(Running::start(self.monitor("client.state")));
+    }
+
+    /// A monitor of `client.key` with this state directory.
+    pub fn monitor(&self, state: &str) -> Command {
+        self.command(&["client", "monitor", "--state-dir", state, "--key-file", "client.key", "--json"])
+    }
+
+    /// Lets time pass until a monitor has seen every channel settle.
+    pub fn end_settled(&self, mut monitor: Running) {
         for _ in 0..20 {
             if let Some(code) = monitor.ends_within(Duration::from_secs(2)) {
                 assert_eq!(code, Some(0));

@@ -67,6 +67,8 @@ impl Client {
         // Nothing is bought before the past is read: a channel of it may be settled.
         let is_read = self.chain.cursor.next_block > update.head.number;
         if is_read && !core::mem::replace(&mut self.chain.is_known, true) {
+            let block = update.head.number;
+            out.push(Lane::Role, Effect::Notice(Notice::ChainRead { block }));
             self.resume(now, out);
         } else if self.proof.is_none() && !self.is_proof_asked {
             // The signer would not, the last time.

@@ -133,13 +133,6 @@ impl Buyer {
         Ok(paying(&self.party.load().await.map_err(started)?))
     }
 
-    /// Whether every channel that the chain knows of has settled: for certain only once the chain was read.
-    pub(super) async fn is_done(&self) -> Result<bool, Failure> {
-        let records = self.party.load().await.map_err(started)?;
-        let is_read = records.iter().any(|record| matches!(record, Record::Cursor(_)));
-        Ok(is_read && paying(&records).is_empty())
-    }
-
     /// What the client tells within this time, if anything.
     ///
     /// # Errors

@@ -1,6 +1,10 @@
 //! `decdn client channels`, `close` and `monitor`: what becomes of channels that are not settled.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    time::Duration,
+};
 
 use clap::Args;
 use decdn_engine::{
@@ -217,16 +221,20 @@ pub(super) async fn monitor(args: MonitorArgs) -> Result<(), Failure> {
     let interrupt = carefully();
     tokio::pin!(interrupt);
     let mut settled = BTreeMap::new();
+    let mut sight = Sight::default();
     let mut look = tokio::time::interval(LOOK);
     let end = loop {
         tokio::select! {
             biased;
             news = buyer.party.next() => match news {
-                Ok(news) => note(ear, &news, &mut settled),
+                Ok(news) => {
+                    sight.take(&news);
+                    note(ear, &news, &mut settled);
+                }
                 Err(why) => break Err(failed(format!("the monitor has {why}; see to the disk, then start it again"))),
             },
             _ = look.tick() => {
-                if buyer.is_done().await? {
+                if sight.is_whole() && buyer.channels().await?.is_empty() {
                     break Ok(());
                 }
             }
@@ -244,6 +252,30 @@ pub(super) async fn monitor(args: MonitorArgs) -> Result<(), Failure> {
         ear.tell(&json!({ "event": "done", "settled": settled.len() }));
     }
     end
+}
+
+/// What a monitor has seen: nothing is over before the chain was read, as there may be channels that no record knows of.
+#[derive(Default)]
+struct Sight {
+    is_read: bool,
+    /// Channels found on the chain: their records may come a moment later than the word of them.
+    found: BTreeSet<ChannelId>,
+}
+
+impl Sight {
+    fn take(&mut self, news: &News) {
+        match news {
+            News::Notice(Notice::ChainRead { .. }) => self.is_read = true,
+            News::Notice(Notice::ChannelOpened { channel, .. }) => _ = self.found.insert(*channel),
+            News::Notice(Notice::Settled { channel, .. }) => _ = self.found.remove(channel),
+            News::Notice(_) | News::Fault(_) => {}
+        }
+    }
+
+    /// Whether whatever is not settled is on record.
+    fn is_whole(&self) -> bool {
+        self.is_read && self.found.is_empty()
+    }
 }
 
 fn note(ear: Ear, news: &News, settled: &mut BTreeMap<ChannelId, Amount>) {
