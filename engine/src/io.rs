@@ -344,6 +344,8 @@ pub enum Notice {
     ChainRead { block: u64 },
     /// A channel is open and usable by this role.
     ChannelOpened { channel: ChannelId, deposit: Amount },
+    /// A client has found a channel on the chain that none of its records speaks of: it is closed, not paid on.
+    ChannelFound { channel: ChannelId, deposit: Amount },
     /// A stream begins at this rate and offer.
     StreamStarted {
         fetch: FetchId,

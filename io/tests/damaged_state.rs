@@ -129,6 +129,7 @@ fn x1_a_client_that_starts_over_closes_what_it_finds_and_loses_nothing_but_what_
     // It knows no voucher, so it closes at zero; the node knows better.
     let monitor = Running::start(world.monitor("new.state"));
     monitor.event("watching");
+    monitor.event("channel_found");
     world.warp(120);
     let disputed = node.event("disputed");
     world.end_settled(monitor);

@@ -314,7 +314,8 @@ async fn purchase(who: usize, spoil: Spoil, step: usize) {
 
     let disk = &scene.disks[who];
     let (mut stops, mut is_fetched) = (0, false);
-    // The channel is settled at the end: then there is nothing left to spoil.
+    // Every channel is settled at the end, those too whose opening the client forgot: then there is nothing left to spoil.
+    let is_back = || scene.balance(0).checked_add(scene.balance(1)) == Some(PURSE);
     'settled: for spared in (0..).step_by(step) {
         match spoil {
             Spoil::Fail(op, how) => disk.fail(op, spared, how),
@@ -324,7 +325,7 @@ async fn purchase(who: usize, spoil: Spoil, step: usize) {
             tokio::select! {
                 news = client.next() => match news {
                     Ok(News::Notice(Notice::Fetched { .. })) => is_fetched = true,
-                    Ok(News::Notice(Notice::Settled { .. })) if is_fetched => break 'settled,
+                    Ok(News::Notice(Notice::Settled { .. })) if is_fetched && is_back() => break 'settled,
                     Ok(News::Notice(Notice::FetchFailed { .. })) => client.order(scene.order(hash, at.0)).await,
                     Ok(_) => {}
                     Err(why) => break why,

@@ -49,6 +49,7 @@ pub const QUANTITIES: &[(&str, &str)] = &[
 pub fn notice_probe(notice: &Notice) -> Option<&'static str> {
     Some(match notice {
         Notice::ChannelOpened { .. } => "channel-opened",
+        Notice::ChannelFound { .. } => "channel-found",
         Notice::StreamStarted { .. } => "stream-started",
         Notice::Fetched { .. } => "fetched",
         Notice::FetchFailed { .. } => "fetch-failed",
@@ -284,8 +285,8 @@ impl Oracle for Measure {
             {
                 self.signatures += 1;
             }
-            Seen::Crashed { undone, .. } => {
-                report.probe("crashed");
+            Seen::Crashed { undone, is_wiped, .. } => {
+                report.probe(if is_wiped { "wiped" } else { "crashed" });
                 if undone > 0 {
                     report.probe("crashed-mid-step");
                 }

@@ -336,6 +336,8 @@ seen! {
         undone: u32,
         /// What is durable, by key.
         durable: &'a Durable,
+        /// Whether its disk is lost as well: then nothing is.
+        is_wiped: bool,
     },
     /// A process is up again, recovered from what is durable.
     Restarted {
@@ -425,6 +427,11 @@ impl Durable {
             *seq = PersistSeq::default();
             !matches!(record, Record::Gone(_))
         });
+    }
+
+    /// The disk is lost.
+    pub fn wipe(&mut self) {
+        self.records.clear();
     }
 
     /// The record of a key.

@@ -88,7 +88,14 @@ impl Bench {
     }
 
     pub fn recover(config: ClientConfig, records: Vec<Record>) -> Self {
-        let mut bench = Self {
+        let mut bench = Self::silent(config, records);
+        bench.feed(Input::Tick);
+        bench
+    }
+
+    /// A client that has not been told anything yet.
+    pub fn silent(config: ClientConfig, records: Vec<Record>) -> Self {
+        Self {
             client: Client::recover(config.clone(), records.clone().into_iter()),
             config,
             now: Time(0),
@@ -98,9 +105,7 @@ impl Bench {
             is_signer_up: true,
             unsigned: Vec::new(),
             height: 10,
-        };
-        bench.feed(Input::Tick);
-        bench
+        }
     }
 
     pub fn config(&self) -> ClientConfig {
@@ -145,7 +150,7 @@ impl Bench {
     }
 
     fn head(&self) -> Block {
-        Block { number: self.height, time: ChainTime((WALL + self.now.0) / 1_000_000) }
+        Block { number: self.height, time: self.clock_in(0) }
     }
 
     /// Lets the signer answer what it was asked.
@@ -266,6 +271,19 @@ impl Bench {
         let block = self.head();
         self.events.extend(events.iter().map(|&(channel, kind)| ChainEvent { block, channel, kind }));
         self.feed(Input::Tx { ticket, outcome: TxOutcome::Included { block, result: Ok(()) } });
+    }
+
+    /// Events in a block that the client hears of when it asks.
+    pub fn happened(&mut self, number: u64, events: &[(ChannelId, EventKind)]) -> Block {
+        self.height = self.height.max(number);
+        let block = Block { number, time: self.clock_in(0) };
+        self.events.extend(events.iter().map(|&(channel, kind)| ChainEvent { block, channel, kind }));
+        block
+    }
+
+    /// The chain's clock in so many seconds.
+    pub fn clock_in(&self, secs: u64) -> ChainTime {
+        ChainTime((WALL + self.now.0) / 1_000_000 + secs)
     }
 
     /// The records that are durable when only these write sets are.

@@ -2,6 +2,7 @@
 
 mod bench;
 mod close;
+mod found;
 mod lost;
 mod open;
 mod peers;

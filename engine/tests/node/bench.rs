@@ -13,7 +13,7 @@ use decdn_engine::{
     record::{Best, ChannelStatus, Earning, Key, Record},
     roles::{Role, config::NodeConfig, node::Node},
     time::{ChainTime, Now, Span, Time, WallTime},
-    wire::{Auth, Code, Message, StreamRequest},
+    wire::{Auth, Code, Message, StreamRequest, Voucher},
 };
 
 pub const TOKEN: Address = Address::repeat_byte(0x70);
@@ -149,6 +149,11 @@ impl Bench {
 
     /// Asks for the blob on a channel, at this cadence.
     pub fn ask(&mut self, n: u8, cadence_bytes: u64) -> Vec<Effect> {
+        self.ask_with(n, cadence_bytes, None)
+    }
+
+    /// The same, with the newest voucher of a client that was there before.
+    pub fn ask_with(&mut self, n: u8, cadence_bytes: u64, newest: Option<Voucher>) -> Vec<Effect> {
         let stream = StreamId { conn: ConnId(0), index: self.streams };
         self.streams += 1;
         let request = StreamRequest {
@@ -163,9 +168,22 @@ impl Bench {
             timestamp: self.now.wall,
             quote: None,
             auth: Some(Auth { address: CLIENT, signature: Signature([1; 65]) }),
-            newest: None,
+            newest,
         };
         self.feed(Input::Message { stream, message: Message::StreamRequest(request) })
+    }
+
+    /// Signs whatever was to be signed.
+    pub fn sign(&mut self, said: &[Effect]) -> Vec<Effect> {
+        let tickets: Vec<_> = said
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Sign { ticket, .. } => Some(*ticket),
+                _ => None,
+            })
+            .collect();
+        let signature = Some(Signature([1; 65]));
+        tickets.into_iter().flat_map(|ticket| self.feed(Input::Signed { ticket, signature })).collect()
     }
 }
 

@@ -3,4 +3,5 @@
 mod bench;
 mod clock;
 mod cursor;
+mod lost;
 mod share;

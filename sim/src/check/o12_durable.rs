@@ -224,6 +224,8 @@ impl Oracle for DurableFirst {
                 disk.fold(seq, writes);
             }
             Seen::Submitted { actor, call, .. } => self.on_call(at, actor, call, report),
+            // Nobody can know more than his disk.
+            Seen::Crashed { actor, is_wiped: true, .. } => *self.disk(actor) = Disk::default(),
             Seen::Crashed { actor, durable, .. } if self.people.is_honest(actor) => {
                 self.on_crash(at, actor, durable, report);
             }

@@ -185,6 +185,13 @@ impl Oracle for Rising {
                     }
                 }
             }
+            // A payer whose disk is lost has signed what it has signed all the same; a payee has nothing left that could fall.
+            Seen::Crashed { actor, is_wiped: true, .. } => {
+                let mut all = self.channels.iter_mut();
+                all.by_ref()
+                    .filter(|(deal, _)| deal.node == Some(actor))
+                    .for_each(|(_, kept)| kept.best = (0, 0));
+            }
             Seen::Crashed { actor, durable, .. } if self.people.is_honest_node(actor) => {
                 self.on_crash(at, actor, durable, report);
             }

@@ -111,6 +111,18 @@ impl Settled {
         claim.held[who] = claim.held[who].max(amount);
     }
 
+    /// Its disk is lost, and with it what it held.
+    fn forget(&mut self, actor: ActorId) {
+        for (deal, claim) in self.channels.iter_mut() {
+            for (who, _) in
+                [(NODE, deal.node), (CLIENT, deal.client)].iter().filter(|(_, party)| *party == Some(actor))
+            {
+                (claim.held[*who], claim.floor[*who]) = (0, 0);
+                claim.late.retain(|(side, ..)| side != who);
+            }
+        }
+    }
+
     /// A simulated time by the chain's clock, in seconds.
     fn secs(&self, at: Time) -> u64 {
         self.epoch_secs + at.0 / 1_000_000
@@ -311,7 +323,12 @@ impl Oracle for Settled {
             }
             Seen::Included { tx, .. } => self.on_included(at, tx, report),
             Seen::WindowSet { secs } => self.window_secs = secs,
-            Seen::Crashed { actor, .. } => self.crashed[usize::from(actor.0)] = Some(self.secs(at)),
+            Seen::Crashed { actor, is_wiped, .. } => {
+                self.crashed[usize::from(actor.0)] = Some(self.secs(at));
+                if is_wiped {
+                    self.forget(actor);
+                }
+            }
             Seen::Sequencer { censored, up } => {
                 let is_honest = up && censored.is_none();
                 self.disturbed = Some(if is_honest { self.secs(at) } else { u64::MAX });

@@ -68,8 +68,9 @@ impl Recorder for Printer {
             Seen::Lost { from, message, .. } => {
                 self.line(at, Some(*from), &format!("(lost) {}", message_name(message)), "");
             }
-            Seen::Crashed { actor, undone, .. } => {
-                self.line(at, Some(*actor), "(crashed)", &format!("{undone} undone"));
+            Seen::Crashed { actor, undone, is_wiped, .. } => {
+                let what = if *is_wiped { "(crashed, wiped)" } else { "(crashed)" };
+                self.line(at, Some(*actor), what, &format!("{undone} undone"));
             }
             Seen::Restarted { actor, .. } => self.line(at, Some(*actor), "(restarted)", ""),
             Seen::Included { tx, .. } => {

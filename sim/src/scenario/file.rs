@@ -419,6 +419,9 @@ pub struct Event {
     /// This process dies and is gone that long.
     #[serde(default)]
     pub crash: Option<String>,
+    /// The same, and it comes back without its records.
+    #[serde(default)]
+    pub wipe: Option<String>,
     /// Nothing that the first one sends reaches the second one for that long.
     #[serde(default)]
     pub silence: Option<[String; 2]>,

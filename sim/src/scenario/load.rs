@@ -173,11 +173,11 @@ fn check(file: &File) -> Result<(), String> {
         }
     }
     for event in &file.events {
-        let named = [&event.crash, &event.clock_ahead, &event.clock_behind];
+        let named = [&event.crash, &event.wipe, &event.clock_ahead, &event.clock_behind];
         let silence = event.silence.iter().flatten();
         let others = usize::from(event.silence.is_some()) + usize::from(event.window_hours.is_some());
         if named.iter().filter(|name| name.is_some()).count() + others != 1 {
-            let keys = "crash, silence, window_hours, clock_ahead, clock_behind";
+            let keys = "crash, wipe, silence, window_hours, clock_ahead, clock_behind";
             return Err(format!("an event needs exactly one of {keys}"));
         }
         for name in named.into_iter().flatten().chain(silence) {

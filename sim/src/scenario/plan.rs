@@ -396,6 +396,9 @@ impl<'a> Drawing<'a> {
             for id in ids(&event.crash) {
                 add(TimedFault::Crash(id, lasts));
             }
+            for id in ids(&event.wipe) {
+                add(TimedFault::Wipe(id, lasts));
+            }
             for id in ids(&event.clock_ahead) {
                 add(TimedFault::Clock(id, by));
             }

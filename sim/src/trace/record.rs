@@ -170,8 +170,12 @@ impl<W: Write + 'static> Scribe<W> {
                     "message": message } });
                 self.write(&body);
             }
-            Seen::Crashed { actor, undone, .. } => {
-                let body = json!({ "seen": { "at": at, "crashed": self.name(*actor), "undone": undone } });
+            Seen::Crashed { actor, undone, is_wiped, .. } => {
+                let mut body =
+                    json!({ "seen": { "at": at, "crashed": self.name(*actor), "undone": undone } });
+                if *is_wiped {
+                    body["seen"]["wiped"] = true.into();
+                }
                 self.write(&body);
             }
             Seen::Restarted { actor, digest, .. } => {

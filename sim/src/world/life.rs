@@ -44,6 +44,10 @@ impl World {
 
     /// The process dies, with `undone` outputs of its last step. It comes back after `away`, or a drawn time.
     pub(super) fn crash(&mut self, id: ActorId, undone: u32, away: Option<Span>) {
+        self.die(id, undone, away, false);
+    }
+
+    fn die(&mut self, id: ActorId, undone: u32, away: Option<Span>, is_wiped: bool) {
         let now = self.queue.now();
         let slot = &mut self.actors[usize::from(id.0)];
         if !slot.up {
@@ -54,9 +58,12 @@ impl World {
         slot.outputs_left = None;
         let undone = undone + slot.edge.waiting() as u32;
         slot.edge.crash(&mut self.decide);
+        if is_wiped {
+            slot.edge.durable.wipe();
+        }
         let conns = std::mem::take(&mut slot.conns);
         let (low, high) = slot.machine.restart;
-        let seen = Seen::Crashed { actor: id, undone, durable: &slot.edge.durable };
+        let seen = Seen::Crashed { actor: id, undone, durable: &slot.edge.durable, is_wiped };
         self.watch.see(now, &seen);
         for (link, end) in conns.into_values() {
             self.net.link(link).ends[usize::from(end)].state = EndState::Gone;
@@ -112,6 +119,7 @@ impl World {
         let now = self.queue.now();
         match self.timed[index].what {
             TimedFault::Crash(id, away) => self.crash(id, 0, Some(away)),
+            TimedFault::Wipe(id, away) => self.die(id, 0, Some(away), true),
             TimedFault::Partition { from, to, lasts } => self.partition(from, to, now + lasts),
             TimedFault::Window(secs) => {
                 self.chain.set_window(now, secs);

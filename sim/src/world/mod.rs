@@ -111,6 +111,8 @@ pub struct Timed {
 pub enum TimedFault {
     /// The process dies, and starts again after this long.
     Crash(ActorId, Span),
+    /// The same, and its disk is lost: it starts with nothing but its keys.
+    Wipe(ActorId, Span),
     /// Nothing that `from` sends reaches `to` for this long.
     Partition {
         /// The silenced one.

@@ -153,6 +153,10 @@ fn o5_nonces_and_amounts_rise_together_and_nothing_taken_is_forgotten() {
     signed().durable(NODE, best(2, 20)).durable(NODE, best(1, 10)).names("V1");
     signed().durable(NODE, best(2, 20)).crash(NODE, &[best(1, 10)]).names("V3");
     signed().close(CLIENT, id, 2, 20).dispute(CLIENT, id, 3, 1).names("C2");
+    // Without their disks: what was signed stays signed, and what was held may come again.
+    signed().wipe(CLIENT).signed(CLIENT, terms(id, 1, 5)).names("V1");
+    let mut story = signed();
+    story.durable(NODE, best(2, 20)).wipe(NODE).durable(NODE, best(2, 20)).is_silent();
 }
 
 /// A thief's channel, closed at nothing although its node held a voucher over 500.

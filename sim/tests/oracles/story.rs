@@ -414,7 +414,12 @@ impl Story {
     pub fn crash(&mut self, actor: ActorId, left: &[Record]) -> &mut Self {
         let mut durable = Durable::default();
         durable.apply(PersistSeq(0), left.to_vec());
-        self.see(Seen::Crashed { actor, undone: 0, durable: &durable })
+        self.see(Seen::Crashed { actor, undone: 0, durable: &durable, is_wiped: false })
+    }
+
+    /// A crash after which the disk is empty.
+    pub fn wipe(&mut self, actor: ActorId) -> &mut Self {
+        self.see(Seen::Crashed { actor, undone: 0, durable: &Durable::default(), is_wiped: true })
     }
 
     pub fn end(&mut self) -> &mut Self {

@@ -1,8 +1,9 @@
-//! Opening channels: one at a time, because an allowance is one number.
+//! Opening channels: one at a time, because an allowance is one number. What the chain has opened beside them is closed:
+//! of a channel without a record nobody knows which vouchers were signed on it, so none is signed any more (O5).
 
 use alloc::vec;
 
-use super::{AlarmKey, Client, Opening, OpeningStep, fetch::Failure};
+use super::{AlarmKey, Channel, Client, Closing, Opening, OpeningStep, fetch::Failure};
 use crate::{
     chain::{Call, Route, TxOutcome},
     delivery::Meter,
@@ -10,7 +11,8 @@ use crate::{
     ids::{Address, ChannelId, FetchId, TxTicket},
     io::{Effect, FetchFailure, Lane, Notice, Outputs},
     money::{Amount, MB, Nonce},
-    record::{ChannelStatus, Paying, Record},
+    record::{ChannelStatus, Paying},
+    state::Slot,
     time::Now,
 };
 
@@ -81,7 +83,10 @@ impl Client {
             }
             TxOutcome::Included { result: Ok(()), block } => {
                 self.set_opening_step(now, OpeningStep::Included(block.number));
-                self.await_block(now, block.number, out);
+                match self.sighted(&opening, block.number) {
+                    Some(slot) => self.take_up(now, slot, out),
+                    None => self.await_block(now, block.number, out),
+                }
             }
             TxOutcome::Included { result: Err(_), .. } | TxOutcome::Lost => self.on_open_failed(now, out),
         }
@@ -138,10 +143,12 @@ impl Client {
             }
             self.fail_attempt(now, id, Failure::Refused, out);
         }
+        self.disown(now, out);
         self.next_opening(now, out);
     }
 
-    /// The chain says that a channel of ours is open: the one we wait for, or one from before a crash.
+    /// The chain says that a channel of ours is open. It is the one that we wait for if it is in the block of our own
+    /// transaction. As long as that block isn't known it is kept apart; any other is none that we have a record of.
     pub(super) fn on_opened(
         &mut self,
         now: Now,
@@ -153,10 +160,14 @@ impl Client {
         if self.by_id.get(&id).is_some() {
             return;
         }
-        let is_ours = |opening: &&Opening| opening.operator == operator && opening.token == token;
-        let ours = self.openings.front().filter(is_ours).copied();
+        let is_like = |opening: &&Opening| opening.operator == operator && opening.token == token;
+        let like = self.openings.front().filter(is_like).copied();
+        let step = like.map(|opening| opening.step);
+        let is_ours = step == Some(OpeningStep::Included(block));
+        let may_be_ours = matches!(step, Some(OpeningStep::Opening(_)));
         // What we are about to open ourselves has its room already.
-        if ours.is_none() && self.channels.len() + self.openings.len() >= self.config.limits.channels {
+        let reserved = usize::from(is_ours || may_be_ours);
+        if self.channels.len() + self.openings.len() - reserved >= self.config.limits.channels {
             let fault = Fault::Limit { rule: Rule::O11, limit: LimitHit::Channels };
             self.chain.checkpoint.refuses(block);
             return out.push(Lane::Role, Effect::Fault(fault));
@@ -165,34 +176,83 @@ impl Client {
             let mut candidates = self.fetches.values().flat_map(|fetch| &fetch.order.candidates);
             candidates.find(|candidate| candidate.operator == operator).map(|candidate| candidate.node)
         };
-        let node = ours.map(|opening| opening.node).or_else(from_orders).unwrap_or_default();
-        let paying = Paying {
+        let slot = self.adopt(Paying {
             channel: id,
-            node,
+            node: like.map(|opening| opening.node).or_else(from_orders).unwrap_or_default(),
             operator,
             token,
             deposit,
             opened_at_block: block,
-            status: ChannelStatus::Open,
-            is_kept: ours.is_some_and(|opening| opening.keep),
+            // Durable at once: after a crash a record must not make it one that may be paid on.
+            status: ChannelStatus::Final,
+            is_kept: false,
             nonce: Nonce::NONE,
             amount: Amount::ZERO,
             meter: Meter::new(),
-        };
-        let slot = self.adopt(paying);
-        let seq = self.persist(Lane::Channel(slot.index), vec![Record::Paying(paying)], out);
-        self.chain.checkpoint.writes(seq);
-        out.push(Lane::Role, Effect::Notice(Notice::ChannelOpened { channel: id, deposit }));
-        if ours.is_some() {
-            self.is_rest_dirty = true;
-            self.openings.pop_front();
-            self.opening_late.cancel();
-            self.next_opening(now, out);
+        });
+        if is_ours {
+            return self.take_up(now, slot, out);
         }
+        let seq = self.persist_paying(slot, out);
+        self.chain.checkpoint.writes(seq);
+        if !may_be_ours {
+            self.close_found(now, slot, out);
+        }
+    }
+
+    /// The channel that was kept apart because it might be the one that this opening makes.
+    fn sighted(&self, opening: &Opening, block: u64) -> Option<Slot> {
+        let is_it = |paying: &Paying| {
+            (paying.operator, paying.token, paying.opened_at_block)
+                == (opening.operator, opening.token, block)
+        };
+        let mut apart = self.channels.iter().filter(|(_, channel)| channel.is_apart());
+        apart.find(|(_, channel)| is_it(&channel.paying)).map(|(slot, _)| slot)
+    }
+
+    /// The channel that we wait for is open: from here on it may be paid on.
+    fn take_up(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
+        let Some(opening) = self.openings.pop_front() else { return };
+        self.is_rest_dirty = true;
+        self.opening_late.cancel();
+        let paying = &mut self.channels[slot].paying;
+        paying.status = ChannelStatus::Open;
+        paying.is_kept = opening.keep;
+        let (channel, node, deposit) = (paying.channel, paying.node, paying.deposit);
+        self.touch_channel(slot);
+        let seq = self.persist_paying(slot, out);
+        self.chain.checkpoint.writes(seq);
+        out.push(Lane::Role, Effect::Notice(Notice::ChannelOpened { channel, deposit }));
+        self.disown(now, out);
+        self.next_opening(now, out);
         self.advance_peer(now, node, out);
         // The download that wanted it may have failed meanwhile.
-        if self.chain.is_known {
-            self.close_unused(now, out);
+        self.close_unused(now, out);
+    }
+
+    /// Closes what was kept apart for an opening that is over: it came from elsewhere, or too late.
+    fn disown(&mut self, now: Now, out: &mut Outputs) {
+        let apart: vec::Vec<Slot> =
+            self.channels.iter().filter(|(_, channel)| channel.is_apart()).map(|(slot, _)| slot).collect();
+        for slot in apart {
+            self.close_found(now, slot, out);
         }
+    }
+
+    /// A channel that no record of ours speaks of: it is watched and closed, and paid on no more. Before the chain was
+    /// read its close may be among what comes next.
+    fn close_found(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
+        let Paying { channel, deposit, .. } = self.channels[slot].paying;
+        out.push(Lane::Role, Effect::Notice(Notice::ChannelFound { channel, deposit }));
+        if self.chain.is_known {
+            self.begin_close(now, slot, out);
+        }
+    }
+}
+
+impl Channel {
+    /// Whether it is on the chain without a record of ours that would let it be paid on, and not closing yet.
+    fn is_apart(&self) -> bool {
+        self.paying.status == ChannelStatus::Final && self.closing == Closing::No
     }
 }

@@ -266,7 +266,7 @@ impl Sight {
     fn take(&mut self, news: &News) {
         match news {
             News::Notice(Notice::ChainRead { .. }) => self.is_read = true,
-            News::Notice(Notice::ChannelOpened { channel, .. }) => _ = self.found.insert(*channel),
+            News::Notice(Notice::ChannelFound { channel, .. }) => _ = self.found.insert(*channel),
             News::Notice(Notice::Settled { channel, .. }) => _ = self.found.remove(channel),
             News::Notice(_) | News::Fault(_) => {}
         }
@@ -288,6 +288,14 @@ fn note(ear: Ear, news: &News, settled: &mut BTreeMap<ChannelId, Amount>) {
             ear.tell(&json!({
                 "event": "settled", "channel": channel.to_string(), "paid": paid.to_string(),
                 "refunded": refunded.to_string(), "cooperative": cooperative,
+            }));
+        }
+        News::Notice(Notice::ChannelFound { channel, deposit }) => {
+            ear.say(format_args!(
+                "channel {channel} was found on the chain, and no record speaks of it: closing it; {deposit} base units are in it"
+            ));
+            ear.tell(&json!({
+                "event": "channel_found", "channel": channel.to_string(), "deposit": deposit.to_string(),
             }));
         }
         News::Notice(Notice::StaleClose { channel, recorded, held }) => {

@@ -108,6 +108,12 @@ impl Heard {
                     "event": "channel_opened", "channel": channel.to_string(), "deposit": deposit.to_string(),
                 }));
             }
+            Notice::ChannelFound { channel, deposit } => {
+                tracing::info!(%channel, %deposit, "a channel without a record is closed, and not paid on");
+                self.ear.tell(&json!({
+                    "event": "channel_found", "channel": channel.to_string(), "deposit": deposit.to_string(),
+                }));
+            }
             Notice::StreamStarted { fetch, channel, node, rate, offer_bytes, total_bytes }
                 if fetch == self.fetch =>
             {
