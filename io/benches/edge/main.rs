@@ -18,7 +18,7 @@ use std::{
 use clap::{Parser, ValueEnum};
 use decdn_io::stage::Stage;
 
-use self::table::{Row, mib_per_second, row};
+use self::table::{Row, Run, mib_per_second, row};
 
 /// What goes wrong in a benchmark ends it.
 type Trouble = Box<dyn std::error::Error + Send + Sync>;
@@ -43,6 +43,9 @@ struct Args {
     /// Bytes of each of these streams, in KiB.
     #[arg(long, default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     stream_kib: u32,
+    /// Measure these sides of `delivery` alone: for a profiler.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<Side>,
     /// Print one JSON object per measurement instead of tables.
     #[arg(long)]
     json: bool,
@@ -56,6 +59,26 @@ enum What {
     Delivery,
     FirstByte,
     Streams,
+}
+
+/// Who delivers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Side {
+    Paid,
+    Bare,
+    BlobsOnDisk,
+    BlobsInMemory,
+}
+
+impl Side {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Paid => "paid delivery, disk to disk",
+            Self::Bare => "bare iroh stream, disk to disk",
+            Self::BlobsOnDisk => "iroh-blobs, disk to disk",
+            Self::BlobsInMemory => "iroh-blobs, memory to memory",
+        }
+    }
 }
 
 #[tokio::main]
@@ -93,23 +116,25 @@ async fn delivery(args: &Args) -> Result<(), Trouble> {
     let mut stage = Stage::set().await?;
     let blob = stage.import(File::open(&file)?, |_| {}).await?;
 
-    let (mut paid, mut bare, mut disk, mut memory) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let is_wanted = |side: &Side| args.only.is_empty() || args.only.contains(side);
+    let mut sides: Vec<(Side, Vec<Run>)> =
+        Side::value_variants().iter().copied().filter(is_wanted).map(|side| (side, Vec::new())).collect();
     for round in 0..args.rounds {
         eprintln!("  round {} of {}", round + 1, args.rounds);
-        paid.push(paid::delivery(&mut stage, u64::from(round), blob).await?);
-        bare.push(rivals::bare_stream(&file, &temp.path().join("bare")).await?);
-        disk.push(rivals::blobs_on_disk(&file).await?);
-        memory.push(rivals::blobs_in_memory(&file).await?);
+        for (side, runs) in &mut sides {
+            runs.push(match side {
+                Side::Paid => paid::delivery(&mut stage, u64::from(round), blob).await?,
+                Side::Bare => rivals::bare_stream(&file, &temp.path().join("bare")).await?,
+                Side::BlobsOnDisk => rivals::blobs_on_disk(&file).await?,
+                Side::BlobsInMemory => rivals::blobs_in_memory(&file).await?,
+            });
+        }
     }
     stage.client.stop().await;
     stage.node.stop().await;
 
-    let rows = [
-        row("paid delivery, disk to disk", bytes, &paid, &paid),
-        row("bare iroh stream, disk to disk", bytes, &paid, &bare),
-        row("iroh-blobs, disk to disk", bytes, &paid, &disk),
-        row("iroh-blobs, memory to memory", bytes, &paid, &memory),
-    ];
+    let first = sides.first().map(|(_, runs)| runs.clone()).unwrap_or_default();
+    let rows: Vec<Row> = sides.iter().map(|(side, runs)| row(side.name(), bytes, &first, runs)).collect();
     if args.json {
         let rounds = args.rounds;
         return say(

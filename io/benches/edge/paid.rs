@@ -106,7 +106,7 @@ pub(super) async fn small_blobs(contents: &[Vec<u8>]) -> Result<Vec<Small>, Trou
 
 /// What became of many streams at once.
 pub(super) struct Crowd {
-    pub(super) clients: usize,
+    pub(super) clients: u32,
     pub(super) failed: usize,
     /// From the order of all to the end of the last.
     pub(super) time: Duration,
@@ -157,7 +157,8 @@ pub(super) async fn crowd(streams: u32, content: impl Read + Send + 'static) -> 
     let (hash, bytes) = stage.import(content, |_| {}).await?;
     let (opener, opener_bytes) = stage.import(std::io::Cursor::new(vec![7; 1_024]), |_| {}).await?;
     let mut clients = Vec::new();
-    for n in 0..streams.div_ceil(STREAMS_PER_CLIENT) {
+    let count = streams.div_ceil(STREAMS_PER_CLIENT);
+    for n in 0..count {
         let mut client = stage.newcomer(u8::try_from(n + 2)?).await?;
         let deposit = Amount(10_000_000_000);
         let order = FetchOrder { deposit, ..stage.order(0, opener, opener_bytes, true) };
@@ -173,10 +174,10 @@ pub(super) async fn crowd(streams: u32, content: impl Read + Send + 'static) -> 
         all_began: None,
         one_ended: None,
     }));
-    let count = clients.len();
     let mut buyers = Vec::new();
-    for (client, first) in clients.into_iter().zip((0..streams).step_by(STREAMS_PER_CLIENT as usize)) {
-        let streams = first..streams.min(first + STREAMS_PER_CLIENT);
+    for (client, n) in clients.into_iter().zip(0..count) {
+        // As many for each, to within one: what a client has is shared by its streams.
+        let streams = n * streams / count..(n + 1) * streams / count;
         // A download's number is its stream's, from 1: the opener had 0.
         let order = |n| FetchOrder { cadence_bytes: MB, ..stage.order(u64::from(n) + 1, hash, bytes, true) };
         let orders = streams.map(order).collect();

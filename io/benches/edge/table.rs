@@ -49,20 +49,20 @@ pub(super) struct Row {
     mib_per_second: f64,
     /// CPU of the whole process, both ends, per GiB.
     cpu_ms_per_gib: Option<u64>,
-    /// Paid delivery's rate over this one's.
+    /// The first row's rate over this one's.
     ratio: f64,
     runs_ms: Vec<u128>,
 }
 
-/// Medians of `runs` of `bytes` each, beside paid delivery's.
-pub(super) fn row(what: &'static str, bytes: u64, paid: &[Run], runs: &[Run]) -> Row {
+/// Medians of `runs` of `bytes` each, beside those of the first row.
+pub(super) fn row(what: &'static str, bytes: u64, first: &[Run], runs: &[Run]) -> Row {
     let time = median(runs.iter().map(|run| run.time));
     let cpu = median(runs.iter().map(|run| run.cpu_ms.unwrap_or(0)));
     Row {
         what,
         mib_per_second: mib_per_second(bytes, time),
         cpu_ms_per_gib: runs.iter().all(|run| run.cpu_ms.is_some()).then(|| (cpu << 30) / bytes.max(1)),
-        ratio: time.as_secs_f64() / median(paid.iter().map(|run| run.time)).as_secs_f64(),
+        ratio: time.as_secs_f64() / median(first.iter().map(|run| run.time)).as_secs_f64(),
         runs_ms: runs.iter().map(|run| run.time.as_millis()).collect(),
     }
 }
@@ -80,7 +80,7 @@ pub(super) fn median<T: Ord>(values: impl Iterator<Item = T>) -> T {
 
 impl Row {
     pub(super) const HEAD: &str =
-        "                                       MiB/s      CPU ms/GiB      paid ÷ this";
+        "                                       MiB/s      CPU ms/GiB      first ÷ this";
 }
 
 impl std::fmt::Display for Row {

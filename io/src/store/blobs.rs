@@ -38,14 +38,12 @@ pub struct Blob {
 }
 
 impl Blob {
-    /// Content bytes from `offset`.
+    /// Fills `content` with the content bytes from `offset`.
     ///
     /// # Errors
     /// If the file is shorter by now, or can't be read.
-    pub fn read(&self, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
-        let mut content = vec![0; bytes];
-        self.file.read_exact_at(&mut content, offset)?;
-        Ok(content)
+    pub fn read(&self, offset: u64, content: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(content, offset)
     }
 }
 
@@ -318,7 +316,9 @@ mod tests {
         assert_eq!(BlobStore::open(temp.path()).expect("again").list().expect("readable"), [(hash, total)]);
         let blob = BlobStore::open(temp.path()).expect("again").get(hash).expect("still there");
         assert_eq!(blob.outboard, Outboard::of(&content));
-        assert_eq!(blob.read(65_536, 34_464).expect("readable"), content[65_536..]);
+        let mut read = vec![0; 34_464];
+        blob.read(65_536, &mut read).expect("readable");
+        assert_eq!(read, content[65_536..]);
     }
 
     #[test]

@@ -1,10 +1,13 @@
-//! A stream's outbound half: messages and content into frames. Content goes out as it was read; only the 64-byte
-//! proofs and the frame headers between are put together here.
+//! A stream's outbound half: messages and content into frames.
+//!
+//! A chunk's frame is one piece of memory: header and proofs are put down, and content is read from the disk to its
+//! place between them. QUIC looks for what it sends among all pieces that it holds, so few large ones are cheaper
+//! than content that goes out from where it was read with proofs in pieces of their own between.
 
 use std::{collections::VecDeque, io, sync::Arc};
 
 use ::iroh::endpoint::{SendStream, VarInt, WriteError};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use decdn_driver::Outgoing;
 use decdn_engine::{
     blob::{Encoder, Part},
@@ -22,6 +25,9 @@ use crate::store::{Blob, BlobStore};
 pub(super) const MESSAGES_MAX: usize = 64;
 /// Items of a stream's own lane that may wait.
 pub(super) const ITEMS_MAX: usize = MESSAGES_MAX + SEND_RANGES as usize;
+
+/// Room for what comes before a frame's content.
+const HEADER_BYTES: usize = 16;
 
 /// What goes out in the order of the stream's own lane.
 #[derive(Debug)]
@@ -42,8 +48,8 @@ pub(super) struct Writer {
     pub(super) blobs: BlobStore,
 }
 
-/// A range on its way from the disk.
-type Reading = JoinHandle<io::Result<Vec<u8>>>;
+/// A range on its way from the disk: its frames, and where the encoding is behind it.
+type Reading = JoinHandle<io::Result<(Vec<Bytes>, Encoding)>>;
 
 /// Where the stream's one encoding is.
 struct Encoding {
@@ -152,75 +158,78 @@ impl Writer {
     ) -> Result<(), Broken> {
         let Some((range, reading)) = ranges.pop_front() else { return Ok(()) };
         let stream = self.stream;
-        let content = match reading {
-            Some(reading) => reading.await,
-            None => match read(&self.blobs, range) {
-                Ok(reading) => reading.await,
-                Err(error) => Ok(Err(error)),
-            },
-        };
-        if let Some((next, reading @ None)) = ranges.front_mut() {
-            *reading = read(&self.blobs, *next).ok();
-        }
-        let sent = match content {
-            Ok(Ok(content)) => self.write_content(range, Bytes::from(content), encoding).await?,
-            // The blob can't be read, or the thread that read it was cut off.
-            Ok(Err(_)) | Err(_) => false,
-        };
-        let input = if sent { Input::RangeSent { stream } } else { Input::RangeFailed { stream } };
-        self.events.send((input, Credit::None)).await.map_err(|_| Broken::Driver)
-    }
-
-    /// False if the blob is gone or shorter than it was.
-    async fn write_content(
-        &mut self,
-        range: Outgoing,
-        content: Bytes,
-        encoding: &mut Option<Encoding>,
-    ) -> Result<bool, Broken> {
-        let end = range.offset + range.bytes;
-        if encoding.as_ref().is_none_or(|encoding| encoding.walk.position() != range.offset) {
-            let Ok(blob) = self.blobs.get(range.hash) else { return Ok(false) };
-            let total = blob.outboard.total_bytes();
-            let Ok(walk) = Encoder::new(total, range.offset, total.saturating_sub(range.offset)) else {
-                return Ok(false);
-            };
-            *encoding = Some(Encoding { blob, walk });
-        }
-        let Some(Encoding { blob, walk }) = encoding else { return Ok(false) };
-        while let Some((bytes, until)) = walk.chunk(end, CHUNK_BYTES as u64) {
-            self.write_urgent().await?;
-            let mut parts = Vec::with_capacity(40);
-            let mut header = Vec::with_capacity(16);
-            frame::encode_chunk_header(usize::try_from(bytes).expect("a chunk fits in memory"), &mut header);
-            let mut glue = BytesMut::with_capacity(4_096);
-            glue.extend_from_slice(&header);
-            while let Some(part) = walk.next_until(until) {
-                match part {
-                    Part::Proof(node) => {
-                        let Some(pair) = blob.outboard.pair(node) else { return Ok(false) };
-                        glue.extend_from_slice(pair);
-                    }
-                    Part::Content { offset, bytes } => {
-                        if !glue.is_empty() {
-                            parts.push(glue.split().freeze());
-                        }
-                        let from = usize::try_from(offset - range.offset).expect("a range fits in memory");
-                        let to = from + usize::try_from(bytes).expect("a group fits in memory");
-                        parts.push(content.slice(from..to));
-                    }
-                }
+        let reading = reading.unwrap_or_else(|| read(&self.blobs, range, encoding.take()));
+        // None where the blob can't be read, is shorter than it was, or the thread that read it was cut off.
+        let frames = reading.await.ok().and_then(Result::ok);
+        let is_read = frames.is_some();
+        if let Some((frames, behind)) = frames {
+            match ranges.front_mut() {
+                Some((next, reading @ None)) => *reading = Some(read(&self.blobs, *next, Some(behind))),
+                _ => *encoding = Some(behind),
             }
-            self.send.write_all_chunks(&mut parts).await.map_err(broken)?;
+            for frame in frames {
+                self.write_urgent().await?;
+                self.send.write_chunk(frame).await.map_err(broken)?;
+            }
         }
-        Ok(Encoder::position(walk) >= end)
+        let input = if is_read { Input::RangeSent { stream } } else { Input::RangeFailed { stream } };
+        self.events.send((input, Credit::None)).await.map_err(|_| Broken::Driver)
     }
 }
 
-fn read(blobs: &BlobStore, range: Outgoing) -> io::Result<Reading> {
-    let blob = blobs.get(range.hash)?;
-    let bytes = usize::try_from(range.bytes).map_err(io::Error::other)?;
-    Ok(tokio::task::spawn_blocking(move || blob.read(range.offset, bytes)))
+/// Reads a range as the frames of its chunks. `before` is where the encoding was left: a stream's range goes on there.
+fn read(blobs: &BlobStore, range: Outgoing, before: Option<Encoding>) -> Reading {
+    let blobs = blobs.clone();
+    tokio::task::spawn_blocking(move || {
+        let mut encoding = match before {
+            Some(encoding) if encoding.is_at(range) => encoding,
+            _ => Encoding::start(&blobs, range)?,
+        };
+        let frames = encoding.frames(range.offset + range.bytes)?;
+        Ok((frames, encoding))
+    })
+}
+
+impl Encoding {
+    fn start(blobs: &BlobStore, range: Outgoing) -> io::Result<Self> {
+        let blob = blobs.get(range.hash)?;
+        let total = blob.outboard.total_bytes();
+        let walk = Encoder::new(total, range.offset, total.saturating_sub(range.offset))
+            .map_err(|_| io::ErrorKind::UnexpectedEof)?;
+        Ok(Self { blob, walk })
+    }
+
+    fn is_at(&self, range: Outgoing) -> bool {
+        self.walk.position() == range.offset && self.blob.outboard.root() == range.hash
+    }
+
+    /// The chunks up to content byte `end`.
+    fn frames(&mut self, end: u64) -> io::Result<Vec<Bytes>> {
+        let mut frames = Vec::new();
+        while let Some((bytes, until)) = self.walk.chunk(end, CHUNK_BYTES as u64) {
+            let bytes = usize::try_from(bytes).expect("a chunk fits in memory");
+            let mut frame = Vec::with_capacity(bytes + HEADER_BYTES);
+            frame::encode_chunk_header(bytes, &mut frame);
+            while let Some(part) = self.walk.next_until(until) {
+                match part {
+                    Part::Proof(node) => {
+                        let pair = self.blob.outboard.pair(node).ok_or(io::ErrorKind::InvalidData)?;
+                        frame.extend_from_slice(pair);
+                    }
+                    Part::Content { offset, bytes } => {
+                        let from = frame.len();
+                        frame.resize(from + usize::try_from(bytes).expect("a group fits in memory"), 0);
+                        self.blob.read(offset, &mut frame[from..])?;
+                    }
+                }
+            }
+            frames.push(frame.into());
+        }
+        if self.walk.position() < end {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(frames)
+    }
 }
 
 fn code_of(code: VarInt) -> Code {
