@@ -57,8 +57,10 @@ pub enum Rule {
     X2,
     /// Bounded queues and tables.
     O11,
-    /// A presented quote is the node's own.
+    /// A presented quote is the node's own, and kept.
     E5,
+    /// How often probes are answered.
+    P5,
 }
 
 impl fmt::Display for Rule {
@@ -152,6 +154,7 @@ pub enum LimitHit {
     Blobs,
     ChainEvents,
     SoftCap,
+    Probes,
 }
 
 /// What the chain did.

@@ -346,6 +346,9 @@ pub enum Notice {
     ChannelOpened { channel: ChannelId, deposit: Amount },
     /// A client has found a channel on the chain that none of its records speaks of: it is closed, not paid on.
     ChannelFound { channel: ChannelId, deposit: Amount },
+    /// A node has said, and signed, what it would charge at most; its word about the size is not signed. It comes before each
+    /// opening, with the deposit that will go into it (D1), and where a price is above the order's highest.
+    Quoted { fetch: FetchId, node: NodeId, rate: Rate, total_bytes: Option<u64>, deposit: Amount },
     /// A stream begins at this rate and offer.
     StreamStarted {
         fetch: FetchId,

@@ -25,6 +25,12 @@ pub const TAIL_RUNS: usize = 32;
 pub const CURSOR_BLOCKS: u64 = 1_200;
 /// A signed request's greatest distance from the node's clock (P2).
 pub const CLOCK_TOLERANCE: Span = Span::from_secs(60);
+/// How long after its probe a quote may be presented (P3).
+pub const PROBE_WINDOW: Span = Span::from_secs(30);
+/// Probes that a node answers, all together, per second, and at once (P5).
+pub const PROBES: (u64, u64) = (1_000, 2_000);
+/// Probes that a node answers to one NodeId, per second, and at once (P5).
+pub const PROBES_PER_NODE: (u64, u64) = (5, 5);
 /// A blob's largest size that the engine computes with: 2^60 bytes.
 pub const BLOB_BYTES_MAX: u64 = 1 << 60;
 

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, path::PathBuf, process::Command};
 
 use alloy_primitives::{Address, hex, keccak256};
 use decdn_engine::{
-    crypto::{Deployment, StreamResponseTerms, Typed, VoucherTerms},
+    crypto::{Deployment, ProbeResponseTerms, StreamResponseTerms, Typed, VoucherTerms},
     ids::{BlobHash, ChannelId, NodeId},
     money::{Amount, Nonce, Rate},
     time::WallTime,
@@ -57,6 +57,15 @@ fn cases() -> Vec<(&'static str, Typed)> {
     };
     let refusal = StreamResponseTerms { ok: false, rate: Rate(0), total_bytes: 0, ..response };
     let refused = |error| Typed::StreamResponse(StreamResponseTerms { error: Some(error), ..refusal });
+    let probe = ProbeResponseTerms {
+        node: NodeId([0x10; 32]),
+        hash: BlobHash([0x11; 32]),
+        has_blob: true,
+        token: Address::repeat_byte(0x33),
+        rate: Rate(7_000),
+        requester: Address::repeat_byte(0x44),
+        timestamp: WallTime(1_700_000_000_000_000),
+    };
     vec![
         ("voucher", Typed::Voucher(voucher)),
         ("voucher_largest", Typed::Voucher(largest)),
@@ -79,6 +88,11 @@ fn cases() -> Vec<(&'static str, Typed)> {
         ("stream_response_channel_insufficient", refused(StreamError::ChannelInsufficient)),
         ("stream_response_blacklisted", refused(StreamError::Blacklisted)),
         ("stream_response_unavailable", refused(StreamError::Unavailable)),
+        ("probe_response", Typed::ProbeResponse(probe)),
+        (
+            "probe_response_without",
+            Typed::ProbeResponse(ProbeResponseTerms { has_blob: false, rate: Rate(0), ..probe }),
+        ),
         ("bind_node_id_connection", Typed::BindNodeId { node: NodeId([0x10; 32]), nonce: 0 }),
         ("bind_node_id_registry", Typed::BindNodeId { node: NodeId([0x10; 32]), nonce: u64::MAX }),
     ]
@@ -128,6 +142,21 @@ fn typed_data(what: &Typed, at: &Deployment) -> Value {
                 "requester": r.requester,
                 "timestampUs": r.timestamp.0.to_string(),
                 "quote": hex32(&r.quote),
+            }),
+        ),
+        Typed::ProbeResponse(p) => (
+            "SlashingJudge",
+            at.judge,
+            "ProbeResponse",
+            "bytes32 nodeId,bytes32 hash,bool hasBlob,address token,uint64 ratePerMb,address requester,uint64 timestampUs",
+            json!({
+                "nodeId": hex32(&p.node.0),
+                "hash": hex32(&p.hash.0),
+                "hasBlob": p.has_blob,
+                "token": p.token,
+                "ratePerMb": p.rate.0.to_string(),
+                "requester": p.requester,
+                "timestampUs": p.timestamp.0.to_string(),
             }),
         ),
         Typed::BindNodeId { node, nonce } => (
@@ -260,7 +289,7 @@ proptest! {
         let elsewhere = Address::repeat_byte(0xee);
         let moved = match what {
             Typed::Voucher(_) | Typed::CooperativeClose(_) => Deployment { payment_channel: elsewhere, ..at },
-            Typed::StreamResponse(_) => Deployment { judge: elsewhere, ..at },
+            Typed::StreamResponse(_) | Typed::ProbeResponse(_) => Deployment { judge: elsewhere, ..at },
             Typed::BindNodeId { .. } => Deployment { registry: elsewhere, ..at },
         };
         prop_assert_ne!(what.digest(&moved), what.digest(&at));
@@ -300,7 +329,19 @@ fn anything() -> impl Strategy<Value = (Typed, Deployment)> {
                     quote,
                 }
             });
+    let probe = ((id(), id()), (address(), address()), any::<[u64; 2]>(), any::<bool>()).prop_map(
+        |((node, hash), (token, requester), [rate, timestamp], has_blob)| ProbeResponseTerms {
+            node: NodeId(node),
+            hash: BlobHash(hash),
+            has_blob,
+            token,
+            rate: Rate(rate),
+            requester,
+            timestamp: WallTime(timestamp),
+        },
+    );
     let what = prop_oneof![
+        probe.prop_map(Typed::ProbeResponse),
         terms.clone().prop_map(Typed::Voucher),
         terms.prop_map(Typed::CooperativeClose),
         response.prop_map(Typed::StreamResponse),
@@ -315,4 +356,27 @@ fn anything() -> impl Strategy<Value = (Typed, Deployment)> {
         },
     );
     (what, deployment)
+}
+
+#[test]
+fn d1_a_stream_response_names_its_quote_by_the_struct_hash_of_eip712() {
+    let Some((_, Typed::ProbeResponse(probe))) =
+        cases().into_iter().find(|(name, _)| *name == "probe_response")
+    else {
+        panic!("there is a probe");
+    };
+    let kind = "ProbeResponse(bytes32 nodeId,bytes32 hash,bool hasBlob,address token,uint64 ratePerMb,address \
+                requester,uint64 timestampUs)";
+    let word = |bytes: &[u8]| [vec![0; 32 - bytes.len()], bytes.to_vec()].concat();
+    let fields = [
+        keccak256(kind).to_vec(),
+        probe.node.0.to_vec(),
+        probe.hash.0.to_vec(),
+        word(&[1]),
+        word(probe.token.as_slice()),
+        word(&probe.rate.0.to_be_bytes()),
+        word(probe.requester.as_slice()),
+        word(&probe.timestamp.0.to_be_bytes()),
+    ];
+    assert_eq!(probe.struct_hash(), keccak256(fields.concat()).0);
 }

@@ -93,6 +93,16 @@ impl<R: Role + Clone> Bench<R> {
         Some((lane, effect))
     }
 
+    /// Takes an effect out of turn that is at the head of its lane.
+    pub(crate) fn take_if(&mut self, is_meant: impl Fn(&Effect) -> bool) -> Option<Effect> {
+        let (lane, queue) = self.lanes.iter_mut().find(|(_, queue)| queue.front().is_some_and(&is_meant))?;
+        let (lane, effect) = (*lane, queue.pop_front()?);
+        if queue.is_empty() {
+            self.lanes.remove(&lane);
+        }
+        Some(effect)
+    }
+
     /// Write sets that share a key become durable in the order of their numbers.
     fn may_start(&self, lane: Lane) -> bool {
         let Some(Effect::Persist { seq, writes }) = self.lanes[&lane].front() else { return true };

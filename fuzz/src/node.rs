@@ -11,7 +11,7 @@ use decdn_engine::{
     money::{Amount, Nonce, Rate},
     time::{Span, WallTime},
     wire::{
-        Auth, CloseRequest, Code, Message, StreamRequest, Voucher,
+        Auth, CloseRequest, Code, Message, ProbeRequest, Quote, StreamRequest, Voucher,
         frame::{Decoder, Piece},
     },
 };
@@ -41,10 +41,15 @@ pub fn node(input: &[u8]) {
 
 fn act(driver: &mut Driver, input: &mut Bytes<'_>) {
     let kind = input.byte();
-    let stream = StreamId { conn: ConnId(u64::from(kind >> 4) % 3), index: u32::from(input.byte() % 6) };
+    let conn = if kind >> 4 == 15 { ConnId(ConnId::PROBE) } else { ConnId(u64::from(kind >> 4) % 3) };
+    let stream = StreamId { conn, index: u32::from(input.byte() % 6) };
     match kind % 16 {
         0 => driver.connect(stream.conn, NodeId([input.byte() % 3; 32])),
         1 => driver.lose(stream.conn, Gone::Lost),
+        2..=4 if conn.is_probe() => {
+            let message = Message::ProbeRequest(probe(driver.wall(), input));
+            driver.hear(stream, message);
+        }
         2..=4 => {
             let message = Message::StreamRequest(request(driver.wall(), input));
             driver.hear(stream, message);
@@ -93,9 +98,23 @@ fn request(now: WallTime, input: &mut Bytes<'_>) -> StreamRequest {
         max_rate: Rate(pick(16, u64::MAX, 2)),
         requester: CLIENT,
         timestamp: WallTime(now.0.saturating_add(pick(32, 0, 61_000_000))),
-        quote: None,
+        quote: (odd & 48 == 48).then(|| Quote {
+            rate: Rate(2),
+            timestamp: WallTime(now.0 + 61_000_000 - input.below(40_000_000)),
+            signature: signature(1),
+        }),
         auth: (odd & 64 == 0).then(|| Auth { address: CLIENT, signature: signature(input.byte() / 64) }),
         newest: (odd & 128 != 0).then(|| voucher(Amount(input.below(1 << 20).into()), input)),
+    }
+}
+
+fn probe(now: WallTime, input: &mut Bytes<'_>) -> ProbeRequest {
+    let odd = input.byte();
+    ProbeRequest {
+        hash: if odd & 1 == 0 { BLOB } else { BlobHash([8; 32]) },
+        token: if odd & 2 == 0 { TOKEN } else { Address::repeat_byte(9) },
+        requester: if odd & 4 == 0 { CLIENT } else { Address::ZERO },
+        timestamp: WallTime(now.0.saturating_add(if odd & 8 == 0 { 0 } else { 61_000_000 })),
     }
 }
 
@@ -114,7 +133,7 @@ fn voucher(owed: Amount, input: &mut Bytes<'_>) -> Voucher {
 
 /// Raw bytes, as the edge would hand them on.
 fn speak(driver: &mut Driver, stream: StreamId, mut bytes: &[u8]) {
-    let mut decoder = Decoder::new();
+    let mut decoder = Decoder::on(stream.conn);
     loop {
         match decoder.next(&mut bytes) {
             Ok(None) => return,

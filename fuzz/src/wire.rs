@@ -1,8 +1,11 @@
 //! Do bytes of a peer mean the same however they are cut, and does what they mean survive our own encoder (W1, W2, W4)?
 
-use decdn_engine::wire::{
-    Code, Message,
-    frame::{Decoder, FrameFault, MESSAGE_BYTES, Piece, encode, encode_chunk_header},
+use decdn_engine::{
+    ids::ConnId,
+    wire::{
+        Code, Message,
+        frame::{Decoder, FrameFault, MESSAGE_BYTES, Piece, encode, encode_chunk_header},
+    },
 };
 
 use crate::Bytes;
@@ -12,6 +15,14 @@ pub fn wire(input: &[u8]) {
     let mut input = Bytes::new(input);
     let step = usize::from(input.byte()).max(1);
     let stream = input.take(usize::MAX);
+    for conn in [ConnId(0), ConnId(ConnId::PROBE)] {
+        speak(stream, step, conn);
+    }
+}
+
+/// Bytes of a stream on this connection.
+fn speak(stream: &[u8], step: usize, conn: ConnId) {
+    let decode = |bytes: &[u8], step: usize| decode(bytes, step, conn);
     let whole = decode(stream, stream.len().max(1));
     assert_eq!(decode(stream, step), whole, "cutting every {step} bytes changes what was said");
     for message in &whole.messages {
@@ -49,8 +60,8 @@ struct Said {
     ends_between_frames: bool,
 }
 
-fn decode(stream: &[u8], step: usize) -> Said {
-    let mut decoder = Decoder::new();
+fn decode(stream: &[u8], step: usize, conn: ConnId) -> Said {
+    let mut decoder = Decoder::on(conn);
     let mut said = Said::default();
     for mut input in stream.chunks(step) {
         loop {

@@ -10,6 +10,8 @@ use std::{
 };
 
 use alloy_primitives::{Address, B256, keccak256};
+use decdn_engine::wire::ALPN_CLIENT;
+use decdn_io::keys::Keys;
 use serde_json::json;
 use world::{World, content, decdn, one_sentence, price, refused};
 
@@ -31,6 +33,11 @@ impl Scene {
 
     fn fetch(&self, more: &[&str]) -> Output {
         self.world.fetch(&self.hash, &self.peer, more).output().expect("runs")
+    }
+
+    /// The client's account, as a question about it at the chain's head.
+    fn account(&self) -> serde_json::Value {
+        json!([self.world.ok(&["key", "show", "client.key", "--account"]), "latest"])
     }
 
     #[track_caller]
@@ -195,8 +202,8 @@ fn a_blob_above_the_nodes_limit_is_refused_by_name() {
     let run = ["node", "run", "--config", "node.toml", "--listen", "127.0.0.1:0", "--json"];
     let node = world::Running::start(world.command(&run));
     let peer = node.event("ready")["peer"].as_str().expect("text").to_owned();
-    refused(&world.fetch(&hash, &peer, &[]).output().expect("runs"), 1, &["no blob as large as this"]);
-    assert_eq!(world.balance("client.key"), 10_000_000, "the deposit came back");
+    refused(&world.fetch(&hash, &peer, &[]).output().expect("runs"), 75, &["does not sell it"]);
+    assert_eq!(world.balance("client.key"), 10_000_000, "no deposit was made");
 }
 
 #[test]
@@ -212,8 +219,47 @@ fn amounts_that_make_no_sense_are_refused() {
     refused(&scene.fetch(&["--max-spend", "0"]), 2, &["--max-spend"]);
     refused(&scene.fetch(&["--max-rate", "0"]), 2, &["--max-rate"]);
     scene.nothing_moved();
-    let dear = scene.fetch(&["--max-rate", "0.0009"]);
+}
+
+#[test]
+fn d1_a_price_above_the_ceiling_is_shown_and_no_transaction_is_made() {
+    let scene = Scene::new();
+    let (world, height) = (&scene.world, scene.world.ask("eth_getTransactionCount", scene.account()));
+    let dear = scene.fetch(&["--max-rate", "0.0009", "--json"]);
     refused(&dear, 1, &["asks for more than --max-rate"]);
+    let told = String::from_utf8(dear.stdout).expect("text");
+    let quote = told.lines().find(|line| line.contains("\"quote\"")).expect("shown");
+    assert!(quote.contains("\"rate_per_mb\":1000"), "{quote}");
+    assert_eq!(world.ask("eth_getTransactionCount", scene.account()), height);
+    scene.nothing_moved();
+}
+
+#[test]
+fn d1_a_node_that_knows_no_probes_is_paid_nothing() {
+    let scene = Scene::new();
+    let world = &scene.world;
+    world.node_key("old.key");
+    let secret = Keys::load(&world.path("old.key")).expect("a key file").network();
+    let runtime = tokio::runtime::Runtime::new().expect("threads");
+    let old = runtime.block_on(async {
+        let builder = iroh::Endpoint::builder(iroh::endpoint::presets::Minimal).clear_ip_transports();
+        let builder = builder.bind_addr((std::net::Ipv4Addr::LOCALHOST, 0)).expect("an address");
+        let builder =
+            builder.relay_mode(iroh::RelayMode::Disabled).secret_key(iroh::SecretKey::from_bytes(&secret));
+        builder.alpns(vec![ALPN_CLIENT.to_vec()]).bind().await.expect("loopback")
+    });
+    let listening = old.clone();
+    runtime.spawn(async move {
+        while let Some(incoming) = listening.accept().await {
+            if let Ok(connection) = incoming.await {
+                connection.closed().await;
+            }
+        }
+    });
+    let peer = format!("{}@{}", world.ok(&["key", "show", "old.key", "--node"]), old.bound_sockets()[0]);
+    let output = world.fetch(&scene.hash, &peer, &[]).output().expect("runs");
+    refused(&output, 75, &["fell silent or would not serve"]);
+    assert_eq!(world.ask("eth_getTransactionCount", scene.account()), "0x0");
     scene.nothing_moved();
 }
 

@@ -5,7 +5,7 @@ mod world;
 use std::{fs, process::Output};
 
 use decdn_sim::trace;
-use serde_json::Value;
+use serde_json::{Value, json};
 use world::{Running, World, content, decdn, price};
 
 fn events(output: &Output) -> Vec<Value> {
@@ -44,7 +44,16 @@ fn d5_a_fetch_between_processes_is_whole_exact_and_receipted() {
     let events = events(&output);
     // Price and deposit come before the channel that takes the money.
     let place = |name: &str| events.iter().position(|event| event["event"] == name).expect(name);
-    assert!(place("terms") < place("channel_opened"));
+    assert!(place("terms") < place("quote") && place("quote") < place("channel_opened"));
+    let [quote] = named(&events, "quote")[..] else { panic!("one quote is wanted") };
+    assert_eq!(
+        (quote["rate_per_mb"].as_u64(), quote["total_bytes"].as_u64()),
+        (Some(1_000), Some(bytes.len() as u64))
+    );
+    assert_eq!(
+        (&quote["expected_cost"], &quote["deposit"]),
+        (&json!(price(bytes.len()).to_string()), &json!("1000000"))
+    );
     assert_eq!(named(&events, "terms")[0]["deposit"], "1000000");
     assert!(!named(&events, "progress").is_empty());
     assert_eq!(named(&events, "settled")[0]["cooperative"], true);

@@ -2,7 +2,13 @@
 
 use std::{net::Ipv4Addr, time::Duration};
 
-use decdn_engine::wire::{ALPN_CLIENT, frame};
+use decdn_contracts::Curves;
+use decdn_driver::Clock as _;
+use decdn_engine::{
+    crypto::{Crypto as _, ProbeResponseTerms, Typed},
+    ids::ConnId,
+    wire::{ALPN_CLIENT, ALPN_PROBE, Message, ProbeRequest, frame},
+};
 use decdn_io::stage::Stage;
 use iroh::{
     Endpoint, EndpointAddr, PublicKey, RelayMode, TransportAddr,
@@ -116,6 +122,55 @@ async fn w3_a_new_connection_of_a_peer_takes_the_place_of_its_old_one() {
         "{gone:?}"
     );
     assert!(new.close_reason().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p1_a_probe_is_answered_over_a_connection_of_its_own() {
+    let stage = Stage::set().await.expect("a stage");
+    let (hash, bytes) = stage.import(std::io::Cursor::new(vec![7; 100_000]), |_| {}).await.expect("room");
+    let from = peer().await;
+    let streams = connect(&from, &stage, ALPN_CLIENT).await.expect("a node that listens");
+    let probes = connect(&from, &stage, ALPN_PROBE).await.expect("a node that answers probes");
+    let order = stage.order(1, hash, bytes, false);
+    let asked = ProbeRequest {
+        hash,
+        token: order.token,
+        requester: alloy_primitives::Address::repeat_byte(7),
+        timestamp: stage.clock.now().wall,
+    };
+    let mut frame = Vec::new();
+    frame::encode(&Message::ProbeRequest(asked), &mut frame);
+    let (mut send, mut recv) = probes.open_bi().await.expect("a stream");
+    send.write_all(&frame).await.expect("a few bytes");
+    let answer = tokio::time::timeout(Duration::from_secs(20), recv.read_to_end(1_000)).await;
+    let answer = answer.expect("the node answers").expect("orderly");
+    let mut decoder = frame::Decoder::on(ConnId(ConnId::PROBE));
+    let Ok(Some(frame::Piece::Message(Message::ProbeResponse(response)))) = decoder.next(&mut &answer[..])
+    else {
+        panic!("an answer to a probe");
+    };
+    assert_eq!((response.has_blob, response.total_bytes), (true, Some(bytes)));
+    let terms = ProbeResponseTerms {
+        node: stage.node.node,
+        hash,
+        has_blob: true,
+        token: asked.token,
+        rate: response.rate,
+        requester: asked.requester,
+        timestamp: asked.timestamp,
+    };
+    let operator = order.candidates[0].operator;
+    let deployment = stage.chain.deployment();
+    assert!(Curves::new().verify(&deployment, &Typed::ProbeResponse(terms), &response.signature, operator));
+    // What belongs on the other protocol is none here.
+    let (mut send, mut recv) = probes.open_bi().await.expect("a stream");
+    send.write_all(&[1, 7]).await.expect("a StreamEnd");
+    let refused = recv.read_to_end(10).await;
+    assert!(
+        matches!(&refused, Err(iroh::endpoint::ReadToEndError::Read(ReadError::Reset(code))) if code.into_inner() == 0x03),
+        "{refused:?}"
+    );
+    assert!(streams.close_reason().is_none(), "neither takes the other's place");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use decdn_engine::{
     blob::{Encoder, Outboard, Part, Verifier},
-    ids::BlobHash,
+    ids::{BlobHash, ConnId},
     io::Verdict,
     wire::frame::{self, Decoder, Piece},
 };
@@ -172,7 +172,8 @@ fn fill(blob: &PlannedBlob) -> Vec<u8> {
 pub fn through_frame(message: &decdn_engine::wire::Message) -> Option<decdn_engine::wire::Message> {
     let mut bytes = Vec::new();
     frame::encode(message, &mut bytes);
-    match Decoder::new().next(&mut bytes.as_slice()) {
+    let conn = ConnId(if message.is_probe() { ConnId::PROBE } else { 0 });
+    match Decoder::on(conn).next(&mut bytes.as_slice()) {
         Ok(Some(Piece::Message(message))) => Some(message),
         _ => None,
     }

@@ -50,6 +50,7 @@ pub fn notice_probe(notice: &Notice) -> Option<&'static str> {
     Some(match notice {
         Notice::ChannelOpened { .. } => "channel-opened",
         Notice::ChannelFound { .. } => "channel-found",
+        Notice::Quoted { .. } => "quoted",
         Notice::StreamStarted { .. } => "stream-started",
         Notice::Fetched { .. } => "fetched",
         Notice::FetchFailed { .. } => "fetch-failed",

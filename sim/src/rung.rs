@@ -113,6 +113,17 @@ fn symbol(deployment: &Deployment, what: &Typed) -> [u8; 32] {
             mix.word(terms.timestamp.0);
             mix.bytes(&terms.quote);
         }
+        Typed::ProbeResponse(terms) => {
+            mix.word(5);
+            mix.bytes(deployment.judge.as_slice());
+            mix.bytes(terms.node.as_bytes());
+            mix.bytes(terms.hash.as_bytes());
+            mix.word(u64::from(terms.has_blob));
+            mix.bytes(terms.token.as_slice());
+            mix.word(terms.rate.0);
+            mix.bytes(terms.requester.as_slice());
+            mix.word(terms.timestamp.0);
+        }
         Typed::BindNodeId { node, nonce } => {
             mix.word(4);
             mix.bytes(deployment.registry.as_slice());

@@ -3,7 +3,7 @@
 use alloy_primitives::{B256, U256};
 use alloy_sol_types::{Eip712Domain, SolStruct, eip712_domain, sol};
 
-use super::{Deployment, StreamResponseTerms, Typed, VoucherTerms};
+use super::{Deployment, ProbeResponseTerms, StreamResponseTerms, Typed, VoucherTerms};
 use crate::ids::Address;
 
 sol! {
@@ -37,6 +37,16 @@ sol! {
         bytes32 quote;
     }
 
+    struct ProbeResponse {
+        bytes32 nodeId;
+        bytes32 hash;
+        bool hasBlob;
+        address token;
+        uint64 ratePerMb;
+        address requester;
+        uint64 timestampUs;
+    }
+
     struct BindNodeId {
         bytes32 nodeId;
         uint64 nonce;
@@ -60,10 +70,29 @@ pub(super) fn digest(what: &Typed, at: &Deployment) -> [u8; 32] {
         Typed::StreamResponse(r) => {
             stream_response(r).eip712_signing_hash(&domain("SlashingJudge", at.chain_id, at.judge))
         }
+        Typed::ProbeResponse(p) => {
+            probe_response(p).eip712_signing_hash(&domain("SlashingJudge", at.chain_id, at.judge))
+        }
         Typed::BindNodeId { node, nonce } => BindNodeId { nodeId: B256::from(node.0), nonce: *nonce }
             .eip712_signing_hash(&domain("NodeRegistry", at.chain_id, at.registry)),
     };
     hash.0
+}
+
+pub(super) fn probe_hash(terms: &ProbeResponseTerms) -> [u8; 32] {
+    probe_response(terms).eip712_hash_struct().0
+}
+
+fn probe_response(p: &ProbeResponseTerms) -> ProbeResponse {
+    ProbeResponse {
+        nodeId: B256::from(p.node.0),
+        hash: B256::from(p.hash.0),
+        hasBlob: p.has_blob,
+        token: p.token,
+        ratePerMb: p.rate.0,
+        requester: p.requester,
+        timestampUs: p.timestamp.0,
+    }
 }
 
 fn voucher(v: &VoucherTerms) -> Voucher {

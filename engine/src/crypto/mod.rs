@@ -12,7 +12,7 @@ use crate::{
     ids::{Address, BlobHash, ChannelId, NodeId},
     money::{Amount, Nonce, Rate},
     time::WallTime,
-    wire::{StreamError, StreamRequest, StreamResponse},
+    wire::{Quote, StreamError, StreamRequest, StreamResponse},
 };
 
 /// Where the contracts live: every EIP-712 domain of the protocol follows from it.
@@ -106,6 +106,45 @@ pub struct StreamResponseTerms {
     pub quote: [u8; 32],
 }
 
+/// The signed set of a probe's answer (P1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ProbeResponseTerms {
+    /// The answering node.
+    pub node: NodeId,
+    /// The blob asked for.
+    pub hash: BlobHash,
+    /// Whether the node has it and sells it for this token: then this is a quote (P3).
+    pub has_blob: bool,
+    /// What would be paid in.
+    pub token: Address,
+    /// What it would charge at most, 0 if it does not sell.
+    pub rate: Rate,
+    /// Who asked.
+    pub requester: Address,
+    /// When it was asked, by the requester's clock.
+    pub timestamp: WallTime,
+}
+
+impl ProbeResponseTerms {
+    /// The EIP-712 struct hash: how a stream response names the quote that it was shown (D1).
+    pub fn struct_hash(&self) -> [u8; 32] {
+        eip712::probe_hash(self)
+    }
+
+    /// What this node signed where it made the quote that a request presents.
+    pub fn presented(node: NodeId, request: &StreamRequest, quote: &Quote) -> Self {
+        Self {
+            node,
+            hash: request.hash,
+            has_blob: true,
+            token: request.token,
+            rate: quote.rate,
+            requester: request.requester,
+            timestamp: quote.timestamp,
+        }
+    }
+}
+
 impl StreamResponseTerms {
     /// What this node signs where it gives this answer to this request, as its requester has to put it together.
     pub fn of(node: NodeId, request: &StreamRequest, response: &StreamResponse) -> Self {
@@ -122,8 +161,14 @@ impl StreamResponseTerms {
             error: response.error,
             requester: request.requester,
             timestamp: request.timestamp,
-            quote: [0; 32],
+            quote: Self::quote_of(node, request),
         }
+    }
+
+    /// The struct hash of the quote that a request presents, zero if none.
+    pub fn quote_of(node: NodeId, request: &StreamRequest) -> [u8; 32] {
+        let of = |quote: &Quote| ProbeResponseTerms::presented(node, request, quote).struct_hash();
+        request.quote.as_ref().map_or([0; 32], of)
     }
 }
 
@@ -143,6 +188,8 @@ pub enum Typed {
         /// 0 on a connection (I3), the registry's counter on chain (I2).
         nonce: u64,
     },
+    /// An answer to a probe (P1), under the judge's domain.
+    ProbeResponse(ProbeResponseTerms),
 }
 
 impl Typed {

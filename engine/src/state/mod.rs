@@ -1,11 +1,13 @@
 //! What the roles keep their state in: slabs, maps by id, deadlines, and the running digest.
 
 mod alarm;
+mod bucket;
 mod idmap;
 mod slab;
 mod tally;
 
 pub use alarm::{ALARMS_SPARE, Alarm, Alarms};
+pub use bucket::Bucket;
 pub use idmap::IdMap;
 pub use slab::{Slab, Slot};
 pub use tally::{Canon, Canonical, Mark, Tally};

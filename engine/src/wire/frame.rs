@@ -12,7 +12,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Auth, Code, Message, Quote, StreamRequest, Voucher};
 use crate::{
-    ids::{Address, BlobHash, ChannelId},
+    ids::{Address, BlobHash, ChannelId, ConnId},
     limits::FRAME_BYTES,
     money::Rate,
     time::WallTime,
@@ -94,6 +94,9 @@ fn write_body(message: &Message, body: &mut impl Body) {
         Message::StreamEnd => body.put(7, &()),
         Message::CloseRequest(request) => body.put(8, request),
         Message::CloseConsent(signature) => body.put(9, signature),
+        // Another protocol's enum, which begins anew.
+        Message::ProbeRequest(request) => body.put(0, request),
+        Message::ProbeResponse(response) => body.put(1, response),
     }
 }
 
@@ -201,6 +204,8 @@ fn leb128(mut value: u32, out: &mut Vec<u8>) {
 /// Cuts one direction of a stream into messages and chunk content, whatever pieces the bytes come in.
 #[derive(Clone, Default)]
 pub struct Decoder {
+    /// Whether the stream is one of `cdn/probe/v1`.
+    is_probe: bool,
     state: State,
     /// Bytes of a number or a message that is not whole yet.
     held: Vec<u8>,
@@ -238,9 +243,14 @@ impl fmt::Debug for Decoder {
 }
 
 impl Decoder {
-    /// A decoder at the start of a stream.
+    /// A decoder at the start of a stream of `cdn/client/v1`.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A decoder at the start of a stream on this connection.
+    pub fn on(conn: ConnId) -> Self {
+        Self { is_probe: conn.is_probe(), ..Self::default() }
     }
 
     /// Whether the stream may end here: not inside a frame.
@@ -263,7 +273,7 @@ impl Decoder {
         }
         let found = self.advance(input);
         if let Err(fault) = found {
-            *self = Self { state: State::Broken(fault), held: Vec::new() };
+            *self = Self { is_probe: self.is_probe, state: State::Broken(fault), held: Vec::new() };
         }
         found
     }
@@ -282,7 +292,7 @@ impl Decoder {
                         };
                     }
                 }
-                State::Tag(length) if first == TAG_CHUNK => {
+                State::Tag(length) if first == TAG_CHUNK && !self.is_probe => {
                     *input = rest;
                     self.state = State::ChunkLength(length - 1);
                 }
@@ -298,7 +308,8 @@ impl Decoder {
                     if self.held.len() < length as usize {
                         return Ok(None);
                     }
-                    let message = decode_body(&self.held).ok_or(FrameFault::Malformed)?;
+                    let decode = if self.is_probe { decode_probe } else { decode_body };
+                    let message = decode(&self.held).ok_or(FrameFault::Malformed)?;
                     self.held.clear();
                     self.state = State::Length;
                     return Ok(Some(Piece::Message(message)));
@@ -377,6 +388,16 @@ fn decode_body(body: &[u8]) -> Option<Message> {
         7 => Message::StreamEnd,
         8 => Message::CloseRequest(get(rest)?),
         9 => Message::CloseConsent(get(rest)?),
+        _ => return None,
+    })
+}
+
+/// A message of `cdn/probe/v1` from its body.
+fn decode_probe(body: &[u8]) -> Option<Message> {
+    let (&tag, rest) = body.split_first()?;
+    Some(match tag {
+        0 => Message::ProbeRequest(get(rest)?),
+        1 => Message::ProbeResponse(get(rest)?),
         _ => return None,
     })
 }

@@ -1,4 +1,4 @@
-//! `cdn/client/v1` on the wire: messages, their caps, their frames (sections 2 and 4).
+//! `cdn/client/v1` and `cdn/probe/v1` on the wire: messages, their caps, their frames (sections 2 to 4).
 //!
 //! A message is what the machines exchange; [`frame`] turns it into bytes and back at the edge. `Chunk` has no
 //! message: blob bytes never pass through a machine, the edge feeds them to a
@@ -18,6 +18,9 @@ use crate::{
 
 /// The ALPN of paid delivery.
 pub const ALPN_CLIENT: &[u8] = b"cdn/client/v1";
+
+/// The ALPN of probes (section 3). Its connections have numbers of their own: [`ConnId::is_probe`](crate::ids::ConnId::is_probe).
+pub const ALPN_PROBE: &[u8] = b"cdn/probe/v1";
 
 /// Why a node does not stream, or stops: exactly five (D2).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -191,7 +194,36 @@ pub struct CloseRequest {
     pub auth: Option<Auth>,
 }
 
-/// One message of `cdn/client/v1`, `Chunk` aside. Variants are appended, never reordered (W2).
+/// Asks a node whether it has a blob, and for how much (section 3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ProbeRequest {
+    /// The blob.
+    pub hash: BlobHash,
+    /// What would be paid in.
+    #[serde(with = "crate::fixed::account")]
+    pub token: Address,
+    /// Who would pay.
+    #[serde(with = "crate::fixed::account")]
+    pub requester: Address,
+    /// The requester's clock.
+    pub timestamp: WallTime,
+}
+
+/// Answers a probe; `has_blob` makes it a quote (P3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ProbeResponse {
+    /// Whether the node has the blob and sells it for that token.
+    pub has_blob: bool,
+    /// What it would charge; 0 if not.
+    pub rate: Rate,
+    /// The blob's size, unsigned: a claim like any node's.
+    pub total_bytes: Option<u64>,
+    /// The node's signature of [`Typed::ProbeResponse`](crate::crypto::Typed::ProbeResponse).
+    pub signature: Signature,
+}
+
+/// One message of `cdn/client/v1`, `Chunk` aside, or one of the two of `cdn/probe/v1`, which has an enum of its own on the wire
+/// ([`frame`]). Variants are appended, never reordered (W2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Message {
     /// Client → node.
@@ -212,9 +244,18 @@ pub enum Message {
     CloseRequest(CloseRequest),
     /// Node → client: its signature of `CooperativeClose` over the channel's best voucher.
     CloseConsent(Signature),
+    /// Requester → node, on `cdn/probe/v1`.
+    ProbeRequest(ProbeRequest),
+    /// Node → requester, on `cdn/probe/v1`.
+    ProbeResponse(ProbeResponse),
 }
 
 impl Message {
+    /// Whether it belongs on `cdn/probe/v1`.
+    pub fn is_probe(&self) -> bool {
+        matches!(self, Self::ProbeRequest(_) | Self::ProbeResponse(_))
+    }
+
     /// The length of this message's frame in bytes, without encoding it.
     pub fn wire_len(&self) -> usize {
         frame::frame_len(self)

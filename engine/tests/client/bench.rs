@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use decdn_engine::{
     chain::{Block, Call, ChainEvent, ChainUpdate, EventKind, TxOutcome},
-    crypto::{Crypto, Deployment, Signature, StreamResponseTerms, Typed},
+    crypto::{Crypto, Deployment, ProbeResponseTerms, Signature, StreamResponseTerms, Typed},
     ids::{Address, BlobHash, ChannelId, ConnId, FetchId, NodeId, SignTicket, StreamId, TxTicket},
     io::{Candidate, Effect, FetchOrder, Input, Lane, Outputs, Verdict},
     limits::GROUP,
@@ -12,7 +12,9 @@ use decdn_engine::{
     record::{ChannelStatus, Key, Paying, Record},
     roles::{Role, client::Client, config::ClientConfig},
     time::{ChainTime, Now, Span, Time, WallTime},
-    wire::{CloseRequest, Code, Message, StreamRequest, StreamResponse},
+    wire::{
+        CloseRequest, Code, Message, ProbeRequest, ProbeResponse, StreamError, StreamRequest, StreamResponse,
+    },
 };
 
 pub const TOKEN: Address = Address::repeat_byte(0x70);
@@ -60,8 +62,11 @@ pub struct Bench {
     pub said: Vec<Effect>,
     /// Whether a signer answers at once; else its tickets wait here.
     pub is_signer_up: bool,
+    /// What nodes answer to probes, or nothing: the rate, and whether they have the blob.
+    pub quotes: Option<(Rate, bool)>,
     pub unsigned: Vec<(SignTicket, Typed)>,
     height: u64,
+    dialled: BTreeMap<ConnId, NodeId>,
 }
 
 impl Bench {
@@ -103,8 +108,10 @@ impl Bench {
             events: Vec::new(),
             said: Vec::new(),
             is_signer_up: true,
+            quotes: Some((RATE, true)),
             unsigned: Vec::new(),
             height: 10,
+            dialled: BTreeMap::new(),
         }
     }
 
@@ -133,13 +140,30 @@ impl Bench {
                     Effect::Sign { ticket, what } => self.unsigned.push((ticket, what)),
                     Effect::Poll { from_block } => inputs.push_back(Input::Chain(self.news(from_block))),
                     Effect::Connect { conn, peer } => {
+                        self.dialled.insert(conn, peer);
                         let rtt = Span::from_millis(1);
                         inputs.push_back(Input::Connected { conn, peer, rtt });
+                    }
+                    Effect::Send { stream, message: Message::ProbeRequest(request) }
+                        if self.quotes.is_some() =>
+                    {
+                        inputs.push_back(self.quote(stream, request));
                     }
                     effect => self.said.push(effect),
                 }
             }
         }
+    }
+
+    /// What a node answers to a probe.
+    pub fn quote(&self, stream: StreamId, asked: ProbeRequest) -> Input {
+        let (rate, has_blob) = self.quotes.expect("somebody answers");
+        let node = self.dialled[&stream.conn];
+        let ProbeRequest { hash, token, requester, timestamp } = asked;
+        let terms = ProbeResponseTerms { node, hash, has_blob, token, rate, requester, timestamp };
+        let signature = sign(Address::repeat_byte(node.0[0]), &Typed::ProbeResponse(terms));
+        let response = ProbeResponse { has_blob, rate, total_bytes: has_blob.then_some(BLOB), signature };
+        Input::Message { stream, message: Message::ProbeResponse(response) }
     }
 
     fn news(&self, from_block: u64) -> ChainUpdate {
@@ -171,6 +195,10 @@ impl Bench {
     }
 
     pub fn order(&mut self, id: u64, nodes: &[u8], keep: bool) {
+        self.order_with(id, nodes, keep, Amount(1 << 40));
+    }
+
+    pub fn order_with(&mut self, id: u64, nodes: &[u8], keep: bool, deposit: Amount) {
         self.feed(Input::Fetch(FetchOrder {
             id: FetchId(id),
             hash: HASH,
@@ -178,7 +206,7 @@ impl Bench {
             len_bytes: 0,
             candidates: nodes.iter().map(|n| candidate(*n)).collect(),
             token: TOKEN,
-            deposit: Amount(1 << 40),
+            deposit,
             cadence_bytes: 16 * GROUP,
             max_rate: RATE,
             keep_channel: keep,
@@ -215,13 +243,18 @@ impl Bench {
     }
 
     /// The node agrees to the request.
-    pub fn agree(&mut self, node: u8, (stream, request): (StreamId, StreamRequest)) {
+    pub fn agree(&mut self, node: u8, asked: (StreamId, StreamRequest)) {
+        self.agree_at(RATE, node, asked);
+    }
+
+    /// The node agrees to the request, at some rate.
+    pub fn agree_at(&mut self, rate: Rate, node: u8, (stream, request): (StreamId, StreamRequest)) {
         let terms = StreamResponseTerms {
             node: candidate(node).node,
             hash: request.hash,
             ok: true,
             token: request.token,
-            rate: RATE,
+            rate,
             max_rate: request.max_rate,
             total_bytes: BLOB,
             channel: request.channel,
@@ -229,17 +262,33 @@ impl Bench {
             error: None,
             requester: request.requester,
             timestamp: request.timestamp,
-            quote: [0; 32],
+            quote: StreamResponseTerms::quote_of(candidate(node).node, &request),
         };
         let response = StreamResponse {
             ok: true,
-            rate: RATE,
+            rate,
             total_bytes: BLOB,
             max_bytes_per_voucher: 16 * GROUP,
             redirect: None,
             error: None,
             signature: sign(candidate(node).operator, &Typed::StreamResponse(terms)),
         };
+        self.feed(Input::Message { stream, message: Message::StreamResponse(response) });
+    }
+
+    /// The node refuses the request, signed.
+    pub fn refuse(&mut self, node: u8, (stream, request): (StreamId, StreamRequest), error: StreamError) {
+        let mut response = StreamResponse {
+            ok: false,
+            rate: Rate(0),
+            total_bytes: 0,
+            max_bytes_per_voucher: 0,
+            redirect: None,
+            error: Some(error),
+            signature: Signature([0; 65]),
+        };
+        let terms = StreamResponseTerms::of(candidate(node).node, &request, &response);
+        response.signature = sign(candidate(node).operator, &Typed::StreamResponse(terms));
         self.feed(Input::Message { stream, message: Message::StreamResponse(response) });
     }
 

@@ -6,4 +6,5 @@ mod found;
 mod lost;
 mod open;
 mod peers;
+mod probe;
 mod resume;

@@ -13,7 +13,7 @@ use decdn_engine::{
     record::{Best, ChannelStatus, Earning, Key, Record},
     roles::{Role, config::NodeConfig, node::Node},
     time::{ChainTime, Now, Span, Time, WallTime},
-    wire::{Auth, Code, Message, StreamRequest, Voucher},
+    wire::{Auth, Code, Message, Quote, StreamRequest, Voucher},
 };
 
 pub const TOKEN: Address = Address::repeat_byte(0x70);
@@ -22,11 +22,13 @@ pub const OPERATOR: Address = Address::repeat_byte(0x0e);
 pub const HASH: BlobHash = BlobHash([7; 32]);
 pub const START: u64 = 1_700_000_000;
 
+/// Believes a signature to be the client's, unless it says whose it is.
 struct Trusting;
 
 impl Crypto for Trusting {
-    fn recover(&self, _: &Deployment, _: &Typed, _: &Signature) -> Option<Address> {
-        Some(CLIENT)
+    fn recover(&self, _: &Deployment, _: &Typed, signature: &Signature) -> Option<Address> {
+        let named = Address::from_slice(&signature.0[..20]);
+        Some(if named == OPERATOR { OPERATOR } else { CLIENT })
     }
 }
 
@@ -154,9 +156,17 @@ impl Bench {
 
     /// The same, with the newest voucher of a client that was there before.
     pub fn ask_with(&mut self, n: u8, cadence_bytes: u64, newest: Option<Voucher>) -> Vec<Effect> {
-        let stream = StreamId { conn: ConnId(0), index: self.streams };
-        self.streams += 1;
-        let request = StreamRequest {
+        let request = StreamRequest { newest, ..self.stream_request(n, cadence_bytes) };
+        self.send(request)
+    }
+
+    fn send(&mut self, request: StreamRequest) -> Vec<Effect> {
+        let stream = StreamId { conn: ConnId(0), index: self.next_index() };
+        self.feed(Input::Message { stream, message: Message::StreamRequest(request) })
+    }
+
+    fn stream_request(&self, n: u8, cadence_bytes: u64) -> StreamRequest {
+        StreamRequest {
             hash: HASH,
             channel: channel(n),
             token: TOKEN,
@@ -168,9 +178,28 @@ impl Bench {
             timestamp: self.now.wall,
             quote: None,
             auth: Some(Auth { address: CLIENT, signature: Signature([1; 65]) }),
-            newest,
-        };
-        self.feed(Input::Message { stream, message: Message::StreamRequest(request) })
+            newest: None,
+        }
+    }
+
+    /// What somebody has signed.
+    pub fn signature_of(&self, who: Address) -> Signature {
+        let mut bytes = [0; 65];
+        bytes[..20].copy_from_slice(who.as_slice());
+        Signature(bytes)
+    }
+
+    /// A number for a stream that was not used yet.
+    pub fn next_index(&mut self) -> u32 {
+        self.streams += 1;
+        self.streams - 1
+    }
+
+    /// Asks for a blob on the first channel, on the strength of a quote.
+    pub fn ask_quoting(&mut self, hash: BlobHash, quote: Option<Quote>, max_rate: u64) -> Vec<Effect> {
+        let request =
+            StreamRequest { hash, quote, max_rate: Rate(max_rate), ..self.stream_request(0, 4 * GROUP) };
+        self.send(request)
     }
 
     /// Signs whatever was to be signed.

@@ -4,4 +4,5 @@ mod bench;
 mod clock;
 mod cursor;
 mod lost;
+mod probe;
 mod share;

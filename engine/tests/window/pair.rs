@@ -244,8 +244,11 @@ impl Pair {
                 self.to(side, Input::Persisted { seq });
             }
             Effect::Connect { conn, .. } => {
-                self.conn = conn;
-                self.is_connected = true;
+                // Those of probes don't die.
+                if !conn.is_probe() {
+                    self.conn = conn;
+                    self.is_connected = true;
+                }
                 let rtt = Span::from_millis(1);
                 let theirs = ConnId(conn.0 + self.epoch);
                 self.to(Side::Node, Input::Connected { conn: theirs, peer: NodeId([2; 32]), rtt });

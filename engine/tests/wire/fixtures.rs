@@ -10,12 +10,12 @@ use decdn_engine::{
     money::{Amount, Nonce, Rate},
     time::WallTime,
     wire::{
-        Auth, CloseRequest, Code, Message, Quote, StreamError, StreamRequest, StreamResponse, Voucher,
-        VoucherReject, frame::encode_chunk_header,
+        Auth, CloseRequest, Code, Message, ProbeRequest, ProbeResponse, Quote, StreamError, StreamRequest,
+        StreamResponse, Voucher, VoucherReject, frame::encode_chunk_header,
     },
 };
 
-use super::{ERRORS, Found, RULES, decode, decode_one, frame};
+use super::{ERRORS, Found, RULES, decode, decoder_for, frame, one_by};
 
 const TIMESTAMP: u64 = 1_700_000_000_000_000;
 
@@ -137,6 +137,33 @@ fn messages() -> Vec<(&'static str, Message)> {
             Message::CloseRequest(CloseRequest { channel, voucher: None, auth: None }),
         ),
         ("close_consent", Message::CloseConsent(signature(0xdd))),
+        (
+            "probe_request",
+            Message::ProbeRequest(ProbeRequest {
+                hash: BlobHash([0x11; 32]),
+                token: Address::repeat_byte(0x33),
+                requester: Address::repeat_byte(0x44),
+                timestamp: WallTime(TIMESTAMP),
+            }),
+        ),
+        (
+            "probe_response",
+            Message::ProbeResponse(ProbeResponse {
+                has_blob: true,
+                rate: Rate(7_000),
+                total_bytes: Some(1 << 60),
+                signature: signature(0xee),
+            }),
+        ),
+        (
+            "probe_response_without",
+            Message::ProbeResponse(ProbeResponse {
+                has_blob: false,
+                rate: Rate(0),
+                total_bytes: None,
+                signature: signature(0xee),
+            }),
+        ),
     ]
 }
 
@@ -147,7 +174,7 @@ fn w6_every_message_has_the_pinned_frame() {
         let frame = frame(&message);
         let expected = pinned.remove(name).expect("every message is pinned");
         assert_eq!(hex::encode(&frame), hex::encode(&expected), "{name}");
-        assert_eq!(decode_one(&expected), Some(message), "{name}");
+        assert_eq!(one_by(decoder_for(&message), &expected), Some(message), "{name}");
         assert_eq!(message.wire_len(), expected.len(), "{name}");
     }
     let chunk = pinned.remove("chunk").expect("a chunk is pinned");

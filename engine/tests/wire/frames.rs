@@ -1,6 +1,7 @@
 //! Frames under any cutting, at their caps, and under bytes that are none (W1).
 
 use decdn_engine::{
+    ids::ConnId,
     limits::FRAME_BYTES,
     wire::{
         Message,
@@ -9,7 +10,9 @@ use decdn_engine::{
 };
 use proptest::{collection::vec, prelude::*};
 
-use super::{Found, decode, decode_one, extension::leb128, frame, message};
+use super::{
+    Found, decode, decode_by, decode_one, decoder_for, extension::leb128, frame, message, one_by, probe,
+};
 
 fn found() -> impl Strategy<Value = Found> {
     prop_oneof![message().prop_map(Found::Message), vec(any::<u8>(), 1..2_000).prop_map(Found::Content),]
@@ -118,6 +121,24 @@ proptest! {
     }
 
     #[test]
+    fn w2_probes_are_a_protocol_of_their_own(
+        message in probe(),
+        cuts in vec(any::<prop::sample::Index>(), 0..4),
+        at in any::<prop::sample::Index>(),
+        bit in 0..8_u8,
+    ) {
+        let mut bytes = frame(&message);
+        prop_assert_eq!(message.wire_len(), bytes.len());
+        let decoder = decoder_for(&message);
+        let cut = decode_by(decoder.clone(), &bytes, &sorted(&cuts, bytes.len()));
+        prop_assert_eq!(cut, (vec![Found::Message(message)], Ok(true)));
+        prop_assert!(decode_one(&bytes) != Some(message), "the same bytes mean something else, or nothing, on the other");
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1 << bit;
+        prop_assert!(one_by(decoder, &bytes) != Some(message), "every bit means something");
+    }
+
+    #[test]
     fn w1_a_flipped_bit_never_panics(
         message in message(),
         at in any::<prop::sample::Index>(),
@@ -200,4 +221,12 @@ fn a_decoder_does_not_show_what_it_holds() {
     assert_eq!(decoder.next(&mut &[100, 3, 0xde, 0xad, 222, 173][..]), Ok(None));
     let shown = format!("{decoder:?}").to_lowercase();
     assert!(!shown.contains("222") && !shown.contains("0xde"), "{shown}");
+}
+
+#[test]
+fn w2_no_content_and_no_other_message_comes_on_a_stream_of_a_probe() {
+    for tag in 2..=u8::MAX {
+        let decoder = Decoder::on(ConnId(ConnId::PROBE));
+        assert_eq!(decode_by(decoder, &[2, tag, 1], &[]).1, Err(FrameFault::Malformed), "{tag}");
+    }
 }

@@ -1,4 +1,4 @@
-//! `cdn/client/v1` on the wire (W1, W2, W6): pinned frames, and what a decoder does with anything else.
+//! `cdn/client/v1` and `cdn/probe/v1` on the wire (W1, W2, W6): pinned frames, and what a decoder does with anything else.
 
 mod extension;
 mod fixtures;
@@ -7,12 +7,12 @@ mod frames;
 use decdn_engine::{
     crypto::{Signature, SignedVoucher, VoucherTerms},
     fault::Rule,
-    ids::{Address, BlobHash, ChannelId, NodeId},
+    ids::{Address, BlobHash, ChannelId, ConnId, NodeId},
     money::{Amount, Nonce, Rate},
     time::WallTime,
     wire::{
-        Auth, CloseRequest, Message, Quote, StreamError, StreamRequest, StreamResponse, Voucher,
-        VoucherReject,
+        Auth, CloseRequest, Message, ProbeRequest, ProbeResponse, Quote, StreamError, StreamRequest,
+        StreamResponse, Voucher, VoucherReject,
         frame::{Decoder, FrameFault, Piece, encode},
     },
 };
@@ -27,7 +27,7 @@ const ERRORS: [StreamError; 5] = [
 ];
 
 /// The rules in the order of their numbers on the wire. New ones go to the end.
-const RULES: [Rule; 22] = [
+const RULES: [Rule; 24] = [
     Rule::I3,
     Rule::I4,
     Rule::W1,
@@ -50,6 +50,8 @@ const RULES: [Rule; 22] = [
     Rule::X1,
     Rule::X2,
     Rule::O11,
+    Rule::E5,
+    Rule::P5,
 ];
 
 fn frame(message: &Message) -> Vec<u8> {
@@ -68,7 +70,10 @@ enum Found {
 
 /// Decodes `bytes` cut at `cuts`; content of one chunk is put together again.
 fn decode(bytes: &[u8], cuts: &[usize]) -> (Vec<Found>, Result<bool, FrameFault>) {
-    let mut decoder = Decoder::new();
+    decode_by(Decoder::new(), bytes, cuts)
+}
+
+fn decode_by(mut decoder: Decoder, bytes: &[u8], cuts: &[usize]) -> (Vec<Found>, Result<bool, FrameFault>) {
     let mut found = Vec::new();
     let mut content = Vec::new();
     let mut from = 0;
@@ -94,9 +99,18 @@ fn decode(bytes: &[u8], cuts: &[usize]) -> (Vec<Found>, Result<bool, FrameFault>
     (found, Ok(decoder.is_between_frames()))
 }
 
+/// A decoder of the protocol that a message belongs to.
+fn decoder_for(message: &Message) -> Decoder {
+    Decoder::on(ConnId(if message.is_probe() { ConnId::PROBE } else { 0 }))
+}
+
 /// Decodes exactly one message.
 fn decode_one(bytes: &[u8]) -> Option<Message> {
-    match decode(bytes, &[]) {
+    one_by(Decoder::new(), bytes)
+}
+
+fn one_by(decoder: Decoder, bytes: &[u8]) -> Option<Message> {
+    match decode_by(decoder, bytes, &[]) {
         (found, Ok(true)) => match found[..] {
             [Found::Message(message)] => Some(message),
             _ => None,
@@ -196,6 +210,22 @@ fn reject() -> impl Strategy<Value = VoucherReject> {
             best_amount,
         },
     )
+}
+
+fn probe() -> impl Strategy<Value = Message> {
+    let asks = (uniform32(any::<u8>()), address(), address(), any::<u64>()).prop_map(
+        |(hash, token, requester, timestamp)| {
+            let timestamp = WallTime(timestamp);
+            Message::ProbeRequest(ProbeRequest { hash: BlobHash(hash), token, requester, timestamp })
+        },
+    );
+    let answers = (any::<bool>(), any::<u64>(), option::of(any::<u64>()), signature()).prop_map(
+        |(has_blob, rate, total_bytes, signature)| {
+            let rate = Rate(rate);
+            Message::ProbeResponse(ProbeResponse { has_blob, rate, total_bytes, signature })
+        },
+    );
+    prop_oneof![asks, answers]
 }
 
 fn message() -> impl Strategy<Value = Message> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use decdn_engine::{
     chain::Call,
     crypto::{SignedVoucher, VoucherTerms},
-    ids::{Address, ChannelId, FetchId},
+    ids::{Address, BlobHash, ChannelId, FetchId},
     io::FetchOrder,
     limits::GROUP,
     money::{Amount, MB, Nonce, Rate},
@@ -83,6 +83,14 @@ impl Book {
 
     pub(super) fn serial(&self, id: FetchId) -> Option<u64> {
         self.serials.get(&id).copied()
+    }
+
+    /// The most that every order for this pays.
+    pub(super) fn ceiling(&self, hash: BlobHash, token: Address) -> Option<Rate> {
+        let orders = self.serials.values().filter_map(|serial| self.bought.get(serial));
+        let like =
+            orders.map(|bought| &bought.order).filter(|order| (order.hash, order.token) == (hash, token));
+        like.map(|order| order.max_rate).min()
     }
 
     /// A download ended, however it did.

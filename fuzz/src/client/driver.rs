@@ -1,19 +1,19 @@
 //! The edge of a client: it keeps the driver's contract, and hands the rest of the world to the input.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use decdn_engine::{
     blob::Verifier,
     chain::{Call, Revert, TxOutcome},
     crypto::{Deployment, Typed},
-    ids::{ChannelId, ConnId, FetchId, NodeId, StreamId, TxTicket},
+    ids::{Address, ChannelId, ConnId, FetchId, NodeId, StreamId, TxTicket},
     io::{Effect, FetchOrder, Gone, Input, Notice, Output, Verdict},
     limits::{GROUP, Limits},
     money::{Nonce, Rate},
     roles::{client::Client, config::ClientConfig},
     state::ALARMS_SPARE,
     time::{ChainTime, Span},
-    wire::{Code, Message, StreamRequest},
+    wire::{Code, Message, ProbeRequest, ProbeResponse, StreamRequest},
 };
 
 use super::{BLOBS, book::Book, chain::Chain};
@@ -59,6 +59,13 @@ pub(super) struct Driver {
     /// Dialled connections, and whether they are up.
     conns: BTreeMap<ConnId, (NodeId, bool)>,
     streams: BTreeMap<StreamId, Wire>,
+    /// Probes under way. They are answered as soon as they are asked, which keeps an input's meaning where it has no part in
+    /// them.
+    probes: BTreeMap<ConnId, NodeId>,
+    /// How nodes answer them.
+    mood: u8,
+    /// Who has quoted a price since the start.
+    quoted: BTreeSet<Address>,
     txs: Vec<(TxTicket, Call)>,
     polls: Vec<u64>,
     chain: Chain,
@@ -75,6 +82,9 @@ impl Driver {
             config,
             conns: BTreeMap::new(),
             streams: BTreeMap::new(),
+            probes: BTreeMap::new(),
+            mood: 0,
+            quoted: BTreeSet::new(),
             txs: Vec::new(),
             polls: Vec::new(),
             chain: Chain::new(),
@@ -255,6 +265,8 @@ impl Driver {
         let client = Client::recover(self.config.clone(), self.bench.records());
         self.bench.reboot(client);
         self.book.crashed(&self.bench.store);
+        self.probes.clear();
+        self.quoted.clear();
         self.conns.clear();
         self.streams.clear();
         self.txs.clear();
@@ -268,6 +280,7 @@ impl Driver {
     }
 
     fn carry_out_as(&mut self, choice: usize, is_refused: bool) -> bool {
+        self.serve_probes();
         let Some((_, effect)) = self.bench.next(choice) else { return false };
         match effect {
             Effect::Persist { seq, writes } => {
@@ -305,6 +318,12 @@ impl Driver {
             }
             Effect::Tx { ticket, call, .. } => {
                 self.book.check_spending(&call);
+                if let Call::Open { node, .. } = call {
+                    assert!(
+                        self.quoted.contains(&node),
+                        "D1: money goes to a node that was not asked for its price"
+                    );
+                }
                 if let Call::Close { voucher: Some(voucher), .. }
                 | Call::Dispute { voucher }
                 | Call::CloseCooperatively { voucher: Some(voucher), .. } = call
@@ -328,6 +347,8 @@ impl Driver {
         match message {
             Message::StreamRequest(request) => {
                 let newest = request.newest.map_or(Nonce::NONE, |voucher| voucher.nonce);
+                let is_held = request.quote.is_none_or(|quote| quote.rate == request.max_rate);
+                assert!(is_held, "D1: {request:?} would pay more than it was quoted");
                 if let Some(voucher) = request.newest {
                     self.book.reveal(store, request.channel, voucher.nonce, voucher.amount);
                 }
@@ -396,6 +417,82 @@ impl Driver {
     fn feed(&mut self, input: Input) {
         let said = self.step(input);
         self.end_orders(&said);
+        self.serve_probes();
+    }
+
+    pub(super) fn change_mood(&mut self, mood: u8) {
+        self.mood = mood;
+    }
+
+    fn serve_probes(&mut self) {
+        let is_probe = |effect: &Effect| match effect {
+            Effect::Connect { conn, .. } | Effect::Disconnect { conn, .. } => conn.is_probe(),
+            Effect::Send { stream, .. } => stream.conn.is_probe(),
+            _ => false,
+        };
+        while let Some(effect) = self.bench.take_if(is_probe) {
+            let answer = match effect {
+                Effect::Connect { conn, peer } => {
+                    assert!(!self.probes.values().any(|node| *node == peer), "W3: a peer is probed twice");
+                    self.probes.insert(conn, peer);
+                    let why = Gone::Unreachable;
+                    Some(match self.mood % 16 {
+                        1 => Input::Disconnected { conn, why },
+                        _ => Input::Connected { conn, peer, rtt: Span::from_millis(20) },
+                    })
+                }
+                Effect::Send { stream, message: Message::ProbeRequest(request) } => {
+                    self.answer(stream, request)
+                }
+                Effect::Disconnect { conn, .. } => {
+                    self.probes.remove(&conn);
+                    None
+                }
+                other => panic!("nothing for a probe: {other:?}"),
+            };
+            if let Some(answer) = answer {
+                if let Input::Disconnected { conn, .. } = answer {
+                    self.probes.remove(&conn);
+                }
+                let said = self.step(answer);
+                self.end_orders(&said);
+            }
+        }
+    }
+
+    /// What a node answers to a probe: right, but for its mood.
+    fn answer(&mut self, stream: StreamId, request: ProbeRequest) -> Option<Input> {
+        let node = *self.probes.get(&stream.conn)?;
+        let size = BLOBS.iter().find(|(hash, _)| *hash == request.hash).map(|(_, size)| *size);
+        let ceiling = self.book.ceiling(request.hash, request.token).unwrap_or(Rate(1));
+        let mut response = ProbeResponse {
+            has_blob: true,
+            rate: ceiling,
+            total_bytes: size,
+            signature: signature(super::signer(node)),
+        };
+        match self.mood % 16 {
+            2 => return None,
+            3 => return Some(Input::StreamClosed { stream, code: Some(Code::NotNow) }),
+            4 => return Some(Input::StreamClosed { stream, code: None }),
+            5 => return Some(Input::Malformed { stream, code: Code::Malformed }),
+            6 => return Some(Input::Message { stream, message: Message::StreamEnd }),
+            7 => return Some(Input::Disconnected { conn: stream.conn, why: Gone::Lost }),
+            8 => response.signature = signature(super::signer(node) + 1),
+            9 => (response.has_blob, response.rate, response.total_bytes) = (false, Rate(0), None),
+            10 => response.rate = Rate(0),
+            11 => response.rate = Rate(u64::MAX),
+            12 => response.rate = Rate((ceiling.0 / 2).max(1)),
+            13 => response.total_bytes = Some(u64::MAX),
+            14 => response.total_bytes = Some(0),
+            15 => response.rate = Rate(ceiling.0.saturating_add(1)),
+            _ => {}
+        }
+        if !matches!(self.mood % 16, 8..=11 | 13) {
+            let operators = (0..3).map(super::candidate).find(|candidate| candidate.node == node);
+            self.quoted.extend(operators.map(|candidate| candidate.operator));
+        }
+        Some(Input::Message { stream, message: Message::ProbeResponse(response) })
     }
 
     fn step(&mut self, input: Input) -> Said {
@@ -428,6 +525,7 @@ impl Driver {
                 ("peers", NODES + 1),
                 ("conns", NODES + 1),
                 ("streams", limits.fetches + limits.channels),
+                ("probes", NODES.min(limits.fetches)),
                 ("fetches", limits.fetches),
                 ("openings", limits.channels),
                 ("signing", unsigned),

@@ -111,6 +111,7 @@ fn act(driver: &mut Driver, input: &mut Bytes<'_>) {
             7..=9 => driver.crash(),
             10 | 11 => driver.cancel(FetchId(u64::from(input.byte() % 5))),
             12 | 13 => driver.close_channel(input.byte()),
+            14 => driver.change_mood(input.byte()),
             _ => driver.malformed(input.byte(), CODES[usize::from(input.byte()) % CODES.len()]),
         },
     }

@@ -101,7 +101,7 @@ impl Driver {
 
     pub(super) fn connect(&mut self, name: ConnId, peer: NodeId) {
         self.lose(name, Gone::Lost);
-        let conn = ConnId(self.next_conn);
+        let conn = ConnId(self.next_conn | name.0 & ConnId::PROBE);
         self.next_conn += 1;
         self.conns.insert(name, conn);
         self.feed(Input::Connected { conn, peer, rtt: Span::from_millis(20) });
@@ -374,6 +374,7 @@ impl Driver {
             &[
                 ("channels", limits.channels),
                 ("conns", limits.conns),
+                ("probers", limits.conns),
                 ("streams", streams),
                 ("blobs", 1),
                 ("signing", unsigned.min(SIGNING_MAX)),

@@ -122,6 +122,9 @@ pub struct Sold {
     pub max_rate_per_mb: u64,
     /// When it was asked.
     pub timestamp_us: u64,
+    /// The struct hash of the quote that the node was shown, if it was shown one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quote: Option<Hex<32>>,
     /// The node's.
     pub signature: Hex<65>,
 }
@@ -284,7 +287,7 @@ impl Receipt {
             error: None,
             requester: self.client,
             timestamp: WallTime(sold.timestamp_us),
-            quote: [0; 32],
+            quote: sold.quote.map_or([0; 32], |quote| quote.0),
         }
     }
 }
@@ -322,6 +325,7 @@ mod tests {
             rate_per_mb: 1_000,
             max_rate_per_mb: 2_000,
             timestamp_us: 77,
+            quote: None,
             signature: Hex([0; 65]),
         };
         let at = receipt.deployment();
@@ -343,6 +347,21 @@ mod tests {
             consent: Some(Hex(node.sign(&Typed::CooperativeClose(terms), &at).0)),
         });
         receipt
+    }
+
+    #[test]
+    fn d1_the_quote_that_an_agreement_names_is_part_of_what_was_signed() {
+        let mut quoted = receipt();
+        quoted.agreements[0].quote = Some(Hex([6; 32]));
+        assert_eq!(quoted.verify(), Err(Flaw::Agreement(0)));
+        let (at, node) = (quoted.deployment(), EthKey::from_secret([2; 32]).expect("in range"));
+        let terms = quoted.terms(&quoted.agreements[0]);
+        quoted.agreements[0].signature = Hex(node.sign(&Typed::StreamResponse(terms), &at).0);
+        assert_eq!(quoted.verify(), Ok(()));
+        let text = serde_json::to_string(&quoted).expect("plain data");
+        assert_eq!(Receipt::parse("x", text.as_bytes()).expect("what was written"), quoted);
+        quoted.agreements[0].quote = None;
+        assert_eq!(quoted.verify(), Err(Flaw::Agreement(0)));
     }
 
     #[test]

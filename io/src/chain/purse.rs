@@ -34,6 +34,8 @@ struct State {
     out: BTreeMap<ChannelId, Amount>,
     approved: Amount,
     is_refused: bool,
+    /// The owner has been shown what the next deposit is for.
+    is_shown: bool,
 }
 
 impl Spending {
@@ -44,6 +46,11 @@ impl Spending {
     /// Whether a deposit was refused because too little was left for it.
     pub fn is_refused(&self) -> bool {
         self.state().is_refused
+    }
+
+    /// The owner has been shown the price and the deposit of the next opening: now money may move.
+    pub fn shown(&self) {
+        self.state().is_shown = true;
     }
 
     /// A channel is open. It is one of ours if a deposit like its own is under way; what the chain tells of the past
@@ -64,17 +71,20 @@ impl Spending {
         }
     }
 
-    /// What may be approved of a wish: waits while another channel may still give something back.
+    /// What may be approved of a wish: waits until the owner knows its price, and while another channel may still give
+    /// something back.
     async fn grant(&self, wish: Amount, patience: Duration) -> Option<Amount> {
         let until = tokio::time::Instant::now() + patience;
         loop {
             {
                 let mut state = self.state();
-                if state.left >= wish.min(state.least) && wish > Amount::ZERO {
+                let is_enough = state.left >= wish.min(state.least) && wish > Amount::ZERO;
+                if is_enough && state.is_shown {
+                    state.is_shown = false;
                     state.approved = wish.min(state.left);
                     return Some(state.approved);
                 }
-                let is_all_back = state.out.is_empty() && state.under_way.is_empty();
+                let is_all_back = !is_enough && state.out.is_empty() && state.under_way.is_empty();
                 if is_all_back || tokio::time::Instant::now() >= until {
                     state.is_refused = true;
                     return None;
@@ -121,6 +131,7 @@ impl<H> Purse<H> {
             out: BTreeMap::new(),
             approved: Amount::ZERO,
             is_refused: false,
+            is_shown: false,
         };
         Self { chain, spending: Spending(Arc::new(Mutex::new(state))), patience: PATIENCE }
     }
@@ -214,6 +225,7 @@ mod tests {
 
     async fn open(purse: &mut Purse<Notes>, deposit: u128) -> Vec<TxOutcome> {
         purse.patience = Duration::from_millis(1);
+        purse.spending().shown();
         let (node, token) = (Address::ZERO, Address::ZERO);
         let approve = Call::Approve { token, amount: Amount(deposit) };
         let approved: Vec<_> = purse.submit(TxTicket(1), approve, Route::Sequencer).collect().await;
@@ -260,6 +272,7 @@ mod tests {
         // The approval is included as well, and reverted; the engine would stop there.
         let call = Call::Open { node: Address::ZERO, token: Address::ZERO, deposit: Amount(100) };
         for _ in 0..2 {
+            purse.spending().shown();
             purse.spending().grant(Amount(100), Duration::ZERO).await.expect("it is all there");
             let _: Vec<_> = purse.submit(TxTicket(2), call, Route::Sequencer).collect().await;
         }
@@ -273,6 +286,7 @@ mod tests {
         purse.patience = PATIENCE;
         let spending = purse.spending();
         spending.opened(ChannelId([1; 32]), Amount(100));
+        spending.shown();
         let wait = spending.grant(Amount(50), PATIENCE);
         let refund = async {
             tokio::task::yield_now().await;
@@ -281,5 +295,18 @@ mod tests {
         let (granted, ()) = tokio::join!(wait, refund);
         assert_eq!(granted, Some(Amount(50)));
         assert_eq!(opened.lock().expect("one thread").len(), 1);
+    }
+    #[tokio::test]
+    async fn d1_nothing_goes_out_before_its_price_was_shown() {
+        let (purse, _) = purse(Ok(()));
+        let spending = purse.spending();
+        assert_eq!(spending.grant(Amount(50), Duration::ZERO).await, None);
+        let wait = spending.grant(Amount(50), PATIENCE);
+        let show = async {
+            tokio::task::yield_now().await;
+            spending.shown();
+        };
+        assert_eq!(tokio::join!(wait, show).0, Some(Amount(50)));
+        assert_eq!(spending.grant(Amount(50), Duration::ZERO).await, None, "and the next one anew");
     }
 }

@@ -23,7 +23,7 @@ use decdn_engine::{
     ids::{ConnId, NodeId, StreamId},
     io::{Gone, Input, Lane},
     time::Span,
-    wire::{ALPN_CLIENT, Code, Message},
+    wire::{ALPN_CLIENT, ALPN_PROBE, Code, Message},
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
@@ -41,7 +41,7 @@ use crate::store::BlobStore;
 pub struct TransportLimits {
     /// Connections that peers may have with us, all together.
     pub conns: usize,
-    /// Of these, from one NodeId: the one in use and the one that replaces it.
+    /// Of these, from one NodeId by one ALPN: the one in use and the one that replaces it.
     pub conns_per_peer: usize,
     /// Streams that a peer may have open on a connection.
     pub streams_per_conn: u32,
@@ -162,7 +162,7 @@ impl IrohTransport {
             .build();
         let endpoint = over
             .secret_key(SecretKey::from_bytes(&key))
-            .alpns(vec![ALPN_CLIENT.to_vec()])
+            .alpns(vec![ALPN_CLIENT.to_vec(), ALPN_PROBE.to_vec()])
             .relay_mode(RelayMode::Disabled)
             .transport_config(config)
             .bind()
@@ -200,7 +200,7 @@ impl IrohTransport {
     /// `Unreachable` or `WrongPeer`.
     pub async fn reach(&self, peer: NodeId, addrs: Vec<SocketAddr>) -> Result<(), Gone> {
         let places = addrs.into_iter().map(TransportAddr::Ip).collect();
-        let reached = tokio::time::timeout(REACH, dial(&self.endpoint, peer, places)).await;
+        let reached = tokio::time::timeout(REACH, dial(&self.endpoint, peer, places, ALPN_CLIENT)).await;
         let connection = reached.map_err(|_| Gone::Unreachable)??;
         connection.close(VarInt::from_u32(0), b"");
         Ok(())
@@ -304,7 +304,9 @@ impl Shared {
         let peer = NodeId(*connection.remote_id().as_bytes());
         let mut conns = self.conns();
         let accepted = conns.range(ConnId(ACCEPTED)..).count();
-        let of_peer = conns.range(ConnId(ACCEPTED)..).filter(|(_, conn)| conn.peer == peer).count();
+        let is_like =
+            |(other, conn): &(&ConnId, &ConnHandle)| conn.peer == peer && other.is_probe() == id.is_probe();
+        let of_peer = conns.range(ConnId(ACCEPTED)..).filter(is_like).count();
         if accepted >= self.limits.conns || of_peer >= self.limits.conns_per_peer {
             connection.close(VarInt::from_u32(Code::NotNow.to_wire()), b"");
             return false;
@@ -315,13 +317,18 @@ impl Shared {
     }
 }
 
-async fn dial(endpoint: &Endpoint, peer: NodeId, places: Vec<TransportAddr>) -> Result<Connection, Gone> {
+async fn dial(
+    endpoint: &Endpoint,
+    peer: NodeId,
+    places: Vec<TransportAddr>,
+    alpn: &[u8],
+) -> Result<Connection, Gone> {
     let key = PublicKey::from_bytes(&peer.0).map_err(|_| Gone::WrongPeer)?;
     if places.is_empty() {
         return Err(Gone::Unreachable);
     }
     let at = EndpointAddr::from_parts(key, places);
-    endpoint.connect(at, ALPN_CLIENT).await.map_err(|error| match &error {
+    endpoint.connect(at, alpn).await.map_err(|error| match &error {
         _ if is_stranger(&error) => Gone::WrongPeer,
         _ => Gone::Unreachable,
     })
@@ -344,12 +351,14 @@ async fn accept(endpoint: Endpoint, shared: Arc<Shared>) {
     let mut next = ACCEPTED;
     while let Some(incoming) = endpoint.accept().await {
         next += 1;
-        let id = ConnId(next);
+        let number = next;
         let shared = shared.clone();
         tokio::spawn(async move {
             let Ok(accepting) = incoming.accept() else { return };
             // The whole handshake: no early data (W5).
             let Ok(connection) = accepting.await else { return };
+            let is_probe = connection.alpn() == ALPN_PROBE;
+            let id = ConnId(if is_probe { number | ConnId::PROBE } else { number });
             if shared.admit(id, &connection) {
                 shared.follow(id, connection).await;
             }
@@ -370,7 +379,8 @@ impl Transport for IrohTransport {
         let places = self.book.get(&peer).cloned().unwrap_or_default();
         shared.conns().insert(conn, ConnHandle { peer, connection: None, streams: BTreeMap::new(), next: 0 });
         tokio::spawn(async move {
-            let connection = match dial(&endpoint, peer, places).await {
+            let alpn = if conn.is_probe() { ALPN_PROBE } else { ALPN_CLIENT };
+            let connection = match dial(&endpoint, peer, places, alpn).await {
                 Ok(connection) => connection,
                 Err(why) => {
                     shared.conns().remove(&conn);

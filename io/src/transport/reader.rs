@@ -65,7 +65,7 @@ impl Reader {
     }
 
     async fn read(&mut self, credits: &Arc<Semaphore>) -> Result<std::convert::Infallible, End> {
-        let mut decoder = Decoder::new();
+        let mut decoder = Decoder::on(self.stream.conn);
         let mut content: Option<Content> = None;
         // A stream of messages only never needs the large buffer.
         let mut buffer = vec![0; 4 * 1024];

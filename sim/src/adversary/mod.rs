@@ -3,6 +3,7 @@
 
 mod after_final;
 mod bad_byte;
+mod bait;
 mod borrower;
 mod cadence_hop;
 mod calls;
@@ -65,6 +66,7 @@ impl With {
 pub const KINDS: &[(&str, &str)] = &[
     ("after-final", "a client that goes on asking after the consent to a close"),
     ("bad-byte", "a node that flips a byte of a group"),
+    ("bait", "a node that quotes less than it charges"),
     ("borrower", "a client that asks for bytes on somebody else's channel"),
     ("cadence-hop", "a client that never pays and hops from stream to stream"),
     ("equal-nonce", "a client that signs a nonce twice"),
@@ -84,6 +86,7 @@ pub const KINDS: &[(&str, &str)] = &[
 pub fn options(kind: &str) -> &'static [&'static str] {
     match kind {
         "bad-byte" | "vanisher" => &["groups"],
+        "bait" => &["part"],
         "borrower" => &["bends"],
         "lowballer" => &["close_at_secs"],
         "over-claimer" => &[],
@@ -105,6 +108,7 @@ pub fn build(kind: &str, setup: Setup) -> Option<Box<dyn Actor>> {
     };
     Some(match kind {
         "after-final" => steal(role, after_final::AfterFinal::default(), &with),
+        "bait" => Box::new(Masked::new(role, bait::Bait::new(&with))),
         "borrower" => Box::new(Masked::new(role, borrower::Borrower::new(&with))),
         "bad-byte" => Box::new(Masked::new(role, bad_byte::BadByte::new(&with))),
         "cadence-hop" => steal(role, cadence_hop::CadenceHop::default(), &with),

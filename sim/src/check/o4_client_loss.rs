@@ -3,7 +3,8 @@
 //!
 //! Verified content is counted here per channel at the rate that its stream was agreed at. No signature may stand
 //! under more than that, rounded up once; no settlement may pay more. Over crashes and channels together, what a
-//! client signs pays for distinct bytes (D14): a byte that was verified twice is bought once.
+//! client signs pays for distinct bytes (D14): a byte that was verified twice is bought once. And nobody is paid at a higher
+//! rate than he has quoted for the present order (D1).
 
 use std::collections::BTreeMap;
 
@@ -75,6 +76,10 @@ pub struct ClientLoss {
     goods: Vec<Goods>,
     goods_of: BTreeMap<(ActorId, u32), u32>,
     purses: Vec<Purse>,
+    /// Which blob a probe asks for.
+    probes: BTreeMap<Pipe, u32>,
+    /// What a client was quoted last, by whom, for what.
+    quotes: BTreeMap<(ActorId, ActorId, u32), u64>,
     /// By actor: whether it ever crashed, and may have forgotten a cadence of verified bytes (D8).
     crashed: Vec<bool>,
 }
@@ -98,7 +103,7 @@ impl ClientLoss {
     fn on_verified(
         &mut self,
         at: Time,
-        actor: ActorId,
+        (actor, from): (ActorId, ActorId),
         pipe: Pipe,
         (offset, bytes): (u64, u64),
         report: &mut Report,
@@ -116,6 +121,12 @@ impl ClientLoss {
                     asked.rate,
                     asked.max_rate
                 )
+            });
+        }
+        if let Some(quoted) = self.quotes.get(&(actor, from, goods)).filter(|quoted| asked.rate > **quoted) {
+            report.violation("O4", "D1", || {
+                let (name, node) = (self.people.name(actor), self.people.name(from));
+                format!("{}: {name} buys at {}, where {node} had quoted {quoted}", clock(at), asked.rate)
             });
         }
         let (_, bill) = self.channels.at(number);
@@ -226,15 +237,27 @@ impl Oracle for ClientLoss {
 
     fn see(&mut self, at: Time, seen: &Seen<'_>, report: &mut Report) {
         match *seen {
-            Seen::Verified { actor, pipe, verdict: Verdict::Good { offset, bytes, .. }, .. }
+            Seen::Verified { actor, from, pipe, verdict: Verdict::Good { offset, bytes, .. }, .. }
                 if self.people.is_honest_client(actor) =>
             {
-                self.on_verified(at, actor, pipe, (offset, bytes), report);
+                self.on_verified(at, (actor, from), pipe, (offset, bytes), report);
             }
             Seen::Step { actor, input: Input::Fetch(order), .. } if self.people.is_honest_client(actor) => {
                 // A new order: the owner wants the blob once more, and pays once more.
                 let goods = self.goods(actor, &order.hash);
                 self.goods[goods as usize].verified.clear();
+                self.quotes.retain(|(client, _, of), _| (*client, *of) != (actor, goods));
+            }
+            Seen::Sent { from, pipe, message: Message::ProbeRequest(request), .. }
+                if self.people.is_honest_client(from) =>
+            {
+                let goods = self.goods(from, &request.hash);
+                self.probes.insert(pipe, goods);
+            }
+            Seen::Delivered { from, to, pipe, message: Message::ProbeResponse(response), .. } => {
+                if let Some(goods) = self.probes.remove(&pipe).filter(|_| response.has_blob) {
+                    self.quotes.insert((to, from, goods), response.rate.0);
+                }
             }
             Seen::Sent { from, pipe, message: Message::StreamRequest(request), .. }
                 if self.people.is_honest_client(from) =>

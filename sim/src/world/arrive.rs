@@ -149,7 +149,7 @@ impl World {
             return;
         }
         there.accepted += 1;
-        let conn = ConnId(ACCEPTED | there.accepted);
+        let conn = ConnId(ACCEPTED | from.conn.0 & ConnId::PROBE | there.accepted);
         let epoch = there.epoch;
         there.conns.insert(conn, (id, 1));
         let path = self.net.link(id).path;

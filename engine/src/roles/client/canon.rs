@@ -1,12 +1,13 @@
 //! The client's state as canonical bytes, for its digest.
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 
 use super::{
     ChainView, Channel, Client, Closing, Dirty, Fetch, Opening, OpeningStep, Purpose, Stage, Stream,
+    probe::Probe,
 };
 use crate::{
-    ids::StreamId,
+    ids::{ConnId, StreamId},
     state::{Canon, Canonical},
 };
 
@@ -39,22 +40,27 @@ impl Client {
         }
         if core::mem::take(&mut self.is_rest_dirty) {
             let mut mark = self.chain.mark;
-            self.tally.fold(&mut mark, &Rest(&self.chain, &self.openings, self.proof.is_some()));
+            let rest = Rest(&self.chain, &self.openings, &self.probes, self.proof.is_some());
+            self.tally.fold(&mut mark, &rest);
             self.chain.mark = mark;
         }
     }
 }
 
-struct Rest<'a>(&'a ChainView, &'a VecDeque<Opening>, bool);
+struct Rest<'a>(&'a ChainView, &'a VecDeque<Opening>, &'a BTreeMap<ConnId, Probe>, bool);
 
 impl Canon for Rest<'_> {
     fn canon(&self, out: &mut Canonical) {
-        let Rest(chain, openings, has_proof) = self;
+        let Rest(chain, openings, probes, has_proof) = self;
         out.tag(b'R');
         out.tag(u8::from(*has_proof) | u8::from(chain.is_known) << 1 | u8::from(chain.is_polling) << 2);
         let read = [chain.cursor.next_block, chain.checkpoint.block(), chain.awaited];
         for number in read.into_iter().chain([chain.head_time.0, chain.forced_inclusion.0]) {
             out.number(number);
+        }
+        for (conn, probe) in *probes {
+            out.number(conn.0);
+            out.bytes(&probe.node.0);
         }
         for opening in *openings {
             let (step, ticket) = match opening.step {
@@ -128,8 +134,15 @@ impl Canon for Fetch {
             Stage::Streaming(_) => 2,
             Stage::Paying(_) => 3,
             Stage::BackingOff => 4,
+            Stage::Probing(_) => 5,
         };
         out.tag(stage);
+        out.tag(u8::from(self.is_quote_due) << 1 | u8::from(self.quote.is_some()));
+        if let Some(quote) = &self.quote {
+            out.bytes(&quote.node.0);
+            out.number(quote.rate.0);
+            out.number(quote.timestamp.0);
+        }
         out.tag(self.refusals);
         for number in
             [self.order.id.0, self.verified, self.total.map_or(0, |total| total + 1), self.current as u64]

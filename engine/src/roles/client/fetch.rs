@@ -51,7 +51,12 @@ impl Fetch {
 
     /// The end of the range, widened to whole groups (D5); unknown until the size is.
     pub(super) fn end(&self) -> Option<u64> {
-        let total = self.total?;
+        self.end_of(self.total)
+    }
+
+    /// The same, of a blob of this size.
+    pub(super) fn end_of(&self, total: Option<u64>) -> Option<u64> {
+        let total = total?;
         if self.order.len_bytes == 0 {
             return Some(total);
         }
@@ -107,9 +112,15 @@ impl Client {
             return self.complete(now, id, out);
         }
         let candidate = fetch.candidate();
-        let Some(slot) = self.usable_channel(now, id, out) else {
-            return self.open_channel(now, id, out);
-        };
+        let (token, is_quoted, is_quote_due) = (fetch.order.token, fetch.is_quoted(now), fetch.is_quote_due);
+        let usable = self.usable_channel(now, id, out);
+        if usable.is_none() && self.is_opening(candidate.node, token) {
+            return;
+        }
+        if is_quote_due || usable.is_none() && !is_quoted {
+            return self.probe(now, id, out);
+        }
+        let Some(slot) = usable else { return self.open_channel(now, id, out) };
         if !self.connect(candidate.node, out) {
             // Later, when other connections have ended.
             return self.fail_attempt(now, id, Failure::NotNow, out);
@@ -239,6 +250,7 @@ impl Client {
                 self.touch_fetch(id);
                 self.advance(now, id, out);
             }
+            Stage::Probing(conn) => self.on_probe_late(now, conn, out),
             Stage::Requested(stream) | Stage::Streaming(stream) => self.on_silence(now, id, stream, out),
             // Everything is verified and signed for; an ack is a courtesy.
             Stage::Paying(_) => {
@@ -311,6 +323,9 @@ impl Client {
             self.tally.remove(&gone.mark);
             self.persist(Lane::Role, vec![Record::Gone(Key::Fetch(id))], out);
             self.retire_lossy(now, &gone, out);
+            if let Stage::Probing(conn) = gone.stage {
+                self.drop_probe(now, conn, out);
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! The client: buys bytes from one candidate after the other, pays for what it verified, defends what it paid.
 //!
-//! `fetch` moves a download along, `stream` talks to a node, `pay` signs vouchers, `open` and `close` begin and
+//! `fetch` moves a download along, `probe` asks a node for its price, `stream` talks to it, `pay` signs vouchers, `open` and `close` begin and
 //! end channels, `watch` follows the chain. This file holds the state and sends each input to its room.
 
 mod canon;
@@ -8,6 +8,7 @@ mod close;
 mod fetch;
 mod open;
 mod pay;
+mod probe;
 mod state;
 mod stream;
 mod watch;
@@ -49,6 +50,8 @@ pub struct Client {
     peers: BTreeMap<NodeId, Peer>,
     conns: BTreeMap<ConnId, NodeId>,
     streams: BTreeMap<StreamId, Stream>,
+    /// By their connections, which are for nothing else.
+    probes: BTreeMap<ConnId, probe::Probe>,
     fetches: BTreeMap<FetchId, Fetch>,
     openings: VecDeque<Opening>,
     signing: BTreeMap<SignTicket, Signing>,
@@ -98,6 +101,7 @@ impl Client {
             peers: BTreeMap::new(),
             conns: BTreeMap::new(),
             streams: BTreeMap::new(),
+            probes: BTreeMap::new(),
             fetches: BTreeMap::new(),
             openings: VecDeque::new(),
             signing: BTreeMap::new(),
@@ -188,6 +192,8 @@ impl Client {
             current: 0,
             tries,
             refusals: 0,
+            quote: None,
+            is_quote_due: false,
             stage: Stage::Waiting,
             why: FetchFailure::NoCandidateLeft,
             sources: Vec::new(),
@@ -209,12 +215,13 @@ impl Client {
     }
 
     /// How many entries each table holds. For inspection: all of them are bounded (O11).
-    pub fn tables(&self) -> [(&'static str, usize); 11] {
+    pub fn tables(&self) -> [(&'static str, usize); 12] {
         [
             ("channels", self.channels.len()),
             ("peers", self.peers.len()),
             ("conns", self.conns.len()),
             ("streams", self.streams.len()),
+            ("probes", self.probes.len()),
             ("fetches", self.fetches.len()),
             ("openings", self.openings.len()),
             ("signing", self.signing.len()),
@@ -335,6 +342,9 @@ impl Client {
     }
 
     fn on_connected(&mut self, now: Now, conn: ConnId, rtt: Span, out: &mut Outputs) {
+        if conn.is_probe() {
+            return self.on_probe_connected(now, conn, out);
+        }
         let Some(&node) = self.conns.get(&conn) else { return };
         let Some(peer) = self.peers.get_mut(&node) else { return };
         peer.is_up = true;
@@ -343,6 +353,9 @@ impl Client {
     }
 
     fn on_disconnected(&mut self, now: Now, conn: ConnId, why: Gone, out: &mut Outputs) {
+        if conn.is_probe() {
+            return self.on_probe_lost(now, conn, why, out);
+        }
         let Some(node) = self.conns.get(&conn).copied() else { return };
         let was_up = self.peers.get(&node).is_some_and(|peer| peer.is_up);
         self.forget_conn(node);
@@ -414,6 +427,12 @@ impl Client {
         crypto: &C,
         out: &mut Outputs,
     ) {
+        if id.conn.is_probe() {
+            return match message {
+                Message::ProbeResponse(response) => self.on_probe_response(now, id, response, crypto, out),
+                _ => self.on_probe_malformed(now, id, out),
+            };
+        }
         let Some(stream) = self.streams.get(&id) else { return };
         if let Some(peer) = self.peers.get_mut(&stream.node) {
             peer.is_proven = true;
@@ -427,7 +446,9 @@ impl Client {
             Message::StreamRequest(_)
             | Message::Voucher(_)
             | Message::StreamEnd
-            | Message::CloseRequest(_) => {
+            | Message::CloseRequest(_)
+            | Message::ProbeRequest(_)
+            | Message::ProbeResponse(_) => {
                 self.on_malformed(now, id, out);
             }
         }

@@ -8,7 +8,7 @@ use crate::{
     chain::{Call, Route, TxOutcome},
     delivery::Meter,
     fault::{Fault, LimitHit, Rule},
-    ids::{Address, ChannelId, FetchId, TxTicket},
+    ids::{Address, ChannelId, FetchId, NodeId, TxTicket},
     io::{Effect, FetchFailure, Lane, Notice, Outputs},
     money::{Amount, MB, Nonce},
     record::{ChannelStatus, Paying},
@@ -22,22 +22,14 @@ impl Client {
         let fetch = &self.fetches[&id];
         let candidate = fetch.candidate();
         let token = fetch.order.token;
-        // What is left to buy, as far as a node's claim about the size goes: it may double the deposit, no more.
-        let left = fetch.end().map_or(0, |end| end - fetch.position());
-        let worst =
-            u128::from(left).saturating_mul(u128::from(fetch.order.max_rate.0)).div_ceil(u128::from(MB));
-        let ordered = fetch.order.deposit;
-        let deposit = Amount(worst.min(ordered.0.saturating_mul(2))).max(ordered);
+        let deposit = fetch.deposit();
         let keep = fetch.order.keep_channel;
-        let is_wanted = |opening: &Opening| opening.node == candidate.node && opening.token == token;
-        if self.openings.iter().any(is_wanted) {
-            return;
-        }
         if self.channels.len() + self.openings.len() >= self.config.limits.channels {
             out.push(Lane::Role, Effect::Fault(Fault::Limit { rule: Rule::O11, limit: LimitHit::Channels }));
             return self.fail_fetch(now, id, FetchFailure::TooMany, out);
         }
         self.is_rest_dirty = true;
+        self.show_quote(id, out);
         self.openings.push_back(Opening {
             node: candidate.node,
             operator: candidate.operator,
@@ -47,6 +39,11 @@ impl Client {
             step: OpeningStep::Queued,
         });
         self.next_opening(now, out);
+    }
+
+    /// Whether a channel like this is on its way.
+    pub(super) fn is_opening(&self, node: NodeId, token: Address) -> bool {
+        self.openings.iter().any(|opening| opening.node == node && opening.token == token)
     }
 
     fn next_opening(&mut self, now: Now, out: &mut Outputs) {
@@ -247,6 +244,19 @@ impl Client {
         if self.chain.is_known {
             self.begin_close(now, slot, out);
         }
+    }
+}
+
+impl super::Fetch {
+    /// What goes into a channel with the present candidate: what was ordered, or what the rest costs at the price that it
+    /// has quoted. As far as a node's claim about the size goes: it may double the deposit, no more (V4).
+    pub(super) fn deposit(&self) -> Amount {
+        let total = self.total.or(self.quoted().and_then(|quote| quote.total_bytes));
+        let left = self.end_of(total).map_or(0, |end| end.saturating_sub(self.position()));
+        let rate = u128::from(self.highest_rate().0);
+        let rest = u128::from(left).saturating_mul(rate).div_ceil(u128::from(MB));
+        let ordered = self.order.deposit;
+        Amount(rest.min(ordered.0.saturating_mul(2))).max(ordered)
     }
 }
 

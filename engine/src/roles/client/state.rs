@@ -2,6 +2,7 @@
 
 use alloc::{boxed::Box, vec::Vec};
 
+use super::probe::Quoted;
 use crate::{
     chain::{Checkpoint, Cursor},
     crypto::Signature,
@@ -109,6 +110,8 @@ pub(super) struct Stream {
 pub(super) enum Stage {
     /// To be moved along: waits for a channel, a connection, a signature or the chain.
     Waiting,
+    /// The node is asked for its price.
+    Probing(ConnId),
     /// The node was asked.
     Requested(StreamId),
     /// Content is coming.
@@ -131,6 +134,10 @@ pub(super) struct Fetch {
     pub(super) tries: Vec<u8>,
     /// Unsigned refusals in a row: they say "later", not "no".
     pub(super) refusals: u8,
+    /// The last quote, of whichever candidate.
+    pub(super) quote: Option<Quoted>,
+    /// Its price has moved: to be asked for before anything else (D11).
+    pub(super) is_quote_due: bool,
     pub(super) stage: Stage,
     pub(super) why: FetchFailure,
     /// Channels whose content it got and whose record does not say so yet: written together with theirs (D14).

@@ -45,10 +45,10 @@ impl Client {
                 len => fetch.order.offset_bytes + len - position,
             },
             cadence_bytes: fetch.order.cadence_bytes,
-            max_rate: fetch.order.max_rate,
+            max_rate: fetch.highest_rate(),
             requester: self.config.account,
             timestamp: now.wall,
-            quote: None,
+            quote: fetch.quoted().and_then(|quote| quote.presented(now)),
             auth,
             newest,
         };
@@ -77,7 +77,7 @@ impl Client {
         let Some(fetch) = self.fetches.get_mut(&id) else { return };
         fetch.stage = stage;
         let wait = match stage {
-            Stage::Requested(_) => Some(timeouts.first_chunk),
+            Stage::Probing(_) | Stage::Requested(_) => Some(timeouts.first_chunk),
             Stage::Streaming(_) | Stage::Paying(_) => Some(timeouts.silence),
             Stage::Waiting | Stage::BackingOff => None,
         };
@@ -118,13 +118,20 @@ impl Client {
             return self.on_malformed(now, id, out);
         }
         if !response.ok {
-            return self.on_refusal(
-                now,
-                id,
-                fetch_id,
-                response.error.unwrap_or(StreamError::Unavailable),
-                out,
-            );
+            let error = response.error.unwrap_or(StreamError::Unavailable);
+            if request.quote.is_some() && error != StreamError::ChannelInsufficient {
+                // It broke its own promise, and signed that (E5): our maximum was the quoted rate.
+                Self::peer_fault(
+                    node,
+                    Rule::E5,
+                    Proof::Response { terms, signature: response.signature },
+                    out,
+                );
+                out.push(Lane::Role, Effect::Notice(Notice::Refused { fetch: fetch_id, node, error }));
+                self.drop_stream(id, out);
+                return self.fail_attempt(now, fetch_id, Failure::Ban, out);
+            }
+            return self.on_refusal(now, id, fetch_id, error, out);
         }
         let Some(fetch) = self.fetches.get_mut(&fetch_id) else { return };
         let position = request.offset_bytes;
@@ -203,11 +210,22 @@ impl Client {
         let slot = self.streams[&id].channel;
         self.drop_stream(id, out);
         let failure = match error {
-            StreamError::BlobTooLarge | StreamError::RateExceeded => Failure::Ban,
+            StreamError::RateExceeded => self.price_moved(fetch),
+            StreamError::BlobTooLarge => Failure::Ban,
             StreamError::Unavailable | StreamError::Blacklisted => Failure::Refused,
             StreamError::ChannelInsufficient => self.insufficient(now, slot, fetch, out),
         };
         self.fail_attempt(now, fetch, failure, out);
+    }
+
+    /// The node wants more than our maximum. If that was an old quote of its own, it is asked again (D11).
+    fn price_moved(&mut self, id: FetchId) -> Failure {
+        let Some(fetch) = self.fetches.get_mut(&id).filter(|fetch| fetch.quoted().is_some()) else {
+            return Failure::Ban;
+        };
+        fetch.quote = None;
+        fetch.is_quote_due = true;
+        Failure::Lost
     }
 
     /// The node says that the deposit is used up. By our own record it is, or the node is not to be believed. The
@@ -330,6 +348,9 @@ impl Client {
     }
 
     pub(super) fn on_malformed(&mut self, now: Now, id: StreamId, out: &mut Outputs) {
+        if id.conn.is_probe() {
+            return self.on_probe_malformed(now, id, out);
+        }
         let Some(stream) = self.streams.get(&id) else { return };
         let (slot, node) = (stream.channel, stream.node);
         Self::peer_fault(node, Rule::W1, Proof::Message(id), out);
@@ -347,6 +368,9 @@ impl Client {
     }
 
     pub(super) fn on_stream_closed(&mut self, now: Now, id: StreamId, code: Option<Code>, out: &mut Outputs) {
+        if id.conn.is_probe() {
+            return self.on_probe_closed(now, id.conn, code, out);
+        }
         let Some(stream) = self.streams.get(&id) else { return };
         let slot = stream.channel;
         match &stream.purpose {

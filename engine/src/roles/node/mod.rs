@@ -1,9 +1,10 @@
 //! The node: sells bytes, takes vouchers, defends what it earned.
 //!
-//! `request` answers stream requests, `sell` sends within the exposure window, `earn` takes vouchers and closes,
+//! `probe` answers what is asked before money moves, `request` stream requests, `sell` sends within the exposure window, `earn` takes vouchers and closes,
 //! `watch` follows the chain. This file holds the state and sends each input to its room.
 
 mod earn;
+mod probe;
 mod request;
 mod sell;
 mod state;
@@ -36,7 +37,9 @@ pub struct Node {
     channels: Slab<Channel>,
     by_id: IdMap<Slot>,
     conns: BTreeMap<ConnId, Conn>,
-    by_peer: BTreeMap<NodeId, ConnId>,
+    /// By peer and ALPN: whether it is for probes.
+    by_peer: BTreeMap<(NodeId, bool), ConnId>,
+    desk: probe::Desk,
     streams: BTreeMap<StreamId, Stream>,
     blobs: BTreeMap<BlobHash, Blob>,
     signing: BTreeMap<SignTicket, Signing>,
@@ -86,6 +89,7 @@ impl Node {
             by_id: IdMap::default(),
             conns: BTreeMap::new(),
             by_peer: BTreeMap::new(),
+            desk: probe::Desk::default(),
             streams: BTreeMap::new(),
             blobs: BTreeMap::new(),
             signing: BTreeMap::new(),
@@ -173,10 +177,11 @@ impl Node {
     }
 
     /// How many entries each table holds. For inspection: all of them are bounded (O11).
-    pub fn tables(&self) -> [(&'static str, usize); 11] {
+    pub fn tables(&self) -> [(&'static str, usize); 12] {
         [
             ("channels", self.channels.len()),
             ("conns", self.conns.len()),
+            ("probers", self.desk.len()),
             ("streams", self.streams.len()),
             ("blobs", self.blobs.len()),
             ("signing", self.signing.len()),
@@ -255,8 +260,9 @@ impl Node {
     }
 
     fn on_connected(&mut self, conn: ConnId, peer: NodeId, out: &mut Outputs) {
-        // One connection per peer (W3): a peer that comes again has lost the old one.
-        if let Some(old) = self.by_peer.get(&peer).copied() {
+        // One connection per peer and ALPN (W3): a peer that comes again has lost the old one.
+        let by = (peer, conn.is_probe());
+        if let Some(old) = self.by_peer.get(&by).copied() {
             self.on_disconnected(old, out);
             out.push(Lane::Role, Effect::Disconnect { conn: old, code: Code::NotNow });
         }
@@ -265,7 +271,7 @@ impl Node {
             out.push(Lane::Role, Effect::Disconnect { conn, code: Code::NotNow });
             return;
         }
-        self.by_peer.insert(peer, conn);
+        self.by_peer.insert(by, conn);
         let mut entry = Conn { peer, account: None, streams: 0, mark: Mark::default() };
         fold_conn(&mut self.tally, conn, &mut entry);
         self.conns.insert(conn, entry);
@@ -274,8 +280,9 @@ impl Node {
     fn on_disconnected(&mut self, conn: ConnId, out: &mut Outputs) {
         let Some(gone) = self.conns.remove(&conn) else { return };
         self.tally.remove(&gone.mark);
-        if self.by_peer.get(&gone.peer) == Some(&conn) {
-            self.by_peer.remove(&gone.peer);
+        let by = (gone.peer, conn.is_probe());
+        if self.by_peer.get(&by) == Some(&conn) {
+            self.by_peer.remove(&by);
         }
         let first = StreamId { conn, index: 0 };
         let last = StreamId { conn, index: u32::MAX };
@@ -325,7 +332,11 @@ impl Node {
         if !self.conns.contains_key(&stream.conn) {
             return;
         }
+        if message.is_probe() != stream.conn.is_probe() {
+            return self.malformed(stream, Rule::W1, out);
+        }
         match message {
+            Message::ProbeRequest(request) => self.on_probe(now, stream, request, out),
             Message::StreamRequest(request) => self.on_request(now, stream, request, crypto, out),
             Message::Voucher(voucher) => self.on_voucher_message(stream, voucher, crypto, out),
             Message::StreamEnd => self.on_stream_end(stream, out),
@@ -334,7 +345,8 @@ impl Node {
             | Message::VoucherAck(_)
             | Message::VoucherReject(_)
             | Message::StreamAbort(_)
-            | Message::CloseConsent(_) => self.malformed(stream, Rule::W1, out),
+            | Message::CloseConsent(_)
+            | Message::ProbeResponse(_) => self.malformed(stream, Rule::W1, out),
         }
     }
 
@@ -361,6 +373,9 @@ impl Node {
             channel.is_consenting = false;
         }
         match (purpose, signature) {
+            (Some(Signing::Probe { stream, rate, total_bytes }), signature) => {
+                self.on_probe_signed(stream, (rate, total_bytes), signature, out);
+            }
             (Some(Signing::Response(stream)), Some(signature)) => {
                 self.on_response_signed(stream, signature, out)
             }
@@ -469,6 +484,11 @@ impl Role for Node {
                 self.tally.fold(&mut mark, &(id, &*stream));
                 stream.mark = mark;
             }
+        }
+        if core::mem::take(&mut self.desk.is_dirty) {
+            let mut mark = self.desk.mark;
+            self.tally.fold(&mut mark, &self.desk);
+            self.desk.mark = mark;
         }
         if core::mem::take(&mut self.is_chain_dirty) {
             let mut mark = self.chain.mark;

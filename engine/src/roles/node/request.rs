@@ -47,10 +47,6 @@ impl Node {
         if !request.offset_bytes.is_multiple_of(GROUP) {
             return self.malformed(id, Rule::D5, out);
         }
-        // This node signs no probe responses, so no quote is its own.
-        if request.quote.is_some() {
-            return self.malformed(id, Rule::E5, out);
-        }
         if let Some(auth) = request.auth
             && !self.take_auth(id, auth, crypto)
         {
@@ -60,6 +56,10 @@ impl Node {
         if conn.account != Some(request.requester) {
             return self.malformed(id, Rule::I3, out);
         }
+        if request.quote.is_some_and(|quote| !self.is_own_quote(&request, &quote, crypto)) {
+            return self.malformed(id, Rule::E5, out);
+        }
+        let conn = &self.conns[&id.conn];
         if conn.streams >= self.config.limits.streams_per_conn {
             Self::limit(Rule::W3, LimitHit::StreamsPerConn, out);
             return self.refuse(id, Code::NotNow, out);
@@ -88,6 +88,13 @@ impl Node {
             return self.refuse(id, Code::ChannelPending, out);
         }
         match self.agree(slot, &request) {
+            // Whoever was promised the blob gets no reason in writing but its own deposit or maximum (E5).
+            Err(Refusal::Signed(error))
+                if request.quote.is_some()
+                    && !matches!(error, StreamError::ChannelInsufficient | StreamError::RateExceeded) =>
+            {
+                self.refuse(id, Code::NotNow, out);
+            }
             Err(Refusal::Unsigned(code)) => self.refuse(id, code, out),
             // The size may have been another node's lie: refused as malformed, but no proof of anything.
             Err(Refusal::OutOfRange) => self.refuse(id, Code::Malformed, out),
@@ -131,9 +138,11 @@ impl Node {
 
     fn agree(&self, slot: Slot, request: &StreamRequest) -> Result<Agreed, Refusal> {
         let channel = &self.channels[slot];
-        let Some(&(_, rate)) = self.config.rates.iter().find(|(token, _)| *token == request.token) else {
+        let Some(rate) = self.rate_for(request.token) else {
             return Err(Refusal::Signed(StreamError::Unavailable));
         };
+        // A quote is kept (P3).
+        let rate = request.quote.map_or(rate, |quote| rate.min(quote.rate));
         let Some(total_bytes) = self.blobs.get(&request.hash).map(|blob| blob.bytes) else {
             return Err(Refusal::Signed(StreamError::Unavailable));
         };
@@ -193,7 +202,7 @@ impl Node {
             error: answer.as_ref().err().copied(),
             requester: request.requester,
             timestamp: request.timestamp,
-            quote: [0; 32],
+            quote: StreamResponseTerms::quote_of(self.config.node, request),
         };
         let (start, end) = answer.as_ref().map_or((0, 0), |agreed| (agreed.start, agreed.end));
         let tail = self.resumed_tail(slot, request.hash, start, answer.is_ok());

@@ -8,7 +8,7 @@ use crate::{
     delivery::{Meter, Tail},
     dispute::Watch,
     ids::{Address, BlobHash, ChannelId, ConnId, NodeId, StreamId},
-    money::{Amount, Nonce},
+    money::{Amount, Nonce, Rate},
     record::{Best, ChannelStatus, Earning, Record},
     state::{Alarm, Canon, Canonical, Mark, Slot},
     time::{ChainTime, Span, Time},
@@ -111,6 +111,7 @@ pub(super) struct Conn {
 pub(super) enum Signing {
     Response(StreamId),
     Consent { channel: Slot, stream: StreamId },
+    Probe { stream: StreamId, rate: Rate, total_bytes: Option<u64> },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

@@ -137,6 +137,7 @@ impl Earlier {
                     rate_per_mb: terms.rate.0,
                     max_rate_per_mb: terms.max_rate.0,
                     timestamp_us: terms.timestamp.0,
+                    quote: (terms.quote != [0; 32]).then_some(Hex(terms.quote)),
                     signature: Hex(agreement.signature.0),
                 });
             }

@@ -6,7 +6,7 @@ use decdn_engine::{
     fault::{Fault, Proof, Rule},
     ids::{ChannelId, FetchId, NodeId},
     io::{FetchFailure, Notice},
-    money::Amount,
+    money::{Amount, MB, Rate},
     wire::StreamError,
 };
 use serde_json::json;
@@ -49,6 +49,8 @@ pub(super) struct Heard {
     pub(super) verified_bytes: u64,
     /// An earlier run has left a part of the content.
     pub(super) is_resumed: bool,
+    /// What it costs has been shown.
+    is_priced: bool,
     troubles: BTreeMap<NodeId, Trouble>,
     pub(super) fetched: bool,
     pub(super) failed: Option<FetchFailure>,
@@ -74,6 +76,7 @@ impl Heard {
             total_bytes: None,
             verified_bytes: 0,
             is_resumed: false,
+            is_priced: false,
             troubles: BTreeMap::new(),
             fetched: false,
             failed: None,
@@ -114,9 +117,27 @@ impl Heard {
                     "event": "channel_found", "channel": channel.to_string(), "deposit": deposit.to_string(),
                 }));
             }
+            Notice::Quoted { fetch, node, rate, total_bytes, deposit } if fetch == self.fetch => {
+                tracing::info!(peer = %node, rate = rate.0, ?total_bytes, "quoted");
+                let (deposit, cost) =
+                    (deposit.min(self.cap), total_bytes.map(|total| self.left_to_pay(total, rate)));
+                self.show_price("quote", rate, cost);
+                self.say(format_args!("  deposit   {} into a channel with it", shown(deposit, &self.token)));
+                self.ear.tell(&json!({
+                    "event": "quote", "node": node.to_string(), "rate_per_mb": rate.0, "total_bytes": total_bytes,
+                    "expected_cost": cost.map(|cost| cost.to_string()), "deposit": deposit.to_string(),
+                }));
+                self.is_priced = true;
+                spending.shown();
+            }
             Notice::StreamStarted { fetch, channel, node, rate, offer_bytes, total_bytes }
                 if fetch == self.fetch =>
             {
+                if !std::mem::replace(&mut self.is_priced, true) {
+                    // On a channel that was there already nobody had to be asked before.
+                    let cost = self.left_to_pay(total_bytes, rate);
+                    self.show_price("price", rate, Some(cost));
+                }
                 tracing::info!(%channel, peer = %node, rate = rate.0, total_bytes, "stream started");
                 self.used.insert(channel);
                 self.total_bytes = Some(total_bytes);
@@ -170,6 +191,24 @@ impl Heard {
             }
             notice => tracing::debug!(?notice, "notice"),
         }
+    }
+
+    /// What is still to be paid for a blob of this size, as far as is known.
+    fn left_to_pay(&self, total_bytes: u64, rate: Rate) -> Amount {
+        let left = u128::from(total_bytes.saturating_sub(self.verified_bytes));
+        Amount(left.saturating_mul(u128::from(rate.0)).div_ceil(u128::from(MB)))
+    }
+
+    fn show_price(&self, what: &str, rate: Rate, cost: Option<Amount>) {
+        let rate = shown(Amount(rate.0.into()), &self.token);
+        let cost =
+            cost.map(|cost| format!(", about {} in all", shown(cost, &self.token))).unwrap_or_default();
+        self.say(format_args!("  {what:<9} {rate} per MB{cost}"));
+    }
+
+    /// A line above the bar.
+    fn say(&self, text: impl std::fmt::Display) {
+        self.bar.bar.suspend(|| self.ear.say(text));
     }
 
     fn fault(&mut self, fault: &Fault) {
@@ -245,7 +284,9 @@ fn words(trouble: Trouble) -> (String, bool) {
         Trouble::Silent => ("fell silent or would not serve now".into(), true),
         Trouble::BadBytes => ("sent bytes that don't match the hash: they were not paid for".into(), false),
         Trouble::Broke(rule) => (format!("broke rule {rule} of the protocol"), false),
-        Trouble::Refused(StreamError::Unavailable) => ("does not have this blob: check --hash".into(), true),
+        Trouble::Refused(StreamError::Unavailable) => {
+            ("does not have this blob, or does not sell it: check --hash".into(), true)
+        }
         Trouble::Refused(StreamError::RateExceeded) => ("asks for more than --max-rate".into(), false),
         Trouble::Refused(StreamError::BlobTooLarge) => ("serves no blob as large as this".into(), false),
         Trouble::Refused(StreamError::Blacklisted) => ("may not serve this blob".into(), false),

@@ -1,0 +1,227 @@
+//! Asking a node for its price before money moves (section 3, D1).
+//!
+//! A channel is opened only on a quote: a signed rate within the order's maximum, no older than [`PROBE_WINDOW`]. From then on
+//! nothing above it is paid to this node for this download, and while it is young enough the request presents it, so that the
+//! node is held to it in public (E5).
+
+use super::{Client, Stage, fetch::Failure};
+use crate::{
+    crypto::{Crypto, ProbeResponseTerms, Signature, Typed},
+    fault::{Fault, LimitHit, Proof, Rule},
+    ids::{ConnId, FetchId, NodeId, StreamId},
+    io::{Effect, Gone, Lane, Notice, Outputs},
+    limits::{BLOB_BYTES_MAX, PROBE_WINDOW},
+    money::Rate,
+    time::{Now, WallTime},
+    wire::{Code, Message, ProbeRequest, ProbeResponse, Quote, StreamError},
+};
+
+/// A probe under way: one connection for each, and one at a time with a node (W3).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Probe {
+    pub(super) node: NodeId,
+    fetch: FetchId,
+    /// What was asked, once the connection is up.
+    asked: Option<ProbeRequest>,
+}
+
+/// What a node said that it would charge.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Quoted {
+    pub(super) node: NodeId,
+    pub(super) rate: Rate,
+    pub(super) timestamp: WallTime,
+    signature: Signature,
+    /// The blob's size: unsigned, and only good for an estimate.
+    pub(super) total_bytes: Option<u64>,
+}
+
+impl Quoted {
+    /// Whether a request with this timestamp may present it.
+    fn is_young(&self, now: Now) -> bool {
+        self.timestamp <= now.wall && now.wall.since(self.timestamp) < PROBE_WINDOW
+    }
+
+    /// In the form in which a request presents it, while it may.
+    pub(super) fn presented(&self, now: Now) -> Option<Quote> {
+        let quote = Quote { rate: self.rate, timestamp: self.timestamp, signature: self.signature };
+        self.is_young(now).then_some(quote)
+    }
+}
+
+impl super::Fetch {
+    /// What the present candidate has quoted, however long ago.
+    pub(super) fn quoted(&self) -> Option<Quoted> {
+        self.quote.filter(|quote| quote.node == self.candidate().node)
+    }
+
+    /// Whether money may go into a channel with the present candidate.
+    pub(super) fn is_quoted(&self, now: Now) -> bool {
+        self.quoted().is_some_and(|quote| quote.is_young(now))
+    }
+
+    /// The most to pay the present candidate.
+    pub(super) fn highest_rate(&self) -> Rate {
+        self.quoted().map_or(self.order.max_rate, |quote| quote.rate.min(self.order.max_rate))
+    }
+}
+
+impl Client {
+    /// Asks a download's present candidate, unless it is being asked: then whoever waits is moved along by the answer.
+    pub(super) fn probe(&mut self, now: Now, id: FetchId, out: &mut Outputs) {
+        let node = self.fetches[&id].candidate().node;
+        if self.probes.values().any(|probe| probe.node == node) {
+            return;
+        }
+        if self.conns.len() + self.probes.len() >= self.config.limits.conns {
+            out.push(Lane::Role, Effect::Fault(Fault::Limit { rule: Rule::W3, limit: LimitHit::Conns }));
+            return self.fail_attempt(now, id, Failure::NotNow, out);
+        }
+        let conn = ConnId(ConnId::PROBE | self.next_conn);
+        self.next_conn += 1;
+        self.probes.insert(conn, Probe { node, fetch: id, asked: None });
+        self.is_rest_dirty = true;
+        out.push(Lane::Role, Effect::Connect { conn, peer: node });
+        self.set_stage(now, id, Stage::Probing(conn));
+    }
+
+    pub(super) fn on_probe_connected(&mut self, now: Now, conn: ConnId, out: &mut Outputs) {
+        let Some(probe) = self.probes.get_mut(&conn) else { return };
+        let Some(fetch) = self.fetches.get(&probe.fetch) else { return };
+        let request = ProbeRequest {
+            hash: fetch.order.hash,
+            token: fetch.order.token,
+            requester: self.config.account,
+            timestamp: now.wall,
+        };
+        probe.asked = Some(request);
+        let stream = StreamId { conn, index: 0 };
+        out.push(Lane::Role, Effect::Send { stream, message: Message::ProbeRequest(request) });
+    }
+
+    /// P6: the answer counts if the candidate's account signed it for what was asked, at a sane rate.
+    pub(super) fn on_probe_response<C: Crypto>(
+        &mut self,
+        now: Now,
+        id: StreamId,
+        response: ProbeResponse,
+        crypto: &C,
+        out: &mut Outputs,
+    ) {
+        let Some(&Probe { node, fetch: fetch_id, asked: Some(asked) }) = self.probes.get(&id.conn) else {
+            return;
+        };
+        let Some(fetch) = self.fetches.get_mut(&fetch_id) else { return };
+        let ProbeResponse { has_blob, rate, total_bytes, signature } = response;
+        let terms = ProbeResponseTerms {
+            node,
+            hash: asked.hash,
+            has_blob,
+            token: asked.token,
+            rate,
+            requester: asked.requester,
+            timestamp: asked.timestamp,
+        };
+        let is_whole =
+            (!has_blob || rate.is_sane()) && total_bytes.is_none_or(|bytes| bytes <= BLOB_BYTES_MAX);
+        let (operator, max_rate) = (fetch.candidate().operator, fetch.order.max_rate);
+        let what = Typed::ProbeResponse(terms);
+        if !is_whole || !crypto.verify(&self.config.deployment, &what, &signature, operator) {
+            Self::peer_fault(node, Rule::P6, Proof::Message(id), out);
+            return self.end_probe(now, id.conn, Some(Failure::Ban), out);
+        }
+        let refused = |error| Effect::Notice(Notice::Refused { fetch: fetch_id, node, error });
+        if !has_blob {
+            out.push(Lane::Role, refused(StreamError::Unavailable));
+            return self.end_probe(now, id.conn, Some(Failure::Refused), out);
+        }
+        fetch.quote = Some(Quoted { node, rate, timestamp: asked.timestamp, signature, total_bytes });
+        // No opening will tell.
+        if core::mem::take(&mut fetch.is_quote_due) || rate > max_rate {
+            self.show_quote(fetch_id, out);
+        }
+        if rate > max_rate {
+            out.push(Lane::Role, refused(StreamError::RateExceeded));
+            return self.end_probe(now, id.conn, Some(Failure::Ban), out);
+        }
+        self.end_probe(now, id.conn, None, out);
+    }
+
+    /// Tells the owner what the present candidate wants.
+    pub(super) fn show_quote(&self, id: FetchId, out: &mut Outputs) {
+        let Some((fetch, quote)) = self.fetches.get(&id).and_then(|fetch| Some((fetch, fetch.quoted()?)))
+        else {
+            return;
+        };
+        let (Quoted { node, rate, total_bytes, .. }, deposit) = (quote, fetch.deposit());
+        out.push(Lane::Role, Effect::Notice(Notice::Quoted { fetch: id, node, rate, total_bytes, deposit }));
+    }
+
+    /// The connection of a probe is gone before its answer.
+    pub(super) fn on_probe_lost(&mut self, now: Now, conn: ConnId, why: Gone, out: &mut Outputs) {
+        let Some(probe) = self.probes.get(&conn) else { return };
+        let rule = if why == Gone::WrongPeer { Rule::I3 } else { Rule::D10 };
+        out.push(Lane::Role, Effect::Fault(Fault::Unattributed { peer: probe.node, rule }));
+        let failure = match why {
+            Gone::Closed(code) => of_code(code),
+            Gone::Unreachable | Gone::WrongPeer | Gone::Lost => Failure::Refused,
+        };
+        self.forget_probe(now, conn, Some(failure), out);
+    }
+
+    /// Refused, unsigned, or ended without an answer.
+    pub(super) fn on_probe_closed(&mut self, now: Now, conn: ConnId, code: Option<Code>, out: &mut Outputs) {
+        self.end_probe(now, conn, Some(code.map_or(Failure::Refused, of_code)), out);
+    }
+
+    /// What came is no answer to a probe.
+    pub(super) fn on_probe_malformed(&mut self, now: Now, id: StreamId, out: &mut Outputs) {
+        let Some(probe) = self.probes.get(&id.conn) else { return };
+        Self::peer_fault(probe.node, Rule::W1, Proof::Message(id), out);
+        self.end_probe(now, id.conn, Some(Failure::Ban), out);
+    }
+
+    /// Silence (D10).
+    pub(super) fn on_probe_late(&mut self, now: Now, conn: ConnId, out: &mut Outputs) {
+        let Some(probe) = self.probes.get(&conn) else { return };
+        out.push(Lane::Role, Effect::Fault(Fault::Unattributed { peer: probe.node, rule: Rule::D10 }));
+        self.end_probe(now, conn, Some(Failure::Refused), out);
+    }
+
+    /// Hangs up; the download tries again, or goes on.
+    pub(super) fn end_probe(&mut self, now: Now, conn: ConnId, failure: Option<Failure>, out: &mut Outputs) {
+        if self.probes.contains_key(&conn) {
+            out.push(Lane::Role, Effect::Disconnect { conn, code: Code::NotNow });
+            self.forget_probe(now, conn, failure, out);
+        }
+    }
+
+    fn forget_probe(&mut self, now: Now, conn: ConnId, failure: Option<Failure>, out: &mut Outputs) {
+        let Some(probe) = self.probes.remove(&conn) else { return };
+        self.is_rest_dirty = true;
+        match failure {
+            Some(failure) => self.fail_attempt(now, probe.fetch, failure, out),
+            None => {
+                self.set_stage(now, probe.fetch, Stage::Waiting);
+                self.advance(now, probe.fetch, out);
+            }
+        }
+        self.advance_peer(now, probe.node, out);
+    }
+
+    /// A download has ended while it asked: another one may ask now.
+    pub(super) fn drop_probe(&mut self, now: Now, conn: ConnId, out: &mut Outputs) {
+        let Some(probe) = self.probes.remove(&conn) else { return };
+        self.is_rest_dirty = true;
+        out.push(Lane::Role, Effect::Disconnect { conn, code: Code::NotNow });
+        self.advance_peer(now, probe.node, out);
+    }
+}
+
+fn of_code(code: Code) -> Failure {
+    match code {
+        Code::NotNow | Code::ChannelPending => Failure::NotNow,
+        Code::Malformed | Code::Unsupported | Code::TooLarge => Failure::Ban,
+        Code::Other(_) => Failure::Refused,
+    }
+}

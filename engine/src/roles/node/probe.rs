@@ -1,0 +1,133 @@
+//! Answering probes: whether there is a blob, and for how much (section 3).
+//!
+//! A positive answer is a quote, and nothing is kept of it: whoever presents it later shows our own signature (E5).
+
+use alloc::collections::BTreeMap;
+
+use super::{Node, Signing};
+use crate::{
+    crypto::{Crypto, ProbeResponseTerms, Signature, Typed},
+    fault::{Fault, LimitHit, Rule},
+    ids::{Address, NodeId, StreamId},
+    io::{Effect, Lane, Outputs},
+    limits::{CLOCK_TOLERANCE, PROBE_WINDOW, PROBES, PROBES_PER_NODE},
+    money::Rate,
+    state::{Bucket, Canon, Canonical, Mark},
+    time::Now,
+    wire::{Code, Message, ProbeRequest, ProbeResponse, Quote, StreamRequest},
+};
+
+/// Who has asked how often (P5).
+#[derive(Clone, Debug, Default)]
+pub(super) struct Desk {
+    all: Bucket,
+    /// Buckets that are not full: whoever isn't listed has asked nothing for a second.
+    by_node: BTreeMap<NodeId, Bucket>,
+    pub(super) is_dirty: bool,
+    pub(super) mark: Mark,
+}
+
+impl Desk {
+    pub(super) fn len(&self) -> usize {
+        self.by_node.len()
+    }
+
+    fn take(&mut self, now: Now, peer: NodeId, cap: usize) -> bool {
+        self.is_dirty = true;
+        if !self.all.take(now.mono, PROBES) {
+            return false;
+        }
+        if self.by_node.len() >= cap && !self.by_node.contains_key(&peer) {
+            self.by_node.retain(|_, bucket| bucket.full_at > now.mono);
+            if self.by_node.len() >= cap {
+                return false;
+            }
+        }
+        self.by_node.entry(peer).or_default().take(now.mono, PROBES_PER_NODE)
+    }
+}
+
+impl Canon for Desk {
+    fn canon(&self, out: &mut Canonical) {
+        out.tag(b'q');
+        out.number(self.all.full_at.0);
+        for (peer, bucket) in &self.by_node {
+            out.bytes(&peer.0);
+            out.number(bucket.full_at.0);
+        }
+    }
+}
+
+impl Node {
+    pub(super) fn on_probe(&mut self, now: Now, id: StreamId, request: ProbeRequest, out: &mut Outputs) {
+        let cap = self.config.limits.conns;
+        let Some(conn) = self.conns.get_mut(&id.conn) else { return };
+        let peer = conn.peer;
+        if conn.streams > 0 {
+            Self::limit(Rule::W3, LimitHit::StreamsPerConn, out);
+            return self.refuse(id, Code::NotNow, out);
+        }
+        if !self.desk.take(now, peer, cap) {
+            Self::limit(Rule::P5, LimitHit::Probes, out);
+            return self.refuse(id, Code::NotNow, out);
+        }
+        if request.timestamp.distance(now.wall) > CLOCK_TOLERANCE {
+            out.push(Lane::Role, Effect::Fault(Fault::Unattributed { peer, rule: Rule::P2 }));
+            return self.refuse(id, Code::Malformed, out);
+        }
+        if request.requester == Address::ZERO {
+            return self.malformed(id, Rule::P2, out);
+        }
+        if !self.may_extend_credit(now) {
+            // Nothing would be served: no promise (W4).
+            return self.refuse(id, Code::NotNow, out);
+        }
+        let blob = self.blobs.get(&request.hash).map(|blob| blob.bytes);
+        let size = blob.filter(|bytes| *bytes <= self.config.max_blob_size);
+        let sold = size.zip(self.rate_for(request.token));
+        let terms = ProbeResponseTerms {
+            node: self.config.node,
+            hash: request.hash,
+            has_blob: sold.is_some(),
+            token: request.token,
+            rate: sold.map_or(Rate(0), |(_, rate)| rate),
+            requester: request.requester,
+            timestamp: request.timestamp,
+        };
+        if let Some(conn) = self.conns.get_mut(&id.conn) {
+            conn.streams += 1;
+        }
+        let total_bytes = sold.map(|(bytes, _)| bytes);
+        let purpose = Signing::Probe { stream: id, rate: terms.rate, total_bytes };
+        self.sign(Lane::Stream(id), Typed::ProbeResponse(terms), purpose, out);
+    }
+
+    pub(super) fn on_probe_signed(
+        &mut self,
+        stream: StreamId,
+        (rate, total_bytes): (Rate, Option<u64>),
+        signature: Option<Signature>,
+        out: &mut Outputs,
+    ) {
+        let Some(conn) = self.conns.get_mut(&stream.conn) else { return };
+        conn.streams = conn.streams.saturating_sub(1);
+        let Some(signature) = signature else { return self.refuse(stream, Code::NotNow, out) };
+        let response = ProbeResponse { has_blob: total_bytes.is_some(), rate, total_bytes, signature };
+        let lane = Lane::Stream(stream);
+        out.push(lane, Effect::Send { stream, message: Message::ProbeResponse(response) });
+        out.push(lane, Effect::Finish { stream });
+    }
+
+    pub(super) fn rate_for(&self, token: Address) -> Option<Rate> {
+        self.config.rates.iter().find(|(sold, _)| *sold == token).map(|(_, rate)| *rate)
+    }
+
+    /// E5: whether a presented quote is our own, for this blob, token and requester, and not older than it may be.
+    pub(super) fn is_own_quote<C: Crypto>(&self, request: &StreamRequest, quote: &Quote, crypto: &C) -> bool {
+        let is_in_time = quote.timestamp <= request.timestamp
+            && request.timestamp.since(quote.timestamp) < PROBE_WINDOW
+            && quote.rate.is_sane();
+        let what = Typed::ProbeResponse(ProbeResponseTerms::presented(self.config.node, request, quote));
+        is_in_time && crypto.verify(&self.deployment(), &what, &quote.signature, self.config.account)
+    }
+}

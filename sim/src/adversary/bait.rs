@@ -1,0 +1,85 @@
+//! A node that quotes less than it charges: once the channel is open it asks for its full rate, over its own signature
+//! (D1, E5). A client that holds it to its word leaves, and owes nothing.
+
+use std::collections::BTreeMap;
+
+use decdn_engine::{
+    crypto::{StreamResponseTerms, Typed},
+    ids::ChannelId,
+    io::{Effect, Input, Output},
+    limits::RATE_MAX,
+    money::Rate,
+    time::WallTime,
+    wire::{Message, StreamRequest},
+};
+
+use super::{With, mask::Hand};
+use crate::actor::Turn;
+
+/// Requests that it remembers: more than anybody has open.
+const REQUESTS: usize = 1_024;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Bait {
+    part: u64,
+    /// What was really asked, where its role was told something else.
+    asked: BTreeMap<(ChannelId, WallTime), StreamRequest>,
+}
+
+impl Bait {
+    /// `with`: `part`, by which it divides its rate in a quote.
+    pub fn new(with: &With) -> Self {
+        Self { part: with.or("part", 2).max(1), asked: BTreeMap::new() }
+    }
+
+    fn low(&self, rate: Rate) -> Rate {
+        if rate.0 == 0 { rate } else { Rate((rate.0 / self.part).max(1)) }
+    }
+}
+
+impl Hand for Bait {
+    fn hear(&mut self, input: Input, _turn: &mut Turn<'_>) -> Option<Input> {
+        Some(match input {
+            Input::Message { stream, message: Message::StreamRequest(request) } => {
+                if self.asked.len() < REQUESTS {
+                    self.asked.insert((request.channel, request.timestamp), request);
+                }
+                // Its role would keep the quote, or refuse.
+                let told = StreamRequest { quote: None, max_rate: Rate(RATE_MAX), ..request };
+                Input::Message { stream, message: Message::StreamRequest(told) }
+            }
+            input => input,
+        })
+    }
+
+    fn say(&mut self, output: Output, turn: &mut Turn<'_>) {
+        let effect = match output.effect {
+            Effect::Sign { ticket, what: Typed::ProbeResponse(mut terms) } => {
+                terms.rate = self.low(terms.rate);
+                Effect::Sign { ticket, what: Typed::ProbeResponse(terms) }
+            }
+            Effect::Send { stream, message: Message::ProbeResponse(mut response) } => {
+                response.rate = self.low(response.rate);
+                Effect::Send { stream, message: Message::ProbeResponse(response) }
+            }
+            Effect::Sign { ticket, what: Typed::StreamResponse(mut terms) } => {
+                if let Some(request) = self.asked.remove(&(terms.channel, terms.timestamp)) {
+                    terms.max_rate = request.max_rate;
+                    terms.quote = StreamResponseTerms::quote_of(terms.node, &request);
+                }
+                Effect::Sign { ticket, what: Typed::StreamResponse(terms) }
+            }
+            effect => effect,
+        };
+        turn.push(output.lane, effect);
+    }
+
+    fn words(&self) -> Vec<u64> {
+        vec![self.asked.len() as u64]
+    }
+
+    fn restart(&mut self) {
+        self.asked.clear();
+    }
+}
