@@ -21,7 +21,6 @@ use decdn_engine::{
 };
 
 pub const TOKEN: Address = Address::repeat_byte(0x70);
-pub const CHANNEL: ChannelId = ChannelId([9; 32]);
 const WALL: u64 = 1_700_000_000_000_000;
 
 /// A signature is its signer and what was signed.
@@ -70,7 +69,11 @@ pub struct Pair {
     pub most_exposed: u64,
     pub vouchers: u64,
     pub done: BTreeMap<FetchId, Result<u64, ()>>,
-    pub settled: Option<(Amount, Amount)>,
+    /// Downloads that were ordered.
+    ordered: usize,
+    opened: usize,
+    /// What each settled channel paid.
+    paid: BTreeMap<ChannelId, Amount>,
     /// Messages until the connection dies, then again.
     pub deaths: VecDeque<usize>,
     pub node_restarts: VecDeque<usize>,
@@ -125,7 +128,9 @@ impl Pair {
             most_exposed: 0,
             vouchers: 0,
             done: BTreeMap::new(),
-            settled: None,
+            ordered: 0,
+            opened: 0,
+            paid: BTreeMap::new(),
             deaths: VecDeque::new(),
             node_restarts: VecDeque::new(),
             client_restarts: VecDeque::new(),
@@ -156,14 +161,22 @@ impl Pair {
             max_rate: Rate(1_000_000_000_000),
             keep_channel: false,
         };
+        self.ordered += 1;
         self.queue.push_back((Side::Client, Input::Fetch(order)));
+    }
+
+    /// What was paid in all, once every channel is settled. A client that starts again before it has noted that a channel
+    /// is open closes it and opens another.
+    pub fn settled(&self) -> Option<Amount> {
+        let paid = self.paid.values().map(|paid| paid.0).sum();
+        (self.opened > 0 && self.paid.len() == self.opened).then_some(Amount(paid))
     }
 
     /// Runs until nothing is left to do: true if it came to rest within `steps_max` steps and a day.
     pub fn run(&mut self, steps_max: usize) -> bool {
         while self.steps < steps_max && self.now < Time(4 * 86_400 * 1_000_000) {
             let Some((side, input)) = self.queue.pop_front() else {
-                if self.settled.is_some() {
+                if self.settled().is_some() && self.done.len() == self.ordered {
                     return true;
                 }
                 let due = [self.client.next_deadline(), self.node.next_deadline()];
@@ -353,36 +366,40 @@ impl Pair {
         self.height += 1;
         let block = self.block();
         let by = if side == Side::Client { client_account() } else { operator() };
-        let kind = match call {
+        let (channel, kind) = match call {
             Call::Open { node, token, deposit } => {
-                EventKind::Opened { client: client_account(), node, token, deposit }
+                self.opened += 1;
+                let channel = ChannelId([u8::try_from(self.opened).expect("few channels"); 32]);
+                (channel, EventKind::Opened { client: client_account(), node, token, deposit })
             }
-            Call::Close { voucher, .. } => EventKind::Closing {
-                by,
-                amount: voucher.map_or(Amount::ZERO, |v| v.terms.amount),
-                nonce: voucher.map_or(decdn_engine::money::Nonce::NONE, |v| v.terms.nonce),
-                deadline: ChainTime(block.time.0 + 48 * 3600),
-            },
-            Call::CloseCooperatively { voucher, .. } => {
+            Call::Close { channel, voucher } => {
+                let amount = voucher.map_or(Amount::ZERO, |v| v.terms.amount);
+                let nonce = voucher.map_or(decdn_engine::money::Nonce::NONE, |v| v.terms.nonce);
+                let deadline = ChainTime(block.time.0 + 48 * 3600);
+                (channel, EventKind::Closing { by, amount, nonce, deadline })
+            }
+            Call::CloseCooperatively { channel, voucher, .. } => {
                 let paid = voucher.map_or(Amount::ZERO, |v| v.terms.amount);
-                self.settled = Some((paid, Amount::ZERO));
-                EventKind::Settled { paid, refunded: Amount::ZERO, cooperative: true }
+                self.paid.insert(channel, paid);
+                (channel, EventKind::Settled { paid, refunded: Amount::ZERO, cooperative: true })
             }
-            Call::Settle { .. } => {
-                let recorded = self.events.iter().rev().find_map(|event| match event.kind {
+            Call::Settle { channel } => {
+                let of_channel = self.events.iter().rev().filter(|event| event.channel == channel);
+                let mut recorded = of_channel.filter_map(|event| match event.kind {
                     EventKind::Closing { amount, .. } | EventKind::Disputed { amount, .. } => Some(amount),
                     _ => None,
                 });
-                let paid = recorded.unwrap_or_default();
-                self.settled = Some((paid, Amount::ZERO));
-                EventKind::Settled { paid, refunded: Amount::ZERO, cooperative: false }
+                let paid = recorded.next().unwrap_or_default();
+                self.paid.insert(channel, paid);
+                (channel, EventKind::Settled { paid, refunded: Amount::ZERO, cooperative: false })
             }
             Call::Dispute { voucher } => {
-                EventKind::Disputed { by, amount: voucher.terms.amount, nonce: voucher.terms.nonce }
+                let (amount, nonce) = (voucher.terms.amount, voucher.terms.nonce);
+                (voucher.terms.channel, EventKind::Disputed { by, amount, nonce })
             }
             Call::Approve { .. } | Call::WithdrawCredit { .. } | Call::ForceClose { .. } => return None,
         };
-        Some(ChainEvent { block, channel: CHANNEL, kind })
+        Some(ChainEvent { block, channel, kind })
     }
 
     /// The connection dies with everything in flight on it.
