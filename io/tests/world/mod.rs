@@ -342,7 +342,7 @@ pub fn refused(output: &Output, code: i32, names: &[&str]) {
 /// Asserts that there is one sentence of error that names these things.
 #[track_caller]
 pub fn one_sentence(said: &str, names: &[&str]) {
-    assert!(!said.contains("panicked"), "{said}");
+    assert!(!said.contains("panicked") && !said.contains(" ERROR "), "{said}");
     let errors: Vec<&str> = said.lines().filter(|line| line.starts_with("error: ")).collect();
     let [sentence] = errors[..] else { panic!("one sentence is wanted, not {said:?}") };
     for name in names {

@@ -1,6 +1,10 @@
 //! `decdn client fetch`: look before money moves, buy, deliver, close.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use alloy_primitives::U256;
 use clap::Args;
@@ -17,7 +21,7 @@ use super::{
     super::{
         Failure, failed,
         outcome::{carefully, input, started, surveyed},
-        settings::{ChainArgs, Peer, Place, Recording, blob_hash, cadence, shown, units},
+        settings::{ChainArgs, Chosen, Peer, Place, Recording, blob_hash, cadence, shown, units},
         talk::Ear,
     },
     buyer::{Book, Buyer, is_ending, local_for, paying, usable},
@@ -28,6 +32,7 @@ use super::{
 use crate::{
     chain::Token,
     config::{self, Tokens},
+    keys::Keys,
     party::{News, Parts},
     store::DirError,
 };
@@ -105,99 +110,119 @@ pub(super) async fn run(args: FetchArgs) -> Result<(), Failure> {
     let token = chosen.token(&file, name.map_or(config::TOKEN, String::as_str)).await?;
     let offer = args.offer(&file, token)?;
 
-    // Who is to be paid, and is anybody there? All of it before any money moves.
     let dir = args.place.state_dir(&file);
     let local = local_for(args.peer.first().map(|peer| peer.addr));
     let parts = Parts::open(&dir, keys.network(), local).await.map_err(started)?;
-    let id = fetch_id(args.hash);
-    let mut records = parts.load().map_err(started)?;
-    let resumed = records.iter().find_map(|record| match record {
-        Record::Fetch(fetch) if fetch.order.id == id => Some((fetch.verified_bytes, fetch.total_bytes)),
-        _ => None,
-    });
-    let mut candidates = Vec::new();
-    let mut book = Book::read(&dir);
-    let mut trouble = None;
-    for peer in &args.peer {
-        let start_block = chosen.chain.start_block;
-        let Some(operator) = chosen.survey.operator_of(peer.node, start_block).await.map_err(surveyed)?
-        else {
-            trouble.get_or_insert(input(format!(
-                "node {} is not in the registry {}, so it can't be paid; check the NodeId in --peer, or name another node",
-                peer.node, chosen.survey.deployment.registry
-            )));
-            continue;
-        };
-        match parts.transport.reach(peer.node, vec![peer.addr]).await {
-            Ok(()) => {
-                candidates.push(Candidate { node: peer.node, operator });
-                book.note(peer);
-            }
-            Err(gone) => {
-                trouble.get_or_insert(unreached(peer, gone == Gone::WrongPeer));
-            }
-        }
-    }
-    let is_bought = resumed.is_none() && deliver::is_whole(&parts.blobs, id, args.hash);
-    if candidates.is_empty() && !is_bought {
-        return Err(trouble.unwrap_or_else(|| failed("no node is left to buy from")));
-    }
-    book.write(&dir).map_err(|error| started(DirError::Io(dir.clone(), error).into()))?;
-    let channels = paying(&records);
-    let nodes: Vec<_> = candidates.iter().map(|candidate| candidate.node).collect();
-    if !is_bought {
-        if !usable(&channels, offer.token.address, &nodes) {
-            args.afford(&chosen, &keys, &offer).await?;
-        }
-        args.announce(ear, &offer, &candidates, &chosen.survey.deployment.payment_channel.to_string());
-    }
-
-    let order = FetchOrder {
-        id,
-        hash: args.hash,
-        offset_bytes: 0,
-        len_bytes: 0,
-        candidates,
-        token: offer.token.address,
-        deposit: offer.deposit,
-        cadence_bytes: offer.cadence_bytes,
-        max_rate: offer.max_rate,
-        keep_channel: args.keep_channel,
-    };
-    // Only what was asked for now goes on, with the terms that were given now.
-    records.retain(|record| !matches!(record, Record::Fetch(fetch) if fetch.order.id != id));
-    for record in &mut records {
-        if let Record::Fetch(FetchRecord { order: earlier, .. }) = record {
-            *earlier = order.clone();
-        }
-    }
-    let earlier = Earlier::read(&dir, args.hash);
-    let mut before: BTreeMap<_, _> = channels.iter().map(|paying| (paying.channel, paying.amount)).collect();
-    before.extend(earlier.before());
-    let mut heard = Heard::new(id, ear, offer.token.clone(), offer.cap, before);
-    heard.used.extend(earlier.channels());
-    (heard.verified_bytes, heard.total_bytes) = resumed.unwrap_or_default();
-    heard.is_resumed = resumed.is_some();
-    let rate = Amount(offer.max_rate.0.into());
-    let mut buyer =
-        Buyer::start(&chosen, &keys, parts, records, &book, (offer.cap, rate), &args.recording).await?;
-    if is_bought {
-        heard.fetched = true;
-    } else {
-        buyer.party.order(Input::Fetch(order.clone())).await;
-    }
-    let mut end =
-        args.see_through(&mut buyer, &mut heard, earlier, &output, &offer, &keys, &chosen, &dir).await;
-    buyer.stop().await;
-    if heard.failed.is_some() && heard.verified_bytes > 0 {
-        let (verified_bytes, total_bytes) = (heard.verified_bytes, heard.total_bytes);
-        let record = Record::Fetch(FetchRecord { order, verified_bytes, total_bytes });
-        end = end.and(put_back(&dir, record, id));
-    }
+    let endpoint = parts.transport.endpoint();
+    let end = args.buy(parts, &chosen, &keys, &offer, &output, ear, &dir).await;
+    // Whatever was said last still goes out; a buyer that has run has closed it already.
+    endpoint.close().await;
     end
 }
 
 impl FetchArgs {
+    /// Finds who is to be paid, shows the terms, buys, and delivers.
+    #[expect(clippy::too_many_arguments, reason = "what was read and chosen before anything began")]
+    async fn buy(
+        &self,
+        parts: Parts,
+        chosen: &Chosen,
+        keys: &Keys,
+        offer: &Offer,
+        output: &Output,
+        ear: Ear,
+        dir: &Path,
+    ) -> Result<(), Failure> {
+        // Who is to be paid, and is anybody there? All of it before any money moves.
+        let id = fetch_id(self.hash);
+        let mut records = parts.load().map_err(started)?;
+        let resumed = records.iter().find_map(|record| match record {
+            Record::Fetch(fetch) if fetch.order.id == id => Some((fetch.verified_bytes, fetch.total_bytes)),
+            _ => None,
+        });
+        let mut candidates = Vec::new();
+        let mut book = Book::read(dir);
+        let mut trouble = None;
+        for peer in &self.peer {
+            let start_block = chosen.chain.start_block;
+            let Some(operator) = chosen.survey.operator_of(peer.node, start_block).await.map_err(surveyed)?
+            else {
+                trouble.get_or_insert(input(format!(
+                    "node {} is not in the registry {}, so it can't be paid; check the NodeId in --peer, or name another node",
+                    peer.node, chosen.survey.deployment.registry
+                )));
+                continue;
+            };
+            match parts.transport.reach(peer.node, vec![peer.addr]).await {
+                Ok(()) => {
+                    candidates.push(Candidate { node: peer.node, operator });
+                    book.note(peer);
+                }
+                Err(gone) => {
+                    trouble.get_or_insert(unreached(peer, gone == Gone::WrongPeer));
+                }
+            }
+        }
+        let is_bought = resumed.is_none() && deliver::is_whole(&parts.blobs, id, self.hash);
+        if candidates.is_empty() && !is_bought {
+            return Err(trouble.unwrap_or_else(|| failed("no node is left to buy from")));
+        }
+        book.write(dir).map_err(|error| started(DirError::Io(dir.to_path_buf(), error).into()))?;
+        let channels = paying(&records);
+        let nodes: Vec<_> = candidates.iter().map(|candidate| candidate.node).collect();
+        if !is_bought {
+            if !usable(&channels, offer.token.address, &nodes) {
+                self.afford(chosen, keys, offer).await?;
+            }
+            self.announce(ear, offer, &candidates, &chosen.survey.deployment.payment_channel.to_string());
+        }
+
+        let order = FetchOrder {
+            id,
+            hash: self.hash,
+            offset_bytes: 0,
+            len_bytes: 0,
+            candidates,
+            token: offer.token.address,
+            deposit: offer.deposit,
+            cadence_bytes: offer.cadence_bytes,
+            max_rate: offer.max_rate,
+            keep_channel: self.keep_channel,
+        };
+        // Only what was asked for now goes on, with the terms that were given now.
+        records.retain(|record| !matches!(record, Record::Fetch(fetch) if fetch.order.id != id));
+        for record in &mut records {
+            if let Record::Fetch(FetchRecord { order: earlier, .. }) = record {
+                *earlier = order.clone();
+            }
+        }
+        let earlier = Earlier::read(dir, self.hash);
+        let mut before: BTreeMap<_, _> =
+            channels.iter().map(|paying| (paying.channel, paying.amount)).collect();
+        before.extend(earlier.before());
+        let mut heard = Heard::new(id, ear, offer.token.clone(), offer.cap, before);
+        heard.used.extend(earlier.channels());
+        (heard.verified_bytes, heard.total_bytes) = resumed.unwrap_or_default();
+        heard.is_resumed = resumed.is_some();
+        let rate = Amount(offer.max_rate.0.into());
+        let mut buyer =
+            Buyer::start(chosen, keys, parts, records, &book, (offer.cap, rate), &self.recording).await?;
+        if is_bought {
+            heard.fetched = true;
+        } else {
+            buyer.party.order(Input::Fetch(order.clone())).await;
+        }
+        let mut end =
+            self.see_through(&mut buyer, &mut heard, earlier, output, offer, keys, chosen, dir).await;
+        buyer.stop().await;
+        if heard.failed.is_some() && heard.verified_bytes > 0 {
+            let (verified_bytes, total_bytes) = (heard.verified_bytes, heard.total_bytes);
+            let record = Record::Fetch(FetchRecord { order, verified_bytes, total_bytes });
+            end = end.and(put_back(dir, record, id));
+        }
+        end
+    }
+
     /// What is offered: amounts that make sense, in base units.
     fn offer(&self, file: &config::File, token: Token) -> Result<Offer, Failure> {
         let usual = |text: &str| text.parse::<Tokens>().map_err(failed);
@@ -243,12 +268,7 @@ impl FetchArgs {
     }
 
     /// Whether the account can pay the deposit and the gas.
-    async fn afford(
-        &self,
-        chosen: &super::super::settings::Chosen,
-        keys: &crate::keys::Keys,
-        offer: &Offer,
-    ) -> Result<(), Failure> {
+    async fn afford(&self, chosen: &Chosen, keys: &Keys, offer: &Offer) -> Result<(), Failure> {
         let account = keys.account();
         let balance = chosen.survey.balance(offer.token.address, account).await.map_err(surveyed)?;
         if balance < offer.deposit {
@@ -296,8 +316,8 @@ impl FetchArgs {
         earlier: Earlier,
         output: &Output,
         offer: &Offer,
-        keys: &crate::keys::Keys,
-        chosen: &super::super::settings::Chosen,
+        keys: &Keys,
+        chosen: &Chosen,
         dir: &std::path::Path,
     ) -> Result<(), Failure> {
         let interrupt = carefully();
