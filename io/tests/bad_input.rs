@@ -229,7 +229,7 @@ fn d1_a_price_above_the_ceiling_is_shown_and_no_transaction_is_made() {
     refused(&dear, 1, &["asks for more than --max-rate"]);
     let told = String::from_utf8(dear.stdout).expect("text");
     let quote = told.lines().find(|line| line.contains("\"quote\"")).expect("shown");
-    assert!(quote.contains("\"rate_per_mb\":1000"), "{quote}");
+    assert!(quote.contains("\"rate_per_mb\":1000") && quote.contains("\"deposit\":null"), "{quote}");
     assert_eq!(world.ask("eth_getTransactionCount", scene.account()), height);
     scene.nothing_moved();
 }

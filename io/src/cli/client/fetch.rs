@@ -200,7 +200,7 @@ impl FetchArgs {
         let mut before: BTreeMap<_, _> =
             channels.iter().map(|paying| (paying.channel, paying.amount)).collect();
         before.extend(earlier.before());
-        let mut heard = Heard::new(id, ear, offer.token.clone(), offer.cap, before);
+        let mut heard = Heard::new(id, ear, offer.token.clone(), (offer.cap, offer.max_rate), before);
         heard.used.extend(earlier.channels());
         (heard.verified_bytes, heard.total_bytes) = resumed.unwrap_or_default();
         heard.is_resumed = resumed.is_some();
@@ -285,16 +285,14 @@ impl FetchArgs {
         Ok(())
     }
 
-    /// What it may cost, before it costs anything.
+    /// What it may cost at most, before anybody was asked what it does cost.
     fn announce(&self, ear: Ear, offer: &Offer, candidates: &[Candidate], contract: &str) {
         let token = &offer.token;
         let rate = Amount(offer.max_rate.0.into());
         ear.say(format_args!(
-            "  price     at most {} per MB, at most {} in all\n  deposit   {} into {contract}; what is not spent comes \
-             back\n  from      {} node{}, a voucher per {} MB",
+            "  limits    at most {} per MB, at most {} into {contract}\n  from      {} node{}, a voucher per {} MB",
             shown(rate, token),
             shown(offer.cap, token),
-            shown(offer.deposit, token),
             candidates.len(),
             if candidates.len() == 1 { "" } else { "s" },
             offer.cadence_bytes / MB,

@@ -38,6 +38,8 @@ pub(super) struct Heard {
     pub(super) ear: Ear,
     token: Token,
     cap: Amount,
+    /// The most that is paid per MB.
+    max_rate: Rate,
     pub(super) bar: Bar,
     /// Channels that this purchase uses.
     pub(super) used: BTreeSet<ChannelId>,
@@ -61,7 +63,7 @@ impl Heard {
         fetch: FetchId,
         ear: Ear,
         token: Token,
-        cap: Amount,
+        (cap, max_rate): (Amount, Rate),
         before: BTreeMap<ChannelId, Amount>,
     ) -> Self {
         Self {
@@ -69,6 +71,7 @@ impl Heard {
             ear,
             token,
             cap,
+            max_rate,
             bar: ear.bar("download"),
             used: BTreeSet::new(),
             paid: BTreeMap::new(),
@@ -119,16 +122,24 @@ impl Heard {
             }
             Notice::Quoted { fetch, node, rate, total_bytes, deposit } if fetch == self.fetch => {
                 tracing::info!(peer = %node, rate = rate.0, ?total_bytes, "quoted");
-                let (deposit, cost) =
-                    (deposit.min(self.cap), total_bytes.map(|total| self.left_to_pay(total, rate)));
+                let cost = total_bytes.map(|total| self.left_to_pay(total, rate));
+                let is_taken = rate <= self.max_rate;
+                let deposit = is_taken.then(|| deposit.min(self.cap));
                 self.show_price("quote", rate, cost);
-                self.say(format_args!("  deposit   {} into a channel with it", shown(deposit, &self.token)));
+                if let Some(deposit) = deposit {
+                    let deposit = shown(deposit, &self.token);
+                    self.say(format_args!(
+                        "  deposit   {deposit} into a channel; what is not spent comes back"
+                    ));
+                }
                 self.ear.tell(&json!({
                     "event": "quote", "node": node.to_string(), "rate_per_mb": rate.0, "total_bytes": total_bytes,
-                    "expected_cost": cost.map(|cost| cost.to_string()), "deposit": deposit.to_string(),
+                    "expected_cost": cost.map(|cost| cost.to_string()), "deposit": deposit.map(|deposit| deposit.to_string()),
                 }));
-                self.is_priced = true;
-                spending.shown();
+                if is_taken {
+                    self.is_priced = true;
+                    spending.shown();
+                }
             }
             Notice::StreamStarted { fetch, channel, node, rate, offer_bytes, total_bytes }
                 if fetch == self.fetch =>
