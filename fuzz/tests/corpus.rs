@@ -8,7 +8,7 @@ use proptest::{collection::vec, prelude::*, sample, test_runner::TestRunner};
 /// Changed inputs that are tried per target: libFuzzer does this better, this is for those who have only cargo.
 const CHANGED: u32 = 40;
 /// What a target's committed inputs may come to, so that replaying them stays a matter of seconds.
-const FILES_MAX: usize = 300;
+const FILES_MAX: usize = 500;
 const BYTES_MAX: usize = 500_000;
 
 /// The committed inputs of a target.
