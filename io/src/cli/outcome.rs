@@ -1,7 +1,7 @@
 //! How a command ends: with a code for scripts and a sentence for people.
 
 use std::{
-    fmt,
+    fmt, io,
     process::ExitCode,
     sync::{
         OnceLock,
@@ -10,7 +10,10 @@ use std::{
 };
 
 use decdn_store::StoreError;
-use tokio::sync::watch;
+use tokio::{
+    signal::unix::{self, Signal, SignalKind},
+    sync::watch,
+};
 
 use crate::{chain::SurveyError, config::BadConfig, keys::KeyError, party::StartError, store::DirError};
 
@@ -95,34 +98,35 @@ pub(super) fn started(error: StartError) -> Failure {
     }
 }
 
-/// Ends when somebody wants the program to: Ctrl-C, or SIGTERM. Whoever asks after it happened is told too, so that nothing
-/// is lost between one that listens and the next.
-pub(super) async fn interrupted() {
+/// Ends when somebody wants the program to: Ctrl-C, or SIGTERM. It listens from the first call on, whether or not that
+/// future is awaited, and whoever asks after it happened is told too, so that nothing is lost before or between those that
+/// wait.
+pub(super) fn interrupted() -> impl Future<Output = ()> {
     static HEARD: OnceLock<watch::Receiver<bool>> = OnceLock::new();
-    let heard = HEARD.get_or_init(|| {
-        let (tell, heard) = watch::channel(false);
-        tokio::spawn(async move {
-            signalled().await;
-            tell.send_replace(true);
-        });
-        heard
-    });
-    // The sender goes only after it has told.
-    let _ = heard.clone().wait_for(|heard| *heard).await;
+    let mut heard = HEARD.get_or_init(listen).clone();
+    async move {
+        // The sender goes only after it has told.
+        let _ = heard.wait_for(|heard| *heard).await;
+    }
 }
 
-async fn signalled() {
-    let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
-    match terminate {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
+fn listen() -> watch::Receiver<bool> {
+    let (tell, heard) = watch::channel(false);
+    let [interrupt, terminate] = [SignalKind::interrupt(), SignalKind::terminate()].map(unix::signal);
+    tokio::spawn(async move {
+        tokio::select! {
+            () = told(interrupt) => {}
+            () = told(terminate) => {}
         }
-        Err(_) => {
-            let _ = tokio::signal::ctrl_c().await;
-        }
+        tell.send_replace(true);
+    });
+    heard
+}
+
+async fn told(signal: io::Result<Signal>) {
+    match signal {
+        Ok(mut signal) => _ = signal.recv().await,
+        Err(_) => std::future::pending().await,
     }
 }
 
@@ -137,8 +141,9 @@ pub(super) fn carefully() -> impl Future<Output = ()> {
 
 /// Work that may be dropped until it asks to be told of interruptions itself.
 pub(super) async fn until_careful<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let told = interrupted();
     let early = async {
-        interrupted().await;
+        told.await;
         if IS_CAREFUL.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;
         }
@@ -153,8 +158,9 @@ pub(super) async fn until_careful<T>(work: impl Future<Output = Result<T, Failur
 pub(super) async fn unless_interrupted<T>(
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
+    let told = interrupted();
     tokio::select! {
         result = work => result,
-        () = interrupted() => Err(Failure::Interrupted("interrupted".to_owned())),
+        () = told => Err(Failure::Interrupted("interrupted".to_owned())),
     }
 }
