@@ -155,6 +155,7 @@ pub enum LimitHit {
     ChainEvents,
     SoftCap,
     Probes,
+    Signatures,
 }
 
 /// What the chain did.

@@ -348,7 +348,7 @@ pub enum Notice {
     ChannelFound { channel: ChannelId, deposit: Amount },
     /// A node has said, and signed, what it would charge at most; its word about the size is not signed. It comes before each
     /// opening, with the deposit that will go into it (D1), and where a price is above the order's highest.
-    Quoted { fetch: FetchId, node: NodeId, rate: Rate, total_bytes: Option<u64>, deposit: Amount },
+    Quoted { fetch: FetchId, node: NodeId, rate: Rate, total_bytes: Option<u64>, deposit: Option<Amount> },
     /// A stream begins at this rate and offer.
     StreamStarted {
         fetch: FetchId,

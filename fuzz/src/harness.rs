@@ -17,7 +17,7 @@ use crate::{Bytes, tell::tell};
 /// The most that one step may ask for, with the limits of these targets.
 const OUTPUTS_MAX: usize = 192;
 /// Far more effects than any of these worlds needs to come to rest at one instant.
-const REST_MAX: usize = 4_000;
+const REST_MAX: usize = 40_000;
 
 pub(crate) const CLIENT: Address = Address::repeat_byte(4);
 pub(crate) const OPERATOR: Address = Address::repeat_byte(5);

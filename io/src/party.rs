@@ -26,7 +26,8 @@ use crate::{
     transport::{BindError, IrohTransport, TransportLimits},
 };
 
-/// News that its owner has not taken. Past it `Progress` is dropped first; nothing in the engine depends on news.
+/// News that its owner has not taken. What comes past it is dropped: nothing in the engine depends on news, and a purse whose
+/// owner has not heard the price lets no money go.
 const NEWS_MAX: usize = 1 << 14;
 /// Orders that the driver has not taken.
 const ORDERS_MAX: usize = 64;

@@ -11,14 +11,18 @@ pub struct Bucket {
 
 impl Bucket {
     /// Takes one out if there is one, of a bucket that holds `burst` and gets `per_sec` back.
-    pub fn take(&mut self, now: Time, (per_sec, burst): (u64, u64)) -> bool {
+    pub fn take(&mut self, now: Time, terms: (u64, u64)) -> bool {
+        let less = self.less_one(now, terms);
+        *self = less.unwrap_or(*self);
+        less.is_some()
+    }
+
+    /// What is left of it once one is taken out, if there is one.
+    #[must_use]
+    pub fn less_one(&self, now: Time, (per_sec, burst): (u64, u64)) -> Option<Self> {
         let gap = 1_000_000 / per_sec.max(1);
         let full_at = self.full_at.max(now) + Span(gap);
-        let is_there = full_at.since(now) <= Span(gap.saturating_mul(burst));
-        if is_there {
-            self.full_at = full_at;
-        }
-        is_there
+        (full_at.since(now) <= Span(gap.saturating_mul(burst))).then_some(Self { full_at })
     }
 }
 

@@ -263,3 +263,83 @@ fn w3_a_download_that_is_given_up_while_it_asks_leaves_its_place_to_the_next() {
     assert_eq!((bench.table("probes"), stream.conn), (1, ConnId(ConnId::PROBE)));
     assert_eq!(NodeId([1; 32]), candidate(1).node);
 }
+
+#[test]
+fn d1_a_quote_is_kept_while_others_are_tried() {
+    let mut bench = asking(&[1, 2]);
+    answer(&mut bench, (LOW, true));
+    let (stream, _) = open(&mut bench, 1);
+    bench.quotes = None;
+    bench.reset(stream, Code::NotNow);
+    bench.pass(Span::from_secs(1));
+    answer(&mut bench, (Rate(RATE.0 + 1), true));
+    assert_eq!(refused(&mut bench), Some(StreamError::RateExceeded), "the second wants too much");
+    bench.pass(Span::from_secs(5));
+    let (_, again) = bench.asked().expect("the first again");
+    assert_eq!((again.channel, again.max_rate), (channel(1), LOW));
+}
+
+#[test]
+fn d1_a_price_above_the_ceiling_opens_no_channel_for_a_candidate_that_is_named_twice() {
+    let mut bench = asking(&[1, 1]);
+    for _ in 0..2 {
+        answer(&mut bench, (Rate(RATE.0 + 1), true));
+        bench.quotes = None;
+        bench.pass(Span::from_secs(1));
+    }
+    assert_eq!(failed(&mut bench), Some(FetchFailure::NoCandidateLeft));
+    assert_eq!((bench.tx(), blamed(&mut bench)), (None, None));
+}
+
+#[test]
+fn e5_a_price_that_moves_in_an_abort_ends_the_candidate() {
+    let mut bench = Bench::new(0);
+    bench.quotes = Some((LOW, true));
+    bench.order(1, &[1], false);
+    let asked = open(&mut bench, 1);
+    bench.agree_at(LOW, 1, asked);
+    bench.quotes = None;
+    let message = Message::StreamAbort(StreamError::RateExceeded);
+    bench.feed(Input::Message { stream: asked.0, message });
+    bench.pass(Span::from_secs(5));
+    assert_eq!(failed(&mut bench), Some(FetchFailure::NoCandidateLeft));
+    assert_eq!((probed(&mut bench), bench.asked()), (None, None), "nothing is bought at another price");
+}
+
+#[test]
+fn d1_an_opening_that_waited_longer_than_its_quote_is_good_asks_again() {
+    let mut bench = Bench::new(0);
+    bench.quotes = Some((LOW, true));
+    bench.order(1, &[1], false);
+    bench.order(2, &[2], false);
+    let (approval, _) = bench.tx().expect("the first's allowance");
+    bench.include(approval, &[]);
+    let (opening, call) = bench.tx().expect("the first's opening");
+    let Call::Open { node, token, deposit } = call else { panic!("{call:?}") };
+    bench.quotes = None;
+    bench.pass(PROBE_WINDOW);
+    bench.include(opening, &[(channel(1), EventKind::Opened { client: CLIENT, node, token, deposit })]);
+    assert_eq!(bench.tx(), None, "the second's quote is too old");
+    answer(&mut bench, (LOW, true));
+    let (_, asked) = open(&mut bench, 2);
+    assert_eq!(asked.channel, channel(2));
+}
+
+#[test]
+fn d1_a_client_that_starts_again_asks_again_before_it_buys_on_its_channel() {
+    let mut bench = Bench::new(1);
+    bench.quotes = Some((LOW, true));
+    bench.order(1, &[1], true);
+    assert!(bench.asked().is_some(), "a channel that is there needs no quote");
+    let records = bench.fold(&[true; 64]).into_values().collect();
+    let mut bench = Bench::silent(bench.config(), records);
+    bench.quotes = None;
+    bench.feed(Input::Tick);
+    assert_eq!(bench.asked(), None);
+    answer(&mut bench, (LOW, true));
+    let no_deposit =
+        |effect: &Effect| matches!(effect, Effect::Notice(Notice::Quoted { rate: LOW, deposit: None, .. }));
+    assert!(bench.said.iter().any(no_deposit), "shown, and nothing is deposited for it");
+    let (_, asked) = bench.asked().expect("now it may");
+    assert_eq!(asked.max_rate, LOW);
+}

@@ -4,7 +4,7 @@ use decdn_engine::{
     crypto::{ProbeResponseTerms, Signature, Typed},
     fault::{Fault, LimitHit, Rule},
     ids::{Address, BlobHash, ConnId, NodeId, StreamId},
-    io::{Effect, Input},
+    io::{Effect, Gone, Input},
     limits::{GROUP, Limits, PROBE_WINDOW},
     money::Rate,
     time::{Span, WallTime},
@@ -136,6 +136,19 @@ fn p5_a_node_id_gets_five_answers_a_second() {
 }
 
 #[test]
+fn p5_who_asks_too_often_takes_nothing_from_the_others() {
+    let mut bench = node();
+    for _ in 0..3_000 {
+        let request = request(&bench);
+        let said = ask(&mut bench, request);
+        bench.sign(&said);
+    }
+    bench.feed(Input::Connected { conn: PROBER, peer: NodeId([10; 32]), rtt: Span(1) });
+    let good = request(&bench);
+    answered(&mut bench, good);
+}
+
+#[test]
 fn w3_one_probe_at_a_time_and_none_among_streams() {
     let mut bench = node();
     let good = request(&bench);
@@ -203,4 +216,26 @@ fn e5_whoever_was_promised_a_blob_that_is_gone_gets_nothing_in_writing() {
     assert_eq!((code(&said), agreed(&said)), (Some(Code::NotNow), None));
     let said = bench.ask_quoting(HASH, None, 1_000);
     assert_eq!(agreed(&said), Some((false, Rate(0), Some(StreamError::Unavailable), false)));
+}
+
+#[test]
+fn o11_a_signer_that_is_slow_is_asked_for_no_more_than_may_be_wanted_at_once() {
+    let mut bench = Bench::new(Limits::tiny(), &[0]);
+    bench.feed(Input::BlobReady { hash: HASH, bytes: 4 * GROUP });
+    bench.hear(bench.block(10, 0), 10, vec![]);
+    let signing = |bench: &Bench| {
+        bench.node.tables().iter().find(|(name, _)| *name == "signing").map(|(_, held)| *held)
+    };
+    // A peer asks, leaves before it is answered, and comes again.
+    for n in 0..20 {
+        let conn = ConnId(PROBER.0 + 1 + n);
+        bench.feed(Input::Connected { conn, peer: NodeId([9; 32]), rtt: Span(1) });
+        let request = request(&bench);
+        let stream = StreamId { conn, index: 0 };
+        let said = bench.feed(Input::Message { stream, message: Message::ProbeRequest(request) });
+        assert_eq!(code(&said).is_some(), n >= 8, "{n}");
+        bench.feed(Input::Disconnected { conn, why: Gone::Lost });
+        bench.pass(1);
+    }
+    assert_eq!(signing(&bench), Some(8));
 }

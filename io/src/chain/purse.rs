@@ -86,7 +86,7 @@ impl Spending {
                 }
                 let is_all_back = !is_enough && state.out.is_empty() && state.under_way.is_empty();
                 if is_all_back || tokio::time::Instant::now() >= until {
-                    state.is_refused = true;
+                    state.is_refused |= !is_enough;
                     return None;
                 }
             }

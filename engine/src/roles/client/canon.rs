@@ -4,7 +4,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 
 use super::{
     ChainView, Channel, Client, Closing, Dirty, Fetch, Opening, OpeningStep, Purpose, Stage, Stream,
-    probe::Probe,
+    probe::{Price, Probe},
 };
 use crate::{
     ids::{ConnId, StreamId},
@@ -137,11 +137,16 @@ impl Canon for Fetch {
             Stage::Probing(_) => 5,
         };
         out.tag(stage);
-        out.tag(u8::from(self.is_quote_due) << 1 | u8::from(self.quote.is_some()));
-        if let Some(quote) = &self.quote {
-            out.bytes(&quote.node.0);
-            out.number(quote.rate.0);
-            out.number(quote.timestamp.0);
+        for price in &self.prices {
+            match price {
+                Price::Unasked => out.tag(0),
+                Price::Due => out.tag(1),
+                Price::Quoted(quote) => {
+                    out.tag(2);
+                    out.number(quote.rate.0);
+                    out.number(quote.timestamp.0);
+                }
+            }
         }
         out.tag(self.refusals);
         for number in

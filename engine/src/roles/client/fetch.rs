@@ -2,7 +2,7 @@
 
 use alloc::vec;
 
-use super::{AlarmKey, Channel, Client, Closing, Fetch, Stage};
+use super::{AlarmKey, Channel, Client, Closing, Fetch, Stage, probe::Price};
 use crate::{
     crypto::Typed,
     fault::{Fault, LimitHit, Rule},
@@ -98,7 +98,7 @@ impl Client {
         }
         let record = FetchRecord { order, verified_bytes: 0, total_bytes: None };
         self.persist(Lane::Role, vec![Record::Fetch(record.clone())], out);
-        self.adopt_fetch(record);
+        self.adopt_fetch(record, Price::Unasked);
         self.advance(now, id, out);
     }
 
@@ -112,7 +112,8 @@ impl Client {
             return self.complete(now, id, out);
         }
         let candidate = fetch.candidate();
-        let (token, is_quoted, is_quote_due) = (fetch.order.token, fetch.is_quoted(now), fetch.is_quote_due);
+        let (token, is_quoted, is_quote_due) =
+            (fetch.order.token, fetch.is_quoted(now), fetch.is_price_due());
         let usable = self.usable_channel(now, id, out);
         if usable.is_none() && self.is_opening(candidate.node, token) {
             return;
@@ -139,7 +140,7 @@ impl Client {
     }
 
     /// An open channel with this candidate whose deposit covers the next group; used-up ones are closed.
-    fn usable_channel(&mut self, now: Now, id: FetchId, out: &mut Outputs) -> Option<Slot> {
+    pub(super) fn usable_channel(&mut self, now: Now, id: FetchId, out: &mut Outputs) -> Option<Slot> {
         let fetch = &self.fetches[&id];
         let (node, token) = (fetch.candidate().node, fetch.order.token);
         let next_group = fetch.end().map_or(GROUP, |end| GROUP.min(end - fetch.position()));

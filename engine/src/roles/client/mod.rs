@@ -20,6 +20,7 @@ use alloc::{
 };
 use core::mem;
 
+use probe::Price;
 use state::{
     AlarmKey, ChainView, Channel, Closing, Dirty, Fetch, Opening, OpeningStep, Peer, Purpose, Signing, Stage,
     Stream,
@@ -128,7 +129,7 @@ impl Client {
                 Record::Paying(paying) => {
                     client.adopt(paying);
                 }
-                Record::Fetch(fetch) => client.adopt_fetch(fetch),
+                Record::Fetch(fetch) => client.adopt_fetch(fetch, Price::Due),
                 Record::Cursor(block) => {
                     let block = block.max(client.config.start_block);
                     client.chain.cursor = Cursor::at(block);
@@ -182,8 +183,9 @@ impl Client {
         slot
     }
 
-    fn adopt_fetch(&mut self, record: FetchRecord) {
-        let tries = vec![0; record.order.candidates.len()];
+    fn adopt_fetch(&mut self, record: FetchRecord, price: Price) {
+        let candidates = record.order.candidates.len();
+        let tries = vec![0; candidates];
         let id = record.order.id;
         let fetch = Fetch {
             order: record.order,
@@ -192,8 +194,7 @@ impl Client {
             current: 0,
             tries,
             refusals: 0,
-            quote: None,
-            is_quote_due: false,
+            prices: vec![price; candidates],
             stage: Stage::Waiting,
             why: FetchFailure::NoCandidateLeft,
             sources: Vec::new(),

@@ -3,7 +3,7 @@
 
 use alloc::vec;
 
-use super::{AlarmKey, Channel, Client, Closing, Opening, OpeningStep, fetch::Failure};
+use super::{AlarmKey, Channel, Client, Closing, Fetch, Opening, OpeningStep, Stage, fetch::Failure};
 use crate::{
     chain::{Call, Route, TxOutcome},
     delivery::Meter,
@@ -29,7 +29,7 @@ impl Client {
             return self.fail_fetch(now, id, FetchFailure::TooMany, out);
         }
         self.is_rest_dirty = true;
-        self.show_quote(id, out);
+        self.show_quote(id, Some(deposit), out);
         self.openings.push_back(Opening {
             node: candidate.node,
             operator: candidate.operator,
@@ -46,13 +46,27 @@ impl Client {
         self.openings.iter().any(|opening| opening.node == node && opening.token == token)
     }
 
+    /// Begins the next opening, unless nobody has a young quote for it any more: whoever still wants it asks anew (D1).
     fn next_opening(&mut self, now: Now, out: &mut Outputs) {
-        let Some(opening) = self.openings.front().copied() else { return };
-        if opening.step == OpeningStep::Queued {
+        while let Some(opening) = self.openings.front().copied() {
+            if opening.step != OpeningStep::Queued {
+                return;
+            }
+            let is_for = |fetch: &Fetch| {
+                (fetch.candidate().node, fetch.order.token) == (opening.node, opening.token)
+                    && fetch.stage == Stage::Waiting
+                    && fetch.is_quoted(now)
+            };
+            if !self.fetches.values().any(is_for) {
+                self.is_rest_dirty = true;
+                self.openings.pop_front();
+                self.advance_peer(now, opening.node, out);
+                continue;
+            }
             let ticket = TxTicket(self.ticket());
             self.set_opening_step(now, OpeningStep::Approving(ticket));
             let call = Call::Approve { token: opening.token, amount: opening.deposit };
-            out.push(Lane::Role, Effect::Tx { ticket, call, route: Route::Sequencer });
+            return out.push(Lane::Role, Effect::Tx { ticket, call, route: Route::Sequencer });
         }
     }
 

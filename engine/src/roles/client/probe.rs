@@ -11,7 +11,7 @@ use crate::{
     ids::{ConnId, FetchId, NodeId, StreamId},
     io::{Effect, Gone, Lane, Notice, Outputs},
     limits::{BLOB_BYTES_MAX, PROBE_WINDOW},
-    money::Rate,
+    money::{Amount, Rate},
     time::{Now, WallTime},
     wire::{Code, Message, ProbeRequest, ProbeResponse, Quote, StreamError},
 };
@@ -25,10 +25,20 @@ pub(super) struct Probe {
     asked: Option<ProbeRequest>,
 }
 
+/// What a download knows of a candidate's price.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Price {
+    /// To be asked for before a channel is opened.
+    Unasked,
+    /// To be asked for before anything else: it has moved (D11), or was forgotten in a restart.
+    Due,
+    /// What the candidate has quoted, however long ago.
+    Quoted(Quoted),
+}
+
 /// What a node said that it would charge.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Quoted {
-    pub(super) node: NodeId,
     pub(super) rate: Rate,
     pub(super) timestamp: WallTime,
     signature: Signature,
@@ -52,7 +62,14 @@ impl Quoted {
 impl super::Fetch {
     /// What the present candidate has quoted, however long ago.
     pub(super) fn quoted(&self) -> Option<Quoted> {
-        self.quote.filter(|quote| quote.node == self.candidate().node)
+        match self.prices[self.current] {
+            Price::Quoted(quote) => Some(quote),
+            Price::Unasked | Price::Due => None,
+        }
+    }
+
+    pub(super) fn is_price_due(&self) -> bool {
+        self.prices[self.current] == Price::Due
     }
 
     /// Whether money may go into a channel with the present candidate.
@@ -73,7 +90,8 @@ impl Client {
         if self.probes.values().any(|probe| probe.node == node) {
             return;
         }
-        if self.conns.len() + self.probes.len() >= self.config.limits.conns {
+        // As many as there may be other connections: an open channel that is idle must not keep a price from being asked.
+        if self.probes.len() >= self.config.limits.conns {
             out.push(Lane::Role, Effect::Fault(Fault::Limit { rule: Rule::W3, limit: LimitHit::Conns }));
             return self.fail_attempt(now, id, Failure::NotNow, out);
         }
@@ -135,25 +153,27 @@ impl Client {
             out.push(Lane::Role, refused(StreamError::Unavailable));
             return self.end_probe(now, id.conn, Some(Failure::Refused), out);
         }
-        fetch.quote = Some(Quoted { node, rate, timestamp: asked.timestamp, signature, total_bytes });
+        let quote = Quoted { rate, timestamp: asked.timestamp, signature, total_bytes };
+        fetch.prices[fetch.current] = Price::Quoted(quote);
         // No opening will tell.
-        if core::mem::take(&mut fetch.is_quote_due) || rate > max_rate {
-            self.show_quote(fetch_id, out);
+        if rate > max_rate || self.usable_channel(now, fetch_id, out).is_some() {
+            self.show_quote(fetch_id, None, out);
         }
         if rate > max_rate {
+            // It is none to open a channel on.
+            if let Some(fetch) = self.fetches.get_mut(&fetch_id) {
+                fetch.prices[fetch.current] = Price::Unasked;
+            }
             out.push(Lane::Role, refused(StreamError::RateExceeded));
             return self.end_probe(now, id.conn, Some(Failure::Ban), out);
         }
         self.end_probe(now, id.conn, None, out);
     }
 
-    /// Tells the owner what the present candidate wants.
-    pub(super) fn show_quote(&self, id: FetchId, out: &mut Outputs) {
-        let Some((fetch, quote)) = self.fetches.get(&id).and_then(|fetch| Some((fetch, fetch.quoted()?)))
-        else {
-            return;
-        };
-        let (Quoted { node, rate, total_bytes, .. }, deposit) = (quote, fetch.deposit());
+    /// Tells the owner what the present candidate wants, and what goes into a channel with it, if one is opened now.
+    pub(super) fn show_quote(&self, id: FetchId, deposit: Option<Amount>, out: &mut Outputs) {
+        let quoted = self.fetches.get(&id).and_then(|fetch| Some((fetch.candidate().node, fetch.quoted()?)));
+        let Some((node, Quoted { rate, total_bytes, .. })) = quoted else { return };
         out.push(Lane::Role, Effect::Notice(Notice::Quoted { fetch: id, node, rate, total_bytes, deposit }));
     }
 

@@ -2,7 +2,7 @@
 
 use alloc::{boxed::Box, vec::Vec};
 
-use super::probe::Quoted;
+use super::probe::Price;
 use crate::{
     chain::{Checkpoint, Cursor},
     crypto::Signature,
@@ -134,10 +134,8 @@ pub(super) struct Fetch {
     pub(super) tries: Vec<u8>,
     /// Unsigned refusals in a row: they say "later", not "no".
     pub(super) refusals: u8,
-    /// The last quote, of whichever candidate.
-    pub(super) quote: Option<Quoted>,
-    /// Its price has moved: to be asked for before anything else (D11).
-    pub(super) is_quote_due: bool,
+    /// What is known of each candidate's price.
+    pub(super) prices: Vec<Price>,
     pub(super) stage: Stage,
     pub(super) why: FetchFailure,
     /// Channels whose content it got and whose record does not say so yet: written together with theirs (D14).

@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 
-use super::{AlarmKey, Client, Peer, Purpose, Stage, Stream, fetch::Failure};
+use super::{AlarmKey, Client, Peer, Purpose, Stage, Stream, fetch::Failure, probe::Price};
 use crate::{
     crypto::{Crypto, StreamResponseTerms, Typed},
     fault::{Fault, Proof, Rule},
@@ -131,7 +131,7 @@ impl Client {
                 self.drop_stream(id, out);
                 return self.fail_attempt(now, fetch_id, Failure::Ban, out);
             }
-            return self.on_refusal(now, id, fetch_id, error, out);
+            return self.on_refusal(now, id, fetch_id, (error, true), out);
         }
         let Some(fetch) = self.fetches.get_mut(&fetch_id) else { return };
         let position = request.offset_bytes;
@@ -203,15 +203,23 @@ impl Client {
         }
     }
 
-    /// A signed refusal (D11).
-    fn on_refusal(&mut self, now: Now, id: StreamId, fetch: FetchId, error: StreamError, out: &mut Outputs) {
+    /// A refusal (D11), signed or in an abort.
+    fn on_refusal(
+        &mut self,
+        now: Now,
+        id: StreamId,
+        fetch: FetchId,
+        (error, is_signed): (StreamError, bool),
+        out: &mut Outputs,
+    ) {
         let node = self.streams[&id].node;
         out.push(Lane::Role, Effect::Notice(Notice::Refused { fetch, node, error }));
         let slot = self.streams[&id].channel;
         self.drop_stream(id, out);
         let failure = match error {
-            StreamError::RateExceeded => self.price_moved(fetch),
-            StreamError::BlobTooLarge => Failure::Ban,
+            StreamError::RateExceeded if is_signed => self.price_moved(fetch),
+            // In an abort it would be a word that is broken and not signed (E5).
+            StreamError::RateExceeded | StreamError::BlobTooLarge => Failure::Ban,
             StreamError::Unavailable | StreamError::Blacklisted => Failure::Refused,
             StreamError::ChannelInsufficient => self.insufficient(now, slot, fetch, out),
         };
@@ -223,8 +231,7 @@ impl Client {
         let Some(fetch) = self.fetches.get_mut(&id).filter(|fetch| fetch.quoted().is_some()) else {
             return Failure::Ban;
         };
-        fetch.quote = None;
-        fetch.is_quote_due = true;
+        fetch.prices[fetch.current] = Price::Due;
         Failure::Lost
     }
 
@@ -258,7 +265,7 @@ impl Client {
                 // It came behind all that was sent: nothing is lost.
                 *end = *next;
                 let fetch = *fetch;
-                self.on_refusal(now, id, fetch, error, out);
+                self.on_refusal(now, id, fetch, (error, false), out);
             }
             _ => self.on_malformed(now, id, out),
         }

@@ -215,6 +215,13 @@ impl Node {
         self.next_ticket
     }
 
+    /// Whether as many signatures are outstanding as all streams and channels can want at once: some are for peers that
+    /// left, and a slow signer must not be asked for ever more of them (O11).
+    fn is_signing_enough(&self) -> bool {
+        let limits = &self.config.limits;
+        self.signing.len() >= limits.conns * (1 + limits.streams_per_conn as usize) + limits.channels
+    }
+
     fn sign(&mut self, lane: Lane, what: Typed, purpose: Signing, out: &mut Outputs) {
         let ticket = SignTicket(self.ticket());
         self.signing.insert(ticket, purpose);

@@ -34,16 +34,19 @@ impl Desk {
 
     fn take(&mut self, now: Now, peer: NodeId, cap: usize) -> bool {
         self.is_dirty = true;
-        if !self.all.take(now.mono, PROBES) {
-            return false;
-        }
+        // Who has asked too often takes nothing from the others.
+        let Some(all) = self.all.less_one(now.mono, PROBES) else { return false };
         if self.by_node.len() >= cap && !self.by_node.contains_key(&peer) {
             self.by_node.retain(|_, bucket| bucket.full_at > now.mono);
             if self.by_node.len() >= cap {
                 return false;
             }
         }
-        self.by_node.entry(peer).or_default().take(now.mono, PROBES_PER_NODE)
+        let is_there = self.by_node.entry(peer).or_default().take(now.mono, PROBES_PER_NODE);
+        if is_there {
+            self.all = all;
+        }
+        is_there
     }
 }
 
@@ -69,6 +72,10 @@ impl Node {
         }
         if !self.desk.take(now, peer, cap) {
             Self::limit(Rule::P5, LimitHit::Probes, out);
+            return self.refuse(id, Code::NotNow, out);
+        }
+        if self.is_signing_enough() {
+            Self::limit(Rule::O11, LimitHit::Signatures, out);
             return self.refuse(id, Code::NotNow, out);
         }
         if request.timestamp.distance(now.wall) > CLOCK_TOLERANCE {

@@ -64,6 +64,10 @@ impl Node {
             Self::limit(Rule::W3, LimitHit::StreamsPerConn, out);
             return self.refuse(id, Code::NotNow, out);
         }
+        if self.is_signing_enough() {
+            Self::limit(Rule::O11, LimitHit::Signatures, out);
+            return self.refuse(id, Code::NotNow, out);
+        }
         let Some(slot) = self.by_id.get(&request.channel) else {
             // Perhaps it was opened a moment ago: look, and let the client come again (V6).
             self.poll(now, out);

@@ -155,7 +155,10 @@ impl FetchArgs {
             };
             match parts.transport.reach(peer.node, vec![peer.addr]).await {
                 Ok(()) => {
-                    candidates.push(Candidate { node: peer.node, operator });
+                    // One that is named with several addresses is still one.
+                    if candidates.iter().all(|known: &Candidate| known.node != peer.node) {
+                        candidates.push(Candidate { node: peer.node, operator });
+                    }
                     book.note(peer);
                 }
                 Err(gone) => {
@@ -200,7 +203,7 @@ impl FetchArgs {
         let mut before: BTreeMap<_, _> =
             channels.iter().map(|paying| (paying.channel, paying.amount)).collect();
         before.extend(earlier.before());
-        let mut heard = Heard::new(id, ear, offer.token.clone(), (offer.cap, offer.max_rate), before);
+        let mut heard = Heard::new(id, ear, offer.token.clone(), offer.cap, before);
         heard.used.extend(earlier.channels());
         (heard.verified_bytes, heard.total_bytes) = resumed.unwrap_or_default();
         heard.is_resumed = resumed.is_some();

@@ -38,8 +38,6 @@ pub(super) struct Heard {
     pub(super) ear: Ear,
     token: Token,
     cap: Amount,
-    /// The most that is paid per MB.
-    max_rate: Rate,
     pub(super) bar: Bar,
     /// Channels that this purchase uses.
     pub(super) used: BTreeSet<ChannelId>,
@@ -51,8 +49,8 @@ pub(super) struct Heard {
     pub(super) verified_bytes: u64,
     /// An earlier run has left a part of the content.
     pub(super) is_resumed: bool,
-    /// What it costs has been shown.
-    is_priced: bool,
+    /// The price of each node as it was shown last, per MB.
+    priced: BTreeMap<NodeId, Rate>,
     troubles: BTreeMap<NodeId, Trouble>,
     pub(super) fetched: bool,
     pub(super) failed: Option<FetchFailure>,
@@ -63,7 +61,7 @@ impl Heard {
         fetch: FetchId,
         ear: Ear,
         token: Token,
-        (cap, max_rate): (Amount, Rate),
+        cap: Amount,
         before: BTreeMap<ChannelId, Amount>,
     ) -> Self {
         Self {
@@ -71,7 +69,6 @@ impl Heard {
             ear,
             token,
             cap,
-            max_rate,
             bar: ear.bar("download"),
             used: BTreeSet::new(),
             paid: BTreeMap::new(),
@@ -79,7 +76,7 @@ impl Heard {
             total_bytes: None,
             verified_bytes: 0,
             is_resumed: false,
-            is_priced: false,
+            priced: BTreeMap::new(),
             troubles: BTreeMap::new(),
             fetched: false,
             failed: None,
@@ -123,8 +120,7 @@ impl Heard {
             Notice::Quoted { fetch, node, rate, total_bytes, deposit } if fetch == self.fetch => {
                 tracing::info!(peer = %node, rate = rate.0, ?total_bytes, "quoted");
                 let cost = total_bytes.map(|total| self.left_to_pay(total, rate));
-                let is_taken = rate <= self.max_rate;
-                let deposit = is_taken.then(|| deposit.min(self.cap));
+                let deposit = deposit.map(|deposit| deposit.min(self.cap));
                 self.show_price("quote", rate, cost);
                 if let Some(deposit) = deposit {
                     let deposit = shown(deposit, &self.token);
@@ -136,15 +132,15 @@ impl Heard {
                     "event": "quote", "node": node.to_string(), "rate_per_mb": rate.0, "total_bytes": total_bytes,
                     "expected_cost": cost.map(|cost| cost.to_string()), "deposit": deposit.map(|deposit| deposit.to_string()),
                 }));
-                if is_taken {
-                    self.is_priced = true;
+                self.priced.insert(node, rate);
+                if deposit.is_some() {
                     spending.shown();
                 }
             }
             Notice::StreamStarted { fetch, channel, node, rate, offer_bytes, total_bytes }
                 if fetch == self.fetch =>
             {
-                if !std::mem::replace(&mut self.is_priced, true) {
+                if self.priced.insert(node, rate) != Some(rate) {
                     // On a channel that was there already nobody had to be asked before.
                     let cost = self.left_to_pay(total_bytes, rate);
                     self.show_price("price", rate, Some(cost));
