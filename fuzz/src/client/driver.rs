@@ -197,8 +197,10 @@ impl Driver {
 
     pub(super) fn wait(&mut self, span: Span) {
         if self.bench.pass(span) {
-            self.feed(Input::Tick);
+            let said = self.step(Input::Tick);
+            // What is answered at once may set a deadline for this very instant, and has had no tick yet.
             self.bench.check_no_spin();
+            self.after(&said);
         }
     }
 
@@ -416,7 +418,12 @@ impl Driver {
 
     fn feed(&mut self, input: Input) {
         let said = self.step(input);
-        self.end_orders(&said);
+        self.after(&said);
+    }
+
+    /// What an input's outputs bring about at once.
+    fn after(&mut self, said: &Said) {
+        self.end_orders(said);
         self.serve_probes();
     }
 
