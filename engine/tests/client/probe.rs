@@ -4,7 +4,7 @@ use decdn_engine::{
     chain::{Call, EventKind},
     crypto::Signature,
     fault::{Fault, Rule},
-    ids::{ConnId, NodeId, StreamId},
+    ids::{ConnId, NodeId, StreamId, TxTicket},
     io::{Effect, FetchFailure, Gone, Input, Notice},
     limits::PROBE_WINDOW,
     money::{Amount, Rate},
@@ -60,16 +60,24 @@ fn refused(bench: &mut Bench) -> Option<StreamError> {
     })
 }
 
-/// Lets the channel that was asked for open; the request on it.
-fn open(bench: &mut Bench, node: u8) -> (StreamId, StreamRequest) {
+/// Lets the allowance be; the opening that follows it.
+fn approved(bench: &mut Bench) -> (TxTicket, Call) {
     let (approval, _) = bench.tx().expect("the allowance");
     bench.include(approval, &[]);
-    let (opening, call) = bench.tx().expect("the opening");
+    bench.tx().expect("the opening")
+}
+
+/// Lets that opening be in a block.
+fn opened(bench: &mut Bench, node: u8, (ticket, call): (TxTicket, Call)) {
     let Call::Open { node: operator, token, deposit } = call else { panic!("{call:?}") };
-    bench.include(
-        opening,
-        &[(channel(node), EventKind::Opened { client: CLIENT, node: operator, token, deposit })],
-    );
+    let event = EventKind::Opened { client: CLIENT, node: operator, token, deposit };
+    bench.include(ticket, &[(channel(node), event)]);
+}
+
+/// Lets the channel that was asked for open; the request on it.
+fn open(bench: &mut Bench, node: u8) -> (StreamId, StreamRequest) {
+    let opening = approved(bench);
+    opened(bench, node, opening);
     bench.asked().expect("the download begins")
 }
 
@@ -219,13 +227,10 @@ fn d11_an_old_quote_is_not_presented_and_a_price_that_moved_is_asked_for_again()
     let mut bench = Bench::new(0);
     bench.quotes = Some((LOW, true));
     bench.order(1, &[1], false);
-    let (approval, _) = bench.tx().expect("the allowance");
-    bench.include(approval, &[]);
+    let opening = approved(&mut bench);
     // The sequencer takes its time.
     bench.pass(PROBE_WINDOW);
-    let (opening, call) = bench.tx().expect("the opening");
-    let Call::Open { node, token, deposit } = call else { panic!("{call:?}") };
-    bench.include(opening, &[(channel(1), EventKind::Opened { client: CLIENT, node, token, deposit })]);
+    opened(&mut bench, 1, opening);
     let asked = bench.asked().expect("the download begins");
     assert_eq!((asked.1.quote, asked.1.max_rate), (None, LOW), "paid no more all the same");
     bench.quotes = Some((RATE, true));
@@ -312,13 +317,10 @@ fn d1_an_opening_that_waited_longer_than_its_quote_is_good_asks_again() {
     bench.quotes = Some((LOW, true));
     bench.order(1, &[1], false);
     bench.order(2, &[2], false);
-    let (approval, _) = bench.tx().expect("the first's allowance");
-    bench.include(approval, &[]);
-    let (opening, call) = bench.tx().expect("the first's opening");
-    let Call::Open { node, token, deposit } = call else { panic!("{call:?}") };
+    let opening = approved(&mut bench);
     bench.quotes = None;
     bench.pass(PROBE_WINDOW);
-    bench.include(opening, &[(channel(1), EventKind::Opened { client: CLIENT, node, token, deposit })]);
+    opened(&mut bench, 1, opening);
     assert_eq!(bench.tx(), None, "the second's quote is too old");
     answer(&mut bench, (LOW, true));
     let (_, asked) = open(&mut bench, 2);
