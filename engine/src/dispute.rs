@@ -2,6 +2,8 @@
 //! when to stop trusting the sequencer. A role asks its [`Watch`] what to do and does it; who holds what, and who
 //! settles, is the role's.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     chain::{Block, Call, Route, TxOutcome},
     crypto::SignedVoucher,
@@ -9,10 +11,38 @@ use crate::{
     ids::{ChannelId, TxTicket},
     io::{Effect, Lane, Notice, Outputs},
     money::Amount,
-    roles::config::Monitor,
     state::{Alarm, Alarms, Canonical},
     time::{ChainTime, Now, Span, Time, WallTime},
 };
+
+/// How channels are watched and defended (section 6).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Monitor {
+    /// Whether to dispute stale closes at all (X1).
+    pub enabled: bool,
+    /// How often to read the chain.
+    pub poll: Span,
+    /// What has to be left of the window, beyond forced inclusion, when the forced path is taken (X2): 1 h by
+    /// which `block.timestamp` may run ahead and 2 h for the transactions.
+    pub margin: Span,
+    /// Forced-inclusion delay until the chain has said it (L2).
+    pub forced_inclusion: Span,
+    /// How long after a deadline the node settles where the client has not.
+    pub settle_grace: Span,
+}
+
+impl Default for Monitor {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            poll: Span::from_secs(60),
+            margin: Span::from_hours(3),
+            forced_inclusion: Span::from_hours(24),
+            settle_grace: Span::from_secs(600),
+        }
+    }
+}
 
 /// How far a dispute has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

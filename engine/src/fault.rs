@@ -8,9 +8,10 @@ use crate::{
     crypto::{Signature, SignedVoucher, StreamResponseTerms},
     ids::{ChannelId, NodeId, StreamId, TxTicket},
     money::{Amount, Nonce},
+    wire::RejectReason,
 };
 
-/// A rule of `docs/protocol.md`. Its number travels in `VoucherReject`: variants are appended, never reordered (W2).
+/// A rule of `docs/protocol.md`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum Rule {
     /// Identity proven on the first request; only the channel's client streams on it.
@@ -61,6 +62,17 @@ pub enum Rule {
     E5,
     /// How often probes are answered.
     P5,
+}
+
+impl From<RejectReason> for Rule {
+    fn from(reason: RejectReason) -> Self {
+        match reason {
+            RejectReason::V1 => Self::V1,
+            RejectReason::V2 => Self::V2,
+            RejectReason::V4 => Self::V4,
+            RejectReason::V7 => Self::V7,
+        }
+    }
 }
 
 impl fmt::Display for Rule {

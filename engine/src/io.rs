@@ -17,48 +17,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     chain::{Call, ChainUpdate, Route, TxOutcome},
-    crypto::{Signature, Typed},
+    crypto::{Signature, StreamError, Typed},
     fault::Fault,
-    ids::{Address, BlobHash, ChannelId, ConnId, FetchId, NodeId, SignTicket, StreamId, TxTicket},
+    ids::{BlobHash, ChannelId, ConnId, FetchId, NodeId, SignTicket, StreamId, TxTicket},
     money::{Amount, Rate},
-    record::Record,
+    order::FetchOrder,
+    record::{PersistSeq, Record},
     time::Span,
-    wire::{Code, Message, StreamError},
+    wire::{Code, Message},
 };
-
-/// A node that may have the blob: an entry of the fixed list.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Candidate {
-    /// Its network key.
-    pub node: NodeId,
-    /// Its account, as the registry has it.
-    pub operator: Address,
-}
-
-/// An order to download a range of a blob.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct FetchOrder {
-    /// Names the download; chosen by whoever orders it, unique among live downloads.
-    pub id: FetchId,
-    /// What to fetch.
-    pub hash: BlobHash,
-    /// From where; a group boundary.
-    pub offset_bytes: u64,
-    /// How much; 0 means to the end.
-    pub len_bytes: u64,
-    /// Whom to ask, in this order.
-    pub candidates: Vec<Candidate>,
-    /// What to pay in.
-    pub token: Address,
-    /// The deposit of a channel that has to be opened.
-    pub deposit: Amount,
-    /// The configured cadence in bytes (D6).
-    pub cadence_bytes: u64,
-    /// The most to pay per MB.
-    pub max_rate: Rate,
-    /// Leave the channel open afterwards.
-    pub keep_channel: bool,
-}
 
 /// What a verifier found (D4). Made by [`Verifier`](crate::blob::Verifier), the trace reader and the simulator's
 /// ideal rung, by nobody else: outside this crate the variants can be matched but not built, and clippy.toml bans
@@ -220,10 +187,6 @@ pub enum Lane {
     /// A stream's content.
     Stream(StreamId),
 }
-
-/// A write set's number: rises by one with each, over all lanes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
-pub struct PersistSeq(pub u64);
 
 /// What a role asks for.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

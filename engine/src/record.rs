@@ -5,9 +5,13 @@ use serde::{Deserialize, Serialize};
 use crate::{
     crypto::Signature,
     ids::{Address, BlobHash, ChannelId, FetchId, NodeId},
-    io::FetchOrder,
     money::{Amount, Nonce},
+    order::FetchOrder,
 };
+
+/// A write set's number: rises by one with each, over all lanes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
+pub struct PersistSeq(pub u64);
 
 /// What a record is about: a later record with the same key replaces an earlier one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]

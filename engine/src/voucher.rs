@@ -1,9 +1,9 @@
 //! Which vouchers a payee takes (V1, V2).
 
 use crate::{
-    fault::Rule,
+    crypto::StreamError,
     money::{Amount, Nonce},
-    wire::StreamError,
+    wire::RejectReason,
 };
 
 /// What to do with a voucher whose channel and token are right.
@@ -13,8 +13,8 @@ pub enum Ruling {
     Better,
     /// A late duplicate: no fault, nothing changes.
     Late,
-    /// Not allowed by this rule; if the signature holds, it is the client's fault (V2).
-    Refused(Rule, Option<StreamError>),
+    /// Not allowed, for this reason; if the signature holds, it is the client's fault (V2).
+    Refused(RejectReason, Option<StreamError>),
 }
 
 /// Compares a voucher with the best one held. Cheap: the signature is checked afterwards, and only if it matters.
@@ -25,10 +25,10 @@ pub fn rule(best: (Nonce, Amount), deposit: Amount, nonce: Nonce, amount: Amount
     if is_repeat || is_overtaken {
         Ruling::Late
     } else if amount > deposit {
-        Ruling::Refused(Rule::V4, Some(StreamError::ChannelInsufficient))
+        Ruling::Refused(RejectReason::V4, Some(StreamError::ChannelInsufficient))
     } else if nonce > best_nonce && amount > best_amount {
         Ruling::Better
     } else {
-        Ruling::Refused(Rule::V2, None)
+        Ruling::Refused(RejectReason::V2, None)
     }
 }

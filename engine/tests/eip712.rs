@@ -8,11 +8,10 @@ use std::{collections::BTreeMap, path::PathBuf, process::Command};
 
 use alloy_primitives::{Address, hex, keccak256};
 use decdn_engine::{
-    crypto::{Deployment, ProbeResponseTerms, StreamResponseTerms, Typed, VoucherTerms},
+    crypto::{Deployment, ProbeResponseTerms, StreamError, StreamResponseTerms, Typed, VoucherTerms},
     ids::{BlobHash, ChannelId, NodeId},
     money::{Amount, Nonce, Rate},
     time::WallTime,
-    wire::StreamError,
 };
 use k256::ecdsa::{RecoveryId, Signature, VerifyingKey};
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};

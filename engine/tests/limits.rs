@@ -5,9 +5,10 @@ use decdn_engine::{
     crypto::{Crypto, Deployment, Signature, Typed},
     fault::{Fault, LimitHit},
     ids::{Address, BlobHash, ChannelId, ConnId, FetchId, NodeId, StreamId},
-    io::{Candidate, Effect, FetchFailure, FetchOrder, Input, Notice, Outputs},
+    io::{Effect, FetchFailure, Input, Notice, Outputs},
     limits::{GROUP, Limits, SEND_RANGES},
     money::{Amount, Rate},
+    order::{Candidate, FetchOrder},
     roles::{
         Role,
         client::Client,

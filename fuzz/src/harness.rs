@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, VecDeque};
 use decdn_engine::{
     crypto::{Crypto, Deployment, Signature, Typed},
     ids::Address,
-    io::{Effect, Input, Lane, Output, Outputs, PersistSeq},
-    record::{Key, Record},
+    io::{Effect, Input, Lane, Output, Outputs},
+    record::{Key, PersistSeq, Record},
     roles::Role,
     time::{ChainTime, Now, Span, Time},
 };

@@ -4,14 +4,14 @@
 mod driver;
 
 use decdn_engine::{
-    crypto::{SignedVoucher, VoucherTerms},
+    crypto::{Quote, SignedVoucher, VoucherTerms},
     ids::{Address, BlobHash, ChannelId, ConnId, NodeId, StreamId},
     io::Gone,
     limits::GROUP,
     money::{Amount, Nonce, Rate},
     time::{Span, WallTime},
     wire::{
-        Auth, CloseRequest, Code, Message, ProbeRequest, Quote, StreamRequest, Voucher,
+        Auth, CloseRequest, Code, Message, ProbeRequest, StreamRequest, Voucher,
         frame::{Decoder, Piece},
     },
 };

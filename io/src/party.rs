@@ -9,7 +9,8 @@ use decdn_engine::{
     ids::NodeId,
     io::{Input, Notice},
     record::Record,
-    roles::{Digest, Role},
+    roles::Role,
+    state::Digest,
     time::Now,
 };
 use decdn_recording::{Recorder, Setup};

@@ -14,8 +14,9 @@ use decdn_driver::{Chain, Clock};
 use decdn_engine::{
     chain::{Block, Call, Revert, Route, TxOutcome},
     ids::{Address, BlobHash, FetchId, TxTicket},
-    io::{Candidate, FetchOrder, Input},
+    io::Input,
     money::{Amount, MB, Rate},
+    order::{Candidate, FetchOrder},
     roles::{
         client::Client,
         config::{ClientConfig, NodeConfig},

@@ -14,8 +14,9 @@ use decdn_contracts::{EthKey, Genesis, Profile, Setup};
 use decdn_driver::{Clock, Incoming, Outgoing, Transport, suite::Dice};
 use decdn_engine::{
     ids::{Address, BlobHash, ChannelId, ConnId, FetchId, NodeId, StreamId},
-    io::{Candidate, FetchOrder, Input, Lane, Notice},
+    io::{Input, Lane, Notice},
     money::{Amount, MB, Nonce},
+    order::{Candidate, FetchOrder},
     record::{ChannelStatus, Key, Record},
     roles::{
         client::Client,

@@ -6,7 +6,8 @@ use decdn_engine::{
     ids::Address,
     io::{Effect, Input, Lane, Outputs},
     record::Record,
-    roles::{Digest, Role},
+    roles::Role,
+    state::Digest,
     time::{Now, Time},
 };
 

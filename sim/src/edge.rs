@@ -7,8 +7,8 @@
 use std::collections::VecDeque;
 
 use decdn_engine::{
-    io::{Effect, Lane, Output, PersistSeq},
-    record::Record,
+    io::{Effect, Lane, Output},
+    record::{PersistSeq, Record},
 };
 
 use crate::{

@@ -8,7 +8,7 @@ use decdn_engine::{
     ids::{Address, ConnId, NodeId, StreamId},
     io::{Effect, Input, Lane},
     record::Record,
-    roles::Digest,
+    state::Digest,
     time::{Span, Time},
     wire::Message,
 };

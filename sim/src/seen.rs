@@ -7,10 +7,10 @@ use decdn_engine::{
     chain::{Block, Call, EventKind, Revert, Route},
     crypto::{Signature, Typed},
     ids::{Address, BlobHash, ChannelId, NodeId},
-    io::{Effect, Gone, Input, Output, PersistSeq, Verdict},
+    io::{Effect, Gone, Input, Output, Verdict},
     money::Amount,
-    record::{Key, Record},
-    roles::Digest,
+    record::{Key, PersistSeq, Record},
+    state::Digest,
     time::{ChainTime, Now, Span, Time},
     wire::Message,
 };

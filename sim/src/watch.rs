@@ -1,6 +1,6 @@
 //! Everybody who looks on: the oracles, each asked only about what it reads, and the trace.
 
-use decdn_engine::{roles::Digest, time::Time};
+use decdn_engine::{state::Digest, time::Time};
 
 use crate::{
     decide::Choice,

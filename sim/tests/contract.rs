@@ -25,7 +25,8 @@ use decdn_engine::{
     io::{Effect, Input, Lane},
     money::Amount,
     record::Record,
-    roles::{Digest, Role},
+    roles::Role,
+    state::Digest,
     time::{Span, Time},
     wire::Code,
 };

@@ -3,7 +3,7 @@
 use alloc::collections::BTreeSet;
 
 use super::{ChainUpdate, Cursor};
-use crate::{io::PersistSeq, limits::CURSOR_BLOCKS, state::Slot};
+use crate::{limits::CURSOR_BLOCKS, record::PersistSeq, state::Slot};
 
 /// What holds the durable cursor back.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -12,7 +12,7 @@ use crate::{
     ids::{Address, BlobHash, ChannelId, NodeId},
     money::{Amount, Nonce, Rate},
     time::WallTime,
-    wire::{Quote, StreamError, StreamRequest, StreamResponse},
+    uint256,
 };
 
 /// Where the contracts live: every EIP-712 domain of the protocol follows from it.
@@ -56,7 +56,7 @@ pub struct VoucherTerms {
     /// The channel it pays on.
     pub channel: ChannelId,
     /// Cumulative amount (V1).
-    #[serde(with = "crate::wire::uint256")]
+    #[serde(with = "uint256")]
     pub amount: Amount,
     /// Place in the channel's sequence (V1).
     pub nonce: Nonce,
@@ -130,46 +130,39 @@ impl ProbeResponseTerms {
     pub fn struct_hash(&self) -> [u8; 32] {
         eip712::probe_hash(self)
     }
+}
 
-    /// What this node signed where it made the quote that a request presents.
-    pub fn presented(node: NodeId, request: &StreamRequest, quote: &Quote) -> Self {
-        Self {
-            node,
-            hash: request.hash,
-            has_blob: true,
-            token: request.token,
-            rate: quote.rate,
-            requester: request.requester,
-            timestamp: quote.timestamp,
-        }
+/// Why a node does not stream, or stops: exactly five (D2).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub enum StreamError {
+    /// The blob is above the node's `max_blob_size`.
+    BlobTooLarge,
+    /// The node's rate is above the requester's maximum.
+    RateExceeded,
+    /// The deposit does not cover the next group (V4).
+    ChannelInsufficient,
+    /// The hash is on the blacklist.
+    Blacklisted,
+    /// The node does not have the blob, or not now.
+    Unavailable,
+}
+
+impl StreamError {
+    /// The `error` of the signed set: 1..5 in D2's order.
+    pub fn code(self) -> u8 {
+        self as u8 + 1
     }
 }
 
-impl StreamResponseTerms {
-    /// What this node signs where it gives this answer to this request, as its requester has to put it together.
-    pub fn of(node: NodeId, request: &StreamRequest, response: &StreamResponse) -> Self {
-        Self {
-            node,
-            hash: request.hash,
-            ok: response.ok,
-            token: request.token,
-            rate: response.rate,
-            max_rate: request.max_rate,
-            total_bytes: response.total_bytes,
-            channel: request.channel,
-            redirect: response.redirect.unwrap_or_default(),
-            error: response.error,
-            requester: request.requester,
-            timestamp: request.timestamp,
-            quote: Self::quote_of(node, request),
-        }
-    }
-
-    /// The struct hash of the quote that a request presents, zero if none.
-    pub fn quote_of(node: NodeId, request: &StreamRequest) -> [u8; 32] {
-        let of = |quote: &Quote| ProbeResponseTerms::presented(node, request, quote).struct_hash();
-        request.quote.as_ref().map_or([0; 32], of)
-    }
+/// A quote that a request presents: the node's own probe response (E5).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Quote {
+    /// The quoted rate.
+    pub rate: Rate,
+    /// The probe's timestamp.
+    pub timestamp: WallTime,
+    /// The node's signature of the probe response.
+    pub signature: Signature,
 }
 
 /// Everything that the secp256k1 key signs: one variant per EIP-712 type.

@@ -6,40 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     crypto::Deployment,
+    dispute::Monitor,
     ids::{Address, NodeId},
     limits::{GROUP, Limits, OFFER_GROUPS_MIN},
     money::{Amount, MB, Rate},
     time::Span,
 };
-
-/// How channels are watched and defended (section 6).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Monitor {
-    /// Whether to dispute stale closes at all (X1).
-    pub enabled: bool,
-    /// How often to read the chain.
-    pub poll: Span,
-    /// What has to be left of the window, beyond forced inclusion, when the forced path is taken (X2): 1 h by
-    /// which `block.timestamp` may run ahead and 2 h for the transactions.
-    pub margin: Span,
-    /// Forced-inclusion delay until the chain has said it (L2).
-    pub forced_inclusion: Span,
-    /// How long after a deadline the node settles where the client has not.
-    pub settle_grace: Span,
-}
-
-impl Default for Monitor {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            poll: Span::from_secs(60),
-            margin: Span::from_hours(3),
-            forced_inclusion: Span::from_hours(24),
-            settle_grace: Span::from_secs(600),
-        }
-    }
-}
 
 /// How long a client waits for what (D8, D10, V3).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]

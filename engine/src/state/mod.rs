@@ -10,4 +10,4 @@ pub use alarm::{ALARMS_SPARE, Alarm, Alarms};
 pub use bucket::Bucket;
 pub use idmap::IdMap;
 pub use slab::{Slab, Slot};
-pub use tally::{Canon, Canonical, Mark, Tally};
+pub use tally::{Canon, Canonical, Digest, Mark, Tally};

@@ -2,7 +2,31 @@
 
 use alloc::vec::Vec;
 
-use crate::roles::Digest;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::fixed;
+
+/// A state's fingerprint: equal states have equal digests, on any machine (O13).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Digest(pub [u8; 32]);
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        fixed::serialize(&self.0, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        fixed::deserialize(deserializer).map(Self)
+    }
+}
+
+impl core::fmt::Debug for Digest {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
 
 /// State that counts towards the digest. Equal states write equal bytes; caches and generations stay out.
 pub trait Canon {

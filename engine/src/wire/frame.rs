@@ -10,8 +10,9 @@ use core::{fmt, mem};
 use postcard::ser_flavors::Size;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Auth, Code, Message, Quote, StreamRequest, Voucher};
+use super::{Auth, Code, Message, StreamRequest, Voucher};
 use crate::{
+    crypto::Quote,
     ids::{Address, BlobHash, ChannelId, ConnId},
     limits::FRAME_BYTES,
     money::Rate,

@@ -5,15 +5,19 @@
 //! [`Verifier`](crate::blob::Verifier) as they arrive.
 
 pub mod frame;
-pub(crate) mod uint256;
+mod reject;
+mod signed;
+
+pub use reject::RejectReason;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    crypto::{Signature, SignedVoucher},
+    crypto::{Quote, Signature, SignedVoucher, StreamError},
     ids::{Address, BlobHash, ChannelId, NodeId},
     money::{Amount, Nonce, Rate},
     time::WallTime,
+    uint256,
 };
 
 /// The ALPN of paid delivery.
@@ -21,28 +25,6 @@ pub const ALPN_CLIENT: &[u8] = b"cdn/client/v1";
 
 /// The ALPN of probes (section 3). Its connections have numbers of their own: [`ConnId::is_probe`](crate::ids::ConnId::is_probe).
 pub const ALPN_PROBE: &[u8] = b"cdn/probe/v1";
-
-/// Why a node does not stream, or stops: exactly five (D2).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-pub enum StreamError {
-    /// The blob is above the node's `max_blob_size`.
-    BlobTooLarge,
-    /// The node's rate is above the requester's maximum.
-    RateExceeded,
-    /// The deposit does not cover the next group (V4).
-    ChannelInsufficient,
-    /// The hash is on the blacklist.
-    Blacklisted,
-    /// The node does not have the blob, or not now.
-    Unavailable,
-}
-
-impl StreamError {
-    /// The `error` of the signed set: 1..5 in D2's order.
-    pub fn code(self) -> u8 {
-        self as u8 + 1
-    }
-}
 
 /// Unsigned application error codes that end a stream or a connection (W4).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -85,17 +67,6 @@ impl Code {
             other => Self::Other(other),
         }
     }
-}
-
-/// A quote that a request presents: the node's own probe response (E5).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Quote {
-    /// The quoted rate.
-    pub rate: Rate,
-    /// The probe's timestamp.
-    pub timestamp: WallTime,
-    /// The node's signature of the probe response.
-    pub signature: Signature,
 }
 
 /// Proves the requester's account on its first request of a connection (I3).
@@ -172,8 +143,9 @@ pub struct Voucher {
 /// Refuses a voucher and says what the node holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct VoucherReject {
-    /// The rule that was applied.
-    pub rule: crate::fault::Rule,
+    /// Why it was refused. Recordings of before call it `rule`.
+    #[serde(alias = "rule")]
+    pub reason: RejectReason,
     /// `ChannelInsufficient` for an amount above the deposit.
     pub error: Option<StreamError>,
     /// Best nonce held.

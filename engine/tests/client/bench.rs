@@ -4,17 +4,16 @@ use std::collections::BTreeMap;
 
 use decdn_engine::{
     chain::{Block, Call, ChainEvent, ChainUpdate, EventKind, TxOutcome},
-    crypto::{Crypto, Deployment, ProbeResponseTerms, Signature, StreamResponseTerms, Typed},
+    crypto::{Crypto, Deployment, ProbeResponseTerms, Signature, StreamError, StreamResponseTerms, Typed},
     ids::{Address, BlobHash, ChannelId, ConnId, FetchId, NodeId, SignTicket, StreamId, TxTicket},
-    io::{Candidate, Effect, FetchOrder, Input, Lane, Outputs, Verdict},
+    io::{Effect, Input, Lane, Outputs, Verdict},
     limits::GROUP,
     money::{Amount, Rate},
+    order::{Candidate, FetchOrder},
     record::{ChannelStatus, Key, Paying, Record},
     roles::{Role, client::Client, config::ClientConfig},
     time::{ChainTime, Now, Span, Time, WallTime},
-    wire::{
-        CloseRequest, Code, Message, ProbeRequest, ProbeResponse, StreamError, StreamRequest, StreamResponse,
-    },
+    wire::{CloseRequest, Code, Message, ProbeRequest, ProbeResponse, StreamRequest, StreamResponse},
 };
 
 pub const TOKEN: Address = Address::repeat_byte(0x70);

@@ -2,14 +2,14 @@
 
 use decdn_engine::{
     chain::{Call, EventKind},
-    crypto::Signature,
+    crypto::{Signature, StreamError},
     fault::{Fault, Rule},
     ids::{ConnId, NodeId, StreamId, TxTicket},
     io::{Effect, FetchFailure, Gone, Input, Notice},
     limits::PROBE_WINDOW,
     money::{Amount, Rate},
     time::Span,
-    wire::{Code, Message, ProbeRequest, StreamError, StreamRequest},
+    wire::{Code, Message, ProbeRequest, StreamRequest},
 };
 
 use crate::bench::{BLOB, Bench, CLIENT, HASH, RATE, TOKEN, candidate, channel};

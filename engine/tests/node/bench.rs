@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use decdn_engine::{
     chain::{Block, Call, ChainEvent, ChainUpdate},
-    crypto::{Crypto, Deployment, Signature, Typed},
+    crypto::{Crypto, Deployment, Quote, Signature, Typed},
     delivery::Meter,
     ids::{Address, BlobHash, ChannelId, ConnId, NodeId, StreamId, TxTicket},
-    io::{Effect, Input, Outputs, PersistSeq},
+    io::{Effect, Input, Outputs},
     limits::{GROUP, Limits},
     money::{Amount, Nonce, Rate},
-    record::{Best, ChannelStatus, Earning, Key, Record},
+    record::{Best, ChannelStatus, Earning, Key, PersistSeq, Record},
     roles::{Role, config::NodeConfig, node::Node},
     time::{ChainTime, Now, Span, Time, WallTime},
-    wire::{Auth, Code, Message, Quote, StreamRequest, Voucher},
+    wire::{Auth, Code, Message, StreamRequest, Voucher},
 };
 
 pub const TOKEN: Address = Address::repeat_byte(0x70);

@@ -1,14 +1,14 @@
 //! Sections 3 and 9: what a node quotes, and that it keeps a quote of its own or refuses unsigned.
 
 use decdn_engine::{
-    crypto::{ProbeResponseTerms, Signature, Typed},
+    crypto::{ProbeResponseTerms, Quote, Signature, StreamError, Typed},
     fault::{Fault, LimitHit, Rule},
     ids::{Address, BlobHash, ConnId, NodeId, StreamId},
     io::{Effect, Gone, Input},
     limits::{GROUP, Limits, PROBE_WINDOW},
     money::Rate,
     time::{Span, WallTime},
-    wire::{Code, Message, ProbeRequest, ProbeResponse, Quote, StreamError},
+    wire::{Code, Message, ProbeRequest, ProbeResponse},
 };
 
 use crate::bench::{Bench, CLIENT, HASH, OPERATOR, TOKEN};

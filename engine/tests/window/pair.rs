@@ -7,8 +7,9 @@ use decdn_engine::{
     chain::{Block, Call, ChainEvent, ChainUpdate, EventKind, TxOutcome},
     crypto::{Crypto, Deployment, Signature, Typed},
     ids::{Address, BlobHash, ChannelId, ConnId, FetchId, NodeId, StreamId},
-    io::{Candidate, Effect, FetchOrder, Gone, Input, Lane, Notice, Outputs, Verdict},
+    io::{Effect, Gone, Input, Lane, Notice, Outputs, Verdict},
     money::{Amount, Rate},
+    order::{Candidate, FetchOrder},
     record::{Key, Record},
     roles::{
         Role,

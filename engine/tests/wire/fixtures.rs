@@ -4,18 +4,17 @@ use std::collections::BTreeMap;
 
 use alloy_primitives::hex;
 use decdn_engine::{
-    crypto::{Signature, SignedVoucher, VoucherTerms},
-    fault::Rule,
+    crypto::{Quote, Signature, SignedVoucher, StreamError, VoucherTerms},
     ids::{Address, BlobHash, ChannelId, NodeId},
     money::{Amount, Nonce, Rate},
     time::WallTime,
     wire::{
-        Auth, CloseRequest, Code, Message, ProbeRequest, ProbeResponse, Quote, StreamError, StreamRequest,
+        Auth, CloseRequest, Code, Message, ProbeRequest, ProbeResponse, RejectReason, StreamRequest,
         StreamResponse, Voucher, VoucherReject, frame::encode_chunk_header,
     },
 };
 
-use super::{ERRORS, Found, RULES, decode, decoder_for, frame, one_by};
+use super::{ERRORS, Found, decode, decoder_for, frame, one_by};
 
 const TIMESTAMP: u64 = 1_700_000_000_000_000;
 
@@ -116,7 +115,7 @@ fn messages() -> Vec<(&'static str, Message)> {
         (
             "voucher_reject",
             Message::VoucherReject(VoucherReject {
-                rule: Rule::V1,
+                reason: RejectReason::V1,
                 error: Some(StreamError::ChannelInsufficient),
                 best_nonce: Nonce(128),
                 best_amount: Amount(1_000_000),
@@ -187,14 +186,15 @@ fn w6_every_message_has_the_pinned_frame() {
 }
 
 #[test]
-fn w2_the_numbers_of_errors_and_rules_never_change() {
+fn w2_the_numbers_of_errors_and_reasons_never_change() {
     for (number, error) in (0..).zip(ERRORS) {
         assert_eq!(frame(&Message::StreamAbort(error)), [2, 6, number]);
         assert_eq!(error.code(), number + 1, "D1: in the signed set 0 means none");
     }
-    for (number, rule) in (0..).zip(RULES) {
-        let reject = VoucherReject { rule, error: None, best_nonce: Nonce::NONE, best_amount: Amount::ZERO };
-        assert_eq!(frame(&Message::VoucherReject(reject))[2], number, "{rule}");
+    for (number, reason) in [13, 14, 16, 18].into_iter().zip(RejectReason::ALL) {
+        let reject =
+            VoucherReject { reason, error: None, best_nonce: Nonce::NONE, best_amount: Amount::ZERO };
+        assert_eq!(frame(&Message::VoucherReject(reject))[2], number, "{reason}");
     }
 }
 

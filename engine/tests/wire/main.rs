@@ -5,13 +5,12 @@ mod fixtures;
 mod frames;
 
 use decdn_engine::{
-    crypto::{Signature, SignedVoucher, VoucherTerms},
-    fault::Rule,
+    crypto::{Quote, Signature, SignedVoucher, StreamError, VoucherTerms},
     ids::{Address, BlobHash, ChannelId, ConnId, NodeId},
     money::{Amount, Nonce, Rate},
     time::WallTime,
     wire::{
-        Auth, CloseRequest, Message, ProbeRequest, ProbeResponse, Quote, StreamError, StreamRequest,
+        Auth, CloseRequest, Message, ProbeRequest, ProbeResponse, RejectReason, StreamRequest,
         StreamResponse, Voucher, VoucherReject,
         frame::{Decoder, FrameFault, Piece, encode},
     },
@@ -24,34 +23,6 @@ const ERRORS: [StreamError; 5] = [
     StreamError::ChannelInsufficient,
     StreamError::Blacklisted,
     StreamError::Unavailable,
-];
-
-/// The rules in the order of their numbers on the wire. New ones go to the end.
-const RULES: [Rule; 24] = [
-    Rule::I3,
-    Rule::I4,
-    Rule::W1,
-    Rule::W3,
-    Rule::P2,
-    Rule::P6,
-    Rule::D1,
-    Rule::D2,
-    Rule::D4,
-    Rule::D5,
-    Rule::D6,
-    Rule::D8,
-    Rule::D10,
-    Rule::V1,
-    Rule::V2,
-    Rule::V3,
-    Rule::V4,
-    Rule::V6,
-    Rule::V7,
-    Rule::X1,
-    Rule::X2,
-    Rule::O11,
-    Rule::E5,
-    Rule::P5,
 ];
 
 fn frame(message: &Message) -> Vec<u8> {
@@ -202,9 +173,9 @@ fn close() -> impl Strategy<Value = CloseRequest> {
 }
 
 fn reject() -> impl Strategy<Value = VoucherReject> {
-    (prop::sample::select(&RULES[..]), option::of(error()), any::<u64>(), amount()).prop_map(
-        |(rule, error, best_nonce, best_amount)| VoucherReject {
-            rule,
+    (prop::sample::select(&RejectReason::ALL[..]), option::of(error()), any::<u64>(), amount()).prop_map(
+        |(reason, error, best_nonce, best_amount)| VoucherReject {
+            reason,
             error,
             best_nonce: Nonce(best_nonce),
             best_amount,

@@ -6,9 +6,9 @@ use decdn_engine::{
     chain::Call,
     crypto::{SignedVoucher, VoucherTerms},
     ids::{Address, BlobHash, ChannelId, FetchId},
-    io::FetchOrder,
     limits::GROUP,
     money::{Amount, MB, Nonce, Rate},
+    order::FetchOrder,
     record::{Key, Record},
 };
 

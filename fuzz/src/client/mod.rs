@@ -6,12 +6,14 @@ mod chain;
 mod driver;
 
 use decdn_engine::{
+    crypto::StreamError,
     ids::{BlobHash, FetchId, NodeId},
-    io::{Candidate, FetchOrder, Gone},
+    io::Gone,
     limits::{GROUP, OFFER_GROUPS_MIN},
     money::{Amount, Nonce, Rate},
+    order::{Candidate, FetchOrder},
     time::Span,
-    wire::{Code, Message, StreamError, StreamRequest, StreamResponse, VoucherReject},
+    wire::{Code, Message, StreamRequest, StreamResponse, VoucherReject},
 };
 
 use self::driver::{Driver, Wire};
@@ -156,7 +158,7 @@ fn message(wire: &Wire, input: &mut Bytes<'_>) -> Message {
             _ => odd(input),
         })),
         5 => Message::VoucherReject(VoucherReject {
-            rule: decdn_engine::fault::Rule::V1,
+            reason: decdn_engine::wire::RejectReason::V1,
             error: (kind / 16 % 2 == 1).then_some(ERRORS[usize::from(input.byte()) % 5]),
             best_nonce: Nonce(odd(input)),
             best_amount: Amount(u128::from(odd(input))),

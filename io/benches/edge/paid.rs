@@ -9,8 +9,9 @@ use std::{
 
 use decdn_engine::{
     ids::{BlobHash, FetchId},
-    io::{FetchOrder, Input, Notice},
+    io::{Input, Notice},
     money::{Amount, MB},
+    order::FetchOrder,
 };
 use decdn_io::{
     party::{News, Party},

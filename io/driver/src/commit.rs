@@ -8,8 +8,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use decdn_engine::{
-    io::{Lane, PersistSeq},
-    record::{Key, Record},
+    io::Lane,
+    record::{Key, PersistSeq, Record},
 };
 
 struct WriteSet {

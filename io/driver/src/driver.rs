@@ -11,8 +11,8 @@ use decdn_engine::{
     chain::{ChainUpdate, TxOutcome},
     crypto::{Crypto, Signature},
     ids::{SignTicket, StreamId, TxTicket},
-    io::{Effect, Input, Lane, Outputs, PersistSeq},
-    record::Record,
+    io::{Effect, Input, Lane, Outputs},
+    record::{PersistSeq, Record},
     roles::Role,
     time::Time,
 };

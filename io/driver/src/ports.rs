@@ -15,7 +15,7 @@ use decdn_engine::{
     ids::{BlobHash, ConnId, FetchId, NodeId, StreamId, TxTicket},
     io::{Input, Lane, Notice},
     record::Record,
-    roles::Digest,
+    state::Digest,
     time::{Now, Time},
     wire::{Code, Message},
 };

@@ -3,10 +3,8 @@
 use decdn_engine::{
     io::Input,
     record::Record,
-    roles::{
-        Digest,
-        config::{ClientConfig, NodeConfig},
-    },
+    roles::config::{ClientConfig, NodeConfig},
+    state::Digest,
     time::Now,
 };
 use serde::{Deserialize, Serialize};

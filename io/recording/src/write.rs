@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use decdn_engine::{io::Input, record::Record, roles::Digest, time::Now};
+use decdn_engine::{io::Input, record::Record, state::Digest, time::Now};
 
 use crate::{
     chained::Chained,

@@ -11,10 +11,11 @@ use alloy_primitives::{Address, hex};
 use clap::Args;
 use decdn_contracts::Genesis;
 use decdn_engine::{
+    dispute::Monitor,
     ids::{BlobHash, NodeId},
     money::Amount,
     record::Record,
-    roles::{Digest, config::Monitor},
+    state::Digest,
     time::Span,
 };
 use decdn_recording::Setup;

@@ -4,8 +4,9 @@ use std::{fs, sync::Arc, time::Duration};
 
 use decdn_engine::{
     ids::FetchId,
-    io::{FetchFailure, FetchOrder, Input, Notice},
+    io::{FetchFailure, Input, Notice},
     money::{Amount, Nonce},
+    order::FetchOrder,
     record::Record,
     time::Span,
 };

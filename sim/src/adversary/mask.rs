@@ -4,7 +4,7 @@
 use decdn_engine::{
     io::{Input, Output, Outputs},
     record::Record,
-    roles::Digest,
+    state::Digest,
     time::Time,
 };
 

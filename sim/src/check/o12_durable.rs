@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, VecDeque};
 use decdn_engine::{
     chain::Call,
     ids::ChannelId,
-    io::{Effect, Output, PersistSeq},
-    record::{ChannelStatus, Key, Record},
+    io::{Effect, Output},
+    record::{ChannelStatus, Key, PersistSeq, Record},
     time::Time,
     wire::Message,
 };

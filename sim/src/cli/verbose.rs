@@ -4,7 +4,7 @@ use std::any::Any;
 
 use decdn_engine::{
     io::{Effect, Input, Output},
-    roles::Digest,
+    state::Digest,
     time::Time,
     wire::Message,
 };

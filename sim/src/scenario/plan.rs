@@ -5,11 +5,12 @@ use std::{collections::BTreeMap, sync::LazyLock};
 use decdn_contracts::EthKey;
 use decdn_engine::{
     crypto::Deployment,
+    dispute::Monitor,
     ids::{Address, BlobHash, FetchId, NodeId},
-    io::{Candidate, FetchOrder},
     limits::{GROUP, RATE_MAX},
     money::{Amount, MB, Rate},
-    roles::config::{ClientConfig, Monitor, NodeConfig},
+    order::{Candidate, FetchOrder},
+    roles::config::{ClientConfig, NodeConfig},
     time::{Span, Time},
 };
 

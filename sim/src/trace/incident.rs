@@ -12,7 +12,8 @@ use decdn_contracts::Curves;
 use decdn_engine::{
     io::{Output, Outputs},
     record::Record,
-    roles::{Digest, Role, client::Client, node::Node},
+    roles::{Role, client::Client, node::Node},
+    state::Digest,
 };
 use decdn_recording::{BadRecording, Fed, Line, Reader, Setup};
 

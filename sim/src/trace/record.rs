@@ -4,7 +4,7 @@ use std::{any::Any, collections::BTreeMap, io::Write};
 
 use decdn_engine::{
     io::{Effect, Input},
-    roles::Digest,
+    state::Digest,
     time::Time,
 };
 use decdn_recording::Chained;

@@ -49,7 +49,7 @@ impl World {
     }
 
     /// A write set is on the disk: the barrier falls, then the actor is told.
-    pub(super) fn on_durable(&mut self, id: ActorId, epoch: u32, seq: decdn_engine::io::PersistSeq) {
+    pub(super) fn on_durable(&mut self, id: ActorId, epoch: u32, seq: decdn_engine::record::PersistSeq) {
         if !self.lives(id, epoch) {
             return;
         }

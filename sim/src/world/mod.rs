@@ -17,7 +17,9 @@ use std::collections::BTreeMap;
 use decdn_engine::{
     fault::Rule,
     ids::{BlobHash, ConnId, FetchId},
-    io::{Effect, FetchOrder, Gone, Input, Notice, Outputs, PersistSeq},
+    io::{Effect, Gone, Input, Notice, Outputs},
+    order::FetchOrder,
+    record::PersistSeq,
     time::{Now, Span, Time, WallTime},
 };
 

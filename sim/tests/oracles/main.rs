@@ -8,9 +8,10 @@ use decdn_engine::{
     crypto::{Signature, Typed},
     fault::{Fault, Proof, Rule},
     ids::{Address, ConnId, FetchId, StreamId},
-    io::{Candidate, Effect, FetchOrder, Input, Notice},
+    io::{Effect, Input, Notice},
     limits::GROUP,
     money::{Amount, Nonce},
+    order::{Candidate, FetchOrder},
     time::{ChainTime, Span},
     wire::{CloseRequest, Code, Message},
 };

@@ -7,10 +7,10 @@ use decdn_engine::{
     crypto::{Signature, SignedVoucher, Typed, VoucherTerms},
     delivery::Meter,
     ids::{Address, BlobHash, ChannelId, ConnId, NodeId, StreamId},
-    io::{Effect, Input, Lane, Output, PersistSeq, Verdict},
+    io::{Effect, Input, Lane, Output, Verdict},
     limits::GROUP,
     money::{Amount, MB, Nonce, Rate},
-    record::{Best, ChannelStatus, Earning, Paying, Record},
+    record::{Best, ChannelStatus, Earning, Paying, PersistSeq, Record},
     time::{ChainTime, Now, Time, WallTime},
     wire::{Message, StreamRequest, StreamResponse, Voucher},
 };

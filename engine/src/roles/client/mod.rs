@@ -26,7 +26,7 @@ use state::{
     Stream,
 };
 
-use super::{Digest, Reason, Role, config::ClientConfig};
+use super::{Reason, Role, config::ClientConfig};
 use crate::{
     chain::{Checkpoint, Cursor},
     crypto::{Crypto, Signature, Typed},
@@ -34,10 +34,10 @@ use crate::{
     dispute::{Cue, Watch},
     fault::{Fault, LimitHit, Proof, Rule},
     ids::{ConnId, FetchId, NodeId, SignTicket, StreamId, TxTicket},
-    io::{Effect, FetchFailure, Gone, Input, Lane, Outputs, PersistSeq},
+    io::{Effect, FetchFailure, Gone, Input, Lane, Outputs},
     money::Nonce,
-    record::{FetchRecord, Paying, Record},
-    state::{Alarm, Alarms, IdMap, Mark, Slab, Slot, Tally},
+    record::{FetchRecord, Paying, PersistSeq, Record},
+    state::{Alarm, Alarms, Digest, IdMap, Mark, Slab, Slot, Tally},
     time::{ChainTime, Now, Span, Time},
     wire::{Code, Message},
 };

@@ -4,17 +4,17 @@ use alloc::vec;
 
 use super::{AlarmKey, Channel, Client, Closing, Purpose, Signing, Stage};
 use crate::{
-    crypto::{Signature, SignedVoucher, Typed, VoucherTerms},
+    crypto::{Signature, SignedVoucher, StreamError, Typed, VoucherTerms},
     dispute::Cue,
     fault::{Proof, Rule},
     ids::{FetchId, StreamId},
-    io::{Effect, Lane, Notice, Outputs, PersistSeq},
+    io::{Effect, Lane, Notice, Outputs},
     limits::GROUP,
     money::{Amount, Nonce},
-    record::Record,
+    record::{PersistSeq, Record},
     state::Slot,
     time::Now,
-    wire::{Code, Message, StreamError, VoucherReject},
+    wire::{Code, Message, VoucherReject},
 };
 
 impl Channel {

@@ -6,14 +6,14 @@
 
 use super::{Client, Stage, fetch::Failure};
 use crate::{
-    crypto::{Crypto, ProbeResponseTerms, Signature, Typed},
+    crypto::{Crypto, ProbeResponseTerms, Quote, Signature, StreamError, Typed},
     fault::{Fault, LimitHit, Proof, Rule},
     ids::{ConnId, FetchId, NodeId, StreamId},
     io::{Effect, Gone, Lane, Notice, Outputs},
     limits::{BLOB_BYTES_MAX, PROBE_WINDOW},
     money::{Amount, Rate},
     time::{Now, WallTime},
-    wire::{Code, Message, ProbeRequest, ProbeResponse, Quote, StreamError},
+    wire::{Code, Message, ProbeRequest, ProbeResponse},
 };
 
 /// A probe under way: one connection for each, and one at a time with a node (W3).

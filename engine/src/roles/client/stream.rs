@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 
 use super::{AlarmKey, Client, Peer, Purpose, Stage, Stream, fetch::Failure, probe::Price};
 use crate::{
-    crypto::{Crypto, StreamResponseTerms, Typed},
+    crypto::{Crypto, StreamError, StreamResponseTerms, Typed},
     fault::{Fault, Proof, Rule},
     ids::{FetchId, NodeId, StreamId},
     io::{Effect, Lane, Notice, Outputs, Verdict},
@@ -13,7 +13,7 @@ use crate::{
     record::ChannelStatus,
     state::{Mark, Slot},
     time::Now,
-    wire::{Auth, Code, Message, StreamError, StreamRequest, StreamResponse, Voucher},
+    wire::{Auth, Code, Message, StreamRequest, StreamResponse, Voucher},
 };
 
 impl Client {

@@ -8,12 +8,12 @@ use crate::{
     dispute::Cue,
     fault::{Fault, Proof, Rule},
     ids::StreamId,
-    io::{Effect, Lane, Notice, Outputs, PersistSeq},
-    record::{Best, ChannelStatus},
+    io::{Effect, Lane, Notice, Outputs},
+    record::{Best, ChannelStatus, PersistSeq},
     state::Slot,
     time::Now,
     voucher::{Ruling, rule},
-    wire::{CloseRequest, Code, Message, Voucher, VoucherReject},
+    wire::{CloseRequest, Code, Message, RejectReason, Voucher, VoucherReject},
 };
 
 impl Node {
@@ -51,24 +51,24 @@ impl Node {
         }
         let is_signed = crypto.verify(&self.deployment(), &Typed::Voucher(terms), &signature, channel.client);
         let is_taken = channel.status != ChannelStatus::Final;
-        let (broken, error) = match ruling {
+        let (reason, error) = match ruling {
             Ruling::Better if is_signed && is_taken => return self.take(id, slot, voucher, out),
-            Ruling::Better if is_signed => (Rule::V7, None),
-            Ruling::Refused(rule, error) if is_signed => {
+            Ruling::Better if is_signed => (RejectReason::V7, None),
+            Ruling::Refused(reason, error) if is_signed => {
                 let peer = self.conns[&id.conn].peer;
                 let proof = Proof::Voucher(SignedVoucher { terms, signature });
-                out.push(Lane::Role, Effect::Fault(Fault::Peer { peer, rule, proof }));
-                (rule, error)
+                out.push(Lane::Role, Effect::Fault(Fault::Peer { peer, rule: reason.into(), proof }));
+                (reason, error)
             }
             Ruling::Better | Ruling::Refused(..) | Ruling::Late => {
                 let peer = self.conns[&id.conn].peer;
                 let fault = Fault::Peer { peer, rule: Rule::V1, proof: Proof::Message(id) };
                 out.push(Lane::Role, Effect::Fault(fault));
-                (Rule::V1, None)
+                (RejectReason::V1, None)
             }
         };
         let (best_nonce, best_amount) = self.channels[slot].best_pair();
-        let reject = VoucherReject { rule: broken, error, best_nonce, best_amount };
+        let reject = VoucherReject { reason, error, best_nonce, best_amount };
         out.push(lane, Effect::Send { stream: id, message: Message::VoucherReject(reject) });
     }
 

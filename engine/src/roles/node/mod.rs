@@ -14,7 +14,7 @@ use alloc::{collections::BTreeMap, vec::Vec};
 
 use state::{AlarmKey, Blob, ChainView, Channel, Conn, Signing, Stream, StreamState};
 
-use super::{Digest, Reason, Role, config::NodeConfig};
+use super::{Reason, Role, config::NodeConfig};
 use crate::{
     chain::{Checkpoint, Cursor},
     crypto::{Crypto, Deployment, Typed},
@@ -22,10 +22,10 @@ use crate::{
     dispute::Cue,
     fault::{Fault, LimitHit, Proof, Rule},
     ids::{BlobHash, ChannelId, ConnId, NodeId, SignTicket, StreamId, TxTicket},
-    io::{Effect, Input, Lane, Outputs, PersistSeq},
+    io::{Effect, Input, Lane, Outputs},
     money::{Amount, Nonce},
-    record::{Earning, Record},
-    state::{Alarm, Alarms, IdMap, Mark, Slab, Slot, Tally},
+    record::{Earning, PersistSeq, Record},
+    state::{Alarm, Alarms, Digest, IdMap, Mark, Slab, Slot, Tally},
     time::{ChainTime, Now, Time},
     wire::{Code, Message},
 };

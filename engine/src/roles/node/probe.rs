@@ -6,7 +6,7 @@ use alloc::collections::BTreeMap;
 
 use super::{Node, Signing};
 use crate::{
-    crypto::{Crypto, ProbeResponseTerms, Signature, Typed},
+    crypto::{Crypto, ProbeResponseTerms, Quote, Signature, Typed},
     fault::{Fault, LimitHit, Rule},
     ids::{Address, NodeId, StreamId},
     io::{Effect, Lane, Outputs},
@@ -14,7 +14,7 @@ use crate::{
     money::Rate,
     state::{Bucket, Canon, Canonical, Mark},
     time::Now,
-    wire::{Code, Message, ProbeRequest, ProbeResponse, Quote, StreamRequest},
+    wire::{Code, Message, ProbeRequest, ProbeResponse, StreamRequest},
 };
 
 /// Who has asked how often (P5).

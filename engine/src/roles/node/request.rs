@@ -2,7 +2,7 @@
 
 use super::{Node, Signing, Stream, StreamState};
 use crate::{
-    crypto::{Crypto, Signature, StreamResponseTerms, Typed},
+    crypto::{Crypto, Signature, StreamError, StreamResponseTerms, Typed},
     delivery::Tail,
     fault::{Fault, LimitHit, Rule},
     ids::{Address, BlobHash, NodeId, StreamId},
@@ -12,7 +12,7 @@ use crate::{
     record::ChannelStatus,
     state::{Mark, Slot},
     time::Now,
-    wire::{Auth, Code, Message, StreamError, StreamRequest, StreamResponse},
+    wire::{Auth, Code, Message, StreamRequest, StreamResponse},
 };
 
 /// An agreed range, widened to whole groups (D5).

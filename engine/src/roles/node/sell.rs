@@ -2,12 +2,13 @@
 
 use super::{Blob, Node, StreamState};
 use crate::{
+    crypto::StreamError,
     fault::{LimitHit, Rule},
     ids::{BlobHash, StreamId},
     io::{Effect, Lane, Outputs},
     limits::{GROUP, OFFER_GROUPS_MIN, SEND_RANGES},
     state::{Mark, Slot},
-    wire::{Message, StreamError},
+    wire::Message,
 };
 
 /// The least that a stream is sent at once, where there is so much: less would be more headers than content.

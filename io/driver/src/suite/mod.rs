@@ -13,10 +13,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use decdn_engine::{
     crypto::{Crypto, Deployment, Signature, Typed, VoucherTerms},
     ids::{Address, ChannelId, ConnId, FetchId, NodeId, SignTicket, StreamId},
-    io::{Effect, Input, Lane, Outputs, PersistSeq},
+    io::{Effect, Input, Lane, Outputs},
     money::{Amount, Nonce},
-    record::{ChannelStatus, Earning, Record},
-    roles::{Digest, Reason, Role},
+    record::{ChannelStatus, Earning, PersistSeq, Record},
+    roles::{Reason, Role},
+    state::Digest,
     time::{Now, Span, Time},
     wire::Message,
 };

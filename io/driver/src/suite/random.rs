@@ -7,8 +7,8 @@ use std::{
 };
 
 use decdn_engine::{
-    io::{Effect, Input, Lane, PersistSeq},
-    record::Key,
+    io::{Effect, Input, Lane},
+    record::{Key, PersistSeq},
 };
 
 use super::{Bench, CONN, Log, Port, Script, Seen, connected, heard, lane, record, say, sign, stream};

@@ -3,9 +3,10 @@
 use decdn_engine::{
     chain::{Call, Route, TxOutcome},
     ids::{Address, BlobHash, ConnId, FetchId, SignTicket, StreamId, TxTicket},
-    io::{Effect, FetchOrder, Gone, Input, Lane, PersistSeq},
+    io::{Effect, Gone, Input, Lane},
     money::{Amount, Rate},
-    record::{FetchRecord, Record},
+    order::FetchOrder,
+    record::{FetchRecord, PersistSeq, Record},
     time::{Span, Time},
     wire::Code,
 };

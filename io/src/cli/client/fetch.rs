@@ -10,9 +10,10 @@ use alloy_primitives::U256;
 use clap::Args;
 use decdn_engine::{
     ids::{BlobHash, FetchId},
-    io::{Candidate, FetchOrder, Gone, Input, Notice},
+    io::{Gone, Input, Notice},
     limits::GROUP,
     money::{Amount, MB, Rate},
+    order::{Candidate, FetchOrder},
     record::{FetchRecord, Record},
 };
 use serde_json::json;

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use decdn_engine::{
+    crypto::StreamError,
     fault::{Fault, Proof, Rule},
     ids::{ChannelId, FetchId, NodeId},
     io::{FetchFailure, Notice},
     money::{Amount, MB, Rate},
-    wire::StreamError,
 };
 use serde_json::json;
 

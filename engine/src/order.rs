@@ -1,0 +1,44 @@
+//! What an owner orders.
+
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ids::{Address, BlobHash, FetchId, NodeId},
+    money::{Amount, Rate},
+};
+
+/// A node that may have the blob: an entry of the fixed list.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Candidate {
+    /// Its network key.
+    pub node: NodeId,
+    /// Its account, as the registry has it.
+    pub operator: Address,
+}
+
+/// An order to download a range of a blob.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FetchOrder {
+    /// Names the download; chosen by whoever orders it, unique among live downloads.
+    pub id: FetchId,
+    /// What to fetch.
+    pub hash: BlobHash,
+    /// From where; a group boundary.
+    pub offset_bytes: u64,
+    /// How much; 0 means to the end.
+    pub len_bytes: u64,
+    /// Whom to ask, in this order.
+    pub candidates: Vec<Candidate>,
+    /// What to pay in.
+    pub token: Address,
+    /// The deposit of a channel that has to be opened.
+    pub deposit: Amount,
+    /// The configured cadence in bytes (D6).
+    pub cadence_bytes: u64,
+    /// The most to pay per MB.
+    pub max_rate: Rate,
+    /// Leave the channel open afterwards.
+    pub keep_channel: bool,
+}
