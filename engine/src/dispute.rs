@@ -11,7 +11,7 @@ use crate::{
     ids::{ChannelId, TxTicket},
     io::{Effect, Lane, Notice, Outputs},
     money::Amount,
-    state::{Alarm, Alarms, Canonical},
+    state::{Alarms, Canonical},
     time::{ChainTime, Now, Span, Time, WallTime},
 };
 
@@ -150,10 +150,6 @@ pub struct Watch {
     pub claimed: Amount,
     /// How far the dispute is.
     pub stage: Stage,
-    /// When to take the forced path, or to force.
-    pub force: Alarm,
-    /// When to settle.
-    pub settle: Alarm,
     /// The settlement on its way.
     pub settling: Option<TxTicket>,
 }
@@ -168,15 +164,13 @@ impl Watch {
             recorded,
             claimed: Amount::ZERO,
             stage: Stage::Watching,
-            force: Alarm::default(),
-            settle: Alarm::default(),
             settling: None,
         }
     }
 
     /// Sets both alarms: the forced path, and the end of the window with `grace` after it.
     pub fn arm<K: Copy + Ord>(
-        &mut self,
+        &self,
         now: Now,
         outlook: &Outlook,
         grace: Span,
@@ -184,10 +178,10 @@ impl Watch {
         (force, settle): (K, K),
     ) {
         let force_at = mono_at(now, self.force_at(outlook));
-        alarms.arm(&mut self.force, force_at, force);
+        alarms.arm(force, force_at);
         // How far the chain's clock has to go, rather than how far ours has: they may differ.
         let left = Span::from_secs(self.deadline.0.saturating_sub(outlook.head_time.0));
-        alarms.arm(&mut self.settle, now.mono + left + grace, settle);
+        alarms.arm(settle, now.mono + left + grace);
     }
 
     /// X2: without inclusion by close + W − F − margin on the wall clock, the forced path is taken.

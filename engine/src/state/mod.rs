@@ -6,7 +6,7 @@ mod idmap;
 mod slab;
 mod tally;
 
-pub use alarm::{ALARMS_SPARE, Alarm, Alarms};
+pub use alarm::{ALARMS_SPARE, Alarms};
 pub use bucket::Bucket;
 pub use idmap::IdMap;
 pub use slab::{Slab, Slot};

@@ -32,7 +32,7 @@ impl Client {
             return;
         }
         channel.closing = Closing::Wanted;
-        self.alarms.arm(&mut channel.consent, now.mono + consent, AlarmKey::Consent(slot));
+        self.alarms.arm(AlarmKey::Consent(slot), now.mono + consent);
         self.touch_channel(slot);
         if is_abrupt {
             self.end_streams(now, slot, out);
@@ -63,7 +63,7 @@ impl Client {
         if channel.needs_signature() {
             return self.sign_newest(slot, out);
         }
-        let is_late = channel.consent.at().is_none();
+        let is_late = self.alarms.at(AlarmKey::Consent(slot)).is_none();
         let node = channel.paying.node;
         if is_late || node == NodeId::default() {
             return self.close_alone(slot, out);
@@ -119,7 +119,7 @@ impl Client {
         let ticket = self.submit(slot, call, Route::Sequencer, out);
         let channel = &mut self.channels[slot];
         channel.closing = Closing::Cooperative(ticket);
-        channel.consent.cancel();
+        self.alarms.cancel(AlarmKey::Consent(slot));
     }
 
     /// Whether a stream on this channel brings content, or is asked to.
@@ -133,8 +133,7 @@ impl Client {
     pub(super) fn on_consent_due(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
         let consent = self.config.timeouts.consent;
         if self.channels[slot].closing == Closing::Wanted && self.is_buying(slot) {
-            let channel = &mut self.channels[slot];
-            return self.alarms.arm(&mut channel.consent, now.mono + consent, AlarmKey::Consent(slot));
+            return self.alarms.arm(AlarmKey::Consent(slot), now.mono + consent);
         }
         self.close_alone(slot, out);
     }
@@ -158,7 +157,7 @@ impl Client {
         let channel = &mut self.channels[slot];
         channel.closing = Closing::PutOff;
         channel.refusals = round;
-        self.alarms.arm(&mut channel.ask, now.mono + wait, AlarmKey::Ask(slot));
+        self.alarms.arm(AlarmKey::Ask(slot), now.mono + wait);
         self.touch_channel(slot);
     }
 
@@ -181,7 +180,7 @@ impl Client {
         }
         let asked = channel.closing;
         channel.closing = Closing::Wanted;
-        channel.consent.cancel();
+        self.alarms.cancel(AlarmKey::Consent(slot));
         self.touch_channel(slot);
         if let Closing::Asked(stream) = asked
             && let Some(gone) = self.streams.remove(&stream)
@@ -242,7 +241,7 @@ impl Client {
                     // Nothing that we know of can make it fail: wait before trying again.
                     let at = now.mono + self.config.monitor.poll;
                     let channel = &mut self.channels[slot];
-                    self.alarms.arm(&mut channel.consent, at, AlarmKey::Consent(slot));
+                    self.alarms.arm(AlarmKey::Consent(slot), at);
                     let fault = crate::fault::Fault::Chain {
                         channel: channel.paying.channel,
                         rule: Rule::X1,

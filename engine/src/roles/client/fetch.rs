@@ -218,7 +218,7 @@ impl Client {
         let wait = self.backoff(id);
         let Some(fetch) = self.fetches.get_mut(&id) else { return };
         fetch.stage = Stage::BackingOff;
-        self.alarms.arm(&mut fetch.alarm, now.mono + wait, AlarmKey::Fetch(id));
+        self.alarms.arm(AlarmKey::Fetch(id), now.mono + wait);
         self.touch_fetch(id);
     }
 
@@ -322,6 +322,7 @@ impl Client {
         }
         out.push(Lane::Role, Effect::Notice(last_words));
         if let Some(gone) = self.fetches.remove(&id) {
+            self.alarms.forget(AlarmKey::Fetch(id));
             self.tally.remove(&gone.mark);
             self.persist(Lane::Role, vec![Record::Gone(Key::Fetch(id))], out);
             self.retire_lossy(now, &gone, out);

@@ -18,7 +18,6 @@ use alloc::{
     vec,
     vec::Vec,
 };
-use core::mem;
 
 use probe::Price;
 use state::{
@@ -37,7 +36,7 @@ use crate::{
     io::{Effect, FetchFailure, Gone, Input, Lane, Outputs},
     money::Nonce,
     record::{FetchRecord, Paying, PersistSeq, Record},
-    state::{Alarm, Alarms, Digest, IdMap, Mark, Slab, Slot, Tally},
+    state::{Alarms, Digest, IdMap, Mark, Slab, Slot, Tally},
     time::{ChainTime, Now, Span, Time},
     wire::{Code, Message},
 };
@@ -57,8 +56,6 @@ pub struct Client {
     openings: VecDeque<Opening>,
     signing: BTreeMap<SignTicket, Signing>,
     txs: BTreeMap<TxTicket, Slot>,
-    /// The opening under way takes too long.
-    opening_late: Alarm,
     /// Disputes that failed or were lost: tried again with the next news from the chain.
     retrying: Vec<Slot>,
     /// The proof of identity, the same on every connection.
@@ -92,7 +89,6 @@ impl Client {
             awaited: 0,
             forced_inclusion: config.monitor.forced_inclusion,
             is_polling: false,
-            poll: Alarm::default(),
             mark: Mark::default(),
         };
         let mut client = Self {
@@ -107,7 +103,6 @@ impl Client {
             openings: VecDeque::new(),
             signing: BTreeMap::new(),
             txs: BTreeMap::new(),
-            opening_late: Alarm::default(),
             retrying: Vec::new(),
             proof: None,
             is_proof_asked: false,
@@ -139,7 +134,7 @@ impl Client {
             }
         }
         client.note_lost();
-        client.alarms.arm(&mut client.chain.poll, Time(0), AlarmKey::Poll);
+        client.alarms.arm(AlarmKey::Poll, Time(0));
         client
     }
 
@@ -168,11 +163,7 @@ impl Client {
             streams: Vec::new(),
             window: Window::default(),
             lost: Vec::new(),
-            quiet: Alarm::default(),
-            resend: Alarm::default(),
             closing: Closing::No,
-            consent: Alarm::default(),
-            ask: Alarm::default(),
             refusals: 0,
             watch: None,
             mark: Mark::default(),
@@ -198,7 +189,6 @@ impl Client {
             stage: Stage::Waiting,
             why: FetchFailure::NoCandidateLeft,
             sources: Vec::new(),
-            alarm: Alarm::default(),
             mark: Mark::default(),
         };
         self.fetches.insert(id, fetch);
@@ -456,68 +446,14 @@ impl Client {
     }
 
     fn on_tick(&mut self, now: Now, out: &mut Outputs) {
-        while let Some((at, key)) = self.alarms.pop(now.mono) {
-            // The alarm is copied out and back: it lives beside the heap that it may be put back into.
-            let Some(mut copy) = self.alarm(key) else { continue };
-            let is_due = self.alarms.is_due(&mut copy, at, now.mono, key);
-            self.set_alarm(key, copy);
-            if is_due {
-                self.on_due(now, key, out);
-            }
-        }
-    }
-
-    fn alarm(&self, key: AlarmKey) -> Option<Alarm> {
-        let channel = |slot| self.channels.get(slot);
-        let watch = |slot| channel(slot)?.watch.as_deref();
-        match key {
-            AlarmKey::Poll => Some(self.chain.poll),
-            AlarmKey::Opening => Some(self.opening_late),
-            AlarmKey::Fetch(id) => self.fetches.get(&id).map(|fetch| fetch.alarm),
-            AlarmKey::Quiet(slot) => channel(slot).map(|channel| channel.quiet),
-            AlarmKey::Resend(slot) => channel(slot).map(|channel| channel.resend),
-            AlarmKey::Consent(slot) => channel(slot).map(|channel| channel.consent),
-            AlarmKey::Ask(slot) => channel(slot).map(|channel| channel.ask),
-            AlarmKey::Force(slot) => watch(slot).map(|watch| watch.force),
-            AlarmKey::Settle(slot) => watch(slot).map(|watch| watch.settle),
+        while let Some(key) = self.alarms.due(now.mono) {
+            self.on_due(now, key, out);
         }
     }
 
     /// The most alarms that can be set: two of the role, one per download, six per channel.
     fn alarms_max(&self) -> usize {
         2 + self.fetches.len() + 6 * self.channels.len()
-    }
-
-    fn tidy_alarms(&mut self) {
-        let mut alarms = mem::take(&mut self.alarms);
-        alarms.tidy(self.alarms_max(), |key| self.alarm(key));
-        self.alarms = alarms;
-    }
-
-    fn set_alarm(&mut self, key: AlarmKey, alarm: Alarm) {
-        match key {
-            AlarmKey::Poll => self.chain.poll = alarm,
-            AlarmKey::Opening => self.opening_late = alarm,
-            AlarmKey::Fetch(id) => {
-                if let Some(fetch) = self.fetches.get_mut(&id) {
-                    fetch.alarm = alarm;
-                }
-            }
-            AlarmKey::Quiet(slot) => self.channels[slot].quiet = alarm,
-            AlarmKey::Resend(slot) => self.channels[slot].resend = alarm,
-            AlarmKey::Consent(slot) => self.channels[slot].consent = alarm,
-            AlarmKey::Ask(slot) => self.channels[slot].ask = alarm,
-            AlarmKey::Force(slot) => {
-                if let Some(watch) = self.watch_mut(slot) {
-                    watch.force = alarm;
-                }
-            }
-            AlarmKey::Settle(slot) => {
-                if let Some(watch) = self.watch_mut(slot) {
-                    watch.settle = alarm;
-                }
-            }
-        }
     }
 
     fn watch_mut(&mut self, slot: Slot) -> Option<&mut Watch> {
@@ -563,7 +499,7 @@ impl Role for Client {
             | Input::BlobReady { .. }
             | Input::BlobGone { .. } => {}
         }
-        self.tidy_alarms();
+        self.alarms.tidy(self.alarms_max());
     }
 
     fn next_deadline(&self) -> Option<(Time, Reason)> {

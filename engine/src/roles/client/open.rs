@@ -112,9 +112,9 @@ impl Client {
         match step {
             OpeningStep::Approving(_) | OpeningStep::Opening(_) => {
                 let at = now.mono + self.config.timeouts.inclusion;
-                self.alarms.arm(&mut self.opening_late, at, AlarmKey::Opening);
+                self.alarms.arm(AlarmKey::Opening, at);
             }
-            OpeningStep::Queued | OpeningStep::Included(_) => self.opening_late.cancel(),
+            OpeningStep::Queued | OpeningStep::Included(_) => self.alarms.cancel(AlarmKey::Opening),
         }
     }
 
@@ -137,7 +137,7 @@ impl Client {
     fn on_open_failed(&mut self, now: Now, out: &mut Outputs) {
         self.is_rest_dirty = true;
         let Some(failed) = self.openings.pop_front() else { return };
-        self.opening_late.cancel();
+        self.alarms.cancel(AlarmKey::Opening);
         let waiting: vec::Vec<FetchId> = self
             .fetches
             .iter()
@@ -225,7 +225,7 @@ impl Client {
     fn take_up(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
         let Some(opening) = self.openings.pop_front() else { return };
         self.is_rest_dirty = true;
-        self.opening_late.cancel();
+        self.alarms.cancel(AlarmKey::Opening);
         let paying = &mut self.channels[slot].paying;
         paying.status = ChannelStatus::Open;
         paying.is_kept = opening.keep;

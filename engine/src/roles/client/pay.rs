@@ -76,8 +76,8 @@ impl Client {
         channel.paying.nonce = nonce;
         channel.paying.amount = channel.owed();
         channel.signature = None;
-        channel.quiet.cancel();
-        channel.resend.cancel();
+        self.alarms.cancel(AlarmKey::Quiet(slot));
+        self.alarms.cancel(AlarmKey::Resend(slot));
         let terms = channel.newest_terms();
         self.touch_channel(slot);
         let lane = Lane::Channel(slot.index);
@@ -192,8 +192,7 @@ impl Client {
 
     pub(super) fn arm_resend(&mut self, now: Now, slot: Slot) {
         let at = now.mono + self.config.timeouts.ack;
-        let channel = &mut self.channels[slot];
-        self.alarms.arm(&mut channel.resend, at, AlarmKey::Resend(slot));
+        self.alarms.arm(AlarmKey::Resend(slot), at);
     }
 
     /// V3: unacknowledged for 2 s, so it goes out again; without a signature it is asked for again.
@@ -216,7 +215,7 @@ impl Client {
         }
         channel.acked = channel.acked.max(nonce);
         if channel.acked == channel.paying.nonce {
-            channel.resend.cancel();
+            self.alarms.cancel(AlarmKey::Resend(slot));
         }
         self.touch_channel(slot);
         self.finish_if_paid(now, slot, out);

@@ -13,7 +13,7 @@ use crate::{
     money::{Amount, Nonce},
     order::FetchOrder,
     record::{FetchRecord, Paying, Record},
-    state::{Alarm, Mark, Slot},
+    state::{Mark, Slot},
     time::{ChainTime, Span},
     wire::StreamRequest,
 };
@@ -33,15 +33,7 @@ pub(super) struct Channel {
     /// Downloads whose stream on this channel broke off, and where: what came behind is lost, and counts at the node
     /// until it is asked for again (D8).
     pub(super) lost: Vec<(FetchId, u64)>,
-    /// Nothing has arrived for two round trips (D8).
-    pub(super) quiet: Alarm,
-    /// The newest voucher has no ack yet (V3).
-    pub(super) resend: Alarm,
     pub(super) closing: Closing,
-    /// The consent is late.
-    pub(super) consent: Alarm,
-    /// Ask for the consent again.
-    pub(super) ask: Alarm,
     /// How often it was put off.
     pub(super) refusals: u8,
     pub(super) watch: Option<Box<Watch>>,
@@ -141,7 +133,6 @@ pub(super) struct Fetch {
     pub(super) why: FetchFailure,
     /// Channels whose content it got and whose record does not say so yet: written together with theirs (D14).
     pub(super) sources: Vec<Slot>,
-    pub(super) alarm: Alarm,
     pub(super) mark: Mark,
 }
 
@@ -184,15 +175,35 @@ pub(super) enum Signing {
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum AlarmKey {
+    /// Read the chain.
     Poll,
+    /// The opening under way takes too long.
     Opening,
     Fetch(FetchId),
+    /// Nothing has arrived for two round trips (D8).
     Quiet(Slot),
+    /// The newest voucher has no ack yet (V3).
     Resend(Slot),
+    /// The consent is late.
     Consent(Slot),
+    /// Ask for the consent again.
     Ask(Slot),
     Force(Slot),
     Settle(Slot),
+}
+
+impl AlarmKey {
+    /// All that a channel may set.
+    pub(super) fn of_channel(slot: Slot) -> [Self; 6] {
+        [
+            Self::Quiet(slot),
+            Self::Resend(slot),
+            Self::Consent(slot),
+            Self::Ask(slot),
+            Self::Force(slot),
+            Self::Settle(slot),
+        ]
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -213,6 +224,5 @@ pub(super) struct ChainView {
     pub(super) awaited: u64,
     pub(super) forced_inclusion: Span,
     pub(super) is_polling: bool,
-    pub(super) poll: Alarm,
     pub(super) mark: Mark,
 }

@@ -82,8 +82,8 @@ impl Client {
             Stage::Waiting | Stage::BackingOff => None,
         };
         match wait {
-            Some(wait) => self.alarms.arm(&mut fetch.alarm, now.mono + wait, AlarmKey::Fetch(id)),
-            None => fetch.alarm.cancel(),
+            Some(wait) => self.alarms.arm(AlarmKey::Fetch(id), now.mono + wait),
+            None => self.alarms.cancel(AlarmKey::Fetch(id)),
         }
         self.touch_fetch(id);
     }
@@ -297,7 +297,7 @@ impl Client {
         fetch.tries[fetch.current] = 0;
         fetch.refusals = 0;
         let verified_bytes = fetch.verified;
-        self.alarms.arm(&mut fetch.alarm, now.mono + silence, AlarmKey::Fetch(fetch_id));
+        self.alarms.arm(AlarmKey::Fetch(fetch_id), now.mono + silence);
         self.touch_fetch(fetch_id);
         out.push(Lane::Role, Effect::Notice(Notice::Progress { fetch: fetch_id, verified_bytes }));
         let channel = &mut self.channels[slot];
@@ -329,8 +329,7 @@ impl Client {
     fn arm_quiet(&mut self, now: Now, slot: Slot, node: NodeId) {
         let rtt = self.peers.get(&node).map_or(0, |peer: &Peer| peer.rtt.0);
         let wait = crate::time::Span(rtt.saturating_mul(2)).max(self.config.timeouts.quiet_min);
-        let channel = &mut self.channels[slot];
-        self.alarms.arm(&mut channel.quiet, now.mono + wait, AlarmKey::Quiet(slot));
+        self.alarms.arm(AlarmKey::Quiet(slot), now.mono + wait);
     }
 
     /// Neither answer nor content in time (D10).

@@ -24,7 +24,7 @@ impl Client {
             self.is_rest_dirty = true;
             out.push(Lane::Role, Effect::Poll { from_block: self.chain.cursor.next_block });
         }
-        self.alarms.arm(&mut self.chain.poll, now.mono + self.config.monitor.poll, AlarmKey::Poll);
+        self.alarms.arm(AlarmKey::Poll, now.mono + self.config.monitor.poll);
     }
 
     /// A transaction of ours is in this block: read it.
@@ -37,7 +37,7 @@ impl Client {
     pub(super) fn on_chain_unreachable(&mut self, now: Now) {
         self.chain.is_polling = false;
         self.is_rest_dirty = true;
-        self.alarms.arm(&mut self.chain.poll, now.mono + self.config.monitor.poll, AlarmKey::Poll);
+        self.alarms.arm(AlarmKey::Poll, now.mono + self.config.monitor.poll);
     }
 
     pub(super) fn on_chain(&mut self, now: Now, update: ChainUpdate, out: &mut Outputs) {
@@ -59,7 +59,7 @@ impl Client {
         self.give_up_unseen_opening(now, out);
         let is_behind = self.chain.cursor.next_block <= self.chain.awaited.max(update.head.number);
         if is_behind {
-            self.alarms.arm_by(&mut self.chain.poll, now.mono + LOOK_AGAIN, AlarmKey::Poll);
+            self.alarms.arm_by(AlarmKey::Poll, now.mono + LOOK_AGAIN);
         }
         if let Some(block) = self.chain.checkpoint.advance(&self.chain.cursor, &update) {
             self.persist(Lane::Role, vec![Record::Cursor(block)], out);
@@ -125,7 +125,7 @@ impl Client {
 
     fn on_closing(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
         let was_closing = self.stop(now, slot, out);
-        self.channels[slot].consent.cancel();
+        self.alarms.cancel(AlarmKey::Consent(slot));
         if !was_closing {
             let seq = self.persist_paying(slot, out);
             self.chain.checkpoint.writes(seq);
@@ -177,6 +177,7 @@ impl Client {
         self.chain.checkpoint.writes(seq);
         if let Some(gone) = self.channels.remove(slot) {
             self.tally.remove(&gone.mark);
+            AlarmKey::of_channel(slot).into_iter().for_each(|key| self.alarms.forget(key));
             if let Some(watch) = gone.watch {
                 self.chain.checkpoint.settled(watch.closed_in, slot);
             }
@@ -207,7 +208,7 @@ impl Client {
                 watch.submit(ticket, voucher, held.deposit, route, lane, out);
             }
             Step::Force(ticket) => {
-                self.alarms.arm(&mut watch.force, now.mono + outlook.monitor.poll, AlarmKey::Force(slot));
+                self.alarms.arm(AlarmKey::Force(slot), now.mono + outlook.monitor.poll);
                 out.push(lane, Effect::ForceInclude { ticket });
             }
         }
@@ -244,12 +245,12 @@ impl Client {
             Heard::Nothing => return,
             Heard::Queued(forcible) => {
                 let at = mono_at(now, forcible.wall());
-                return self.alarms.arm(&mut watch.force, at, AlarmKey::Force(slot));
+                return self.alarms.arm(AlarmKey::Force(slot), at);
             }
             Heard::Landed(block) => return self.await_block(now, block.number, out),
             Heard::SettleFailed => {
                 let again = now.mono + self.config.monitor.poll;
-                self.alarms.arm(&mut watch.settle, again, AlarmKey::Settle(slot));
+                self.alarms.arm(AlarmKey::Settle(slot), again);
             }
             Heard::DisputeFailed => self.retrying.push(slot),
             Heard::OtherFailed => {}

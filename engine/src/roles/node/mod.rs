@@ -25,7 +25,7 @@ use crate::{
     io::{Effect, Input, Lane, Outputs},
     money::{Amount, Nonce},
     record::{Earning, PersistSeq, Record},
-    state::{Alarm, Alarms, Digest, IdMap, Mark, Slab, Slot, Tally},
+    state::{Alarms, Digest, IdMap, Mark, Slab, Slot, Tally},
     time::{ChainTime, Now, Time},
     wire::{Code, Message},
 };
@@ -80,7 +80,6 @@ impl Node {
             checkpoint: Checkpoint::at(config.start_block),
             forced_inclusion: config.monitor.forced_inclusion,
             polling: false,
-            poll: Alarm::default(),
             mark: Mark::default(),
         };
         let mut node = Self {
@@ -124,7 +123,7 @@ impl Node {
                 Record::Paying(_) | Record::Fetch(_) | Record::Gone(_) => {}
             }
         }
-        node.alarms.arm(&mut node.chain.poll, Time(0), AlarmKey::Poll);
+        node.alarms.arm(AlarmKey::Poll, Time(0));
         node
     }
 
@@ -400,40 +399,13 @@ impl Node {
     }
 
     fn on_tick(&mut self, now: Now, out: &mut Outputs) {
-        while let Some((at, key)) = self.alarms.pop(now.mono) {
+        while let Some(key) = self.alarms.due(now.mono) {
             match key {
-                AlarmKey::Poll => {
-                    if self.alarms.is_due(&mut self.chain.poll, at, now.mono, key) {
-                        self.poll(now, out);
-                    }
-                }
-                AlarmKey::Force(slot) => {
-                    let watch = self.channels.get_mut(slot).and_then(|channel| channel.watch.as_mut());
-                    if watch.is_some_and(|w| self.alarms.is_due(&mut w.force, at, now.mono, key)) {
-                        self.defend(now, slot, Cue::Due, out);
-                    }
-                }
-                AlarmKey::Settle(slot) => {
-                    let watch = self.channels.get_mut(slot).and_then(|channel| channel.watch.as_mut());
-                    if watch.is_some_and(|w| self.alarms.is_due(&mut w.settle, at, now.mono, key)) {
-                        self.on_settle_due(now, slot, out);
-                    }
-                }
+                AlarmKey::Poll => self.poll(now, out),
+                AlarmKey::Force(slot) => self.defend(now, slot, Cue::Due, out),
+                AlarmKey::Settle(slot) => self.on_settle_due(now, slot, out),
             }
         }
-    }
-}
-
-impl Node {
-    /// At most the role's alarm and two per channel are set.
-    fn tidy_alarms(&mut self) {
-        let (channels, poll) = (&self.channels, self.chain.poll);
-        let watch = |slot| channels.get(slot)?.watch.as_ref();
-        self.alarms.tidy(1 + 2 * channels.len(), |key| match key {
-            AlarmKey::Poll => Some(poll),
-            AlarmKey::Force(slot) => watch(slot).map(|watch| watch.force),
-            AlarmKey::Settle(slot) => watch(slot).map(|watch| watch.settle),
-        });
     }
 }
 
@@ -463,7 +435,8 @@ impl Role for Node {
             // A node buys nothing yet: content and downloads are not for it.
             Input::Verdict { .. } | Input::Fetch(_) | Input::Cancel(_) => {}
         }
-        self.tidy_alarms();
+        // At most the role's alarm and two per channel are set.
+        self.alarms.tidy(1 + 2 * self.channels.len());
     }
 
     fn next_deadline(&self) -> Option<(Time, Reason)> {

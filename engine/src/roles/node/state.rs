@@ -10,7 +10,7 @@ use crate::{
     ids::{Address, BlobHash, ChannelId, ConnId, NodeId, StreamId},
     money::{Amount, Nonce, Rate},
     record::{Best, ChannelStatus, Earning, Record},
-    state::{Alarm, Canon, Canonical, Mark, Slot},
+    state::{Canon, Canonical, Mark, Slot},
     time::{ChainTime, Span, Time},
 };
 
@@ -134,7 +134,6 @@ pub(super) struct ChainView {
     pub(super) checkpoint: Checkpoint,
     pub(super) forced_inclusion: Span,
     pub(super) polling: bool,
-    pub(super) poll: Alarm,
     pub(super) mark: Mark,
 }
 

@@ -30,13 +30,13 @@ impl Node {
             self.is_chain_dirty = true;
             out.push(Lane::Role, Effect::Poll { from_block: self.chain.cursor.next_block });
         }
-        self.alarms.arm(&mut self.chain.poll, now.mono + self.config.monitor.poll, AlarmKey::Poll);
+        self.alarms.arm(AlarmKey::Poll, now.mono + self.config.monitor.poll);
     }
 
     pub(super) fn on_chain_unreachable(&mut self, now: Now) {
         self.chain.polling = false;
         self.is_chain_dirty = true;
-        self.alarms.arm(&mut self.chain.poll, now.mono + self.config.monitor.poll, AlarmKey::Poll);
+        self.alarms.arm(AlarmKey::Poll, now.mono + self.config.monitor.poll);
     }
 
     /// V1 and L3: the newest head is young, and its clock is near ours. By its timestamp, or an endpoint that lags would
@@ -62,7 +62,7 @@ impl Node {
             self.channels.iter().filter(is_due).map(|(_, channel)| channel.id).take(closes + 1).collect();
         if due.len() > closes {
             due.truncate(closes);
-            self.alarms.arm_by(&mut self.chain.poll, now.mono + LOOK_AGAIN, AlarmKey::Poll);
+            self.alarms.arm_by(AlarmKey::Poll, now.mono + LOOK_AGAIN);
         }
         for id in due {
             self.on_close_order(id, out);
@@ -92,7 +92,7 @@ impl Node {
             self.defend(now, slot, Cue::Failed, out);
         }
         if self.chain.cursor.next_block <= update.head.number {
-            self.alarms.arm_by(&mut self.chain.poll, now.mono + LOOK_AGAIN, AlarmKey::Poll);
+            self.alarms.arm_by(AlarmKey::Poll, now.mono + LOOK_AGAIN);
         }
         if !self.chain.is_clock_sane {
             self.close_for_clock(now, out);
@@ -194,6 +194,8 @@ impl Node {
         self.chain.checkpoint.writes(seq);
         if let Some(gone) = self.channels.remove(slot) {
             self.tally.remove(&gone.mark);
+            self.alarms.forget(AlarmKey::Force(slot));
+            self.alarms.forget(AlarmKey::Settle(slot));
             if let Some(watch) = gone.watch {
                 self.chain.checkpoint.settled(watch.closed_in, slot);
             }
@@ -239,7 +241,7 @@ impl Node {
                 watch.submit(ticket, voucher, held.deposit, route, lane, out);
             }
             Step::Force(ticket) => {
-                self.alarms.arm(&mut watch.force, now.mono + outlook.monitor.poll, AlarmKey::Force(slot));
+                self.alarms.arm(AlarmKey::Force(slot), now.mono + outlook.monitor.poll);
                 out.push(lane, Effect::ForceInclude { ticket });
             }
         }
@@ -293,12 +295,12 @@ impl Node {
         match watch.on_tx(id, ticket, &outcome, out) {
             Heard::Nothing => return,
             Heard::Queued(forcible) => {
-                self.alarms.arm(&mut watch.force, mono_at(now, forcible.wall()), AlarmKey::Force(slot));
+                self.alarms.arm(AlarmKey::Force(slot), mono_at(now, forcible.wall()));
                 return self.touch_channel(slot);
             }
             Heard::SettleFailed => {
                 let again = now.mono + self.config.monitor.poll;
-                self.alarms.arm(&mut watch.settle, again, AlarmKey::Settle(slot));
+                self.alarms.arm(AlarmKey::Settle(slot), again);
             }
             Heard::DisputeFailed => self.retrying.push(slot),
             Heard::Landed(_) | Heard::OtherFailed => {}
