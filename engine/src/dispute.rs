@@ -9,7 +9,7 @@ use crate::{
     crypto::SignedVoucher,
     fault::{Fault, Rule, Surprise},
     ids::{ChannelId, TxTicket},
-    io::{Effect, Lane, Notice, Outputs},
+    io::{Lane, Notice, Outputs},
     money::Amount,
     state::{Alarms, Canonical},
     time::{ChainTime, Now, Span, Time, WallTime},
@@ -220,7 +220,7 @@ impl Watch {
             Cue::News => {
                 let (recorded, held) = (self.recorded, (held.channel, held.worth()));
                 let notice = Notice::StaleClose { channel: held.0, recorded, held: held.1 };
-                out.push(Lane::Role, Effect::Notice(notice));
+                out.notice(notice);
                 Step::Submit(Route::Sequencer)
             }
             Cue::Failed if self.stage == Stage::Wanted => {
@@ -261,11 +261,11 @@ impl Watch {
             Route::Sequencer => Stage::Submitted(ticket),
             Route::DelayedInbox => {
                 let channel = voucher.terms.channel;
-                out.push(Lane::Role, Effect::Notice(Notice::ForcingInclusion { channel }));
+                out.notice(Notice::ForcingInclusion { channel });
                 Stage::Inbox(ticket)
             }
         };
-        out.push(lane, Effect::Tx { ticket, call: Call::Dispute { voucher }, route });
+        out.tx(lane, ticket, Call::Dispute { voucher }, route);
     }
 
     /// An outcome of one of the channel's transactions. A revert is a surprise: the engine looked before it sent.
@@ -293,7 +293,7 @@ impl Watch {
             }
             TxOutcome::Included { result: Err(reason), .. } => {
                 let surprise = Surprise::Reverted { ticket, reason };
-                out.push(Lane::Role, Effect::Fault(Fault::Chain { channel, rule: Rule::X1, surprise }));
+                out.fault(Fault::Chain { channel, rule: Rule::X1, surprise });
             }
             TxOutcome::Lost => {}
         }

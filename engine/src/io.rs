@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     chain::{Call, ChainUpdate, Route, TxOutcome},
     crypto::{Signature, StreamError, Typed},
-    fault::Fault,
+    fault::{Fault, LimitHit, Proof, Rule},
     ids::{BlobHash, ChannelId, ConnId, FetchId, NodeId, SignTicket, StreamId, TxTicket},
     money::{Amount, Rate},
     order::FetchOrder,
@@ -373,6 +373,51 @@ impl Outputs {
     /// Adds an effect to a lane.
     pub fn push(&mut self, lane: Lane, effect: Effect) {
         self.items.push(Output { lane, effect });
+    }
+
+    /// Tells the owner.
+    pub fn notice(&mut self, notice: Notice) {
+        self.push(Lane::Role, Effect::Notice(notice));
+    }
+
+    /// Reports a fault.
+    pub fn fault(&mut self, fault: Fault) {
+        self.push(Lane::Role, Effect::Fault(fault));
+    }
+
+    /// Reports a bound of ours that was reached.
+    pub fn limit(&mut self, rule: Rule, limit: LimitHit) {
+        self.fault(Fault::Limit { rule, limit });
+    }
+
+    /// Reports a rule that a peer broke, with what shows it.
+    pub fn breach(&mut self, peer: NodeId, rule: Rule, proof: Proof) {
+        self.fault(Fault::Peer { peer, rule, proof });
+    }
+
+    /// Reports what went wrong with a peer and is nobody's provable doing.
+    pub fn unattributed(&mut self, peer: NodeId, rule: Rule) {
+        self.fault(Fault::Unattributed { peer, rule });
+    }
+
+    /// Sends a message.
+    pub fn send(&mut self, lane: Lane, stream: StreamId, message: Message) {
+        self.push(lane, Effect::Send { stream, message });
+    }
+
+    /// Makes a transaction.
+    pub fn tx(&mut self, lane: Lane, ticket: TxTicket, call: Call, route: Route) {
+        self.push(lane, Effect::Tx { ticket, call, route });
+    }
+
+    /// Refuses or gives up a stream, both ways.
+    pub fn reset(&mut self, stream: StreamId, code: Code) {
+        self.push(Lane::Stream(stream), Effect::Reset { stream, code });
+    }
+
+    /// Hangs up.
+    pub fn disconnect(&mut self, conn: ConnId, code: Code) {
+        self.push(Lane::Role, Effect::Disconnect { conn, code });
     }
 
     /// The outputs so far, in order.

@@ -23,6 +23,7 @@ mod fixed;
 pub mod ids;
 pub mod io;
 pub mod limits;
+pub mod machine;
 pub mod money;
 pub mod order;
 pub mod record;

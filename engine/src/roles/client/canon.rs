@@ -3,11 +3,13 @@
 use alloc::collections::{BTreeMap, VecDeque};
 
 use super::{
-    ChainView, Channel, Client, Closing, Dirty, Fetch, Opening, OpeningStep, Purpose, Stage, Stream,
+    Channel, Client, Closing, Dirty, Fetch, Opening, OpeningStep, Purpose, Stage, Stream,
     probe::{Price, Probe},
 };
 use crate::{
+    dispute::Watch,
     ids::{ConnId, StreamId},
+    machine::follower::Follower,
     state::{Canon, Canonical},
 };
 
@@ -18,7 +20,7 @@ impl Client {
                 Dirty::Channel(slot) => {
                     if let Some(channel) = self.channels.get_mut(slot) {
                         let mut mark = channel.mark;
-                        self.tally.fold(&mut mark, channel);
+                        self.tally.fold(&mut mark, &(&*channel, self.closings.get(slot)));
                         channel.mark = mark;
                     }
                 }
@@ -39,25 +41,19 @@ impl Client {
             }
         }
         if core::mem::take(&mut self.is_rest_dirty) {
-            let mut mark = self.chain.mark;
-            let rest = Rest(&self.chain, &self.openings, &self.probes, self.proof.is_some());
-            self.tally.fold(&mut mark, &rest);
-            self.chain.mark = mark;
+            let rest = Rest(&self.follower, &self.openings, &self.probes, self.proof.is_some());
+            self.tally.fold(&mut self.rest, &rest);
         }
     }
 }
 
-struct Rest<'a>(&'a ChainView, &'a VecDeque<Opening>, &'a BTreeMap<ConnId, Probe>, bool);
+struct Rest<'a>(&'a Follower, &'a VecDeque<Opening>, &'a BTreeMap<ConnId, Probe>, bool);
 
 impl Canon for Rest<'_> {
     fn canon(&self, out: &mut Canonical) {
-        let Rest(chain, openings, probes, has_proof) = self;
+        let Rest(follower, openings, probes, has_proof) = self;
         out.tag(b'R');
-        out.tag(u8::from(*has_proof) | u8::from(chain.is_known) << 1 | u8::from(chain.is_polling) << 2);
-        let read = [chain.cursor.next_block, chain.checkpoint.block(), chain.awaited];
-        for number in read.into_iter().chain([chain.head_time.0, chain.forced_inclusion.0]) {
-            out.number(number);
-        }
+        follower.canon_for_client(*has_proof, out);
         for (conn, probe) in *probes {
             out.number(conn.0);
             out.bytes(&probe.node.0);
@@ -78,30 +74,35 @@ impl Canon for Rest<'_> {
     }
 }
 
-impl Canon for Channel {
+impl Canon for (&Channel, Option<&Watch>) {
     fn canon(&self, out: &mut Canonical) {
-        let paying = &self.paying;
+        let (channel, watch) = self;
+        let paying = &channel.paying;
         out.tag(b'C');
         out.bytes(&paying.channel.0);
-        let flags =
-            [self.signature.is_some(), self.signing.is_some(), self.window.is_halved, self.watch.is_some()];
+        let flags = [
+            channel.signature.is_some(),
+            channel.signing.is_some(),
+            channel.window.is_halved,
+            watch.is_some(),
+        ];
         let flags = flags.iter().fold(0, |bits, flag| bits << 1 | u8::from(*flag));
         out.tag(paying.status as u8 | flags << 4);
         out.number(paying.nonce.0);
         out.large(paying.amount.0);
         out.large(paying.meter.owed_raw());
-        out.number(self.acked.0);
-        let (closing, ticket) = match self.closing {
+        out.number(channel.acked.0);
+        let (closing, ticket) = match channel.closing {
             Closing::No => (0, 0),
             Closing::Wanted => (1, 0),
             Closing::Asked(stream) => (2, u64::from(stream.index)),
             Closing::Cooperative(ticket) => (3, ticket.0),
             Closing::Unilateral(ticket) => (4, ticket.0),
-            Closing::PutOff => (5, u64::from(self.refusals)),
+            Closing::PutOff => (5, u64::from(channel.refusals)),
         };
         out.tag(closing);
         out.number(ticket);
-        if let Some(watch) = &self.watch {
+        if let Some(watch) = watch {
             watch.canon(out);
         }
     }

@@ -1,12 +1,13 @@
 //! Ending a channel: cooperatively if the node consents in time, else alone with the newest voucher (V7, C1, C4).
 
-use super::{AlarmKey, Client, Closing, Purpose, Stream};
+use super::{Client, Closing, Purpose, Stream};
 use crate::{
     chain::{Call, Revert, Route, TxOutcome},
     crypto::{Crypto, Signature, Typed},
     fault::Rule,
     ids::{ChannelId, NodeId, StreamId, TxTicket},
     io::{Effect, Lane, Outputs},
+    machine::AlarmKey,
     record::ChannelStatus,
     state::{Mark, Slot},
     time::Now,
@@ -32,7 +33,7 @@ impl Client {
             return;
         }
         channel.closing = Closing::Wanted;
-        self.alarms.arm(AlarmKey::Consent(slot), now.mono + consent);
+        self.tools.alarms.arm(AlarmKey::Consent(slot), now.mono + consent);
         self.touch_channel(slot);
         if is_abrupt {
             self.end_streams(now, slot, out);
@@ -63,7 +64,7 @@ impl Client {
         if channel.needs_signature() {
             return self.sign_newest(slot, out);
         }
-        let is_late = self.alarms.at(AlarmKey::Consent(slot)).is_none();
+        let is_late = self.tools.alarms.at(AlarmKey::Consent(slot)).is_none();
         let node = channel.paying.node;
         if is_late || node == NodeId::default() {
             return self.close_alone(slot, out);
@@ -87,7 +88,7 @@ impl Client {
         self.touch_stream(stream);
         self.touch_channel(slot);
         let lane = Lane::Channel(slot.index);
-        out.push(lane, Effect::Send { stream, message: Message::CloseRequest(request) });
+        out.send(lane, stream, Message::CloseRequest(request));
     }
 
     /// The node signed: both want this amount, so it settles at once.
@@ -119,7 +120,7 @@ impl Client {
         let ticket = self.submit(slot, call, Route::Sequencer, out);
         let channel = &mut self.channels[slot];
         channel.closing = Closing::Cooperative(ticket);
-        self.alarms.cancel(AlarmKey::Consent(slot));
+        self.tools.alarms.cancel(AlarmKey::Consent(slot));
     }
 
     /// Whether a stream on this channel brings content, or is asked to.
@@ -133,7 +134,7 @@ impl Client {
     pub(super) fn on_consent_due(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
         let consent = self.config.timeouts.consent;
         if self.channels[slot].closing == Closing::Wanted && self.is_buying(slot) {
-            return self.alarms.arm(AlarmKey::Consent(slot), now.mono + consent);
+            return self.tools.alarms.arm(AlarmKey::Consent(slot), now.mono + consent);
         }
         self.close_alone(slot, out);
     }
@@ -157,7 +158,7 @@ impl Client {
         let channel = &mut self.channels[slot];
         channel.closing = Closing::PutOff;
         channel.refusals = round;
-        self.alarms.arm(AlarmKey::Ask(slot), now.mono + wait);
+        self.tools.alarms.arm(AlarmKey::Ask(slot), now.mono + wait);
         self.touch_channel(slot);
     }
 
@@ -180,13 +181,13 @@ impl Client {
         }
         let asked = channel.closing;
         channel.closing = Closing::Wanted;
-        self.alarms.cancel(AlarmKey::Consent(slot));
+        self.tools.alarms.cancel(AlarmKey::Consent(slot));
         self.touch_channel(slot);
         if let Closing::Asked(stream) = asked
             && let Some(gone) = self.streams.remove(&stream)
         {
             self.tally.remove(&gone.mark);
-            out.push(Lane::Stream(stream), Effect::Reset { stream, code: Code::NotNow });
+            out.reset(stream, Code::NotNow);
         }
         let channel = &self.channels[slot];
         if channel.signing.is_some() {
@@ -201,9 +202,9 @@ impl Client {
     }
 
     pub(super) fn submit(&mut self, slot: Slot, call: Call, route: Route, out: &mut Outputs) -> TxTicket {
-        let ticket = TxTicket(self.ticket());
+        let ticket = self.tools.tx_ticket();
         self.txs.insert(ticket, slot);
-        out.push(Lane::Channel(slot.index), Effect::Tx { ticket, call, route });
+        out.tx(Lane::Channel(slot.index), ticket, call, route);
         self.touch_channel(slot);
         ticket
     }
@@ -241,7 +242,7 @@ impl Client {
                     // Nothing that we know of can make it fail: wait before trying again.
                     let at = now.mono + self.config.monitor.poll;
                     let channel = &mut self.channels[slot];
-                    self.alarms.arm(AlarmKey::Consent(slot), at);
+                    self.tools.alarms.arm(AlarmKey::Consent(slot), at);
                     let fault = crate::fault::Fault::Chain {
                         channel: channel.paying.channel,
                         rule: Rule::X1,
@@ -253,7 +254,7 @@ impl Client {
                             },
                         },
                     };
-                    out.push(Lane::Role, Effect::Fault(fault));
+                    out.fault(fault);
                 } else {
                     self.close_alone(slot, out);
                 }

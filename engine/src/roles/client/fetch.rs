@@ -2,13 +2,14 @@
 
 use alloc::vec;
 
-use super::{AlarmKey, Channel, Client, Closing, Fetch, Stage, probe::Price};
+use super::{Channel, Client, Closing, Fetch, Stage, probe::Price};
 use crate::{
     crypto::Typed,
-    fault::{Fault, LimitHit, Rule},
+    fault::{LimitHit, Rule},
     ids::{FetchId, NodeId, StreamId},
-    io::{Effect, FetchFailure, Lane, Notice, Outputs},
+    io::{FetchFailure, Lane, Notice, Outputs},
     limits::{BLOB_BYTES_MAX, GROUP},
+    machine::AlarmKey,
     order::{Candidate, FetchOrder},
     record::{ChannelStatus, FetchRecord, Key, Record},
     state::Slot,
@@ -89,13 +90,13 @@ impl Client {
         let why = match limit {
             _ if is_bad => Some(FetchFailure::BadOrder),
             Some(limit) => {
-                out.push(Lane::Role, Effect::Fault(Fault::Limit { rule: Rule::O11, limit }));
+                out.limit(Rule::O11, limit);
                 Some(FetchFailure::TooMany)
             }
             None => None,
         };
         if let Some(why) = why {
-            return out.push(Lane::Role, Effect::Notice(Notice::FetchFailed { fetch: id, why }));
+            return out.notice(Notice::FetchFailed { fetch: id, why });
         }
         let record = FetchRecord { order, verified_bytes: 0, total_bytes: None };
         self.persist(Lane::Role, vec![Record::Fetch(record.clone())], out);
@@ -106,7 +107,7 @@ impl Client {
     /// Moves a waiting download as far as it gets: a channel, a connection, a proof, the request.
     pub(super) fn advance(&mut self, now: Now, id: FetchId, out: &mut Outputs) {
         let Some(fetch) = self.fetches.get(&id) else { return };
-        if fetch.stage != Stage::Waiting || !self.chain.is_known {
+        if fetch.stage != Stage::Waiting || !self.follower.is_read() {
             return;
         }
         if fetch.is_complete() {
@@ -212,13 +213,13 @@ impl Client {
             };
             if next != fetch.current {
                 fetch.current = next;
-                out.push(Lane::Role, Effect::Notice(Notice::FailedOver { fetch: id, from }));
+                out.notice(Notice::FailedOver { fetch: id, from });
             }
         }
         let wait = self.backoff(id);
         let Some(fetch) = self.fetches.get_mut(&id) else { return };
         fetch.stage = Stage::BackingOff;
-        self.alarms.arm(AlarmKey::Fetch(id), now.mono + wait);
+        self.tools.alarms.arm(AlarmKey::Fetch(id), now.mono + wait);
         self.touch_fetch(id);
     }
 
@@ -269,8 +270,7 @@ impl Client {
 
     /// Connecting failed: whoever waits for this node tries the next candidate.
     pub(super) fn on_unreachable(&mut self, now: Now, node: NodeId, out: &mut Outputs) {
-        let fault = Fault::Unattributed { peer: node, rule: Rule::D10 };
-        out.push(Lane::Role, Effect::Fault(fault));
+        out.unattributed(node, Rule::D10);
         let waiting: alloc::vec::Vec<FetchId> = self
             .fetches
             .iter()
@@ -320,9 +320,9 @@ impl Client {
             // And with it all the others.
             self.persist_paying(slot, out);
         }
-        out.push(Lane::Role, Effect::Notice(last_words));
+        out.notice(last_words);
         if let Some(gone) = self.fetches.remove(&id) {
-            self.alarms.forget(AlarmKey::Fetch(id));
+            self.tools.alarms.forget(AlarmKey::Fetch(id));
             self.tally.remove(&gone.mark);
             self.persist(Lane::Role, vec![Record::Gone(Key::Fetch(id))], out);
             self.retire_lossy(now, &gone, out);

@@ -20,24 +20,21 @@ use alloc::{
 };
 
 use probe::Price;
-use state::{
-    AlarmKey, ChainView, Channel, Closing, Dirty, Fetch, Opening, OpeningStep, Peer, Purpose, Signing, Stage,
-    Stream,
-};
+use state::{Channel, Closing, Dirty, Fetch, Opening, OpeningStep, Peer, Purpose, Signing, Stage, Stream};
 
 use super::{Reason, Role, config::ClientConfig};
 use crate::{
-    chain::{Checkpoint, Cursor},
     crypto::{Crypto, Signature, Typed},
     delivery::Window,
-    dispute::{Cue, Watch},
-    fault::{Fault, LimitHit, Proof, Rule},
+    dispute::Cue,
+    fault::{LimitHit, Rule},
     ids::{ConnId, FetchId, NodeId, SignTicket, StreamId, TxTicket},
     io::{Effect, FetchFailure, Gone, Input, Lane, Outputs},
+    machine::{AlarmKey, Tools, closings::Closings, follower::Follower},
     money::Nonce,
     record::{FetchRecord, Paying, PersistSeq, Record},
-    state::{Alarms, Digest, IdMap, Mark, Slab, Slot, Tally},
-    time::{ChainTime, Now, Span, Time},
+    state::{Digest, IdMap, Mark, Slab, Slot, Tally},
+    time::{Now, Span, Time},
     wire::{Code, Message},
 };
 
@@ -56,20 +53,17 @@ pub struct Client {
     openings: VecDeque<Opening>,
     signing: BTreeMap<SignTicket, Signing>,
     txs: BTreeMap<TxTicket, Slot>,
-    /// Disputes that failed or were lost: tried again with the next news from the chain.
-    retrying: Vec<Slot>,
+    closings: Closings,
     /// The proof of identity, the same on every connection.
     proof: Option<Signature>,
     is_proof_asked: bool,
-    chain: ChainView,
-    next_conn: u64,
-    next_persist: PersistSeq,
-    next_ticket: u64,
-    alarms: Alarms<AlarmKey>,
+    follower: Follower,
+    tools: Tools,
     tally: Tally,
     dirty: Vec<Dirty>,
     /// The chain's view, the openings and the proof: one entry of the digest.
     is_rest_dirty: bool,
+    rest: Mark,
 }
 
 impl Client {
@@ -81,16 +75,7 @@ impl Client {
     /// A client from its durable records (O12): a fold, the last record of a key wins. Downloads go on at their
     /// last durable byte (D14), channels that nothing uses are closed.
     pub fn recover(config: ClientConfig, records: impl Iterator<Item = Record>) -> Self {
-        let chain = ChainView {
-            is_known: false,
-            head_time: ChainTime(0),
-            cursor: Cursor::at(config.start_block),
-            checkpoint: Checkpoint::at(config.start_block),
-            awaited: 0,
-            forced_inclusion: config.monitor.forced_inclusion,
-            is_polling: false,
-            mark: Mark::default(),
-        };
+        let follower = Follower::new(config.start_block, config.monitor);
         let mut client = Self {
             config,
             channels: Slab::default(),
@@ -103,14 +88,12 @@ impl Client {
             openings: VecDeque::new(),
             signing: BTreeMap::new(),
             txs: BTreeMap::new(),
-            retrying: Vec::new(),
+            closings: Closings::default(),
             proof: None,
             is_proof_asked: false,
-            chain,
-            next_conn: 0,
-            next_persist: PersistSeq(0),
-            next_ticket: 0,
-            alarms: Alarms::default(),
+            follower,
+            tools: Tools::default(),
+            rest: Mark::default(),
             tally: Tally::default(),
             dirty: Vec::new(),
             is_rest_dirty: true,
@@ -125,16 +108,12 @@ impl Client {
                     client.adopt(paying);
                 }
                 Record::Fetch(fetch) => client.adopt_fetch(fetch, Price::Due),
-                Record::Cursor(block) => {
-                    let block = block.max(client.config.start_block);
-                    client.chain.cursor = Cursor::at(block);
-                    client.chain.checkpoint = Checkpoint::at(block);
-                }
+                Record::Cursor(block) => client.follower.recover(block),
                 Record::Earning(_) | Record::Gone(_) => {}
             }
         }
         client.note_lost();
-        client.alarms.arm(AlarmKey::Poll, Time(0));
+        client.tools.alarms.arm(AlarmKey::Poll, Time(0));
         client
     }
 
@@ -165,7 +144,6 @@ impl Client {
             lost: Vec::new(),
             closing: Closing::No,
             refusals: 0,
-            watch: None,
             mark: Mark::default(),
         });
         self.by_id.insert(paying.channel, slot);
@@ -217,9 +195,9 @@ impl Client {
             ("openings", self.openings.len()),
             ("signing", self.signing.len()),
             ("txs", self.txs.len()),
-            ("retrying", self.retrying.len()),
+            ("retrying", self.closings.retrying()),
             ("greeted", self.peers.values().map(|peer| peer.greeted.len()).max().unwrap_or(0)),
-            ("alarms", self.alarms.len()),
+            ("alarms", self.tools.alarms.len()),
         ]
     }
 
@@ -241,22 +219,13 @@ impl Client {
         }
     }
 
-    fn ticket(&mut self) -> u64 {
-        self.next_ticket += 1;
-        self.next_ticket
-    }
-
     fn persist(&mut self, lane: Lane, writes: Vec<Record>, out: &mut Outputs) -> PersistSeq {
-        let seq = self.next_persist;
-        self.next_persist = PersistSeq(seq.0 + 1);
-        out.push(lane, Effect::Persist { seq, writes });
-        seq
+        self.tools.persist(lane, writes, out)
     }
 
     fn sign(&mut self, lane: Lane, what: Typed, purpose: Signing, out: &mut Outputs) -> SignTicket {
-        let ticket = SignTicket(self.ticket());
+        let ticket = self.tools.sign(lane, what, out);
         self.signing.insert(ticket, purpose);
-        out.push(lane, Effect::Sign { ticket, what });
         ticket
     }
 
@@ -268,21 +237,16 @@ impl Client {
         }
     }
 
-    fn peer_fault(node: NodeId, rule: Rule, proof: Proof, out: &mut Outputs) {
-        out.push(Lane::Role, Effect::Fault(Fault::Peer { peer: node, rule, proof }));
-    }
-
     /// Connects to a node unless that has been done; false if there are too many connections.
     fn connect(&mut self, node: NodeId, out: &mut Outputs) -> bool {
         if self.peers.get(&node).is_some_and(|peer| peer.conn.is_some()) {
             return true;
         }
         if self.conns.len() >= self.config.limits.conns {
-            out.push(Lane::Role, Effect::Fault(Fault::Limit { rule: Rule::W3, limit: LimitHit::Conns }));
+            out.limit(Rule::W3, LimitHit::Conns);
             return false;
         }
-        let conn = ConnId(self.next_conn);
-        self.next_conn += 1;
+        let conn = self.tools.conn();
         self.peers.entry(node).or_default().conn = Some(conn);
         self.conns.insert(conn, node);
         out.push(Lane::Role, Effect::Connect { conn, peer: node });
@@ -302,7 +266,7 @@ impl Client {
             .collect();
         for (conn, node) in idle {
             self.forget_conn(node);
-            out.push(Lane::Role, Effect::Disconnect { conn, code: Code::NotNow });
+            out.disconnect(conn, Code::NotNow);
         }
     }
 
@@ -329,7 +293,7 @@ impl Client {
             return;
         }
         self.forget_conn(node);
-        out.push(Lane::Role, Effect::Disconnect { conn, code: Code::NotNow });
+        out.disconnect(conn, Code::NotNow);
     }
 
     fn on_connected(&mut self, now: Now, conn: ConnId, rtt: Span, out: &mut Outputs) {
@@ -358,8 +322,7 @@ impl Client {
         }
         if !was_up {
             if why == Gone::WrongPeer {
-                let fault = Fault::Unattributed { peer: node, rule: Rule::I3 };
-                out.push(Lane::Role, Effect::Fault(fault));
+                out.unattributed(node, Rule::I3);
             }
             return self.on_unreachable(now, node, out);
         }
@@ -446,7 +409,7 @@ impl Client {
     }
 
     fn on_tick(&mut self, now: Now, out: &mut Outputs) {
-        while let Some(key) = self.alarms.due(now.mono) {
+        while let Some(key) = self.tools.alarms.due(now.mono) {
             self.on_due(now, key, out);
         }
     }
@@ -454,10 +417,6 @@ impl Client {
     /// The most alarms that can be set: two of the role, one per download, six per channel.
     fn alarms_max(&self) -> usize {
         2 + self.fetches.len() + 6 * self.channels.len()
-    }
-
-    fn watch_mut(&mut self, slot: Slot) -> Option<&mut Watch> {
-        self.channels.get_mut(slot)?.watch.as_deref_mut()
     }
 
     fn on_due(&mut self, now: Now, key: AlarmKey, out: &mut Outputs) {
@@ -485,10 +444,10 @@ impl Role for Client {
             Input::StreamClosed { stream, code } => self.on_stream_closed(now, stream, code, out),
             Input::Malformed { stream, .. } => self.on_malformed(now, stream, out),
             Input::Verdict { stream, verdict } => self.on_verdict(now, stream, verdict, out),
-            Input::Persisted { seq } => self.chain.checkpoint.on_persisted(seq),
+            Input::Persisted { seq } => self.follower.checkpoint.on_persisted(seq),
             Input::Signed { ticket, signature } => self.on_signed(now, ticket, signature, out),
             Input::Chain(update) => self.on_chain(now, update, out),
-            Input::ChainUnreachable => self.on_chain_unreachable(now),
+            Input::ChainUnreachable => self.on_chain_unreachable(now, out),
             Input::Tx { ticket, outcome } => self.on_tx(now, ticket, outcome, out),
             Input::Fetch(order) => self.on_order(now, order, out),
             Input::Cancel(id) => self.fail_fetch(now, id, FetchFailure::Cancelled, out),
@@ -499,11 +458,11 @@ impl Role for Client {
             | Input::BlobReady { .. }
             | Input::BlobGone { .. } => {}
         }
-        self.alarms.tidy(self.alarms_max());
+        self.tools.alarms.tidy(self.alarms_max());
     }
 
     fn next_deadline(&self) -> Option<(Time, Reason)> {
-        self.alarms.next().map(|(at, key)| {
+        self.tools.alarms.next().map(|(at, key)| {
             let reason = match key {
                 AlarmKey::Poll => Reason::Poll,
                 AlarmKey::Opening => Reason::Inclusion,

@@ -3,13 +3,14 @@
 
 use alloc::vec;
 
-use super::{AlarmKey, Channel, Client, Closing, Fetch, Opening, OpeningStep, Stage, fetch::Failure};
+use super::{Channel, Client, Closing, Fetch, Opening, OpeningStep, Stage, fetch::Failure};
 use crate::{
     chain::{Call, Route, TxOutcome},
     delivery::Meter,
     fault::{Fault, LimitHit, Rule},
     ids::{Address, ChannelId, FetchId, NodeId, TxTicket},
-    io::{Effect, FetchFailure, Lane, Notice, Outputs},
+    io::{FetchFailure, Lane, Notice, Outputs},
+    machine::AlarmKey,
     money::{Amount, MB, Nonce},
     record::{ChannelStatus, Paying},
     state::Slot,
@@ -25,7 +26,7 @@ impl Client {
         let deposit = fetch.deposit();
         let keep = fetch.order.keep_channel;
         if self.channels.len() + self.openings.len() >= self.config.limits.channels {
-            out.push(Lane::Role, Effect::Fault(Fault::Limit { rule: Rule::O11, limit: LimitHit::Channels }));
+            out.limit(Rule::O11, LimitHit::Channels);
             return self.fail_fetch(now, id, FetchFailure::TooMany, out);
         }
         self.is_rest_dirty = true;
@@ -63,10 +64,10 @@ impl Client {
                 self.advance_peer(now, opening.node, out);
                 continue;
             }
-            let ticket = TxTicket(self.ticket());
+            let ticket = self.tools.tx_ticket();
             self.set_opening_step(now, OpeningStep::Approving(ticket));
             let call = Call::Approve { token: opening.token, amount: opening.deposit };
-            return out.push(Lane::Role, Effect::Tx { ticket, call, route: Route::Sequencer });
+            return out.tx(Lane::Role, ticket, call, Route::Sequencer);
         }
     }
 
@@ -86,11 +87,11 @@ impl Client {
         match outcome {
             TxOutcome::Queued { .. } => {}
             TxOutcome::Included { result: Ok(()), .. } if is_approval => {
-                let ticket = TxTicket(self.ticket());
+                let ticket = self.tools.tx_ticket();
                 self.set_opening_step(now, OpeningStep::Opening(ticket));
                 let call =
                     Call::Open { node: opening.operator, token: opening.token, deposit: opening.deposit };
-                out.push(Lane::Role, Effect::Tx { ticket, call, route: Route::Sequencer });
+                out.tx(Lane::Role, ticket, call, Route::Sequencer);
             }
             TxOutcome::Included { result: Ok(()), block } => {
                 self.set_opening_step(now, OpeningStep::Included(block.number));
@@ -112,9 +113,9 @@ impl Client {
         match step {
             OpeningStep::Approving(_) | OpeningStep::Opening(_) => {
                 let at = now.mono + self.config.timeouts.inclusion;
-                self.alarms.arm(AlarmKey::Opening, at);
+                self.tools.alarms.arm(AlarmKey::Opening, at);
             }
-            OpeningStep::Queued | OpeningStep::Included(_) => self.alarms.cancel(AlarmKey::Opening),
+            OpeningStep::Queued | OpeningStep::Included(_) => self.tools.alarms.cancel(AlarmKey::Opening),
         }
     }
 
@@ -128,7 +129,7 @@ impl Client {
     /// fee, a contract of another kind.
     pub(super) fn give_up_unseen_opening(&mut self, now: Now, out: &mut Outputs) {
         if let Some(Opening { step: OpeningStep::Included(block), .. }) = self.openings.front()
-            && self.chain.cursor.next_block > *block
+            && self.follower.has_read(*block)
         {
             self.on_open_failed(now, out);
         }
@@ -137,7 +138,7 @@ impl Client {
     fn on_open_failed(&mut self, now: Now, out: &mut Outputs) {
         self.is_rest_dirty = true;
         let Some(failed) = self.openings.pop_front() else { return };
-        self.alarms.cancel(AlarmKey::Opening);
+        self.tools.alarms.cancel(AlarmKey::Opening);
         let waiting: vec::Vec<FetchId> = self
             .fetches
             .iter()
@@ -180,8 +181,8 @@ impl Client {
         let reserved = usize::from(is_ours || may_be_ours);
         if self.channels.len() + self.openings.len() - reserved >= self.config.limits.channels {
             let fault = Fault::Limit { rule: Rule::O11, limit: LimitHit::Channels };
-            self.chain.checkpoint.refuses(block);
-            return out.push(Lane::Role, Effect::Fault(fault));
+            self.follower.checkpoint.refuses(block);
+            return out.fault(fault);
         }
         let from_orders = || {
             let mut candidates = self.fetches.values().flat_map(|fetch| &fetch.order.candidates);
@@ -205,7 +206,7 @@ impl Client {
             return self.take_up(now, slot, out);
         }
         let seq = self.persist_paying(slot, out);
-        self.chain.checkpoint.writes(seq);
+        self.follower.checkpoint.writes(seq);
         if !may_be_ours {
             self.close_found(now, slot, out);
         }
@@ -225,15 +226,15 @@ impl Client {
     fn take_up(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
         let Some(opening) = self.openings.pop_front() else { return };
         self.is_rest_dirty = true;
-        self.alarms.cancel(AlarmKey::Opening);
+        self.tools.alarms.cancel(AlarmKey::Opening);
         let paying = &mut self.channels[slot].paying;
         paying.status = ChannelStatus::Open;
         paying.is_kept = opening.keep;
         let (channel, node, deposit) = (paying.channel, paying.node, paying.deposit);
         self.touch_channel(slot);
         let seq = self.persist_paying(slot, out);
-        self.chain.checkpoint.writes(seq);
-        out.push(Lane::Role, Effect::Notice(Notice::ChannelOpened { channel, deposit }));
+        self.follower.checkpoint.writes(seq);
+        out.notice(Notice::ChannelOpened { channel, deposit });
         self.disown(now, out);
         self.next_opening(now, out);
         self.advance_peer(now, node, out);
@@ -254,8 +255,8 @@ impl Client {
     /// read its close may be among what comes next.
     fn close_found(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
         let Paying { channel, deposit, .. } = self.channels[slot].paying;
-        out.push(Lane::Role, Effect::Notice(Notice::ChannelFound { channel, deposit }));
-        if self.chain.is_known {
+        out.notice(Notice::ChannelFound { channel, deposit });
+        if self.follower.is_read() {
             self.begin_close(now, slot, out);
         }
     }

@@ -2,7 +2,7 @@
 
 use alloc::vec;
 
-use super::{AlarmKey, Channel, Client, Closing, Purpose, Signing, Stage};
+use super::{Channel, Client, Closing, Purpose, Signing, Stage};
 use crate::{
     crypto::{Signature, SignedVoucher, StreamError, Typed, VoucherTerms},
     dispute::Cue,
@@ -10,6 +10,7 @@ use crate::{
     ids::{FetchId, StreamId},
     io::{Effect, Lane, Notice, Outputs},
     limits::GROUP,
+    machine::AlarmKey,
     money::{Amount, Nonce},
     record::{PersistSeq, Record},
     state::Slot,
@@ -76,8 +77,8 @@ impl Client {
         channel.paying.nonce = nonce;
         channel.paying.amount = channel.owed();
         channel.signature = None;
-        self.alarms.cancel(AlarmKey::Quiet(slot));
-        self.alarms.cancel(AlarmKey::Resend(slot));
+        self.tools.alarms.cancel(AlarmKey::Quiet(slot));
+        self.tools.alarms.cancel(AlarmKey::Resend(slot));
         let terms = channel.newest_terms();
         self.touch_channel(slot);
         let lane = Lane::Channel(slot.index);
@@ -186,13 +187,13 @@ impl Client {
         let channel = &self.channels[slot];
         let Some(&stream) = channel.streams.last() else { return };
         let Some(voucher) = channel.newest_voucher() else { return };
-        out.push(Lane::Channel(slot.index), Effect::Send { stream, message: Message::Voucher(voucher) });
+        out.send(Lane::Channel(slot.index), stream, Message::Voucher(voucher));
         self.arm_resend(now, slot);
     }
 
     pub(super) fn arm_resend(&mut self, now: Now, slot: Slot) {
         let at = now.mono + self.config.timeouts.ack;
-        self.alarms.arm(AlarmKey::Resend(slot), at);
+        self.tools.alarms.arm(AlarmKey::Resend(slot), at);
     }
 
     /// V3: unacknowledged for 2 s, so it goes out again; without a signature it is asked for again.
@@ -215,7 +216,7 @@ impl Client {
         }
         channel.acked = channel.acked.max(nonce);
         if channel.acked == channel.paying.nonce {
-            self.alarms.cancel(AlarmKey::Resend(slot));
+            self.tools.alarms.cancel(AlarmKey::Resend(slot));
         }
         self.touch_channel(slot);
         self.finish_if_paid(now, slot, out);
@@ -231,7 +232,7 @@ impl Client {
         for id in whole {
             let fetch = self.fetch_of(&id);
             let lane = Lane::Channel(slot.index);
-            out.push(lane, Effect::Send { stream: id, message: Message::StreamEnd });
+            out.send(lane, id, Message::StreamEnd);
             out.push(lane, Effect::Finish { stream: id });
             self.forget_stream(id, out);
             if let Some(fetch) = fetch {
@@ -260,10 +261,10 @@ impl Client {
             return self.on_abort(now, id, StreamError::ChannelInsufficient, out);
         }
         // Every voucher we send is better than the one before: a rejection is the node's fault, or its loss.
-        Self::peer_fault(node, Rule::V1, Proof::Message(id), out);
+        out.breach(node, Rule::V1, Proof::Message(id));
         let fetch = self.fetch_of(&id);
         self.forget_stream(id, out);
-        out.push(Lane::Stream(id), Effect::Reset { stream: id, code: Code::NotNow });
+        out.reset(id, Code::NotNow);
         match fetch {
             Some(fetch) => self.fail_attempt(now, fetch, super::fetch::Failure::Ban, out),
             None => self.close_alone(slot, out),

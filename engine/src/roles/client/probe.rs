@@ -7,7 +7,7 @@
 use super::{Client, Stage, fetch::Failure};
 use crate::{
     crypto::{Crypto, ProbeResponseTerms, Quote, Signature, StreamError, Typed},
-    fault::{Fault, LimitHit, Proof, Rule},
+    fault::{LimitHit, Proof, Rule},
     ids::{ConnId, FetchId, NodeId, StreamId},
     io::{Effect, Gone, Lane, Notice, Outputs},
     limits::{BLOB_BYTES_MAX, PROBE_WINDOW},
@@ -92,11 +92,10 @@ impl Client {
         }
         // As many as there may be other connections: an open channel that is idle must not keep a price from being asked.
         if self.probes.len() >= self.config.limits.conns {
-            out.push(Lane::Role, Effect::Fault(Fault::Limit { rule: Rule::W3, limit: LimitHit::Conns }));
+            out.limit(Rule::W3, LimitHit::Conns);
             return self.fail_attempt(now, id, Failure::NotNow, out);
         }
-        let conn = ConnId(ConnId::PROBE | self.next_conn);
-        self.next_conn += 1;
+        let conn = ConnId(ConnId::PROBE | self.tools.conn().0);
         self.probes.insert(conn, Probe { node, fetch: id, asked: None });
         self.is_rest_dirty = true;
         out.push(Lane::Role, Effect::Connect { conn, peer: node });
@@ -114,7 +113,7 @@ impl Client {
         };
         probe.asked = Some(request);
         let stream = StreamId { conn, index: 0 };
-        out.push(Lane::Role, Effect::Send { stream, message: Message::ProbeRequest(request) });
+        out.send(Lane::Role, stream, Message::ProbeRequest(request));
     }
 
     /// P6: the answer counts if the candidate's account signed it for what was asked, at a sane rate.
@@ -145,7 +144,7 @@ impl Client {
         let (operator, max_rate) = (fetch.candidate().operator, fetch.order.max_rate);
         let what = Typed::ProbeResponse(terms);
         if !is_whole || !crypto.verify(&self.config.deployment, &what, &signature, operator) {
-            Self::peer_fault(node, Rule::P6, Proof::Message(id), out);
+            out.breach(node, Rule::P6, Proof::Message(id));
             return self.end_probe(now, id.conn, Some(Failure::Ban), out);
         }
         let refused = |error| Effect::Notice(Notice::Refused { fetch: fetch_id, node, error });
@@ -174,14 +173,14 @@ impl Client {
     pub(super) fn show_quote(&self, id: FetchId, deposit: Option<Amount>, out: &mut Outputs) {
         let quoted = self.fetches.get(&id).and_then(|fetch| Some((fetch.candidate().node, fetch.quoted()?)));
         let Some((node, Quoted { rate, total_bytes, .. })) = quoted else { return };
-        out.push(Lane::Role, Effect::Notice(Notice::Quoted { fetch: id, node, rate, total_bytes, deposit }));
+        out.notice(Notice::Quoted { fetch: id, node, rate, total_bytes, deposit });
     }
 
     /// The connection of a probe is gone before its answer.
     pub(super) fn on_probe_lost(&mut self, now: Now, conn: ConnId, why: Gone, out: &mut Outputs) {
         let Some(probe) = self.probes.get(&conn) else { return };
         let rule = if why == Gone::WrongPeer { Rule::I3 } else { Rule::D10 };
-        out.push(Lane::Role, Effect::Fault(Fault::Unattributed { peer: probe.node, rule }));
+        out.unattributed(probe.node, rule);
         let failure = match why {
             Gone::Closed(code) => of_code(code),
             Gone::Unreachable | Gone::WrongPeer | Gone::Lost => Failure::Refused,
@@ -197,21 +196,21 @@ impl Client {
     /// What came is no answer to a probe.
     pub(super) fn on_probe_malformed(&mut self, now: Now, id: StreamId, out: &mut Outputs) {
         let Some(probe) = self.probes.get(&id.conn) else { return };
-        Self::peer_fault(probe.node, Rule::W1, Proof::Message(id), out);
+        out.breach(probe.node, Rule::W1, Proof::Message(id));
         self.end_probe(now, id.conn, Some(Failure::Ban), out);
     }
 
     /// Silence (D10).
     pub(super) fn on_probe_late(&mut self, now: Now, conn: ConnId, out: &mut Outputs) {
         let Some(probe) = self.probes.get(&conn) else { return };
-        out.push(Lane::Role, Effect::Fault(Fault::Unattributed { peer: probe.node, rule: Rule::D10 }));
+        out.unattributed(probe.node, Rule::D10);
         self.end_probe(now, conn, Some(Failure::Refused), out);
     }
 
     /// Hangs up; the download tries again, or goes on.
     pub(super) fn end_probe(&mut self, now: Now, conn: ConnId, failure: Option<Failure>, out: &mut Outputs) {
         if self.probes.contains_key(&conn) {
-            out.push(Lane::Role, Effect::Disconnect { conn, code: Code::NotNow });
+            out.disconnect(conn, Code::NotNow);
             self.forget_probe(now, conn, failure, out);
         }
     }
@@ -233,7 +232,7 @@ impl Client {
     pub(super) fn drop_probe(&mut self, now: Now, conn: ConnId, out: &mut Outputs) {
         let Some(probe) = self.probes.remove(&conn) else { return };
         self.is_rest_dirty = true;
-        out.push(Lane::Role, Effect::Disconnect { conn, code: Code::NotNow });
+        out.disconnect(conn, Code::NotNow);
         self.advance_peer(now, probe.node, out);
     }
 }

@@ -4,17 +4,15 @@ use alloc::{boxed::Box, vec::Vec};
 
 use super::probe::Price;
 use crate::{
-    chain::{Checkpoint, Cursor},
     crypto::Signature,
     delivery::Window,
-    dispute::Watch,
     ids::{Address, ConnId, FetchId, NodeId, SignTicket, StreamId, TxTicket},
     io::FetchFailure,
     money::{Amount, Nonce},
     order::FetchOrder,
     record::{FetchRecord, Paying, Record},
     state::{Mark, Slot},
-    time::{ChainTime, Span},
+    time::Span,
     wire::StreamRequest,
 };
 
@@ -36,7 +34,6 @@ pub(super) struct Channel {
     pub(super) closing: Closing,
     /// How often it was put off.
     pub(super) refusals: u8,
-    pub(super) watch: Option<Box<Watch>>,
     pub(super) mark: Mark,
 }
 
@@ -173,56 +170,9 @@ pub(super) enum Signing {
     Voucher { channel: Slot, amount: Amount, nonce: Nonce },
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) enum AlarmKey {
-    /// Read the chain.
-    Poll,
-    /// The opening under way takes too long.
-    Opening,
-    Fetch(FetchId),
-    /// Nothing has arrived for two round trips (D8).
-    Quiet(Slot),
-    /// The newest voucher has no ack yet (V3).
-    Resend(Slot),
-    /// The consent is late.
-    Consent(Slot),
-    /// Ask for the consent again.
-    Ask(Slot),
-    Force(Slot),
-    Settle(Slot),
-}
-
-impl AlarmKey {
-    /// All that a channel may set.
-    pub(super) fn of_channel(slot: Slot) -> [Self; 6] {
-        [
-            Self::Quiet(slot),
-            Self::Resend(slot),
-            Self::Consent(slot),
-            Self::Ask(slot),
-            Self::Force(slot),
-            Self::Settle(slot),
-        ]
-    }
-}
-
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Dirty {
     Channel(Slot),
     Stream(StreamId),
     Fetch(FetchId),
-}
-
-/// What the client has heard of the chain.
-#[derive(Clone, Debug)]
-pub(super) struct ChainView {
-    pub(super) is_known: bool,
-    pub(super) head_time: ChainTime,
-    pub(super) cursor: Cursor,
-    pub(super) checkpoint: Checkpoint,
-    /// A block whose events are still to be read.
-    pub(super) awaited: u64,
-    pub(super) forced_inclusion: Span,
-    pub(super) is_polling: bool,
-    pub(super) mark: Mark,
 }

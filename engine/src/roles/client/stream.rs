@@ -2,13 +2,14 @@
 
 use alloc::boxed::Box;
 
-use super::{AlarmKey, Client, Peer, Purpose, Stage, Stream, fetch::Failure, probe::Price};
+use super::{Client, Peer, Purpose, Stage, Stream, fetch::Failure, probe::Price};
 use crate::{
     crypto::{Crypto, StreamError, StreamResponseTerms, Typed},
     fault::{Fault, Proof, Rule},
     ids::{FetchId, NodeId, StreamId},
     io::{Effect, Lane, Notice, Outputs, Verdict},
     limits::{BLOB_BYTES_MAX, GROUP, OFFER_GROUPS_MIN},
+    machine::AlarmKey,
     money::Rate,
     record::ChannelStatus,
     state::{Mark, Slot},
@@ -64,7 +65,7 @@ impl Client {
         self.streams.insert(stream, Stream { channel: slot, node, purpose, mark: Mark::default() });
         self.touch_stream(stream);
         let lane = Lane::Channel(slot.index);
-        out.push(lane, Effect::Send { stream, message: Message::StreamRequest(request) });
+        out.send(lane, stream, Message::StreamRequest(request));
         self.set_stage(now, id, Stage::Requested(stream));
         if newest.is_some() {
             self.arm_resend(now, slot);
@@ -82,8 +83,8 @@ impl Client {
             Stage::Waiting | Stage::BackingOff => None,
         };
         match wait {
-            Some(wait) => self.alarms.arm(AlarmKey::Fetch(id), now.mono + wait),
-            None => self.alarms.cancel(AlarmKey::Fetch(id)),
+            Some(wait) => self.tools.alarms.arm(AlarmKey::Fetch(id), now.mono + wait),
+            None => self.tools.alarms.cancel(AlarmKey::Fetch(id)),
         }
         self.touch_fetch(id);
     }
@@ -121,13 +122,8 @@ impl Client {
             let error = response.error.unwrap_or(StreamError::Unavailable);
             if request.quote.is_some() && error != StreamError::ChannelInsufficient {
                 // It broke its own promise, and signed that (E5): our maximum was the quoted rate.
-                Self::peer_fault(
-                    node,
-                    Rule::E5,
-                    Proof::Response { terms, signature: response.signature },
-                    out,
-                );
-                out.push(Lane::Role, Effect::Notice(Notice::Refused { fetch: fetch_id, node, error }));
+                out.breach(node, Rule::E5, Proof::Response { terms, signature: response.signature });
+                out.notice(Notice::Refused { fetch: fetch_id, node, error });
                 self.drop_stream(id, out);
                 return self.fail_attempt(now, fetch_id, Failure::Ban, out);
             }
@@ -149,7 +145,7 @@ impl Client {
                 () => Rule::D6,
             };
             let proof = Proof::Response { terms, signature: response.signature };
-            Self::peer_fault(node, rule, proof, out);
+            out.breach(node, rule, proof);
             self.drop_stream(id, out);
             return self.fail_attempt(now, fetch_id, Failure::Ban, out);
         }
@@ -184,7 +180,7 @@ impl Client {
             offer_bytes: offer,
             total_bytes: response.total_bytes,
         };
-        out.push(Lane::Role, Effect::Notice(notice));
+        out.notice(notice);
         let receive = Effect::Receive {
             stream: id,
             fetch: fetch_id,
@@ -213,7 +209,7 @@ impl Client {
         out: &mut Outputs,
     ) {
         let node = self.streams[&id].node;
-        out.push(Lane::Role, Effect::Notice(Notice::Refused { fetch, node, error }));
+        out.notice(Notice::Refused { fetch, node, error });
         let slot = self.streams[&id].channel;
         self.drop_stream(id, out);
         let failure = match error {
@@ -250,7 +246,7 @@ impl Client {
         self.retire(now, slot, out);
         match (is_covered, is_shared) {
             (true, false) => {
-                out.push(Lane::Role, Effect::Fault(fault));
+                out.fault(fault);
                 Failure::Refused
             }
             // The deposit does not cover a single group: no channel of this kind will do.
@@ -281,7 +277,7 @@ impl Client {
         let (offset, bytes) = match verdict {
             Verdict::Good { offset, bytes } if offset == *next && bytes <= *end - *next => (offset, bytes),
             Verdict::Good { offset, .. } | Verdict::Bad { offset } => {
-                Self::peer_fault(node, Rule::D4, Proof::Group { stream: id, offset }, out);
+                out.breach(node, Rule::D4, Proof::Group { stream: id, offset });
                 self.drop_stream(id, out);
                 return self.fail_attempt(now, fetch_id, Failure::Ban, out);
             }
@@ -297,9 +293,9 @@ impl Client {
         fetch.tries[fetch.current] = 0;
         fetch.refusals = 0;
         let verified_bytes = fetch.verified;
-        self.alarms.arm(AlarmKey::Fetch(fetch_id), now.mono + silence);
+        self.tools.alarms.arm(AlarmKey::Fetch(fetch_id), now.mono + silence);
         self.touch_fetch(fetch_id);
-        out.push(Lane::Role, Effect::Notice(Notice::Progress { fetch: fetch_id, verified_bytes }));
+        out.notice(Notice::Progress { fetch: fetch_id, verified_bytes });
         let channel = &mut self.channels[slot];
         channel.paying.meter.add(bytes);
         channel.window.on_content(now.mono);
@@ -329,7 +325,7 @@ impl Client {
     fn arm_quiet(&mut self, now: Now, slot: Slot, node: NodeId) {
         let rtt = self.peers.get(&node).map_or(0, |peer: &Peer| peer.rtt.0);
         let wait = crate::time::Span(rtt.saturating_mul(2)).max(self.config.timeouts.quiet_min);
-        self.alarms.arm(AlarmKey::Quiet(slot), now.mono + wait);
+        self.tools.alarms.arm(AlarmKey::Quiet(slot), now.mono + wait);
     }
 
     /// Neither answer nor content in time (D10).
@@ -343,7 +339,7 @@ impl Client {
         }
         let got_nothing = matches!(&entry.purpose, Purpose::Content { request, next, is_agreed: true, .. }
             if *next == request.offset_bytes);
-        out.push(Lane::Role, Effect::Fault(Fault::Unattributed { peer: node, rule: Rule::D10 }));
+        out.unattributed(node, Rule::D10);
         self.drop_stream(stream, out);
         self.hang_up(node, out);
         if got_nothing {
@@ -359,7 +355,7 @@ impl Client {
         }
         let Some(stream) = self.streams.get(&id) else { return };
         let (slot, node) = (stream.channel, stream.node);
-        Self::peer_fault(node, Rule::W1, Proof::Message(id), out);
+        out.breach(node, Rule::W1, Proof::Message(id));
         match &stream.purpose {
             Purpose::Content { fetch, .. } => {
                 let fetch = *fetch;
@@ -428,7 +424,7 @@ impl Client {
     pub(super) fn drop_stream(&mut self, id: StreamId, out: &mut Outputs) {
         if self.streams.contains_key(&id) {
             self.forget_stream(id, out);
-            out.push(Lane::Stream(id), Effect::Reset { stream: id, code: Code::NotNow });
+            out.reset(id, Code::NotNow);
         }
     }
 

@@ -1,74 +1,57 @@
 //! Following the chain: what became of our channels, and disputing a close below our newest voucher (X1, X2).
 
-use alloc::{boxed::Box, vec};
+use alloc::vec;
 
-use super::{AlarmKey, Channel, Client};
+use super::{Channel, Client};
 use crate::{
     chain::{Call, ChainEvent, ChainUpdate, EventKind, Route, TxOutcome},
-    dispute::{Cue, Heard, Held, Outlook, Step, Watch, mono_at},
-    fault::{Fault, LimitHit, Rule},
+    dispute::{Cue, Held},
     ids::{ChannelId, StreamId, TxTicket},
-    io::{Effect, Lane, Notice, Outputs},
+    io::{Lane, Notice, Outputs},
+    machine::{
+        AlarmKey, Cx,
+        closings::{Defence, Outcome},
+    },
     record::{ChannelStatus, Key, Record},
     state::Slot,
     time::{Now, Span},
 };
 
-/// How soon to look again for a block that is known to exist.
-const LOOK_AGAIN: Span = Span::from_millis(500);
-
 impl Client {
     pub(super) fn poll(&mut self, now: Now, out: &mut Outputs) {
-        if !self.chain.is_polling {
-            self.chain.is_polling = true;
-            self.is_rest_dirty = true;
-            out.push(Lane::Role, Effect::Poll { from_block: self.chain.cursor.next_block });
-        }
-        self.alarms.arm(AlarmKey::Poll, now.mono + self.config.monitor.poll);
+        self.is_rest_dirty = true;
+        self.follower.poll(&mut Cx { now, tools: &mut self.tools, out });
     }
 
     /// A transaction of ours is in this block: read it.
     pub(super) fn await_block(&mut self, now: Now, block: u64, out: &mut Outputs) {
-        self.chain.awaited = self.chain.awaited.max(block);
         self.is_rest_dirty = true;
-        self.poll(now, out);
+        self.follower.await_block(block, &mut Cx { now, tools: &mut self.tools, out });
     }
 
-    pub(super) fn on_chain_unreachable(&mut self, now: Now) {
-        self.chain.is_polling = false;
+    pub(super) fn on_chain_unreachable(&mut self, now: Now, out: &mut Outputs) {
         self.is_rest_dirty = true;
-        self.alarms.arm(AlarmKey::Poll, now.mono + self.config.monitor.poll);
+        self.follower.on_unreachable(&mut Cx { now, tools: &mut self.tools, out });
     }
 
     pub(super) fn on_chain(&mut self, now: Now, update: ChainUpdate, out: &mut Outputs) {
-        self.chain.is_polling = false;
         self.is_rest_dirty = true;
-        self.chain.head_time = self.chain.head_time.max(update.head.time);
-        self.chain.forced_inclusion = update.forced_inclusion;
-        let taken = self.chain.cursor.take(&update, self.config.limits.chain_events);
-        if taken.is_cut {
-            let fault = Fault::Limit { rule: Rule::O11, limit: LimitHit::ChainEvents };
-            out.push(Lane::Role, Effect::Fault(fault));
-        }
-        for event in &update.events[taken.events] {
+        self.follower.on_heads(now, &update);
+        let cap = self.config.limits.chain_events;
+        let taken = self.follower.take(&update, cap, &mut Cx { now, tools: &mut self.tools, out });
+        for event in &update.events[taken] {
             self.on_event(now, event, out);
         }
-        for slot in core::mem::take(&mut self.retrying) {
+        for slot in self.closings.take_retrying() {
             self.defend(now, slot, Cue::Failed, out);
         }
         self.give_up_unseen_opening(now, out);
-        let is_behind = self.chain.cursor.next_block <= self.chain.awaited.max(update.head.number);
-        if is_behind {
-            self.alarms.arm_by(AlarmKey::Poll, now.mono + LOOK_AGAIN);
-        }
-        if let Some(block) = self.chain.checkpoint.advance(&self.chain.cursor, &update) {
-            self.persist(Lane::Role, vec![Record::Cursor(block)], out);
-        }
+        let cx = &mut Cx { now, tools: &mut self.tools, out };
+        self.follower.read_on(&update, cx);
+        self.follower.store(&update, cx);
         // Nothing is bought before the past is read: a channel of it may be settled.
-        let is_read = self.chain.cursor.next_block > update.head.number;
-        if is_read && !core::mem::replace(&mut self.chain.is_known, true) {
-            let block = update.head.number;
-            out.push(Lane::Role, Effect::Notice(Notice::ChainRead { block }));
+        if self.follower.on_reached(&update) {
+            out.notice(Notice::ChainRead { block: update.head.number });
             self.resume(now, out);
         } else if self.proof.is_none() && !self.is_proof_asked {
             // The signer would not, the last time.
@@ -98,25 +81,19 @@ impl Client {
                 self.on_opened(now, event.channel, event.block.number, (node, token, deposit), out);
             }
             (EventKind::Closing { amount, deadline, .. }, Some(slot)) => {
-                if self.channels[slot].watch.is_none() {
-                    self.channels[slot].watch = Some(Box::new(Watch::new(event.block, amount, deadline)));
-                    self.chain.checkpoint.closes(event.block.number, slot);
+                if self.closings.begin(slot, (event.block, amount, deadline)) {
+                    self.follower.checkpoint.closes(event.block.number, slot);
                     self.on_closing(now, slot, out);
                 }
             }
             (EventKind::Disputed { amount, .. }, Some(slot)) => {
-                if let Some(watch) = self.watch_mut(slot) {
-                    watch.recorded = watch.recorded.max(amount);
-                    out.push(Lane::Role, Effect::Notice(Notice::Disputed { channel: event.channel, amount }));
-                }
+                let cx = &mut Cx { now, tools: &mut self.tools, out };
+                self.closings.on_disputed(slot, event.channel, amount, cx);
                 self.touch_channel(slot);
                 self.defend(now, slot, Cue::News, out);
             }
             (EventKind::Settled { paid, refunded, cooperative }, Some(slot)) => {
-                out.push(
-                    Lane::Role,
-                    Effect::Notice(Notice::Settled { channel: event.channel, paid, refunded, cooperative }),
-                );
+                out.notice(Notice::Settled { channel: event.channel, paid, refunded, cooperative });
                 self.on_settled(now, slot, event.channel, out);
             }
             (EventKind::Opened { .. }, _) | (_, None) => {}
@@ -125,25 +102,16 @@ impl Client {
 
     fn on_closing(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
         let was_closing = self.stop(now, slot, out);
-        self.alarms.cancel(AlarmKey::Consent(slot));
+        self.tools.alarms.cancel(AlarmKey::Consent(slot));
         if !was_closing {
             let seq = self.persist_paying(slot, out);
-            self.chain.checkpoint.writes(seq);
+            self.follower.checkpoint.writes(seq);
         }
         self.touch_channel(slot);
-        let outlook = self.outlook();
-        let Some(watch) = self.channels[slot].watch.as_deref_mut() else { return };
-        let keys = (AlarmKey::Force(slot), AlarmKey::Settle(slot));
-        watch.arm(now, &outlook, Span::from_secs(1), &mut self.alarms, keys);
+        let outlook = self.follower.outlook();
+        let cx = &mut Cx { now, tools: &mut self.tools, out };
+        self.closings.arm(slot, &outlook, Span::from_secs(1), cx);
         self.defend(now, slot, Cue::News, out);
-    }
-
-    fn outlook(&self) -> Outlook {
-        Outlook {
-            monitor: self.config.monitor,
-            head_time: self.chain.head_time,
-            forced_inclusion: self.chain.forced_inclusion,
-        }
     }
 
     /// The channel is over: what was being bought on it goes on with another one.
@@ -174,12 +142,13 @@ impl Client {
     fn on_settled(&mut self, now: Now, slot: Slot, id: ChannelId, out: &mut Outputs) {
         self.stop(now, slot, out);
         let seq = self.persist(Lane::Channel(slot.index), vec![Record::Gone(Key::Paying(id))], out);
-        self.chain.checkpoint.writes(seq);
+        self.follower.checkpoint.writes(seq);
         if let Some(gone) = self.channels.remove(slot) {
             self.tally.remove(&gone.mark);
-            AlarmKey::of_channel(slot).into_iter().for_each(|key| self.alarms.forget(key));
-            if let Some(watch) = gone.watch {
-                self.chain.checkpoint.settled(watch.closed_in, slot);
+            AlarmKey::of_channel(slot).into_iter().for_each(|key| self.tools.alarms.forget(key));
+            let cx = &mut Cx { now, tools: &mut self.tools, out };
+            if let Some(closed_in) = self.closings.on_settled(slot, cx) {
+                self.follower.checkpoint.settled(closed_in, slot);
             }
             if let Some(peer) = self.peers.get_mut(&gone.paying.node) {
                 peer.channels.retain(|other| *other != slot);
@@ -192,25 +161,16 @@ impl Client {
 
     /// X1, X2: what our newest voucher asks for on a closing channel, whoever gains by it.
     pub(super) fn defend(&mut self, now: Now, slot: Slot, cue: Cue, out: &mut Outputs) {
-        let outlook = self.outlook();
-        let Some(channel) = self.channels.get_mut(slot) else { return };
-        let held = channel.held();
-        let Some(watch) = channel.watch.as_deref_mut() else { return };
-        let lane = Lane::Channel(slot.index);
-        match watch.step(cue, now, &held, &outlook, out) {
-            Step::Wait => {}
-            Step::Sign => self.sign_newest(slot, out),
-            Step::Submit(route) => {
-                let Some(voucher) = held.voucher else { return };
-                self.next_ticket += 1;
-                let ticket = TxTicket(self.next_ticket);
-                self.txs.insert(ticket, slot);
-                watch.submit(ticket, voucher, held.deposit, route, lane, out);
-            }
-            Step::Force(ticket) => {
-                self.alarms.arm(AlarmKey::Force(slot), now.mono + outlook.monitor.poll);
-                out.push(lane, Effect::ForceInclude { ticket });
-            }
+        let Some(held) = self.channels.get(slot).map(Channel::held) else { return };
+        if self.closings.get(slot).is_none() {
+            return;
+        }
+        let outlook = self.follower.outlook();
+        let cx = &mut Cx { now, tools: &mut self.tools, out };
+        match self.closings.defend(slot, cue, &held, &outlook, cx) {
+            Defence::Nothing => {}
+            Defence::Signature => self.sign_newest(slot, out),
+            Defence::Submitted(ticket) => _ = self.txs.insert(ticket, slot),
         }
         self.touch_channel(slot);
     }
@@ -218,12 +178,9 @@ impl Client {
     pub(super) fn on_settle_due(&mut self, slot: Slot, out: &mut Outputs) {
         let Some(channel) = self.channels.get(slot) else { return };
         let id = channel.paying.channel;
-        if channel.watch.as_ref().is_none_or(|watch| watch.settling.is_some()) {
-            return;
-        }
-        let ticket = self.submit(slot, Call::Settle { channel: id }, Route::Sequencer, out);
-        if let Some(watch) = self.watch_mut(slot) {
-            watch.settling = Some(ticket);
+        if self.closings.is_settleable(slot) {
+            let ticket = self.submit(slot, Call::Settle { channel: id }, Route::Sequencer, out);
+            self.closings.settles(slot, ticket);
         }
     }
 
@@ -240,22 +197,13 @@ impl Client {
         }
         let id = self.channels[slot].paying.channel;
         self.touch_channel(slot);
-        let Some(watch) = self.channels[slot].watch.as_deref_mut() else { return };
-        match watch.on_tx(id, ticket, &outcome, out) {
-            Heard::Nothing => return,
-            Heard::Queued(forcible) => {
-                let at = mono_at(now, forcible.wall());
-                return self.alarms.arm(AlarmKey::Force(slot), at);
-            }
-            Heard::Landed(block) => return self.await_block(now, block.number, out),
-            Heard::SettleFailed => {
-                let again = now.mono + self.config.monitor.poll;
-                self.alarms.arm(AlarmKey::Settle(slot), again);
-            }
-            Heard::DisputeFailed => self.retrying.push(slot),
-            Heard::OtherFailed => {}
+        let outlook = self.follower.outlook();
+        let cx = &mut Cx { now, tools: &mut self.tools, out };
+        match self.closings.on_tx(slot, id, ticket, &outcome, &outlook, cx) {
+            None | Some(Outcome::Nothing) => {}
+            Some(Outcome::Landed(block)) => self.await_block(now, block.number, out),
+            Some(Outcome::Failed) => self.poll(now, out),
         }
-        self.poll(now, out);
     }
 }
 

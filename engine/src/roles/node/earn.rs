@@ -6,7 +6,7 @@ use super::{Node, Signing};
 use crate::{
     crypto::{Crypto, SignedVoucher, Typed, VoucherTerms},
     dispute::Cue,
-    fault::{Fault, Proof, Rule},
+    fault::{Proof, Rule},
     ids::StreamId,
     io::{Effect, Lane, Notice, Outputs},
     record::{Best, ChannelStatus, PersistSeq},
@@ -46,7 +46,7 @@ impl Node {
         let ruling = rule(channel.best_pair(), channel.deposit, nonce, amount);
         if ruling == Ruling::Late {
             let (best_nonce, _) = channel.best_pair();
-            out.push(lane, Effect::Send { stream: id, message: Message::VoucherAck(best_nonce) });
+            out.send(lane, id, Message::VoucherAck(best_nonce));
             return;
         }
         let is_signed = crypto.verify(&self.deployment(), &Typed::Voucher(terms), &signature, channel.client);
@@ -57,19 +57,18 @@ impl Node {
             Ruling::Refused(reason, error) if is_signed => {
                 let peer = self.conns[&id.conn].peer;
                 let proof = Proof::Voucher(SignedVoucher { terms, signature });
-                out.push(Lane::Role, Effect::Fault(Fault::Peer { peer, rule: reason.into(), proof }));
+                out.breach(peer, reason.into(), proof);
                 (reason, error)
             }
             Ruling::Better | Ruling::Refused(..) | Ruling::Late => {
                 let peer = self.conns[&id.conn].peer;
-                let fault = Fault::Peer { peer, rule: Rule::V1, proof: Proof::Message(id) };
-                out.push(Lane::Role, Effect::Fault(fault));
+                out.breach(peer, Rule::V1, Proof::Message(id));
                 (RejectReason::V1, None)
             }
         };
         let (best_nonce, best_amount) = self.channels[slot].best_pair();
         let reject = VoucherReject { reason, error, best_nonce, best_amount };
-        out.push(lane, Effect::Send { stream: id, message: Message::VoucherReject(reject) });
+        out.send(lane, id, Message::VoucherReject(reject));
     }
 
     fn take(&mut self, id: StreamId, slot: Slot, voucher: Voucher, out: &mut Outputs) {
@@ -82,14 +81,14 @@ impl Node {
         self.touch_channel(slot);
         let seq = self.persist(slot, vec![record], out);
         self.raising.insert(seq, (slot, voucher.amount));
-        out.push(lane, Effect::Send { stream: id, message: Message::VoucherAck(voucher.nonce) });
+        out.send(lane, id, Message::VoucherAck(voucher.nonce));
         let notice = Notice::Voucher { channel: channel_id, amount: voucher.amount, nonce: voucher.nonce };
         out.push(lane, Effect::Notice(notice));
     }
 
     /// The voucher is durable: now it raises the sending limit (V3).
     pub(super) fn on_persisted(&mut self, now: Now, seq: PersistSeq, out: &mut Outputs) {
-        self.chain.checkpoint.on_persisted(seq);
+        self.follower.checkpoint.on_persisted(seq);
         let Some((slot, amount)) = self.raising.remove(&seq) else { return };
         let Some(channel) = self.channels.get_mut(slot) else { return };
         channel.durable = channel.durable.max(amount);

@@ -12,21 +12,21 @@ mod watch;
 
 use alloc::{collections::BTreeMap, vec::Vec};
 
-use state::{AlarmKey, Blob, ChainView, Channel, Conn, Signing, Stream, StreamState};
+use state::{Blob, Channel, Conn, Signing, Stream, StreamState};
 
 use super::{Reason, Role, config::NodeConfig};
 use crate::{
-    chain::{Checkpoint, Cursor},
     crypto::{Crypto, Deployment, Typed},
     delivery::{Meter, Tail},
     dispute::Cue,
     fault::{Fault, LimitHit, Proof, Rule},
     ids::{BlobHash, ChannelId, ConnId, NodeId, SignTicket, StreamId, TxTicket},
     io::{Effect, Input, Lane, Outputs},
+    machine::{AlarmKey, Tools, closings::Closings, follower::Follower},
     money::{Amount, Nonce},
     record::{Earning, PersistSeq, Record},
-    state::{Alarms, Digest, IdMap, Mark, Slab, Slot, Tally},
-    time::{ChainTime, Now, Time},
+    state::{Digest, IdMap, Mark, Slab, Slot, Tally},
+    time::{Now, Time},
     wire::{Code, Message},
 };
 
@@ -48,18 +48,16 @@ pub struct Node {
     txs: BTreeMap<TxTicket, Slot>,
     /// Channels served before their opening was safe, with the block (V6).
     soft: Vec<(u64, Slot)>,
-    /// Disputes that failed or were lost: tried again with the next news from the chain.
-    retrying: Vec<Slot>,
-    chain: ChainView,
+    closings: Closings,
+    follower: Follower,
+    tools: Tools,
     /// When the present step is: what credit depends on.
     now: Now,
-    next_persist: PersistSeq,
-    next_ticket: u64,
-    alarms: Alarms<AlarmKey>,
     tally: Tally,
     dirty_channels: Vec<Slot>,
     dirty_streams: Vec<StreamId>,
     is_chain_dirty: bool,
+    chain: Mark,
 }
 
 impl Node {
@@ -70,18 +68,7 @@ impl Node {
 
     /// A node from its durable records (O12): a fold, the last record of a key wins.
     pub fn recover(config: NodeConfig, records: impl Iterator<Item = Record>) -> Self {
-        let chain = ChainView {
-            head: 0,
-            head_time: ChainTime(0),
-            head_at: None,
-            is_clock_sane: true,
-            safe: 0,
-            cursor: Cursor::at(config.start_block),
-            checkpoint: Checkpoint::at(config.start_block),
-            forced_inclusion: config.monitor.forced_inclusion,
-            polling: false,
-            mark: Mark::default(),
-        };
+        let follower = Follower::new(config.start_block, config.monitor);
         let mut node = Self {
             config,
             channels: Slab::default(),
@@ -95,16 +82,15 @@ impl Node {
             raising: BTreeMap::new(),
             txs: BTreeMap::new(),
             soft: Vec::new(),
-            retrying: Vec::new(),
-            chain,
+            closings: Closings::default(),
+            follower,
+            tools: Tools::default(),
             now: Now::default(),
-            next_persist: PersistSeq(0),
-            next_ticket: 0,
-            alarms: Alarms::default(),
             tally: Tally::default(),
             dirty_channels: Vec::new(),
             dirty_streams: Vec::new(),
             is_chain_dirty: true,
+            chain: Mark::default(),
         };
         let mut kept = BTreeMap::new();
         for record in records {
@@ -115,15 +101,11 @@ impl Node {
                 Record::Earning(earning) => {
                     node.adopt(earning);
                 }
-                Record::Cursor(block) => {
-                    let block = block.max(node.config.start_block);
-                    node.chain.cursor = Cursor::at(block);
-                    node.chain.checkpoint = Checkpoint::at(block);
-                }
+                Record::Cursor(block) => node.follower.recover(block),
                 Record::Paying(_) | Record::Fetch(_) | Record::Gone(_) => {}
             }
         }
-        node.alarms.arm(AlarmKey::Poll, Time(0));
+        node.tools.alarms.arm(AlarmKey::Poll, Time(0));
         node
     }
 
@@ -151,7 +133,6 @@ impl Node {
             turn: 0,
             tails: Vec::new(),
             is_consenting: false,
-            watch: None,
             is_soft: false,
             mark: Mark::default(),
         });
@@ -187,9 +168,9 @@ impl Node {
             ("raising", self.raising.len()),
             ("txs", self.txs.len()),
             ("soft", self.soft.len()),
-            ("retrying", self.retrying.len()),
+            ("retrying", self.closings.retrying()),
             ("tails", self.channels.iter().map(|(_, channel)| channel.tails.len()).max().unwrap_or(0)),
-            ("alarms", self.alarms.len()),
+            ("alarms", self.tools.alarms.len()),
         ]
     }
 
@@ -209,11 +190,6 @@ impl Node {
         }
     }
 
-    fn ticket(&mut self) -> u64 {
-        self.next_ticket += 1;
-        self.next_ticket
-    }
-
     /// Whether as many signatures are outstanding as all streams and channels can want at once: some are for peers that
     /// left, and a slow signer must not be asked for ever more of them (O11).
     fn is_signing_enough(&self) -> bool {
@@ -222,20 +198,12 @@ impl Node {
     }
 
     fn sign(&mut self, lane: Lane, what: Typed, purpose: Signing, out: &mut Outputs) {
-        let ticket = SignTicket(self.ticket());
+        let ticket = self.tools.sign(lane, what, out);
         self.signing.insert(ticket, purpose);
-        out.push(lane, Effect::Sign { ticket, what });
     }
 
     fn persist(&mut self, slot: Slot, writes: Vec<Record>, out: &mut Outputs) -> PersistSeq {
-        self.persist_in(Lane::Channel(slot.index), writes, out)
-    }
-
-    fn persist_in(&mut self, lane: Lane, writes: Vec<Record>, out: &mut Outputs) -> PersistSeq {
-        let seq = self.next_persist;
-        self.next_persist = PersistSeq(seq.0 + 1);
-        out.push(lane, Effect::Persist { seq, writes });
-        seq
+        self.tools.persist(Lane::Channel(slot.index), writes, out)
     }
 
     fn deployment(&self) -> Deployment {
@@ -243,7 +211,7 @@ impl Node {
     }
 
     fn refuse(&mut self, stream: StreamId, code: Code, out: &mut Outputs) {
-        out.push(Lane::Stream(stream), Effect::Reset { stream, code });
+        out.reset(stream, code);
     }
 
     fn malformed(&mut self, stream: StreamId, rule: Rule, out: &mut Outputs) {
@@ -254,15 +222,11 @@ impl Node {
     fn misbehaved(&mut self, stream: StreamId, rule: Rule, code: Code, out: &mut Outputs) {
         if let Some(conn) = self.conns.get(&stream.conn) {
             let fault = Fault::Peer { peer: conn.peer, rule, proof: Proof::Message(stream) };
-            out.push(Lane::Role, Effect::Fault(fault));
+            out.fault(fault);
         }
         let slot = self.end_stream(stream);
         self.refuse(stream, code, out);
         self.pump_after_end(slot, out);
-    }
-
-    fn limit(rule: Rule, limit: LimitHit, out: &mut Outputs) {
-        out.push(Lane::Role, Effect::Fault(Fault::Limit { rule, limit }));
     }
 
     fn on_connected(&mut self, conn: ConnId, peer: NodeId, out: &mut Outputs) {
@@ -270,11 +234,11 @@ impl Node {
         let by = (peer, conn.is_probe());
         if let Some(old) = self.by_peer.get(&by).copied() {
             self.on_disconnected(old, out);
-            out.push(Lane::Role, Effect::Disconnect { conn: old, code: Code::NotNow });
+            out.disconnect(old, Code::NotNow);
         }
         if self.conns.len() >= self.config.limits.conns {
-            Self::limit(Rule::W3, LimitHit::Conns, out);
-            out.push(Lane::Role, Effect::Disconnect { conn, code: Code::NotNow });
+            out.limit(Rule::W3, LimitHit::Conns);
+            out.disconnect(conn, Code::NotNow);
             return;
         }
         self.by_peer.insert(by, conn);
@@ -387,7 +351,7 @@ impl Node {
             }
             (Some(Signing::Consent { channel, stream }), Some(signature)) => {
                 let lane = Lane::Channel(channel.index);
-                out.push(lane, Effect::Send { stream, message: Message::CloseConsent(signature) });
+                out.send(lane, stream, Message::CloseConsent(signature));
                 out.push(lane, Effect::Finish { stream });
             }
             (Some(Signing::Response(stream) | Signing::Consent { stream, .. }), None) => {
@@ -399,11 +363,12 @@ impl Node {
     }
 
     fn on_tick(&mut self, now: Now, out: &mut Outputs) {
-        while let Some(key) = self.alarms.due(now.mono) {
+        while let Some(key) = self.tools.alarms.due(now.mono) {
             match key {
                 AlarmKey::Poll => self.poll(now, out),
                 AlarmKey::Force(slot) => self.defend(now, slot, Cue::Due, out),
                 AlarmKey::Settle(slot) => self.on_settle_due(now, slot, out),
+                _ => unreachable!("a node sets no other alarm"),
             }
         }
     }
@@ -429,22 +394,22 @@ impl Role for Node {
             Input::Persisted { seq } => self.on_persisted(now, seq, out),
             Input::Signed { ticket, signature } => self.on_signed(ticket, signature, out),
             Input::Chain(update) => self.on_chain(now, update, out),
-            Input::ChainUnreachable => self.on_chain_unreachable(now),
+            Input::ChainUnreachable => self.on_chain_unreachable(now, out),
             Input::Tx { ticket, outcome } => self.on_tx(now, ticket, outcome, out),
             Input::CloseChannel(channel) => self.on_close_order(channel, out),
             // A node buys nothing yet: content and downloads are not for it.
             Input::Verdict { .. } | Input::Fetch(_) | Input::Cancel(_) => {}
         }
         // At most the role's alarm and two per channel are set.
-        self.alarms.tidy(1 + 2 * self.channels.len());
+        self.tools.alarms.tidy(1 + 2 * self.channels.len());
     }
 
     fn next_deadline(&self) -> Option<(Time, Reason)> {
-        self.alarms.next().map(|(at, key)| {
+        self.tools.alarms.next().map(|(at, key)| {
             let reason = match key {
                 AlarmKey::Poll => Reason::Poll,
                 AlarmKey::Force(_) => Reason::Force,
-                AlarmKey::Settle(_) => Reason::Settle,
+                _ => Reason::Settle,
             };
             (at, reason)
         })
@@ -454,7 +419,7 @@ impl Role for Node {
         for slot in self.dirty_channels.drain(..) {
             if let Some(channel) = self.channels.get_mut(slot) {
                 let mut mark = channel.mark;
-                self.tally.fold(&mut mark, channel);
+                self.tally.fold(&mut mark, &(&*channel, self.closings.get(slot)));
                 channel.mark = mark;
             }
         }
@@ -471,9 +436,7 @@ impl Role for Node {
             self.desk.mark = mark;
         }
         if core::mem::take(&mut self.is_chain_dirty) {
-            let mut mark = self.chain.mark;
-            self.tally.fold(&mut mark, &self.chain);
-            self.chain.mark = mark;
+            self.tally.fold(&mut self.chain, &self.follower);
         }
         self.tally.digest()
     }

@@ -7,7 +7,7 @@ use alloc::collections::BTreeMap;
 use super::{Node, Signing};
 use crate::{
     crypto::{Crypto, ProbeResponseTerms, Quote, Signature, Typed},
-    fault::{Fault, LimitHit, Rule},
+    fault::{LimitHit, Rule},
     ids::{Address, NodeId, StreamId},
     io::{Effect, Lane, Outputs},
     limits::{CLOCK_TOLERANCE, PROBE_WINDOW, PROBES, PROBES_PER_NODE},
@@ -67,19 +67,19 @@ impl Node {
         let Some(conn) = self.conns.get_mut(&id.conn) else { return };
         let peer = conn.peer;
         if conn.streams > 0 {
-            Self::limit(Rule::W3, LimitHit::StreamsPerConn, out);
+            out.limit(Rule::W3, LimitHit::StreamsPerConn);
             return self.refuse(id, Code::NotNow, out);
         }
         if !self.desk.take(now, peer, cap) {
-            Self::limit(Rule::P5, LimitHit::Probes, out);
+            out.limit(Rule::P5, LimitHit::Probes);
             return self.refuse(id, Code::NotNow, out);
         }
         if self.is_signing_enough() {
-            Self::limit(Rule::O11, LimitHit::Signatures, out);
+            out.limit(Rule::O11, LimitHit::Signatures);
             return self.refuse(id, Code::NotNow, out);
         }
         if request.timestamp.distance(now.wall) > CLOCK_TOLERANCE {
-            out.push(Lane::Role, Effect::Fault(Fault::Unattributed { peer, rule: Rule::P2 }));
+            out.unattributed(peer, Rule::P2);
             return self.refuse(id, Code::Malformed, out);
         }
         if request.requester == Address::ZERO {
@@ -121,7 +121,7 @@ impl Node {
         let Some(signature) = signature else { return self.refuse(stream, Code::NotNow, out) };
         let response = ProbeResponse { has_blob: total_bytes.is_some(), rate, total_bytes, signature };
         let lane = Lane::Stream(stream);
-        out.push(lane, Effect::Send { stream, message: Message::ProbeResponse(response) });
+        out.send(lane, stream, Message::ProbeResponse(response));
         out.push(lane, Effect::Finish { stream });
     }
 

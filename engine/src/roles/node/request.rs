@@ -4,7 +4,7 @@ use super::{Node, Signing, Stream, StreamState};
 use crate::{
     crypto::{Crypto, Signature, StreamError, StreamResponseTerms, Typed},
     delivery::Tail,
-    fault::{Fault, LimitHit, Rule},
+    fault::{LimitHit, Rule},
     ids::{Address, BlobHash, NodeId, StreamId},
     io::{Effect, Lane, Outputs},
     limits::{CLOCK_TOLERANCE, GROUP},
@@ -38,7 +38,7 @@ impl Node {
         if request.timestamp.distance(now.wall) > CLOCK_TOLERANCE {
             // Either clock may be the wrong one: refused as malformed, but nobody's proven doing.
             let peer = self.conns[&id.conn].peer;
-            out.push(Lane::Role, Effect::Fault(Fault::Unattributed { peer, rule: Rule::P2 }));
+            out.unattributed(peer, Rule::P2);
             return self.refuse(id, Code::Malformed, out);
         }
         if request.requester == Address::ZERO {
@@ -61,11 +61,11 @@ impl Node {
         }
         let conn = &self.conns[&id.conn];
         if conn.streams >= self.config.limits.streams_per_conn {
-            Self::limit(Rule::W3, LimitHit::StreamsPerConn, out);
+            out.limit(Rule::W3, LimitHit::StreamsPerConn);
             return self.refuse(id, Code::NotNow, out);
         }
         if self.is_signing_enough() {
-            Self::limit(Rule::O11, LimitHit::Signatures, out);
+            out.limit(Rule::O11, LimitHit::Signatures);
             return self.refuse(id, Code::NotNow, out);
         }
         let Some(slot) = self.by_id.get(&request.channel) else {
@@ -78,7 +78,7 @@ impl Node {
             return self.malformed(id, Rule::I3, out);
         }
         if channel.streams.len() >= self.config.limits.streams_per_conn as usize {
-            Self::limit(Rule::W3, LimitHit::StreamsPerConn, out);
+            out.limit(Rule::W3, LimitHit::StreamsPerConn);
             return self.refuse(id, Code::NotNow, out);
         }
         if let Some(voucher) = request.newest {
@@ -88,7 +88,7 @@ impl Node {
             return self.refuse(id, Code::NotNow, out);
         }
         if !self.is_final_enough(slot) {
-            Self::limit(Rule::V6, LimitHit::SoftCap, out);
+            out.limit(Rule::V6, LimitHit::SoftCap);
             return self.refuse(id, Code::ChannelPending, out);
         }
         match self.agree(slot, &request) {
@@ -124,7 +124,7 @@ impl Node {
     /// V6: the safe head has the opening, or the soft cap has room for its whole deposit.
     fn is_final_enough(&mut self, slot: Slot) -> bool {
         let channel = &self.channels[slot];
-        if channel.is_soft || channel.opened_at_block <= self.chain.safe {
+        if channel.is_soft || channel.opened_at_block <= self.follower.safe() {
             return true;
         }
         let at_risk = self.soft.iter().fold(Amount::ZERO, |sum, (_, other)| {
@@ -257,7 +257,7 @@ impl Node {
         };
         stream.state = if stream.terms.ok { StreamState::Sending } else { StreamState::Ended };
         let lane = Lane::Stream(id);
-        out.push(lane, Effect::Send { stream: id, message: Message::StreamResponse(response) });
+        out.send(lane, id, Message::StreamResponse(response));
         if stream.state == StreamState::Ended {
             out.push(lane, Effect::Finish { stream: id });
         }

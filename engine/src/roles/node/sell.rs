@@ -25,7 +25,7 @@ struct WindowTerms {
 impl Node {
     pub(super) fn on_blob_ready(&mut self, hash: BlobHash, bytes: u64, out: &mut Outputs) {
         if self.blobs.len() >= self.config.limits.blobs && !self.blobs.contains_key(&hash) {
-            return Self::limit(Rule::O11, LimitHit::Blobs, out);
+            return out.limit(Rule::O11, LimitHit::Blobs);
         }
         self.forget_blob(hash);
         let mut blob = Blob { bytes, mark: Mark::default() };
@@ -125,7 +125,7 @@ impl Node {
         if let Some(stream) = self.streams.get_mut(&id) {
             stream.state = StreamState::Ended;
             let message = Message::StreamAbort(StreamError::ChannelInsufficient);
-            out.push(Lane::Stream(id), Effect::Send { stream: id, message });
+            out.send(Lane::Stream(id), id, message);
         }
         self.touch_stream(id);
         self.touch_channel(slot);
@@ -147,10 +147,7 @@ impl Node {
         let (slot, hash) = (stream.channel, stream.terms.hash);
         self.forget_blob(hash);
         self.touch_stream(id);
-        out.push(
-            Lane::Stream(id),
-            Effect::Send { stream: id, message: Message::StreamAbort(StreamError::Unavailable) },
-        );
+        out.send(Lane::Stream(id), id, Message::StreamAbort(StreamError::Unavailable));
         self.pump(slot, out);
     }
 }

@@ -3,7 +3,6 @@
 use alloc::vec::Vec;
 
 use crate::{
-    chain::{Checkpoint, Cursor},
     crypto::StreamResponseTerms,
     delivery::{Meter, Tail},
     dispute::Watch,
@@ -11,7 +10,6 @@ use crate::{
     money::{Amount, Nonce, Rate},
     record::{Best, ChannelStatus, Earning, Record},
     state::{Canon, Canonical, Mark, Slot},
-    time::{ChainTime, Span, Time},
 };
 
 /// A channel that pays this node.
@@ -36,8 +34,6 @@ pub(super) struct Channel {
     pub(super) tails: Vec<Tail>,
     /// Whether a consent is being signed.
     pub(super) is_consenting: bool,
-    /// Set while the channel is closing on chain.
-    pub(super) watch: Option<alloc::boxed::Box<Watch>>,
     /// Whether its deposit counts towards the soft cap (V6).
     pub(super) is_soft: bool,
     pub(super) mark: Mark,
@@ -114,29 +110,6 @@ pub(super) enum Signing {
     Probe { stream: StreamId, rate: Rate, total_bytes: Option<u64> },
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) enum AlarmKey {
-    Poll,
-    Force(Slot),
-    Settle(Slot),
-}
-
-/// What the node has heard of the chain.
-#[derive(Clone, Debug)]
-pub(super) struct ChainView {
-    pub(super) head: u64,
-    /// `block.timestamp` of the head, and when it was heard.
-    pub(super) head_time: ChainTime,
-    pub(super) head_at: Option<Time>,
-    pub(super) is_clock_sane: bool,
-    pub(super) safe: u64,
-    pub(super) cursor: Cursor,
-    pub(super) checkpoint: Checkpoint,
-    pub(super) forced_inclusion: Span,
-    pub(super) polling: bool,
-    pub(super) mark: Mark,
-}
-
 /// A blob that can be served.
 #[derive(Clone, Debug)]
 pub(super) struct Blob {
@@ -144,19 +117,20 @@ pub(super) struct Blob {
     pub(super) mark: Mark,
 }
 
-impl Canon for Channel {
+impl Canon for (&Channel, Option<&Watch>) {
     fn canon(&self, out: &mut Canonical) {
+        let (channel, watch) = self;
         out.tag(b'c');
-        out.bytes(&self.id.0);
-        out.tag(self.status as u8 | u8::from(self.is_soft) << 4 | u8::from(self.watch.is_some()) << 5);
-        let (nonce, amount) = self.best_pair();
+        out.bytes(&channel.id.0);
+        out.tag(channel.status as u8 | u8::from(channel.is_soft) << 4 | u8::from(watch.is_some()) << 5);
+        let (nonce, amount) = channel.best_pair();
         out.number(nonce.0);
         out.large(amount.0);
-        out.large(self.durable.0);
-        out.large(self.meter.owed_raw());
-        out.number(self.tails.len() as u64);
-        self.tails.iter().for_each(|tail| tail.canon(out));
-        if let Some(watch) = &self.watch {
+        out.large(channel.durable.0);
+        out.large(channel.meter.owed_raw());
+        out.number(channel.tails.len() as u64);
+        channel.tails.iter().for_each(|tail| tail.canon(out));
+        if let Some(watch) = watch {
             watch.canon(out);
         }
     }
@@ -184,22 +158,6 @@ impl Canon for (ConnId, &Conn) {
         out.number(id.0);
         out.bytes(&conn.peer.0);
         out.bytes(conn.account.unwrap_or_default().as_slice());
-    }
-}
-
-impl Canon for ChainView {
-    fn canon(&self, out: &mut Canonical) {
-        out.tag(b'h');
-        out.tag(
-            u8::from(self.polling)
-                | u8::from(self.is_clock_sane) << 1
-                | u8::from(self.head_at.is_some()) << 2,
-        );
-        let numbers =
-            [self.head, self.head_time.0, self.safe, self.cursor.next_block, self.checkpoint.block()];
-        for number in numbers.into_iter().chain([self.forced_inclusion.0]) {
-            out.number(number);
-        }
     }
 }
 

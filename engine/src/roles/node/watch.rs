@@ -1,51 +1,40 @@
 //! Following the chain: openings, closes, disputes, settlements (X1, X2, V1, V6, L3).
 
-use alloc::{boxed::Box, collections::BTreeSet, vec};
+use alloc::{collections::BTreeSet, vec};
 
-use super::{AlarmKey, Channel, Node};
+use super::{Channel, Node};
 use crate::{
     chain::{Call, ChainEvent, ChainUpdate, EventKind, Route, TxOutcome},
     crypto::{SignedVoucher, VoucherTerms},
-    dispute::{Cue, Heard, Held, Outlook, Step, Watch, mono_at},
+    dispute::{Cue, Held},
     fault::{Fault, LimitHit, Rule, Surprise},
     ids::{ChannelId, TxTicket},
-    io::{Effect, Lane, Notice, Outputs},
+    io::{Lane, Notice, Outputs},
+    machine::{
+        Cx,
+        closings::{Defence, Outcome},
+    },
     money::Amount,
     record::{ChannelStatus, Earning, Key, Record},
     state::Slot,
-    time::{Now, Span},
+    time::Now,
 };
-
-/// Chain and wall clock further apart than this: no credit (L3).
-const CLOCK_DRIFT_MAX: Span = Span::from_hours(1);
-
-/// How soon to read on where an update did not reach the head.
-const LOOK_AGAIN: Span = Span::from_millis(500);
 
 impl Node {
     /// Asks for news, unless an answer is on its way.
     pub(super) fn poll(&mut self, now: Now, out: &mut Outputs) {
-        if !self.chain.polling {
-            self.chain.polling = true;
-            self.is_chain_dirty = true;
-            out.push(Lane::Role, Effect::Poll { from_block: self.chain.cursor.next_block });
-        }
-        self.alarms.arm(AlarmKey::Poll, now.mono + self.config.monitor.poll);
-    }
-
-    pub(super) fn on_chain_unreachable(&mut self, now: Now) {
-        self.chain.polling = false;
         self.is_chain_dirty = true;
-        self.alarms.arm(AlarmKey::Poll, now.mono + self.config.monitor.poll);
+        self.follower.poll(&mut Cx { now, tools: &mut self.tools, out });
     }
 
-    /// V1 and L3: the newest head is young, and its clock is near ours. By its timestamp, or an endpoint that lags would
-    /// be believed; and by when it was heard, because the chain's clock may run ahead and ours be set back.
+    pub(super) fn on_chain_unreachable(&mut self, now: Now, out: &mut Outputs) {
+        self.is_chain_dirty = true;
+        self.follower.on_unreachable(&mut Cx { now, tools: &mut self.tools, out });
+    }
+
+    /// V1 and L3: whether the chain is in sight, and its clock near ours.
     pub(super) fn may_extend_credit(&self, now: Now) -> bool {
-        let most = self.config.head_age_max;
-        let is_heard = self.chain.head_at.is_some_and(|at| now.mono.since(at) < most);
-        let is_young = now.wall.since(self.chain.head_time.wall()) < most;
-        is_heard && is_young && self.chain.is_clock_sane
+        self.follower.may_extend_credit(now, self.config.head_age_max)
     }
 
     /// L3: with the chain's clock this far off a window may be shorter than it looks, so channels that have earned
@@ -62,7 +51,7 @@ impl Node {
             self.channels.iter().filter(is_due).map(|(_, channel)| channel.id).take(closes + 1).collect();
         if due.len() > closes {
             due.truncate(closes);
-            self.alarms.arm_by(AlarmKey::Poll, now.mono + LOOK_AGAIN);
+            self.follower.look_again(&mut Cx { now, tools: &mut self.tools, out });
         }
         for id in due {
             self.on_close_order(id, out);
@@ -70,40 +59,26 @@ impl Node {
     }
 
     pub(super) fn on_chain(&mut self, now: Now, update: ChainUpdate, out: &mut Outputs) {
-        self.chain.polling = false;
         self.is_chain_dirty = true;
-        if update.head.number > self.chain.head || self.chain.head_at.is_none() {
-            self.chain.head = update.head.number;
-            self.chain.head_time = update.head.time;
-            self.chain.head_at = Some(now.mono);
-            self.chain.is_clock_sane = update.head.time.wall().distance(now.wall) <= CLOCK_DRIFT_MAX;
-        }
-        self.chain.safe = self.chain.safe.max(update.safe);
-        self.chain.forced_inclusion = update.forced_inclusion;
+        self.follower.on_heads(now, &update);
         self.release_soft();
-        let taken = self.chain.cursor.take(&update, self.config.limits.chain_events);
-        if taken.is_cut {
-            Self::limit(Rule::O11, LimitHit::ChainEvents, out);
-        }
-        for event in &update.events[taken.events] {
+        let cap = self.config.limits.chain_events;
+        let taken = self.follower.take(&update, cap, &mut Cx { now, tools: &mut self.tools, out });
+        for event in &update.events[taken] {
             self.on_event(now, event, out);
         }
-        for slot in core::mem::take(&mut self.retrying) {
+        for slot in self.closings.take_retrying() {
             self.defend(now, slot, Cue::Failed, out);
         }
-        if self.chain.cursor.next_block <= update.head.number {
-            self.alarms.arm_by(AlarmKey::Poll, now.mono + LOOK_AGAIN);
-        }
-        if !self.chain.is_clock_sane {
+        self.follower.read_on(&update, &mut Cx { now, tools: &mut self.tools, out });
+        if !self.follower.is_clock_sane() {
             self.close_for_clock(now, out);
         }
-        if let Some(block) = self.chain.checkpoint.advance(&self.chain.cursor, &update) {
-            self.persist_in(Lane::Role, vec![Record::Cursor(block)], out);
-        }
+        self.follower.store(&update, &mut Cx { now, tools: &mut self.tools, out });
     }
 
     fn release_soft(&mut self) {
-        let safe = self.chain.safe;
+        let safe = self.follower.safe();
         let released: alloc::vec::Vec<Slot> =
             self.soft.iter().filter(|(block, _)| *block <= safe).map(|(_, slot)| *slot).collect();
         self.soft.retain(|(block, _)| *block > safe);
@@ -120,8 +95,8 @@ impl Node {
             EventKind::Opened { client, node, token, deposit } => {
                 if node == self.config.account && self.by_id.get(&event.channel).is_none() {
                     if self.channels.len() >= self.config.limits.channels {
-                        self.chain.checkpoint.refuses(event.block.number);
-                        return Self::limit(Rule::O11, LimitHit::Channels, out);
+                        self.follower.checkpoint.refuses(event.block.number);
+                        return out.limit(Rule::O11, LimitHit::Channels);
                     }
                     let slot = self.adopt(Earning {
                         channel: event.channel,
@@ -134,52 +109,48 @@ impl Node {
                     });
                     let record = self.channels[slot].record();
                     let seq = self.persist(slot, vec![record], out);
-                    self.chain.checkpoint.writes(seq);
-                    out.push(
-                        Lane::Role,
-                        Effect::Notice(Notice::ChannelOpened { channel: event.channel, deposit }),
-                    );
+                    self.follower.checkpoint.writes(seq);
+                    out.notice(Notice::ChannelOpened { channel: event.channel, deposit });
                 }
             }
             EventKind::Closing { amount, deadline, .. } => {
                 let Some(slot) = self.by_id.get(&event.channel) else { return };
-                if self.channels[slot].watch.is_some() {
+                if !self.closings.begin(slot, (event.block, amount, deadline)) {
                     return;
                 }
-                self.channels[slot].watch = Some(Box::new(Watch::new(event.block, amount, deadline)));
-                self.chain.checkpoint.closes(event.block.number, slot);
+                self.follower.checkpoint.closes(event.block.number, slot);
                 if self.channels[slot].status != ChannelStatus::Closing {
                     self.channels[slot].status = ChannelStatus::Closing;
                     let record = self.channels[slot].record();
                     let seq = self.persist(slot, vec![record], out);
-                    self.chain.checkpoint.writes(seq);
+                    self.follower.checkpoint.writes(seq);
                     self.stop_streams(slot, out);
                 }
                 self.touch_channel(slot);
-                self.arm_watch(now, slot);
+                // The client settles for its refund; the node only where it doesn't.
+                let (outlook, grace) = (self.follower.outlook(), self.config.monitor.settle_grace);
+                let cx = &mut Cx { now, tools: &mut self.tools, out };
+                self.closings.arm(slot, &outlook, grace, cx);
                 self.defend(now, slot, Cue::News, out);
             }
             EventKind::Disputed { amount, .. } => {
                 let Some(slot) = self.by_id.get(&event.channel) else { return };
-                if let Some(watch) = self.channels[slot].watch.as_mut() {
-                    watch.recorded = watch.recorded.max(amount);
-                    out.push(Lane::Role, Effect::Notice(Notice::Disputed { channel: event.channel, amount }));
-                }
+                let cx = &mut Cx { now, tools: &mut self.tools, out };
+                self.closings.on_disputed(slot, event.channel, amount, cx);
                 self.touch_channel(slot);
                 self.defend(now, slot, Cue::News, out);
             }
             EventKind::Settled { paid, refunded, cooperative } => {
-                self.on_settled(event.channel, paid, refunded, cooperative, out);
+                self.on_settled(now, event.channel, (paid, refunded, cooperative), out);
             }
         }
     }
 
     fn on_settled(
         &mut self,
+        now: Now,
         id: ChannelId,
-        paid: Amount,
-        refunded: Amount,
-        cooperative: bool,
+        (paid, refunded, cooperative): (Amount, Amount, bool),
         out: &mut Outputs,
     ) {
         let Some(slot) = self.by_id.get(&id) else { return };
@@ -187,80 +158,49 @@ impl Node {
         let held = held.min(self.channels[slot].deposit);
         if paid < held {
             let surprise = Surprise::SettledLow { paid, held, nonce };
-            out.push(Lane::Role, Effect::Fault(Fault::Chain { channel: id, rule: Rule::X1, surprise }));
+            out.fault(Fault::Chain { channel: id, rule: Rule::X1, surprise });
         }
         self.stop_streams(slot, out);
         let seq = self.persist(slot, vec![Record::Gone(Key::Earning(id))], out);
-        self.chain.checkpoint.writes(seq);
+        self.follower.checkpoint.writes(seq);
         if let Some(gone) = self.channels.remove(slot) {
             self.tally.remove(&gone.mark);
-            self.alarms.forget(AlarmKey::Force(slot));
-            self.alarms.forget(AlarmKey::Settle(slot));
-            if let Some(watch) = gone.watch {
-                self.chain.checkpoint.settled(watch.closed_in, slot);
+            let cx = &mut Cx { now, tools: &mut self.tools, out };
+            if let Some(closed_in) = self.closings.on_settled(slot, cx) {
+                self.follower.checkpoint.settled(closed_in, slot);
             }
         }
         self.by_id.remove(&id);
         self.soft.retain(|(_, other)| *other != slot);
-        out.push(Lane::Role, Effect::Notice(Notice::Settled { channel: id, paid, refunded, cooperative }));
+        out.notice(Notice::Settled { channel: id, paid, refunded, cooperative });
     }
 
-    fn outlook(&self) -> Outlook {
-        Outlook {
-            monitor: self.config.monitor,
-            head_time: self.chain.head_time,
-            forced_inclusion: self.chain.forced_inclusion,
-        }
-    }
-
-    fn arm_watch(&mut self, now: Now, slot: Slot) {
-        let outlook = self.outlook();
-        let Some(watch) = self.channels.get_mut(slot).and_then(|channel| channel.watch.as_mut()) else {
-            return;
-        };
-        let keys = (AlarmKey::Force(slot), AlarmKey::Settle(slot));
-        // The client settles for its refund; the node only where it doesn't.
-        watch.arm(now, &outlook, outlook.monitor.settle_grace, &mut self.alarms, keys);
-    }
-
-    /// X1, X2: what the best durable voucher asks for on a closing channel.
+    /// X1, X2: what the best durable voucher asks for on a closing channel. It is signed.
     pub(super) fn defend(&mut self, now: Now, slot: Slot, cue: Cue, out: &mut Outputs) {
-        let outlook = self.outlook();
-        let Some(channel) = self.channels.get_mut(slot) else { return };
-        let held = channel.held();
-        let Some(watch) = channel.watch.as_deref_mut() else { return };
-        let lane = Lane::Channel(slot.index);
-        match watch.step(cue, now, &held, &outlook, out) {
-            // What is held is signed.
-            Step::Wait | Step::Sign => {}
-            Step::Submit(route) => {
-                let Some(voucher) = held.voucher else { return };
-                self.next_ticket += 1;
-                let ticket = TxTicket(self.next_ticket);
-                self.txs.insert(ticket, slot);
-                watch.submit(ticket, voucher, held.deposit, route, lane, out);
-            }
-            Step::Force(ticket) => {
-                self.alarms.arm(AlarmKey::Force(slot), now.mono + outlook.monitor.poll);
-                out.push(lane, Effect::ForceInclude { ticket });
-            }
+        let Some(held) = self.channels.get(slot).map(Channel::held) else { return };
+        if self.closings.get(slot).is_none() {
+            return;
+        }
+        let outlook = self.follower.outlook();
+        let cx = &mut Cx { now, tools: &mut self.tools, out };
+        if let Defence::Submitted(ticket) = self.closings.defend(slot, cue, &held, &outlook, cx) {
+            self.txs.insert(ticket, slot);
         }
         self.touch_channel(slot);
     }
 
     pub(super) fn on_settle_due(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
-        let ticket = TxTicket(self.ticket());
-        let Some(channel) = self.channels.get_mut(slot) else { return };
+        let ticket = self.tools.tx_ticket();
+        let Some(channel) = self.channels.get(slot) else { return };
         let id = channel.id;
-        let Some(watch) = channel.watch.as_mut() else { return };
         // Nothing to earn, or on its way: the client settles for its refund.
-        if watch.settling.is_some() || watch.recorded == Amount::ZERO {
+        let is_worth = self.closings.get(slot).is_some_and(|watch| watch.recorded > Amount::ZERO);
+        if !is_worth || !self.closings.is_settleable(slot) {
             return;
         }
-        watch.settling = Some(ticket);
+        self.closings.settles(slot, ticket);
         self.txs.insert(ticket, slot);
-        let call = Call::Settle { channel: id };
-        out.push(Lane::Channel(slot.index), Effect::Tx { ticket, call, route: Route::Sequencer });
+        out.tx(Lane::Channel(slot.index), ticket, Call::Settle { channel: id }, Route::Sequencer);
         self.touch_channel(slot);
         self.poll(now, out);
     }
@@ -278,10 +218,10 @@ impl Node {
             self.persist(slot, vec![record], out);
         }
         self.touch_channel(slot);
-        let ticket = TxTicket(self.ticket());
+        let ticket = self.tools.tx_ticket();
         self.txs.insert(ticket, slot);
         let call = Call::Close { channel: id, voucher };
-        out.push(Lane::Channel(slot.index), Effect::Tx { ticket, call, route: Route::Sequencer });
+        out.tx(Lane::Channel(slot.index), ticket, call, Route::Sequencer);
     }
 
     pub(super) fn on_tx(&mut self, now: Now, ticket: TxTicket, outcome: TxOutcome, out: &mut Outputs) {
@@ -291,23 +231,14 @@ impl Node {
         }
         let Some(channel) = self.channels.get_mut(slot) else { return };
         let id = channel.id;
-        let Some(watch) = channel.watch.as_deref_mut() else { return self.poll(now, out) };
-        match watch.on_tx(id, ticket, &outcome, out) {
-            Heard::Nothing => return,
-            Heard::Queued(forcible) => {
-                self.alarms.arm(AlarmKey::Force(slot), mono_at(now, forcible.wall()));
-                return self.touch_channel(slot);
-            }
-            Heard::SettleFailed => {
-                let again = now.mono + self.config.monitor.poll;
-                self.alarms.arm(AlarmKey::Settle(slot), again);
-            }
-            Heard::DisputeFailed => self.retrying.push(slot),
-            Heard::Landed(_) | Heard::OtherFailed => {}
-        }
+        let outlook = self.follower.outlook();
+        let cx = &mut Cx { now, tools: &mut self.tools, out };
+        let heard = self.closings.on_tx(slot, id, ticket, &outcome, &outlook, cx);
         self.touch_channel(slot);
-        // The events say what it did; until they come, nothing is assumed.
-        self.poll(now, out);
+        if heard != Some(Outcome::Nothing) {
+            // The events say what it did; until they come, nothing is assumed.
+            self.poll(now, out);
+        }
     }
 }
 

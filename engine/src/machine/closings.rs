@@ -1,0 +1,176 @@
+//! Closing channels: which of a role's channels are in their dispute window, and what is done about each (X1, X2).
+//!
+//! [`Watch`] knows one of them. What is held of a channel, and whether settling it is worth it, is the role's to say.
+
+use alloc::{collections::BTreeMap, vec::Vec};
+
+use super::{AlarmKey, Cx};
+use crate::{
+    chain::{Block, TxOutcome},
+    dispute::{Cue, Heard, Held, Outlook, Step, Watch, mono_at},
+    ids::{ChannelId, TxTicket},
+    io::{Effect, Lane, Notice},
+    money::Amount,
+    state::Slot,
+    time::{ChainTime, Span},
+};
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct Closings {
+    watches: BTreeMap<Slot, Watch>,
+    /// Disputes that failed or were lost: tried again with the next news from the chain.
+    retrying: Vec<Slot>,
+}
+
+/// What a channel's defence needs of its role.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Defence {
+    /// Nothing.
+    Nothing,
+    /// The held voucher's signature.
+    Signature,
+    /// The dispute is on its way by this ticket, whose outcome is to be passed on.
+    Submitted(TxTicket),
+}
+
+/// What a transaction's outcome means beyond its channel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// Nothing yet.
+    Nothing,
+    /// It did what it should, in this block: read it.
+    Landed(Block),
+    /// It did not: look at the chain.
+    Failed,
+}
+
+impl Closings {
+    /// A channel is closing since this block. `false`, and nothing changes, if that is known.
+    pub fn begin(&mut self, slot: Slot, (block, recorded, deadline): (Block, Amount, ChainTime)) -> bool {
+        let is_new = !self.watches.contains_key(&slot);
+        if is_new {
+            self.watches.insert(slot, Watch::new(block, recorded, deadline));
+        }
+        is_new
+    }
+
+    /// Sets both of a closing channel's alarms: the forced path, and `grace` after the window's end.
+    pub fn arm(&self, slot: Slot, outlook: &Outlook, grace: Span, cx: &mut Cx<'_>) {
+        let Some(watch) = self.watches.get(&slot) else { return };
+        let keys = (AlarmKey::Force(slot), AlarmKey::Settle(slot));
+        watch.arm(cx.now, outlook, grace, &mut cx.tools.alarms, keys);
+    }
+
+    /// A closing channel.
+    pub fn get(&self, slot: Slot) -> Option<&Watch> {
+        self.watches.get(&slot)
+    }
+
+    /// How many channels are closing.
+    pub fn len(&self) -> usize {
+        self.watches.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.watches.is_empty()
+    }
+
+    /// Which are.
+    pub fn slots(&self) -> impl Iterator<Item = Slot> {
+        self.watches.keys().copied()
+    }
+
+    /// How many disputes wait for the next news to be tried again.
+    pub fn retrying(&self) -> usize {
+        self.retrying.len()
+    }
+
+    /// The chain records this much now.
+    pub fn on_disputed(&mut self, slot: Slot, channel: ChannelId, amount: Amount, cx: &mut Cx<'_>) {
+        if let Some(watch) = self.watches.get_mut(&slot) {
+            watch.recorded = watch.recorded.max(amount);
+            cx.out.notice(Notice::Disputed { channel, amount });
+        }
+    }
+
+    /// X1, X2: what is held asks for this, whoever gains by it.
+    pub fn defend(
+        &mut self,
+        slot: Slot,
+        cue: Cue,
+        held: &Held,
+        outlook: &Outlook,
+        cx: &mut Cx<'_>,
+    ) -> Defence {
+        let Some(watch) = self.watches.get_mut(&slot) else { return Defence::Nothing };
+        let lane = Lane::Channel(slot.index);
+        match watch.step(cue, cx.now, held, outlook, cx.out) {
+            Step::Wait => Defence::Nothing,
+            Step::Sign => Defence::Signature,
+            Step::Submit(route) => {
+                let Some(voucher) = held.voucher else { return Defence::Nothing };
+                let ticket = cx.tools.tx_ticket();
+                watch.submit(ticket, voucher, held.deposit, route, lane, cx.out);
+                Defence::Submitted(ticket)
+            }
+            Step::Force(ticket) => {
+                cx.tools.alarms.arm(AlarmKey::Force(slot), cx.now.mono + outlook.monitor.poll);
+                cx.out.push(lane, Effect::ForceInclude { ticket });
+                Defence::Nothing
+            }
+        }
+    }
+
+    /// Whose disputes have to be tried again now: with the news that has just come.
+    pub fn take_retrying(&mut self) -> Vec<Slot> {
+        core::mem::take(&mut self.retrying)
+    }
+
+    /// Whether a channel can be settled: it is closing, and no settlement is on its way.
+    pub fn is_settleable(&self, slot: Slot) -> bool {
+        self.watches.get(&slot).is_some_and(|watch| watch.settling.is_none())
+    }
+
+    /// Its settlement is on its way by this ticket.
+    pub fn settles(&mut self, slot: Slot, ticket: TxTicket) {
+        if let Some(watch) = self.watches.get_mut(&slot) {
+            watch.settling = Some(ticket);
+        }
+    }
+
+    /// The outcome of one of a closing channel's transactions, be it by whomever.
+    pub fn on_tx(
+        &mut self,
+        slot: Slot,
+        channel: ChannelId,
+        ticket: TxTicket,
+        outcome: &TxOutcome,
+        outlook: &Outlook,
+        cx: &mut Cx<'_>,
+    ) -> Option<Outcome> {
+        let watch = self.watches.get_mut(&slot)?;
+        match watch.on_tx(channel, ticket, outcome, cx.out) {
+            Heard::Nothing => return Some(Outcome::Nothing),
+            Heard::Queued(forcible) => {
+                cx.tools.alarms.arm(AlarmKey::Force(slot), mono_at(cx.now, forcible.wall()));
+                return Some(Outcome::Nothing);
+            }
+            Heard::Landed(block) => return Some(Outcome::Landed(block)),
+            Heard::SettleFailed => {
+                cx.tools.alarms.arm(AlarmKey::Settle(slot), cx.now.mono + outlook.monitor.poll);
+            }
+            Heard::DisputeFailed => self.retrying.push(slot),
+            Heard::OtherFailed => {}
+        }
+        Some(Outcome::Failed)
+    }
+
+    /// The channel has settled: the block in which it was closed, if it was closing here.
+    pub fn on_settled(&mut self, slot: Slot, cx: &mut Cx<'_>) -> Option<u64> {
+        cx.tools.alarms.forget(AlarmKey::Force(slot));
+        cx.tools.alarms.forget(AlarmKey::Settle(slot));
+        self.watches.remove(&slot).map(|watch| watch.closed_in)
+    }
+}

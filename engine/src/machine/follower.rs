@@ -1,0 +1,204 @@
+//! Following the chain: heads, how far it was read, and when it is read again (V1, X1, L1, L3).
+
+use core::ops::Range;
+
+use alloc::vec;
+
+use super::{AlarmKey, Cx};
+use crate::{
+    chain::{Block, ChainUpdate, Checkpoint, Cursor},
+    dispute::{Monitor, Outlook},
+    fault::{LimitHit, Rule},
+    io::{Effect, Lane},
+    record::Record,
+    state::{Canon, Canonical},
+    time::{Now, Span, Time},
+};
+
+/// Chain and wall clock further apart than this: no credit (L3).
+const CLOCK_DRIFT_MAX: Span = Span::from_hours(1);
+
+/// How soon to read on where an update did not reach the head, or a block that is known to exist.
+const LOOK_AGAIN: Span = Span::from_millis(500);
+
+/// What a role has heard of the chain.
+#[derive(Clone, Debug)]
+pub struct Follower {
+    monitor: Monitor,
+    /// The newest head.
+    head: Block,
+    /// When it was heard.
+    head_at: Option<Time>,
+    is_clock_sane: bool,
+    safe: u64,
+    cursor: Cursor,
+    /// What holds the durable cursor back.
+    pub checkpoint: Checkpoint,
+    /// A block whose events are still to be read.
+    awaited: u64,
+    forced_inclusion: Span,
+    is_polling: bool,
+    /// Whether the head was reached once since the start.
+    is_read: bool,
+}
+
+impl Follower {
+    /// Reads from this block on.
+    pub fn new(start_block: u64, monitor: Monitor) -> Self {
+        Self {
+            monitor,
+            head: Block::default(),
+            head_at: None,
+            is_clock_sane: true,
+            safe: 0,
+            cursor: Cursor::at(start_block),
+            checkpoint: Checkpoint::at(start_block),
+            awaited: 0,
+            forced_inclusion: monitor.forced_inclusion,
+            is_polling: false,
+            is_read: false,
+        }
+    }
+
+    /// The durable cursor, where a start goes on (O12).
+    pub fn recover(&mut self, block: u64) {
+        let block = block.max(self.cursor.next_block);
+        self.cursor = Cursor::at(block);
+        self.checkpoint = Checkpoint::at(block);
+    }
+
+    /// Whether the head was reached once since the start: whatever is older was told.
+    pub fn is_read(&self) -> bool {
+        self.is_read
+    }
+
+    /// The safe head's number (L1).
+    pub fn safe(&self) -> u64 {
+        self.safe
+    }
+
+    /// Whether the chain's clock is near ours (L3).
+    pub fn is_clock_sane(&self) -> bool {
+        self.is_clock_sane
+    }
+
+    /// Whether this block's events were taken to the last.
+    pub fn has_read(&self, block: u64) -> bool {
+        self.cursor.next_block > block
+    }
+
+    /// What disputes go by.
+    pub fn outlook(&self) -> Outlook {
+        Outlook { monitor: self.monitor, head_time: self.head.time, forced_inclusion: self.forced_inclusion }
+    }
+
+    /// V1 and L3: the newest head is young, and its clock is near ours. By its timestamp, or an endpoint that lags would
+    /// be believed; and by when it was heard, because the chain's clock may run ahead and ours be set back.
+    pub fn may_extend_credit(&self, now: Now, age_max: Span) -> bool {
+        let is_heard = self.head_at.is_some_and(|at| now.mono.since(at) < age_max);
+        let is_young = now.wall.since(self.head.time.wall()) < age_max;
+        is_heard && is_young && self.is_clock_sane
+    }
+
+    /// Asks for news, unless an answer is on its way.
+    pub fn poll(&mut self, cx: &mut Cx<'_>) {
+        if !self.is_polling {
+            self.is_polling = true;
+            cx.out.push(Lane::Role, Effect::Poll { from_block: self.cursor.next_block });
+        }
+        self.rest(cx);
+    }
+
+    /// A transaction of ours is in this block: read it.
+    pub fn await_block(&mut self, block: u64, cx: &mut Cx<'_>) {
+        self.awaited = self.awaited.max(block);
+        self.poll(cx);
+    }
+
+    /// No endpoint answers: try again when it is time.
+    pub fn on_unreachable(&mut self, cx: &mut Cx<'_>) {
+        self.is_polling = false;
+        self.rest(cx);
+    }
+
+    fn rest(&self, cx: &mut Cx<'_>) {
+        cx.tools.alarms.arm(AlarmKey::Poll, cx.now.mono + self.monitor.poll);
+    }
+
+    /// Reads on soon, whatever the interval.
+    pub fn look_again(&self, cx: &mut Cx<'_>) {
+        cx.tools.alarms.arm_by(AlarmKey::Poll, cx.now.mono + LOOK_AGAIN);
+    }
+
+    /// First of an update: its heads.
+    pub fn on_heads(&mut self, now: Now, update: &ChainUpdate) {
+        self.is_polling = false;
+        if update.head.number > self.head.number || self.head_at.is_none() {
+            self.head = update.head;
+            self.head_at = Some(now.mono);
+            self.is_clock_sane = update.head.time.wall().distance(now.wall) <= CLOCK_DRIFT_MAX;
+        }
+        self.safe = self.safe.max(update.safe);
+        self.forced_inclusion = update.forced_inclusion;
+    }
+
+    /// Then its events: which of them are taken now.
+    pub fn take(&mut self, update: &ChainUpdate, cap: usize, cx: &mut Cx<'_>) -> Range<usize> {
+        let taken = self.cursor.take(update, cap);
+        if taken.is_cut {
+            cx.out.limit(Rule::O11, LimitHit::ChainEvents);
+        }
+        taken.events
+    }
+
+    /// After the events: is there more to read?
+    pub fn read_on(&self, update: &ChainUpdate, cx: &mut Cx<'_>) {
+        if self.cursor.next_block <= self.awaited.max(update.head.number) {
+            self.look_again(cx);
+        }
+    }
+
+    /// At last: the cursor to the disk, if it is worth a write.
+    pub fn store(&mut self, update: &ChainUpdate, cx: &mut Cx<'_>) {
+        if let Some(block) = self.checkpoint.advance(&self.cursor, update) {
+            cx.tools.persist(Lane::Role, vec![Record::Cursor(block)], cx.out);
+        }
+    }
+
+    /// Whether this update reached the head for the first time since the start.
+    pub fn on_reached(&mut self, update: &ChainUpdate) -> bool {
+        let is_reached = self.has_read(update.head.number);
+        is_reached && !core::mem::replace(&mut self.is_read, true)
+    }
+
+    /// How a buying role's digest has it.
+    pub fn canon_for_client(&self, has_proof: bool, out: &mut Canonical) {
+        out.tag(u8::from(has_proof) | u8::from(self.is_read) << 1 | u8::from(self.is_polling) << 2);
+        let read = [self.cursor.next_block, self.checkpoint.block(), self.awaited];
+        for number in read.into_iter().chain([self.head.time.0, self.forced_inclusion.0]) {
+            out.number(number);
+        }
+    }
+}
+
+impl Canon for Follower {
+    fn canon(&self, out: &mut Canonical) {
+        out.tag(b'h');
+        out.tag(
+            u8::from(self.is_polling)
+                | u8::from(self.is_clock_sane) << 1
+                | u8::from(self.head_at.is_some()) << 2,
+        );
+        let numbers = [
+            self.head.number,
+            self.head.time.0,
+            self.safe,
+            self.cursor.next_block,
+            self.checkpoint.block(),
+            self.forced_inclusion.0,
+        ];
+        for number in numbers {
+            out.number(number);
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What roles are made of: machines with their own state, alarms and share of the digest.
+//!
+//! A machine gets what it needs from outside as a value: the tools of a step ([`Cx`]), its configuration, what it has to know
+//! of another machine's state. It calls no sibling and knows no role. What follows elsewhere it answers, with an enum of its own, and the
+//! role acts on it: a role is the only place where machines meet.
+
+pub mod closings;
+pub mod follower;
+
+use alloc::vec::Vec;
+
+use crate::{
+    crypto::Typed,
+    ids::{ConnId, FetchId, SignTicket, TxTicket},
+    io::{Effect, Lane, Outputs},
+    record::{PersistSeq, Record},
+    state::{Alarms, Slot},
+    time::Now,
+};
+
+/// What an alarm is about. One heap serves all machines of a role.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum AlarmKey {
+    /// Read the chain.
+    Poll,
+    /// The opening under way takes too long (O10).
+    Opening,
+    /// A download waits, for this long at most.
+    Fetch(FetchId),
+    /// Nothing has arrived for two round trips (D8).
+    Quiet(Slot),
+    /// The newest voucher has no ack yet (V3).
+    Resend(Slot),
+    /// The consent is late.
+    Consent(Slot),
+    /// Ask for the consent again.
+    Ask(Slot),
+    /// Take the forced path, or force (X2).
+    Force(Slot),
+    /// The dispute window is over: settle.
+    Settle(Slot),
+}
+
+impl AlarmKey {
+    /// All that a paying channel may set.
+    pub fn of_channel(slot: Slot) -> [Self; 6] {
+        [
+            Self::Quiet(slot),
+            Self::Resend(slot),
+            Self::Consent(slot),
+            Self::Ask(slot),
+            Self::Force(slot),
+            Self::Settle(slot),
+        ]
+    }
+}
+
+/// What every step of a role needs, whichever machine takes it: its alarms, and the next number of whatever it numbers.
+#[derive(Clone, Debug, Default)]
+pub struct Tools {
+    /// See [`AlarmKey`].
+    pub alarms: Alarms<AlarmKey>,
+    next_conn: u64,
+    next_persist: PersistSeq,
+    next_ticket: u64,
+}
+
+impl Tools {
+    /// The number of a connection that is dialled.
+    pub fn conn(&mut self) -> ConnId {
+        let conn = ConnId(self.next_conn);
+        self.next_conn += 1;
+        conn
+    }
+
+    fn ticket(&mut self) -> u64 {
+        self.next_ticket += 1;
+        self.next_ticket
+    }
+
+    /// The number of a transaction.
+    pub fn tx_ticket(&mut self) -> TxTicket {
+        TxTicket(self.ticket())
+    }
+
+    /// Stores a write set before anything later in this lane.
+    pub fn persist(&mut self, lane: Lane, writes: Vec<Record>, out: &mut Outputs) -> PersistSeq {
+        let seq = self.next_persist;
+        self.next_persist = PersistSeq(seq.0 + 1);
+        out.push(lane, Effect::Persist { seq, writes });
+        seq
+    }
+
+    /// Asks for a signature.
+    pub fn sign(&mut self, lane: Lane, what: Typed, out: &mut Outputs) -> SignTicket {
+        let ticket = SignTicket(self.ticket());
+        out.push(lane, Effect::Sign { ticket, what });
+        ticket
+    }
+}
+
+/// What a machine takes a step with.
+#[derive(Debug)]
+pub struct Cx<'a> {
+    /// When it is.
+    pub now: Now,
+    /// See [`Tools`].
+    pub tools: &'a mut Tools,
+    /// Where effects go.
+    pub out: &'a mut Outputs,
+}
