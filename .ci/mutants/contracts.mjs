@@ -1,0 +1,109 @@
+// Contracts: section 8 of docs/protocol.md. contracts/tools/mutants.mjs breaks them more finely, for the tests in Solidity.
+export default [
+  {
+    name: 'amount-uncapped', rule: 'C7', breaks: 'a voucher above the deposit is not capped',
+    oracle: ['O1', 'O2', 'O9'],
+    edits: [{
+      file: 'contracts/src/PaymentChannel.sol',
+      from: '_startWindow(voucher.channelId, c, _capped(voucher.amount, c.deposit), voucher.nonce);',
+      to: '_startWindow(voucher.channelId, c, uint128(voucher.amount), voucher.nonce);',
+    }],
+  },
+  {
+    name: 'any-signature-disputes', rule: 'C2', breaks: 'a dispute needs no signature of the client',
+    oracle: ['O4', 'O8', 'O9'],
+    edits: [{
+      file: 'contracts/src/PaymentChannel.sol',
+      from: '_requireVoucherSignature(c.client, voucher); uint64 nonce',
+      to: 'uint64 nonce',
+    }],
+  },
+  {
+    name: 'close-unsigned', rule: 'C1', breaks: 'a close needs no signature of the client',
+    oracle: ['O4', 'O8', 'O9'],
+    edits: [{
+      file: 'contracts/src/PaymentChannel.sol',
+      from: '_requireVoucherSignature(c.client, voucher); }',
+      to: '}',
+    }],
+  },
+  {
+    name: 'consent-unsigned', rule: 'C4', breaks: 'a cooperative close needs no signature of the node',
+    oracle: ['O8', 'O9'],
+    edits: [
+      {
+        file: 'contracts/src/PaymentChannel.sol',
+        from: 'bytes32 consent = ChannelHash.cooperativeClose(voucher.channelId, voucher.amount, voucher.nonce, token);',
+        to: '',
+      },
+      {
+        file: 'contracts/src/PaymentChannel.sol',
+        from: '_requireSignature(c.node, consent, nodeSignature);',
+        to: 'nodeSignature;',
+      },
+    ],
+  },
+  {
+    name: 'dispute-by-nonce', rule: 'C2', breaks: 'the higher nonce decides a dispute, whatever the amount',
+    oracle: ['O8', 'O9', 'O5'],
+    edits: [{
+      file: 'contracts/src/PaymentChannel.sol',
+      from: 'if (amount <= c.amount) revert AmountNotHigher();',
+      to: 'if (voucher.nonce <= c.nonce) revert AmountNotHigher();',
+    }],
+  },
+  {
+    name: 'dispute-moves-deadline', rule: 'C2', breaks: 'a dispute starts the window anew',
+    oracle: ['O8', 'O2', 'O9', 'O12'],
+    edits: [{
+      file: 'contracts/src/PaymentChannel.sol',
+      from: 'uint64 nonce = _record(c, amount, voucher.nonce);',
+      to: 'c.deadline = uint64(block.timestamp) + disputeWindow; uint64 nonce = _record(c, amount, voucher.nonce);',
+    }],
+  },
+  {
+    name: 'pays-twice', rule: 'C3', breaks: 'a settled channel settles again',
+    oracle: ['O1', 'O2', 'O9'],
+    edits: [{
+      file: 'contracts/src/PaymentChannel.sol',
+      from: 'c.status = Status.Settled; _payOut(channelId, c, c.amount, false);',
+      to: '_payOut(channelId, c, c.amount, false);',
+    }],
+  },
+  {
+    name: 'refund-skipped', rule: 'C3', breaks: 'the client does not get the rest back',
+    oracle: ['O1', 'O2'],
+    edits: [{
+      file: 'contracts/src/PaymentChannel.sol',
+      from: '_pay(token, c.client, refund);',
+      to: '',
+    }],
+  },
+  {
+    name: 'settle-ignores-window', rule: 'C3', breaks: 'a channel settles before its window is over',
+    oracle: ['O2', 'O8', 'O9', 'O12'],
+    edits: [{
+      file: 'contracts/src/PaymentChannel.sol',
+      from: 'if (block.timestamp < c.deadline) revert WindowOpen();',
+      to: '',
+    }],
+  },
+  {
+    name: 'stranger-closes', rule: 'C1', breaks: 'anybody closes a channel',
+    oracle: ['O8', 'O9'],
+    edits: [{
+      file: 'contracts/src/PaymentChannel.sol',
+      from: '_requireParty(c); Status status',
+      to: 'Status status',
+    }],
+  },
+  {
+    name: 'window-halved', rule: 'C9', breaks: 'a close gives half of the window',
+    oracle: ['O8', 'O9'],
+    edits: [{
+      file: 'contracts/src/PaymentChannel.sol',
+      from: 'uint64 deadline = uint64(block.timestamp) + disputeWindow;',
+      to: 'uint64 deadline = uint64(block.timestamp) + disputeWindow / 2;',
+    }],
+  },
+];

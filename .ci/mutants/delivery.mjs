@@ -1,0 +1,75 @@
+// Identities, wire, probes, paid delivery: sections 1 to 4 of docs/protocol.md.
+export default [
+  {
+    name: 'pays-for-unverified', rule: 'D4', breaks: 'a bad group is paid for',
+    oracle: ['O4'],
+    edits: [{
+      file: 'engine/src/roles/client/stream.rs',
+      from: 'Self::peer_fault(node, Rule::D4, Proof::Group { stream: id, offset }, out);',
+      to: 'self.channels[slot].paying.meter.add(GROUP); Self::peer_fault(node, Rule::D4, Proof::Group { stream: id, offset }, out);',
+    }],
+  },
+  {
+    name: 'exposure-forgotten-at-end', rule: 'D8', breaks: 'what an ended stream left unpaid no longer counts',
+    oracle: ['O3'],
+    edits: [{
+      file: 'engine/src/roles/node/mod.rs',
+      from: 'channel.streams.retain(|other| *other != id);',
+      to: 'channel.streams.retain(|other| *other != id); channel.durable = channel.meter.owed();',
+    }],
+  },
+  {
+    name: 'quote-not-kept', rule: 'D1', breaks: 'a node is paid more than it quoted, up to what the order would pay',
+    oracle: ['O4'],
+    edits: [{
+      file: 'engine/src/roles/client/probe.rs',
+      from: 'self.quoted().map_or(self.order.max_rate, |quote| quote.rate.min(self.order.max_rate))',
+      to: 'self.order.max_rate',
+    }],
+  },
+  {
+    name: 'rounds-down', rule: 'D5', breaks: 'owed is rounded down',
+    oracle: ['O4'],
+    edits: [{
+      file: 'engine/src/delivery/meter.rs',
+      from: 'Amount(self.owed_raw().div_ceil(UNITS))',
+      to: 'Amount(self.owed_raw() / UNITS)',
+    }],
+  },
+  {
+    name: 'share-is-the-window', rule: 'D8', breaks: 'a stream may take the whole window at once, however many wait for it',
+    test: 'cargo test -p decdn-engine --test node d8_a_stream_alone_has_the_whole_window_and_streams_together_have_equal_shares_in_turn',
+    edits: [{
+      file: 'engine/src/roles/node/sell.rs',
+      from: 'share: whole_groups(offer / unsent.max(1), u64::MAX).max(SHARE_MIN)',
+      to: 'share: offer.max(whole_groups(offer / unsent.max(1), u64::MAX).max(SHARE_MIN))',
+    }],
+  },
+  {
+    name: 'silence-not-noticed', rule: 'D10', breaks: 'a silent node is waited for for ever',
+    oracle: ['O10'],
+    edits: [{
+      file: 'engine/src/roles/client/stream.rs',
+      from: 'Stage::Streaming(_) | Stage::Paying(_) => Some(timeouts.silence)',
+      to: 'Stage::Streaming(_) => None, Stage::Paying(_) => Some(timeouts.silence)',
+    }],
+  },
+  {
+    name: 'stranger-served', rule: 'I3', breaks: 'whoever asks is served on any channel',
+    oracle: ['O3'],
+    edits: [{
+      file: 'engine/src/roles/node/request.rs',
+      from: 'channel.client != request.requester || channel.token != request.token',
+      to: 'channel.token != request.token',
+    }],
+  },
+  {
+    name: 'window-off-by-one-group', rule: 'D8', breaks: 'one more group goes out than the offer allows',
+    oracle: ['O3'],
+    edits: [{
+      file: 'engine/src/roles/node/sell.rs',
+      from: 'channel.meter.room(channel.durable, terms.offer)',
+      to: 'channel.meter.room(channel.durable, terms.offer + GROUP)',
+    }],
+  },
+];

@@ -1,0 +1,103 @@
+// Vouchers and channels: section 5 of docs/protocol.md.
+export default [
+  {
+    name: 'amount-check-skipped', rule: 'V1', breaks: 'a higher nonce is enough, the amount may fall',
+    oracle: ['O5', 'O8'],
+    edits: [{
+      file: 'engine/src/voucher.rs',
+      from: 'nonce > best_nonce && amount > best_amount',
+      to: 'nonce > best_nonce',
+    }],
+  },
+  {
+    name: 'any-signer-accepted', rule: 'V1', breaks: 'a voucher counts whoever signed it',
+    oracle: ['O5', 'O8'],
+    edits: [{
+      file: 'engine/src/roles/node/earn.rs',
+      from: 'let is_signed = crypto.verify',
+      to: 'let is_signed = true || crypto.verify',
+    }],
+  },
+  {
+    name: 'deposit-check-dropped', rule: 'V4', breaks: 'groups go out that the deposit does not cover',
+    oracle: ['O3'],
+    edits: [{
+      file: 'engine/src/roles/node/sell.rs',
+      from: 'let afford = channel.meter.room(channel.deposit, 0);',
+      to: 'let afford = u64::MAX;',
+    }],
+  },
+  {
+    name: 'final-channel-served', rule: 'V7', breaks: 'a node serves on after its consent to a close',
+    oracle: ['O3', 'O8'],
+    edits: [{
+      file: 'engine/src/roles/node/request.rs',
+      from: 'self.channels[slot].status != ChannelStatus::Open || !self.may_extend_credit(now)',
+      to: 'self.channels[slot].status == ChannelStatus::Closing || !self.may_extend_credit(now)',
+    }],
+  },
+  {
+    name: 'found-channel-paid-on', rule: 'V1', breaks: 'a channel that is found without a record is paid on from nonce 1',
+    oracle: ['O5'],
+    edits: [{
+      file: 'engine/src/roles/client/open.rs',
+      from: 'status: ChannelStatus::Final,',
+      to: 'status: ChannelStatus::Open,',
+    }],
+  },
+  {
+    name: 'limit-raised-before-durable', rule: 'V3', breaks: 'a voucher raises the sending limit before it is durable',
+    oracle: ['O3', 'O12'],
+    edits: [{
+      file: 'engine/src/roles/node/earn.rs',
+      from: 'channel.best = Some(Best { amount, nonce, signature, meter: channel.meter });',
+      to: 'channel.best = Some(Best { amount, nonce, signature, meter: channel.meter }); channel.durable = channel.durable.max(amount);',
+    }],
+  },
+  {
+    name: 'nonce-used-again', rule: 'V1', breaks: 'after a restart a used nonce is signed again',
+    oracle: ['O5'],
+    edits: [{
+      file: 'engine/src/roles/client/mod.rs',
+      from: 'Record::Paying(paying) => {',
+      to: 'Record::Paying(mut paying) => { paying.nonce.0 = paying.nonce.0.saturating_sub(1);',
+    }],
+  },
+  {
+    name: 'persist-barrier-dropped', rule: 'V3', breaks: 'a voucher is acknowledged and raises the limit before it is durable',
+    oracle: ['O5', 'O12', 'O3'],
+    edits: [
+      {
+        file: 'engine/src/roles/node/earn.rs',
+        from: 'out.push(lane, Effect::Send { stream: id, message: Message::VoucherAck(voucher.nonce) });',
+        to: '',
+      },
+      {
+        file: 'engine/src/roles/node/earn.rs',
+        from: 'let seq = self.persist(slot, vec![record], out); self.raising.insert',
+        to: [
+          'out.push(lane, Effect::Send { stream: id, message: Message::VoucherAck(voucher.nonce) });',
+          'let seq = self.persist(slot, vec![record], out); self.raising.insert',
+        ].join('\n'),
+      },
+    ],
+  },
+  {
+    name: 'restart-forgets-best', rule: 'O12', breaks: 'a node recovers without its best vouchers',
+    oracle: ['O5', 'O8', 'O12'],
+    edits: [{
+      file: 'engine/src/roles/node/mod.rs',
+      from: 'node.adopt(earning);',
+      to: 'node.adopt(Earning { best: None, ..earning });',
+    }],
+  },
+  {
+    name: 'signs-before-durable', rule: 'V3', breaks: 'a signature leaves although nothing is on record',
+    oracle: ['O5', 'O12'],
+    edits: [{
+      file: 'engine/src/roles/client/pay.rs',
+      from: 'self.persist_paying(slot, out); let purpose = Signing::Voucher',
+      to: 'let purpose = Signing::Voucher',
+    }],
+  },
+];
