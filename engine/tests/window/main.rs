@@ -4,9 +4,11 @@ mod pair;
 
 use decdn_engine::roles::Role;
 use decdn_engine::{
+    delivery::Window,
     ids::BlobHash,
-    limits::GROUP,
+    limits::{GROUP, OFFER_GROUPS_MIN},
     money::{Amount, MB, Rate},
+    time::Time,
 };
 use pair::Pair;
 use proptest::prelude::*;
@@ -133,6 +135,28 @@ proptest! {
         }).collect();
         prop_assert_eq!(ends[0], ends[1]);
         prop_assert_eq!((ends[0].0, ends[0].1), (ends[0].2, ends[0].3));
+    }
+
+    /// D7: a wait of more than an eighth of what the full window before it took makes the client sign at half from then
+    /// on; a shorter one doesn't.
+    #[test]
+    fn d7_a_stall_halves_the_interval_for_good_and_a_short_wait_does_not(
+        took in 0u64..10_000_000,
+        wait in prop_oneof![0u64..2_000_000, 0u64..10_000_000],
+        groups in OFFER_GROUPS_MIN..1_000,
+    ) {
+        let (offer, is_stall) = (groups * GROUP, wait * 8 > took);
+        let mut window = Window::default();
+        window.on_start(Time(0));
+        window.on_content(Time(took));
+        window.on_full();
+        window.on_content(Time(took + wait));
+        for _ in 0..2 {
+            prop_assert_eq!(window.wants_voucher(offer / 2, offer, GROUP), is_stall);
+            prop_assert!(!window.wants_voucher(offer / 2 - 1, offer, GROUP), "no more often than at half");
+            prop_assert!(window.wants_voucher(offer - GROUP + 1, offer, GROUP), "the node would pause");
+            window.on_start(Time(took + wait));
+        }
     }
 }
 
