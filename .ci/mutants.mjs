@@ -14,7 +14,8 @@
 //   name    what it is called
 //   rule    the id of what it breaks in docs/protocol.md; `io 3` is number 3 of the driver's contract (io/driver/src/lib.rs)
 //   breaks  one sentence: what is wrong now
-//   oracle  [O3, …]: which oracles may notice first; `check` is a role's own invariants, `world` a panic or a spoiled run
+//   oracle  [O3, …]: which oracles may notice first; `check` is a role's own invariants, `world` a panic, `bound` and `probe`
+//           what a scenario demands by itself
 //   test    or the command that notices: cargo test -p PACKAGE --test FILE NAME
 //   edits   [{ file, from, to }, …]: `from` is once in the file when its turn comes. Spaces, line ends and the comma before
 //           a closing bracket don't count, so formatting never matters. The shortest unambiguous text moves best.
@@ -126,7 +127,7 @@ function check() {
       say("it has to name its oracles (oracle: ['O3', 'O12']) or one command (test: 'cargo test …'), not both");
     } else if (oracle !== undefined) {
       if (!Array.isArray(oracle) || !oracle.length) say("its oracles are a list: ['O3', 'O12']");
-      else for (const one of oracle) if (!/^(O\d+|check|world)$/.test(one)) say(`there is no oracle ${one}`);
+      else for (const one of oracle) if (!/^(O\d+|bound|check|probe|world)$/.test(one)) say(`there is no oracle ${one}`);
     } else if (!/^cargo test (?!.*["'\\$]).*\b\w+$/.test(test)) {
       say(`its command has to be plain and to end with the test's name: ${test}`);
     } else {
@@ -247,10 +248,11 @@ async function bySimulator(oracle) {
   if (built.code) return { why: `does not compile: ${firstError(built.text)}` };
   const { code, text } = await run(SIM, [], { seconds: 600 });
   if (code !== 1) return { why: `cargo sim ended with exit ${code}, not 1: nobody noticed` };
-  // The run that the first repro line belongs to.
-  const repro = text.match(/^repro: cargo sim (run .*)$/m)?.[1];
+  // The run that the first repro line belongs to; what no run reaches, a sweep like this one doesn't.
+  const missed = text.match(/^probe: (\S+) never reached/m)?.[1];
+  const repro = text.match(/^repro: cargo sim (run .*)$/m)?.[1] ?? (missed && `sweep ${missed} --seeds 50`);
   if (!repro) return { why: 'no repro line' };
-  const speakers = (said) => [...new Set(Array.from(said.matchAll(/^(O\d+|check|world)[ :]/gm), ([, who]) => who))];
+  const speakers = (said) => [...new Set(Array.from(said.matchAll(/^(O\d+|bound|check|probe|world)[ :]/gm), ([, who]) => who))];
   const by = speakers(text).filter((who) => oracle.includes(who));
   if (!by.length) return { why: `noticed by ${speakers(text).join(' ')} and not by ${oracle.join(' ')}` };
   const again = await run(SIM, repro.split(' '), { seconds: 600 });
