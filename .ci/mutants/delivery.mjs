@@ -72,4 +72,49 @@ export default [
       to: 'channel.meter.room(channel.durable, terms.offer + GROUP)',
     }],
   },
+  {
+    name: 'old-probe-signed', rule: 'P2', breaks: 'a probe is answered whatever its timestamp',
+    test: 'cargo test -p decdn-engine --test node p2_a_wrong_clock_or_nobody_gets_no_signature',
+    edits: [{
+      file: 'engine/src/roles/node/probe.rs',
+      from: 'if request.timestamp.distance(now.wall) > CLOCK_TOLERANCE',
+      to: 'if false && request.timestamp.distance(now.wall) > CLOCK_TOLERANCE',
+    }],
+  },
+  {
+    name: 'own-quote-forgotten', rule: 'P3', breaks: 'a node charges what it asks now, whatever it quoted',
+    test: 'cargo test -p decdn-engine --test node e5_a_quote_of_its_own_is_kept_and_named',
+    edits: [{
+      file: 'engine/src/roles/node/request.rs',
+      from: 'request.quote.map_or(rate, |quote| rate.min(quote.rate))',
+      to: 'rate',
+    }],
+  },
+  {
+    name: 'too-large-quoted', rule: 'P4', breaks: 'a node quotes for a blob that is larger than it serves',
+    test: 'cargo test -p decdn-engine --test node p4_what_is_not_there_or_has_no_rate_or_is_too_large_is_not_sold',
+    edits: [{
+      file: 'engine/src/roles/node/probe.rs',
+      from: 'blob.filter(|bytes| *bytes <= self.config.max_blob_size)',
+      to: 'blob',
+    }],
+  },
+  {
+    name: 'probes-unlimited', rule: 'P5', breaks: 'one NodeId may ask as often as all together',
+    test: 'cargo test -p decdn-engine --test node p5_a_node_id_gets_five_answers_a_second',
+    edits: [{
+      file: 'engine/src/roles/node/probe.rs',
+      from: '.take(now.mono, PROBES_PER_NODE)',
+      to: '.take(now.mono, PROBES)',
+    }],
+  },
+  {
+    name: 'any-quote-kept', rule: 'E5', breaks: 'a node is held to quotes that somebody else made',
+    test: 'cargo test -p decdn-engine --test node e5_a_quote_of_somebody_else_or_of_another_time_is_malformed',
+    edits: [{
+      file: 'engine/src/roles/node/probe.rs',
+      from: 'is_in_time && crypto.verify(&self.deployment(), &what, &quote.signature, self.config.account)',
+      to: 'is_in_time',
+    }],
+  },
 ];
