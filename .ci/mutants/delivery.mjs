@@ -73,6 +73,41 @@ export default [
     }],
   },
   {
+    name: 'message-uncapped', rule: 'W1', breaks: 'a frame that is no chunk may be as long as one, and is kept whole',
+    test: 'cargo test -p decdn-engine --test wire w1_caps_are_checked_before_anything_is_kept',
+    edits: [{
+      file: 'engine/src/wire/frame.rs',
+      from: 'if length as usize > MESSAGE_BYTES { return Err(FrameFault::TooLarge); }',
+      to: '',
+    }],
+  },
+  {
+    name: 'unknown-field-refused', rule: 'W2', breaks: 'a message with a field of a newer version is no message',
+    test: 'cargo test -p decdn-engine --test wire w2_what_follows_known_fields_is_ignored',
+    edits: [{
+      file: 'engine/src/wire/frame.rs',
+      from: 'get_first(bytes).map(|(value, _)| value)',
+      to: 'get_first(bytes).filter(|(_, rest)| rest.is_empty()).map(|(value, _)| value)',
+    }],
+  },
+  {
+    name: 'streams-uncapped', rule: 'W3', breaks: 'a connection may have as many streams as it likes',
+    test: 'cargo test -p decdn-engine --test limits w3_streams_beyond_a_connections_share_are_refused',
+    edits: [
+      { file: 'engine/src/roles/node/request.rs', from: 'if conn.streams >= self.config.limits.streams_per_conn', to: 'if false' },
+      { file: 'engine/src/roles/node/request.rs', from: 'if channel.streams.len() >= self.config.limits.streams_per_conn as usize', to: 'if false' },
+    ],
+  },
+  {
+    name: 'promise-out-of-sight', rule: 'W4', breaks: 'a node that has lost sight of the chain signs what it could not keep',
+    test: 'cargo test -p decdn-engine --test node w4_a_node_that_has_lost_sight_of_the_chain_promises_nothing',
+    edits: [{
+      file: 'engine/src/roles/node/probe.rs',
+      from: 'if !self.may_extend_credit(now)',
+      to: 'if false',
+    }],
+  },
+  {
     name: 'old-probe-signed', rule: 'P2', breaks: 'a probe is answered whatever its timestamp',
     test: 'cargo test -p decdn-engine --test node p2_a_wrong_clock_or_nobody_gets_no_signature',
     edits: [{
@@ -106,6 +141,15 @@ export default [
       file: 'engine/src/roles/node/probe.rs',
       from: '.take(now.mono, PROBES_PER_NODE)',
       to: '.take(now.mono, PROBES)',
+    }],
+  },
+  {
+    name: 'anybody-quotes', rule: 'P6', breaks: 'a quote counts whoever signed it',
+    test: 'cargo test -p decdn-engine --test client p6_an_answer_that_the_operator_did_not_sign_ends_the_candidate',
+    edits: [{
+      file: 'engine/src/roles/client/probe.rs',
+      from: '!is_whole || !crypto.verify(&self.config.deployment, &what, &signature, operator)',
+      to: '!is_whole',
     }],
   },
   {
