@@ -153,6 +153,24 @@ export default [
     }],
   },
   {
+    name: 'stall-ignored', rule: 'D7', breaks: 'a stall does not make the client sign at half a window',
+    test: 'cargo test -p decdn-engine --test window d7_a_stall_halves_the_interval_for_good_and_a_short_wait_does_not',
+    edits: [{
+      file: 'engine/src/delivery/window.rs',
+      from: 'self.is_halved |= wait > Span(took.0 / 8);',
+      to: '',
+    }],
+  },
+  {
+    name: 'moved-price-not-asked', rule: 'D11', breaks: 'a node whose price has moved is not asked again',
+    test: 'cargo test -p decdn-engine --test client d11_an_old_quote_is_not_presented_and_a_price_that_moved_is_asked_for_again',
+    edits: [{
+      file: 'engine/src/roles/client/stream.rs',
+      from: 'StreamError::RateExceeded if is_signed => self.price_moved(fetch)',
+      to: 'StreamError::RateExceeded if is_signed => Failure::Ban',
+    }],
+  },
+  {
     name: 'any-quote-kept', rule: 'E5', breaks: 'a node is held to quotes that somebody else made',
     test: 'cargo test -p decdn-engine --test node e5_a_quote_of_somebody_else_or_of_another_time_is_malformed',
     edits: [{

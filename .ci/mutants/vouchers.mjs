@@ -100,4 +100,13 @@ export default [
       to: 'let purpose = Signing::Voucher',
     }],
   },
+  {
+    name: 'soft-cap-ignored', rule: 'V6', breaks: 'any number of openings is served before the safe head has them',
+    test: 'cargo test -p decdn-engine --test limits v6_unsafe_openings_beyond_the_soft_cap_wait',
+    edits: [{
+      file: 'engine/src/roles/node/request.rs',
+      from: '.is_none_or(|sum| sum > self.config.soft_cap)',
+      to: '.is_none()',
+    }],
+  },
 ];
