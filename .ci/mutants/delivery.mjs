@@ -162,12 +162,30 @@ export default [
     }],
   },
   {
+    name: 'pays-ahead', rule: 'D9', breaks: 'a client signs for one more group than it has verified',
+    oracle: ['O4'],
+    edits: [{
+      file: 'engine/src/roles/client/pay.rs',
+      from: 'self.paying.meter.owed().min(self.paying.deposit)',
+      to: 'self.paying.meter.owed_with(GROUP).min(self.paying.deposit)',
+    }],
+  },
+  {
     name: 'moved-price-not-asked', rule: 'D11', breaks: 'a node whose price has moved is not asked again',
     test: 'cargo test -p decdn-engine --test client d11_an_old_quote_is_not_presented_and_a_price_that_moved_is_asked_for_again',
     edits: [{
       file: 'engine/src/roles/client/stream.rs',
       from: 'StreamError::RateExceeded if is_signed => self.price_moved(fetch)',
       to: 'StreamError::RateExceeded if is_signed => Failure::Ban',
+    }],
+  },
+  {
+    name: 'progress-not-stored', rule: 'D14', breaks: 'what a download has verified is not stored with the channel that owes for it',
+    oracle: ['O4', 'O12', 'bound'],
+    edits: [{
+      file: 'engine/src/roles/client/pay.rs',
+      from: 'writes.push(fetch.record());',
+      to: '',
     }],
   },
   {

@@ -101,6 +101,15 @@ export default [
     }],
   },
   {
+    name: 'counter-from-zero', rule: 'V5', breaks: 'the first channel of a client has number 0',
+    oracle: ['O9'],
+    edits: [{
+      file: 'contracts/src/PaymentChannel.sol',
+      from: '++counterOf[msg.sender]',
+      to: 'counterOf[msg.sender]++',
+    }],
+  },
+  {
     name: 'soft-cap-ignored', rule: 'V6', breaks: 'any number of openings is served before the safe head has them',
     test: 'cargo test -p decdn-engine --test limits v6_unsafe_openings_beyond_the_soft_cap_wait',
     edits: [{
