@@ -5,8 +5,8 @@ export default [
     oracle: ['O4'],
     edits: [{
       file: 'engine/src/roles/client/stream.rs',
-      from: 'Self::peer_fault(node, Rule::D4, Proof::Group { stream: id, offset }, out);',
-      to: 'self.channels[slot].paying.meter.add(GROUP); Self::peer_fault(node, Rule::D4, Proof::Group { stream: id, offset }, out);',
+      from: 'out.breach(node, Rule::D4, Proof::Group { stream: id, offset });',
+      to: 'self.channels[slot].paying.meter.add(GROUP); out.breach(node, Rule::D4, Proof::Group { stream: id, offset });',
     }],
   },
   {

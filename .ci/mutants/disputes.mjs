@@ -22,7 +22,7 @@ export default [
     name: 'drift-ignored', rule: 'L3', breaks: "a node serves on while the chain's clock and its own are hours apart",
     test: 'cargo test -p decdn-engine --test node l3_a_clock_more_than_an_hour_off_closes_what_has_earned_something',
     edits: [{
-      file: 'engine/src/roles/node/watch.rs',
+      file: 'engine/src/machine/follower.rs',
       from: 'update.head.time.wall().distance(now.wall) <= CLOCK_DRIFT_MAX',
       to: 'true',
     }],
