@@ -1,13 +1,15 @@
-//! What the roles keep their state in: slabs, maps by id, deadlines, and the running digest.
+//! What the roles keep their state in: slabs, maps by id, deadlines, tables that know what was touched, and the running digest.
 
 mod alarm;
 mod bucket;
 mod idmap;
 mod slab;
 mod tally;
+mod tracked;
 
 pub use alarm::{ALARMS_SPARE, Alarms};
 pub use bucket::Bucket;
 pub use idmap::IdMap;
 pub use slab::{Slab, Slot};
-pub use tally::{Canon, Canonical, Digest, Mark, Tally};
+pub use tally::{Canon, Canonical, Digest, Mark, Sum, Tally};
+pub use tracked::{TrackedMap, TrackedSlab};

@@ -73,43 +73,70 @@ pub struct Mark {
 }
 
 impl Mark {
+    /// Of an entry that was never hashed.
+    pub const fn touched() -> Self {
+        Self { print: [0; 4], dirty: true }
+    }
+
     /// Notes a change; true the first time since the last fold, when the entry has to be queued.
     pub fn touch(&mut self) -> bool {
         !core::mem::replace(&mut self.dirty, true)
     }
 }
 
-/// The sum.
-#[derive(Clone, Debug, Default)]
-pub struct Tally {
-    sum: [u64; 4],
-    scratch: Canonical,
-}
+/// The wrapping sum of some entries' shares.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Sum([u64; 4]);
 
-impl Tally {
-    /// Brings one entry's share up to date.
-    pub fn fold(&mut self, mark: &mut Mark, state: &impl Canon) {
-        self.scratch.0.clear();
-        state.canon(&mut self.scratch);
-        let hash = blake3::hash(&self.scratch.0);
+impl Sum {
+    /// Brings one entry's share up to date; `canon` writes its canonical bytes.
+    pub fn fold(&mut self, mark: &mut Mark, scratch: &mut Canonical, canon: impl FnOnce(&mut Canonical)) {
+        scratch.0.clear();
+        canon(scratch);
+        let hash = blake3::hash(&scratch.0);
         let mut print = [0; 4];
         for (word, bytes) in print.iter_mut().zip(hash.as_bytes().chunks_exact(8)) {
             *word = u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
         }
-        self.remove(mark);
-        self.sum.iter_mut().zip(print).for_each(|(sum, word)| *sum = sum.wrapping_add(word));
+        self.less(mark);
+        self.add(&Self(print));
         *mark = Mark { print, dirty: false };
     }
 
     /// Takes a removed entry's share out.
-    pub fn remove(&mut self, mark: &Mark) {
-        self.sum.iter_mut().zip(mark.print).for_each(|(sum, word)| *sum = sum.wrapping_sub(word));
+    pub fn less(&mut self, mark: &Mark) {
+        self.0.iter_mut().zip(mark.print).for_each(|(sum, word)| *sum = sum.wrapping_sub(word));
     }
 
-    /// The sum as it stands.
-    pub fn digest(&self) -> Digest {
+    fn add(&mut self, other: &Self) {
+        self.0.iter_mut().zip(other.0).for_each(|(sum, word)| *sum = sum.wrapping_add(word));
+    }
+}
+
+/// What makes the digest of a role: the entries that are alone of their kind, and room to write canonical bytes in.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    alone: Sum,
+    scratch: Canonical,
+}
+
+impl Tally {
+    /// Brings the share of an entry that is in no table up to date.
+    pub fn fold(&mut self, mark: &mut Mark, state: &impl Canon) {
+        self.alone.fold(mark, &mut self.scratch, |out| state.canon(out));
+    }
+
+    /// Room to write in.
+    pub fn scratch(&mut self) -> &mut Canonical {
+        &mut self.scratch
+    }
+
+    /// The sum over all entries: those that are alone, and these tables'.
+    pub fn digest<const N: usize>(&self, tables: [Sum; N]) -> Digest {
+        let mut total = self.alone;
+        tables.iter().for_each(|sum| total.add(sum));
         let mut bytes = [0; 32];
-        for (out, word) in bytes.chunks_exact_mut(8).zip(self.sum) {
+        for (out, word) in bytes.chunks_exact_mut(8).zip(total.0) {
             out.copy_from_slice(&word.to_le_bytes());
         }
         Digest(bytes)

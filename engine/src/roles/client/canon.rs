@@ -3,47 +3,28 @@
 use alloc::collections::{BTreeMap, VecDeque};
 
 use super::{
-    Channel, Client, Closing, Dirty, Fetch, Opening, OpeningStep, Purpose, Stage, Stream,
+    Channel, Client, Closing, Fetch, Opening, OpeningStep, Purpose, Stage, Stream,
     probe::{Price, Probe},
 };
 use crate::{
     dispute::Watch,
     ids::{ConnId, StreamId},
     machine::follower::Follower,
-    state::{Canon, Canonical},
+    state::{Canon, Canonical, Digest},
 };
 
 impl Client {
-    pub(super) fn fold_dirty(&mut self) {
-        for dirty in self.dirty.drain(..) {
-            match dirty {
-                Dirty::Channel(slot) => {
-                    if let Some(channel) = self.channels.get_mut(slot) {
-                        let mut mark = channel.mark;
-                        self.tally.fold(&mut mark, &(&*channel, self.closings.get(slot)));
-                        channel.mark = mark;
-                    }
-                }
-                Dirty::Stream(id) => {
-                    if let Some(stream) = self.streams.get_mut(&id) {
-                        let mut mark = stream.mark;
-                        self.tally.fold(&mut mark, &(id, &*stream));
-                        stream.mark = mark;
-                    }
-                }
-                Dirty::Fetch(id) => {
-                    if let Some(fetch) = self.fetches.get_mut(&id) {
-                        let mut mark = fetch.mark;
-                        self.tally.fold(&mut mark, fetch);
-                        fetch.mark = mark;
-                    }
-                }
-            }
-        }
+    pub(super) fn fold(&mut self) -> Digest {
+        let Self { tally, closings, .. } = self;
+        let channels =
+            self.channels.fold(tally, |slot, channel, out| (channel, closings.get(slot)).canon(out));
+        let streams = self.streams.fold(tally, |id, stream, out| (*id, stream).canon(out));
+        let fetches = self.fetches.fold(tally, |_, fetch, out| fetch.canon(out));
         if core::mem::take(&mut self.is_rest_dirty) {
             let rest = Rest(&self.follower, &self.openings, &self.probes, self.proof.is_some());
             self.tally.fold(&mut self.rest, &rest);
         }
+        self.tally.digest([channels, streams, fetches])
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     io::{Effect, Lane, Outputs},
     machine::AlarmKey,
     record::ChannelStatus,
-    state::{Mark, Slot},
+    state::Slot,
     time::Now,
     wire::{Auth, CloseRequest, Code, Message},
 };
@@ -34,7 +34,6 @@ impl Client {
         }
         channel.closing = Closing::Wanted;
         self.tools.alarms.arm(AlarmKey::Consent(slot), now.mono + consent);
-        self.touch_channel(slot);
         if is_abrupt {
             self.end_streams(now, slot, out);
         }
@@ -83,10 +82,7 @@ impl Client {
         channel.closing = Closing::Asked(stream);
         let request =
             CloseRequest { channel: channel.paying.channel, voucher: channel.signed_voucher(), auth };
-        self.streams
-            .insert(stream, Stream { channel: slot, node, purpose: Purpose::Close, mark: Mark::default() });
-        self.touch_stream(stream);
-        self.touch_channel(slot);
+        self.streams.insert(stream, Stream { channel: slot, node, purpose: Purpose::Close });
         let lane = Lane::Channel(slot.index);
         out.send(lane, stream, Message::CloseRequest(request));
     }
@@ -159,14 +155,12 @@ impl Client {
         channel.closing = Closing::PutOff;
         channel.refusals = round;
         self.tools.alarms.arm(AlarmKey::Ask(slot), now.mono + wait);
-        self.touch_channel(slot);
     }
 
     pub(super) fn on_ask_due(&mut self, slot: Slot, out: &mut Outputs) {
         let Some(channel) = self.channels.get_mut(slot) else { return };
         if channel.closing == Closing::PutOff && channel.paying.status != ChannelStatus::Closing {
             channel.closing = Closing::Wanted;
-            self.touch_channel(slot);
             self.advance_close(slot, out);
         }
     }
@@ -182,11 +176,9 @@ impl Client {
         let asked = channel.closing;
         channel.closing = Closing::Wanted;
         self.tools.alarms.cancel(AlarmKey::Consent(slot));
-        self.touch_channel(slot);
         if let Closing::Asked(stream) = asked
-            && let Some(gone) = self.streams.remove(&stream)
+            && self.streams.remove(&stream).is_some()
         {
-            self.tally.remove(&gone.mark);
             out.reset(stream, Code::NotNow);
         }
         let channel = &self.channels[slot];
@@ -205,7 +197,6 @@ impl Client {
         let ticket = self.tools.tx_ticket();
         self.txs.insert(ticket, slot);
         out.tx(Lane::Channel(slot.index), ticket, call, route);
-        self.touch_channel(slot);
         ticket
     }
 
@@ -260,7 +251,6 @@ impl Client {
                 }
             }
         }
-        self.touch_channel(slot);
         true
     }
 }

@@ -220,7 +220,6 @@ impl Client {
         let Some(fetch) = self.fetches.get_mut(&id) else { return };
         fetch.stage = Stage::BackingOff;
         self.tools.alarms.arm(AlarmKey::Fetch(id), now.mono + wait);
-        self.touch_fetch(id);
     }
 
     fn backoff(&self, id: FetchId) -> Span {
@@ -250,7 +249,6 @@ impl Client {
         match fetch.stage {
             Stage::BackingOff => {
                 fetch.stage = Stage::Waiting;
-                self.touch_fetch(id);
                 self.advance(now, id, out);
             }
             Stage::Probing(conn) => self.on_probe_late(now, conn, out),
@@ -323,7 +321,6 @@ impl Client {
         out.notice(last_words);
         if let Some(gone) = self.fetches.remove(&id) {
             self.tools.alarms.forget(AlarmKey::Fetch(id));
-            self.tally.remove(&gone.mark);
             self.persist(Lane::Role, vec![Record::Gone(Key::Fetch(id))], out);
             self.retire_lossy(now, &gone, out);
             if let Stage::Probing(conn) = gone.stage {
@@ -381,6 +378,5 @@ impl Client {
         let purpose = super::Signing::Voucher { channel: slot, amount: terms.amount, nonce: terms.nonce };
         let ticket = self.sign(Lane::Channel(slot.index), Typed::Voucher(terms), purpose, out);
         self.channels[slot].signing = Some(ticket);
-        self.touch_channel(slot);
     }
 }

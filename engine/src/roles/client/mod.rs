@@ -20,7 +20,7 @@ use alloc::{
 };
 
 use probe::Price;
-use state::{Channel, Closing, Dirty, Fetch, Opening, OpeningStep, Peer, Purpose, Signing, Stage, Stream};
+use state::{Channel, Closing, Fetch, Opening, OpeningStep, Peer, Purpose, Signing, Stage, Stream};
 
 use super::{Reason, Role, config::ClientConfig};
 use crate::{
@@ -33,7 +33,7 @@ use crate::{
     machine::{AlarmKey, Tools, closings::Closings, follower::Follower},
     money::Nonce,
     record::{FetchRecord, Paying, PersistSeq, Record},
-    state::{Digest, IdMap, Mark, Slab, Slot, Tally},
+    state::{Digest, IdMap, Mark, Slot, Tally, TrackedMap, TrackedSlab},
     time::{Now, Span, Time},
     wire::{Code, Message},
 };
@@ -42,14 +42,14 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Client {
     config: ClientConfig,
-    channels: Slab<Channel>,
+    channels: TrackedSlab<Channel>,
     by_id: IdMap<Slot>,
     peers: BTreeMap<NodeId, Peer>,
     conns: BTreeMap<ConnId, NodeId>,
-    streams: BTreeMap<StreamId, Stream>,
+    streams: TrackedMap<StreamId, Stream>,
     /// By their connections, which are for nothing else.
     probes: BTreeMap<ConnId, probe::Probe>,
-    fetches: BTreeMap<FetchId, Fetch>,
+    fetches: TrackedMap<FetchId, Fetch>,
     openings: VecDeque<Opening>,
     signing: BTreeMap<SignTicket, Signing>,
     txs: BTreeMap<TxTicket, Slot>,
@@ -60,7 +60,6 @@ pub struct Client {
     follower: Follower,
     tools: Tools,
     tally: Tally,
-    dirty: Vec<Dirty>,
     /// The chain's view, the openings and the proof: one entry of the digest.
     is_rest_dirty: bool,
     rest: Mark,
@@ -78,13 +77,13 @@ impl Client {
         let follower = Follower::new(config.start_block, config.monitor);
         let mut client = Self {
             config,
-            channels: Slab::default(),
+            channels: TrackedSlab::default(),
             by_id: IdMap::default(),
             peers: BTreeMap::new(),
             conns: BTreeMap::new(),
-            streams: BTreeMap::new(),
+            streams: TrackedMap::default(),
             probes: BTreeMap::new(),
-            fetches: BTreeMap::new(),
+            fetches: TrackedMap::default(),
             openings: VecDeque::new(),
             signing: BTreeMap::new(),
             txs: BTreeMap::new(),
@@ -95,7 +94,6 @@ impl Client {
             tools: Tools::default(),
             rest: Mark::default(),
             tally: Tally::default(),
-            dirty: Vec::new(),
             is_rest_dirty: true,
         };
         let mut kept = BTreeMap::new();
@@ -119,7 +117,7 @@ impl Client {
 
     /// After a crash nobody knows which streams ran: each download may have lost bytes on each channel that was used.
     fn note_lost(&mut self) {
-        for (id, fetch) in &self.fetches {
+        for (id, fetch) in self.fetches.iter() {
             for candidate in &fetch.order.candidates {
                 let slots = self.peers.get(&candidate.node).map(|peer| peer.channels.as_slice());
                 for slot in slots.unwrap_or_default() {
@@ -144,11 +142,9 @@ impl Client {
             lost: Vec::new(),
             closing: Closing::No,
             refusals: 0,
-            mark: Mark::default(),
         });
         self.by_id.insert(paying.channel, slot);
         self.peers.entry(paying.node).or_default().channels.push(slot);
-        self.touch_channel(slot);
         slot
     }
 
@@ -167,10 +163,8 @@ impl Client {
             stage: Stage::Waiting,
             why: FetchFailure::NoCandidateLeft,
             sources: Vec::new(),
-            mark: Mark::default(),
         };
         self.fetches.insert(id, fetch);
-        self.touch_fetch(id);
     }
 
     /// Downloads under way.
@@ -199,24 +193,6 @@ impl Client {
             ("greeted", self.peers.values().map(|peer| peer.greeted.len()).max().unwrap_or(0)),
             ("alarms", self.tools.alarms.len()),
         ]
-    }
-
-    fn touch_channel(&mut self, slot: Slot) {
-        if self.channels.get_mut(slot).is_some_and(|channel| channel.mark.touch()) {
-            self.dirty.push(Dirty::Channel(slot));
-        }
-    }
-
-    fn touch_stream(&mut self, id: StreamId) {
-        if self.streams.get_mut(&id).is_some_and(|stream| stream.mark.touch()) {
-            self.dirty.push(Dirty::Stream(id));
-        }
-    }
-
-    fn touch_fetch(&mut self, id: FetchId) {
-        if self.fetches.get_mut(&id).is_some_and(|fetch| fetch.mark.touch()) {
-            self.dirty.push(Dirty::Fetch(id));
-        }
     }
 
     fn persist(&mut self, lane: Lane, writes: Vec<Record>, out: &mut Outputs) -> PersistSeq {
@@ -482,7 +458,6 @@ impl Role for Client {
     }
 
     fn digest(&mut self) -> Digest {
-        self.fold_dirty();
-        self.tally.digest()
+        self.fold()
     }
 }

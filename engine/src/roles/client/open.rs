@@ -231,7 +231,6 @@ impl Client {
         paying.status = ChannelStatus::Open;
         paying.is_kept = opening.keep;
         let (channel, node, deposit) = (paying.channel, paying.node, paying.deposit);
-        self.touch_channel(slot);
         let seq = self.persist_paying(slot, out);
         self.follower.checkpoint.writes(seq);
         out.notice(Notice::ChannelOpened { channel, deposit });

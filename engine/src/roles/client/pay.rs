@@ -80,7 +80,6 @@ impl Client {
         self.tools.alarms.cancel(AlarmKey::Quiet(slot));
         self.tools.alarms.cancel(AlarmKey::Resend(slot));
         let terms = channel.newest_terms();
-        self.touch_channel(slot);
         let lane = Lane::Channel(slot.index);
         for id in self.channels[slot].streams.clone() {
             if self.is_whole_unpaid(&id) {
@@ -104,7 +103,7 @@ impl Client {
         let mut done = 0;
         while let Some(&source) = slots.get(done) {
             done += 1;
-            for fetch in self.fetches.values_mut().filter(|fetch| fetch.sources.contains(&source)) {
+            for fetch in self.fetches.values_mut(|fetch| fetch.sources.contains(&source)) {
                 for other in core::mem::take(&mut fetch.sources) {
                     if !slots.contains(&other) && self.channels.get(other).is_some() {
                         slots.push(other);
@@ -141,7 +140,6 @@ impl Client {
         if let Some(Purpose::Content { paid_by, .. }) = self.streams.get_mut(&id).map(|s| &mut s.purpose) {
             *paid_by = Some(nonce);
         }
-        self.touch_stream(id);
     }
 
     fn is_paid(&self, id: &StreamId, acked: Nonce) -> bool {
@@ -166,7 +164,6 @@ impl Client {
     ) {
         let Some(channel) = self.channels.get_mut(slot) else { return };
         channel.signing = None;
-        self.touch_channel(slot);
         let channel = &mut self.channels[slot];
         debug_assert!((nonce, amount) == (channel.paying.nonce, channel.paying.amount), "one signing task");
         let node = channel.paying.node;
@@ -218,7 +215,6 @@ impl Client {
         if channel.acked == channel.paying.nonce {
             self.tools.alarms.cancel(AlarmKey::Resend(slot));
         }
-        self.touch_channel(slot);
         self.finish_if_paid(now, slot, out);
     }
 

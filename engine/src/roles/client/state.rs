@@ -11,7 +11,7 @@ use crate::{
     money::{Amount, Nonce},
     order::FetchOrder,
     record::{FetchRecord, Paying, Record},
-    state::{Mark, Slot},
+    state::Slot,
     time::Span,
     wire::StreamRequest,
 };
@@ -34,7 +34,6 @@ pub(super) struct Channel {
     pub(super) closing: Closing,
     /// How often it was put off.
     pub(super) refusals: u8,
-    pub(super) mark: Mark,
 }
 
 /// How far this client's own close has come.
@@ -92,7 +91,6 @@ pub(super) struct Stream {
     pub(super) channel: Slot,
     pub(super) node: NodeId,
     pub(super) purpose: Purpose,
-    pub(super) mark: Mark,
 }
 
 /// Where a download stands.
@@ -130,7 +128,6 @@ pub(super) struct Fetch {
     pub(super) why: FetchFailure,
     /// Channels whose content it got and whose record does not say so yet: written together with theirs (D14).
     pub(super) sources: Vec<Slot>,
-    pub(super) mark: Mark,
 }
 
 impl Fetch {
@@ -168,11 +165,4 @@ pub(super) enum OpeningStep {
 pub(super) enum Signing {
     Proof,
     Voucher { channel: Slot, amount: Amount, nonce: Nonce },
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Dirty {
-    Channel(Slot),
-    Stream(StreamId),
-    Fetch(FetchId),
 }

@@ -12,7 +12,7 @@ use crate::{
     machine::AlarmKey,
     money::Rate,
     record::ChannelStatus,
-    state::{Mark, Slot},
+    state::Slot,
     time::Now,
     wire::{Auth, Code, Message, StreamRequest, StreamResponse, Voucher},
 };
@@ -62,8 +62,7 @@ impl Client {
             is_agreed: false,
             paid_by: None,
         };
-        self.streams.insert(stream, Stream { channel: slot, node, purpose, mark: Mark::default() });
-        self.touch_stream(stream);
+        self.streams.insert(stream, Stream { channel: slot, node, purpose });
         let lane = Lane::Channel(slot.index);
         out.send(lane, stream, Message::StreamRequest(request));
         self.set_stage(now, id, Stage::Requested(stream));
@@ -86,7 +85,6 @@ impl Client {
             Some(wait) => self.tools.alarms.arm(AlarmKey::Fetch(id), now.mono + wait),
             None => self.tools.alarms.cancel(AlarmKey::Fetch(id)),
         }
-        self.touch_fetch(id);
     }
 
     pub(super) fn on_response<C: Crypto>(
@@ -190,8 +188,6 @@ impl Client {
             bytes: end - position,
         };
         out.push(Lane::Stream(id), receive);
-        self.touch_stream(id);
-        self.touch_channel(slot);
         self.set_stage(now, fetch_id, Stage::Streaming(id));
         if position == end {
             // Nothing to send: an empty blob.
@@ -284,7 +280,6 @@ impl Client {
         };
         *next = offset + bytes;
         let is_whole = *next == *end;
-        self.touch_stream(id);
         let Some(fetch) = self.fetches.get_mut(&fetch_id) else { return };
         fetch.verified += bytes;
         if !fetch.sources.contains(&slot) {
@@ -294,12 +289,10 @@ impl Client {
         fetch.refusals = 0;
         let verified_bytes = fetch.verified;
         self.tools.alarms.arm(AlarmKey::Fetch(fetch_id), now.mono + silence);
-        self.touch_fetch(fetch_id);
         out.notice(Notice::Progress { fetch: fetch_id, verified_bytes });
         let channel = &mut self.channels[slot];
         channel.paying.meter.add(bytes);
         channel.window.on_content(now.mono);
-        self.touch_channel(slot);
         if is_whole {
             return self.on_whole(now, id, fetch_id, out);
         }
@@ -432,7 +425,6 @@ impl Client {
     /// next stream can't be ahead of the payment for this one.
     pub(super) fn forget_stream(&mut self, id: StreamId, out: &mut Outputs) {
         let Some(gone) = self.streams.remove(&id) else { return };
-        self.tally.remove(&gone.mark);
         let slot = gone.channel;
         if let Some(channel) = self.channels.get_mut(slot) {
             if let Purpose::Content { fetch, next, end, is_agreed: true, .. } = gone.purpose
@@ -441,7 +433,6 @@ impl Client {
                 channel.note_lost(fetch, next);
             }
             channel.streams.retain(|other| *other != id);
-            self.touch_channel(slot);
             self.pay(slot, true, out);
             if self.channels[slot].paying.status == ChannelStatus::Final {
                 self.advance_close(slot, out);

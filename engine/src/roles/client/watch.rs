@@ -89,7 +89,7 @@ impl Client {
             (EventKind::Disputed { amount, .. }, Some(slot)) => {
                 let cx = &mut Cx { now, tools: &mut self.tools, out };
                 self.closings.on_disputed(slot, event.channel, amount, cx);
-                self.touch_channel(slot);
+                self.channels.touch(slot);
                 self.defend(now, slot, Cue::News, out);
             }
             (EventKind::Settled { paid, refunded, cooperative }, Some(slot)) => {
@@ -107,7 +107,7 @@ impl Client {
             let seq = self.persist_paying(slot, out);
             self.follower.checkpoint.writes(seq);
         }
-        self.touch_channel(slot);
+        self.channels.touch(slot);
         let outlook = self.follower.outlook();
         let cx = &mut Cx { now, tools: &mut self.tools, out };
         self.closings.arm(slot, &outlook, Span::from_secs(1), cx);
@@ -144,7 +144,6 @@ impl Client {
         let seq = self.persist(Lane::Channel(slot.index), vec![Record::Gone(Key::Paying(id))], out);
         self.follower.checkpoint.writes(seq);
         if let Some(gone) = self.channels.remove(slot) {
-            self.tally.remove(&gone.mark);
             AlarmKey::of_channel(slot).into_iter().for_each(|key| self.tools.alarms.forget(key));
             let cx = &mut Cx { now, tools: &mut self.tools, out };
             if let Some(closed_in) = self.closings.on_settled(slot, cx) {
@@ -172,7 +171,7 @@ impl Client {
             Defence::Signature => self.sign_newest(slot, out),
             Defence::Submitted(ticket) => _ = self.txs.insert(ticket, slot),
         }
-        self.touch_channel(slot);
+        self.channels.touch(slot);
     }
 
     pub(super) fn on_settle_due(&mut self, slot: Slot, out: &mut Outputs) {
@@ -196,7 +195,7 @@ impl Client {
             return;
         }
         let id = self.channels[slot].paying.channel;
-        self.touch_channel(slot);
+        self.channels.touch(slot);
         let outlook = self.follower.outlook();
         let cx = &mut Cx { now, tools: &mut self.tools, out };
         match self.closings.on_tx(slot, id, ticket, &outcome, &outlook, cx) {

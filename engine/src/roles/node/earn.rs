@@ -78,7 +78,6 @@ impl Node {
         let Voucher { amount, nonce, signature } = voucher;
         channel.best = Some(Best { amount, nonce, signature, meter: channel.meter });
         let (record, channel_id) = (channel.record(), channel.id);
-        self.touch_channel(slot);
         let seq = self.persist(slot, vec![record], out);
         self.raising.insert(seq, (slot, voucher.amount));
         out.send(lane, id, Message::VoucherAck(voucher.nonce));
@@ -95,7 +94,6 @@ impl Node {
         if !channel.may_have_lost() {
             channel.tails.clear();
         }
-        self.touch_channel(slot);
         self.pump(slot, out);
         self.defend(now, slot, Cue::News, out);
     }
@@ -146,7 +144,6 @@ impl Node {
         if channel.status == ChannelStatus::Open {
             channel.status = ChannelStatus::Final;
             let record = channel.record();
-            self.touch_channel(slot);
             self.stop_streams(slot, out);
             self.persist(slot, vec![record], out);
         }

@@ -12,7 +12,7 @@ mod watch;
 
 use alloc::{collections::BTreeMap, vec::Vec};
 
-use state::{Blob, Channel, Conn, Signing, Stream, StreamState};
+use state::{Channel, Conn, Signing, Stream, StreamState};
 
 use super::{Reason, Role, config::NodeConfig};
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
     machine::{AlarmKey, Tools, closings::Closings, follower::Follower},
     money::{Amount, Nonce},
     record::{Earning, PersistSeq, Record},
-    state::{Digest, IdMap, Mark, Slab, Slot, Tally},
+    state::{Canon, Digest, IdMap, Mark, Slot, Tally, TrackedMap, TrackedSlab},
     time::{Now, Time},
     wire::{Code, Message},
 };
@@ -34,14 +34,14 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Node {
     config: NodeConfig,
-    channels: Slab<Channel>,
+    channels: TrackedSlab<Channel>,
     by_id: IdMap<Slot>,
-    conns: BTreeMap<ConnId, Conn>,
+    conns: TrackedMap<ConnId, Conn>,
     /// By peer and ALPN: whether it is for probes.
     by_peer: BTreeMap<(NodeId, bool), ConnId>,
     desk: probe::Desk,
-    streams: BTreeMap<StreamId, Stream>,
-    blobs: BTreeMap<BlobHash, Blob>,
+    streams: TrackedMap<StreamId, Stream>,
+    blobs: TrackedMap<BlobHash, u64>,
     signing: BTreeMap<SignTicket, Signing>,
     /// Write sets on their way that raise a channel's sending limit.
     raising: BTreeMap<PersistSeq, (Slot, Amount)>,
@@ -54,8 +54,6 @@ pub struct Node {
     /// When the present step is: what credit depends on.
     now: Now,
     tally: Tally,
-    dirty_channels: Vec<Slot>,
-    dirty_streams: Vec<StreamId>,
     is_chain_dirty: bool,
     chain: Mark,
 }
@@ -71,13 +69,13 @@ impl Node {
         let follower = Follower::new(config.start_block, config.monitor);
         let mut node = Self {
             config,
-            channels: Slab::default(),
+            channels: TrackedSlab::default(),
             by_id: IdMap::default(),
-            conns: BTreeMap::new(),
+            conns: TrackedMap::default(),
             by_peer: BTreeMap::new(),
             desk: probe::Desk::default(),
-            streams: BTreeMap::new(),
-            blobs: BTreeMap::new(),
+            streams: TrackedMap::default(),
+            blobs: TrackedMap::default(),
             signing: BTreeMap::new(),
             raising: BTreeMap::new(),
             txs: BTreeMap::new(),
@@ -87,8 +85,6 @@ impl Node {
             tools: Tools::default(),
             now: Now::default(),
             tally: Tally::default(),
-            dirty_channels: Vec::new(),
-            dirty_streams: Vec::new(),
             is_chain_dirty: true,
             chain: Mark::default(),
         };
@@ -134,10 +130,8 @@ impl Node {
             tails: Vec::new(),
             is_consenting: false,
             is_soft: false,
-            mark: Mark::default(),
         });
         self.by_id.insert(earning.channel, slot);
-        self.touch_channel(slot);
         slot
     }
 
@@ -153,7 +147,7 @@ impl Node {
 
     /// Bytes of memory that an open, idle channel takes.
     pub const fn bytes_per_channel() -> usize {
-        size_of::<Channel>() + 8 + 32 + size_of::<Slot>() + 1
+        TrackedSlab::<Channel>::bytes_per_entry() + 32 + size_of::<Slot>() + 1
     }
 
     /// How many entries each table holds. For inspection: all of them are bounded (O11).
@@ -172,22 +166,6 @@ impl Node {
             ("tails", self.channels.iter().map(|(_, channel)| channel.tails.len()).max().unwrap_or(0)),
             ("alarms", self.tools.alarms.len()),
         ]
-    }
-
-    fn touch_channel(&mut self, slot: Slot) {
-        if let Some(channel) = self.channels.get_mut(slot)
-            && channel.mark.touch()
-        {
-            self.dirty_channels.push(slot);
-        }
-    }
-
-    fn touch_stream(&mut self, id: StreamId) {
-        if let Some(stream) = self.streams.get_mut(&id)
-            && stream.mark.touch()
-        {
-            self.dirty_streams.push(id);
-        }
     }
 
     /// Whether as many signatures are outstanding as all streams and channels can want at once: some are for peers that
@@ -242,14 +220,11 @@ impl Node {
             return;
         }
         self.by_peer.insert(by, conn);
-        let mut entry = Conn { peer, account: None, streams: 0, mark: Mark::default() };
-        fold_conn(&mut self.tally, conn, &mut entry);
-        self.conns.insert(conn, entry);
+        self.conns.insert(conn, Conn { peer, account: None, streams: 0 });
     }
 
     fn on_disconnected(&mut self, conn: ConnId, out: &mut Outputs) {
         let Some(gone) = self.conns.remove(&conn) else { return };
-        self.tally.remove(&gone.mark);
         let by = (gone.peer, conn.is_probe());
         if self.by_peer.get(&by) == Some(&conn) {
             self.by_peer.remove(&by);
@@ -266,7 +241,6 @@ impl Node {
     /// Forgets a stream; what it sent last stays with the channel while something is unpaid (D8).
     fn end_stream(&mut self, id: StreamId) -> Option<Slot> {
         let stream = self.streams.remove(&id)?;
-        self.tally.remove(&stream.mark);
         if let Some(conn) = self.conns.get_mut(&id.conn) {
             conn.streams -= 1;
         }
@@ -280,7 +254,6 @@ impl Node {
                 channel.tails.push(stream.tail);
             }
         }
-        self.touch_channel(stream.channel);
         Some(stream.channel)
     }
 
@@ -416,20 +389,12 @@ impl Role for Node {
     }
 
     fn digest(&mut self) -> Digest {
-        for slot in self.dirty_channels.drain(..) {
-            if let Some(channel) = self.channels.get_mut(slot) {
-                let mut mark = channel.mark;
-                self.tally.fold(&mut mark, &(&*channel, self.closings.get(slot)));
-                channel.mark = mark;
-            }
-        }
-        for id in self.dirty_streams.drain(..) {
-            if let Some(stream) = self.streams.get_mut(&id) {
-                let mut mark = stream.mark;
-                self.tally.fold(&mut mark, &(id, &*stream));
-                stream.mark = mark;
-            }
-        }
+        let Self { tally, closings, .. } = self;
+        let channels =
+            self.channels.fold(tally, |slot, channel, out| (channel, closings.get(slot)).canon(out));
+        let streams = self.streams.fold(tally, |id, stream, out| (*id, stream).canon(out));
+        let conns = self.conns.fold(tally, |id, conn, out| (*id, conn).canon(out));
+        let blobs = self.blobs.fold(tally, |hash, bytes, out| (*hash, *bytes).canon(out));
         if core::mem::take(&mut self.desk.is_dirty) {
             let mut mark = self.desk.mark;
             self.tally.fold(&mut mark, &self.desk);
@@ -438,12 +403,6 @@ impl Role for Node {
         if core::mem::take(&mut self.is_chain_dirty) {
             self.tally.fold(&mut self.chain, &self.follower);
         }
-        self.tally.digest()
+        self.tally.digest([channels, streams, conns, blobs])
     }
-}
-
-fn fold_conn(tally: &mut Tally, id: ConnId, conn: &mut Conn) {
-    let mut mark = conn.mark;
-    tally.fold(&mut mark, &(id, &*conn));
-    conn.mark = mark;
 }

@@ -89,7 +89,7 @@ impl Node {
             // Nothing would be served: no promise (W4).
             return self.refuse(id, Code::NotNow, out);
         }
-        let blob = self.blobs.get(&request.hash).map(|blob| blob.bytes);
+        let blob = self.blobs.get(&request.hash).copied();
         let size = blob.filter(|bytes| *bytes <= self.config.max_blob_size);
         let sold = size.zip(self.rate_for(request.token));
         let terms = ProbeResponseTerms {

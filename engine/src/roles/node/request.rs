@@ -10,7 +10,7 @@ use crate::{
     limits::{CLOCK_TOLERANCE, GROUP},
     money::{Amount, Rate},
     record::ChannelStatus,
-    state::{Mark, Slot},
+    state::Slot,
     time::Now,
     wire::{Auth, Code, Message, StreamRequest, StreamResponse},
 };
@@ -114,10 +114,7 @@ impl Node {
         if !crypto.verify(&deployment, &what, &auth.signature, auth.address) {
             return false;
         }
-        self.tally.remove(&conn.mark);
-        conn.mark = Mark::default();
         conn.account = Some(auth.address);
-        super::fold_conn(&mut self.tally, id.conn, conn);
         true
     }
 
@@ -136,7 +133,6 @@ impl Node {
         }
         self.soft.push((channel.opened_at_block, slot));
         self.channels[slot].is_soft = true;
-        self.touch_channel(slot);
         true
     }
 
@@ -147,7 +143,7 @@ impl Node {
         };
         // A quote is kept (P3).
         let rate = request.quote.map_or(rate, |quote| rate.min(quote.rate));
-        let Some(total_bytes) = self.blobs.get(&request.hash).map(|blob| blob.bytes) else {
+        let Some(total_bytes) = self.blobs.get(&request.hash).copied() else {
             return Err(Refusal::Signed(StreamError::Unavailable));
         };
         if total_bytes > self.config.max_blob_size {
@@ -222,15 +218,12 @@ impl Node {
             end,
             unanswered: 0,
             tail,
-            mark: Mark::default(),
         };
         self.streams.insert(id, stream);
         self.channels[slot].streams.push(id);
         if let Some(conn) = self.conns.get_mut(&id.conn) {
             conn.streams += 1;
         }
-        self.touch_channel(slot);
-        self.touch_stream(id);
         self.sign(Lane::Stream(id), Typed::StreamResponse(terms), Signing::Response(id), out);
     }
 
@@ -261,7 +254,6 @@ impl Node {
         if stream.state == StreamState::Ended {
             out.push(lane, Effect::Finish { stream: id });
         }
-        self.touch_stream(id);
         self.pump(slot, out);
     }
 }

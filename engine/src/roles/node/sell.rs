@@ -1,13 +1,13 @@
 //! Sending within the exposure window (D6–D8, V4): which stream of a channel sends how much, and when it pauses.
 
-use super::{Blob, Node, StreamState};
+use super::{Node, StreamState};
 use crate::{
     crypto::StreamError,
     fault::{LimitHit, Rule},
     ids::{BlobHash, StreamId},
     io::{Effect, Lane, Outputs},
     limits::{GROUP, OFFER_GROUPS_MIN, SEND_RANGES},
-    state::{Mark, Slot},
+    state::Slot,
     wire::Message,
 };
 
@@ -27,16 +27,11 @@ impl Node {
         if self.blobs.len() >= self.config.limits.blobs && !self.blobs.contains_key(&hash) {
             return out.limit(Rule::O11, LimitHit::Blobs);
         }
-        self.forget_blob(hash);
-        let mut blob = Blob { bytes, mark: Mark::default() };
-        self.tally.fold(&mut blob.mark, &(hash, bytes));
-        self.blobs.insert(hash, blob);
+        self.blobs.insert(hash, bytes);
     }
 
     pub(super) fn forget_blob(&mut self, hash: BlobHash) {
-        if let Some(gone) = self.blobs.remove(&hash) {
-            self.tally.remove(&gone.mark);
-        }
+        self.blobs.remove(&hash);
     }
 
     /// Lets every stream of a channel send as long as something may go out, one range each in turn.
@@ -92,7 +87,7 @@ impl Node {
                 let window = channel.meter.room(channel.durable, terms.offer);
                 let afford = channel.meter.room(channel.deposit, 0);
                 if afford < rest.min(GROUP) {
-                    self.abort_insufficient(slot, id, out);
+                    self.abort_insufficient(id, out);
                     // What is left to the others may be more.
                     *terms = self.window_terms(slot);
                     return false;
@@ -114,28 +109,23 @@ impl Node {
             self.channels[slot].meter.add(bytes);
         }
         out.push(Lane::Stream(id), Effect::SendRange { stream: id, hash, offset, bytes });
-        self.touch_channel(slot);
-        self.touch_stream(id);
         true
     }
 
     /// V4: the next group does not fit into the deposit. The stream ends once everything before it is paid or
     /// the payer has had its say; a voucher can't help, so it ends now.
-    fn abort_insufficient(&mut self, slot: Slot, id: StreamId, out: &mut Outputs) {
+    fn abort_insufficient(&mut self, id: StreamId, out: &mut Outputs) {
         if let Some(stream) = self.streams.get_mut(&id) {
             stream.state = StreamState::Ended;
             let message = Message::StreamAbort(StreamError::ChannelInsufficient);
             out.send(Lane::Stream(id), id, message);
         }
-        self.touch_stream(id);
-        self.touch_channel(slot);
     }
 
     pub(super) fn on_range_sent(&mut self, id: StreamId, out: &mut Outputs) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         stream.unanswered = stream.unanswered.saturating_sub(1);
         let slot = stream.channel;
-        self.touch_stream(id);
         self.pump(slot, out);
     }
 
@@ -146,7 +136,6 @@ impl Node {
         stream.unanswered = stream.unanswered.saturating_sub(1);
         let (slot, hash) = (stream.channel, stream.terms.hash);
         self.forget_blob(hash);
-        self.touch_stream(id);
         out.send(Lane::Stream(id), id, Message::StreamAbort(StreamError::Unavailable));
         self.pump(slot, out);
     }

@@ -9,7 +9,7 @@ use crate::{
     ids::{Address, BlobHash, ChannelId, ConnId, NodeId, StreamId},
     money::{Amount, Nonce, Rate},
     record::{Best, ChannelStatus, Earning, Record},
-    state::{Canon, Canonical, Mark, Slot},
+    state::{Canon, Canonical, Slot},
 };
 
 /// A channel that pays this node.
@@ -36,7 +36,6 @@ pub(super) struct Channel {
     pub(super) is_consenting: bool,
     /// Whether its deposit counts towards the soft cap (V6).
     pub(super) is_soft: bool,
-    pub(super) mark: Mark,
 }
 
 impl Channel {
@@ -90,7 +89,6 @@ pub(super) struct Stream {
     pub(super) end: u64,
     pub(super) unanswered: u8,
     pub(super) tail: Tail,
-    pub(super) mark: Mark,
 }
 
 #[derive(Clone, Debug)]
@@ -99,7 +97,6 @@ pub(super) struct Conn {
     /// The account it proved (I3).
     pub(super) account: Option<Address>,
     pub(super) streams: u32,
-    pub(super) mark: Mark,
 }
 
 /// What a signature was asked for.
@@ -108,13 +105,6 @@ pub(super) enum Signing {
     Response(StreamId),
     Consent { channel: Slot, stream: StreamId },
     Probe { stream: StreamId, rate: Rate, total_bytes: Option<u64> },
-}
-
-/// A blob that can be served.
-#[derive(Clone, Debug)]
-pub(super) struct Blob {
-    pub(super) bytes: u64,
-    pub(super) mark: Mark,
 }
 
 impl Canon for (&Channel, Option<&Watch>) {

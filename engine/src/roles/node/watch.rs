@@ -86,7 +86,7 @@ impl Node {
             if let Some(channel) = self.channels.get_mut(slot) {
                 channel.is_soft = false;
             }
-            self.touch_channel(slot);
+            self.channels.touch(slot);
         }
     }
 
@@ -126,7 +126,7 @@ impl Node {
                     self.follower.checkpoint.writes(seq);
                     self.stop_streams(slot, out);
                 }
-                self.touch_channel(slot);
+                self.channels.touch(slot);
                 // The client settles for its refund; the node only where it doesn't.
                 let (outlook, grace) = (self.follower.outlook(), self.config.monitor.settle_grace);
                 let cx = &mut Cx { now, tools: &mut self.tools, out };
@@ -137,7 +137,7 @@ impl Node {
                 let Some(slot) = self.by_id.get(&event.channel) else { return };
                 let cx = &mut Cx { now, tools: &mut self.tools, out };
                 self.closings.on_disputed(slot, event.channel, amount, cx);
-                self.touch_channel(slot);
+                self.channels.touch(slot);
                 self.defend(now, slot, Cue::News, out);
             }
             EventKind::Settled { paid, refunded, cooperative } => {
@@ -163,8 +163,7 @@ impl Node {
         self.stop_streams(slot, out);
         let seq = self.persist(slot, vec![Record::Gone(Key::Earning(id))], out);
         self.follower.checkpoint.writes(seq);
-        if let Some(gone) = self.channels.remove(slot) {
-            self.tally.remove(&gone.mark);
+        if self.channels.remove(slot).is_some() {
             let cx = &mut Cx { now, tools: &mut self.tools, out };
             if let Some(closed_in) = self.closings.on_settled(slot, cx) {
                 self.follower.checkpoint.settled(closed_in, slot);
@@ -186,7 +185,7 @@ impl Node {
         if let Defence::Submitted(ticket) = self.closings.defend(slot, cue, &held, &outlook, cx) {
             self.txs.insert(ticket, slot);
         }
-        self.touch_channel(slot);
+        self.channels.touch(slot);
     }
 
     pub(super) fn on_settle_due(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
@@ -201,7 +200,7 @@ impl Node {
         self.closings.settles(slot, ticket);
         self.txs.insert(ticket, slot);
         out.tx(Lane::Channel(slot.index), ticket, Call::Settle { channel: id }, Route::Sequencer);
-        self.touch_channel(slot);
+        self.channels.touch(slot);
         self.poll(now, out);
     }
 
@@ -217,7 +216,7 @@ impl Node {
             let record = self.channels[slot].record();
             self.persist(slot, vec![record], out);
         }
-        self.touch_channel(slot);
+        self.channels.touch(slot);
         let ticket = self.tools.tx_ticket();
         self.txs.insert(ticket, slot);
         let call = Call::Close { channel: id, voucher };
@@ -234,7 +233,7 @@ impl Node {
         let outlook = self.follower.outlook();
         let cx = &mut Cx { now, tools: &mut self.tools, out };
         let heard = self.closings.on_tx(slot, id, ticket, &outcome, &outlook, cx);
-        self.touch_channel(slot);
+        self.channels.touch(slot);
         if heard != Some(Outcome::Nothing) {
             // The events say what it did; until they come, nothing is assumed.
             self.poll(now, out);

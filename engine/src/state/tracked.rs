@@ -1,0 +1,287 @@
+//! Tables that know what was touched: their share of the digest is brought up to date by hashing that alone.
+
+use alloc::{
+    collections::{BTreeMap, btree_map},
+    vec::Vec,
+};
+use core::{
+    mem,
+    ops::{Index, IndexMut, RangeBounds},
+};
+
+use super::{Canonical, Mark, Slab, Slot, Sum, Tally};
+
+#[derive(Clone, Debug)]
+struct Entry<V> {
+    value: V,
+    mark: Mark,
+}
+
+impl<V> Entry<V> {
+    fn new(value: V) -> Self {
+        Self { value, mark: Mark::touched() }
+    }
+}
+
+/// A [`BTreeMap`] whose entries count towards the digest.
+#[derive(Clone, Debug)]
+pub struct TrackedMap<K, V> {
+    map: BTreeMap<K, Entry<V>>,
+    touched: Vec<K>,
+    sum: Sum,
+}
+
+impl<K, V> Default for TrackedMap<K, V> {
+    fn default() -> Self {
+        Self { map: BTreeMap::new(), touched: Vec::new(), sum: Sum::default() }
+    }
+}
+
+impl<K: Copy + Ord, V> TrackedMap<K, V> {
+    /// Puts a value in, in place of the one that was there.
+    pub fn insert(&mut self, key: K, value: V) {
+        if let Some(old) = self.map.insert(key, Entry::new(value)) {
+            self.sum.less(&old.mark);
+        }
+        self.touched.push(key);
+    }
+
+    /// Takes a value out, with its share of the digest.
+    pub fn remove(&mut self, key: &K) -> Option<V> {
+        let gone = self.map.remove(key)?;
+        self.sum.less(&gone.mark);
+        Some(gone.value)
+    }
+
+    /// A value, to look at.
+    pub fn get(&self, key: &K) -> Option<&V> {
+        self.map.get(key).map(|entry| &entry.value)
+    }
+
+    /// A value, to change: it is hashed again.
+    pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        let entry = self.map.get_mut(key)?;
+        if entry.mark.touch() {
+            self.touched.push(*key);
+        }
+        Some(&mut entry.value)
+    }
+
+    /// Whether there is a value.
+    pub fn contains_key(&self, key: &K) -> bool {
+        self.map.contains_key(key)
+    }
+
+    /// How many values there are.
+    pub fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+
+    /// All of them, in the order of their keys.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.map.iter().map(|(key, entry)| (key, &entry.value))
+    }
+
+    /// Those with keys in this range.
+    pub fn range(&self, range: impl RangeBounds<K>) -> impl Iterator<Item = (&K, &V)> {
+        self.map.range(range).map(|(key, entry)| (key, &entry.value))
+    }
+
+    /// All keys.
+    pub fn keys(&self) -> btree_map::Keys<'_, K, impl Sized> {
+        self.map.keys()
+    }
+
+    /// All values.
+    pub fn values(&self) -> impl Iterator<Item = &V> {
+        self.map.values().map(|entry| &entry.value)
+    }
+
+    /// Those that `wanted` says, to change.
+    pub fn values_mut(&mut self, wanted: impl Fn(&V) -> bool) -> impl Iterator<Item = &mut V> {
+        let Self { map, touched, .. } = self;
+        map.iter_mut().filter(move |(_, entry)| wanted(&entry.value)).map(|(key, entry)| {
+            if entry.mark.touch() {
+                touched.push(*key);
+            }
+            &mut entry.value
+        })
+    }
+
+    /// Brings its share of the digest up to date. `canon` writes an entry's canonical bytes.
+    pub fn fold(&mut self, tally: &mut Tally, mut canon: impl FnMut(&K, &V, &mut Canonical)) -> Sum {
+        for key in self.touched.drain(..) {
+            // It may have gone meanwhile.
+            if let Some(Entry { value, mark }) = self.map.get_mut(&key) {
+                self.sum.fold(mark, tally.scratch(), |out| canon(&key, value, out));
+            }
+        }
+        self.sum
+    }
+}
+
+impl<K: Copy + Ord, V> Index<&K> for TrackedMap<K, V> {
+    type Output = V;
+
+    /// # Panics
+    /// If there is no such value: for keys that the caller has just looked up.
+    fn index(&self, key: &K) -> &V {
+        self.get(key).expect("the key is in the table")
+    }
+}
+
+/// A [`Slab`] whose entries count towards the digest.
+#[derive(Clone, Debug)]
+pub struct TrackedSlab<V> {
+    slab: Slab<Entry<V>>,
+    touched: Vec<Slot>,
+    sum: Sum,
+}
+
+impl<V> Default for TrackedSlab<V> {
+    fn default() -> Self {
+        Self { slab: Slab::default(), touched: Vec::new(), sum: Sum::default() }
+    }
+}
+
+impl<V> TrackedSlab<V> {
+    /// What an entry costs in memory.
+    pub const fn bytes_per_entry() -> usize {
+        mem::size_of::<Entry<V>>() + mem::size_of::<u32>() * 2
+    }
+
+    /// Puts a value in.
+    pub fn insert(&mut self, value: V) -> Slot {
+        let slot = self.slab.insert(Entry::new(value));
+        self.touched.push(slot);
+        slot
+    }
+
+    /// Takes a value out, with its share of the digest.
+    pub fn remove(&mut self, slot: Slot) -> Option<V> {
+        let gone = self.slab.remove(slot)?;
+        self.sum.less(&gone.mark);
+        Some(gone.value)
+    }
+
+    /// A value, to look at.
+    pub fn get(&self, slot: Slot) -> Option<&V> {
+        self.slab.get(slot).map(|entry| &entry.value)
+    }
+
+    /// A value, to change: it is hashed again.
+    pub fn get_mut(&mut self, slot: Slot) -> Option<&mut V> {
+        let entry = self.slab.get_mut(slot)?;
+        if entry.mark.touch() {
+            self.touched.push(slot);
+        }
+        Some(&mut entry.value)
+    }
+
+    /// Something changed that is hashed with this value and kept elsewhere.
+    pub fn touch(&mut self, slot: Slot) {
+        _ = self.get_mut(slot);
+    }
+
+    /// How many values there are.
+    pub fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.slab.is_empty()
+    }
+
+    /// All of them, by place.
+    pub fn iter(&self) -> impl Iterator<Item = (Slot, &V)> {
+        self.slab.iter().map(|(slot, entry)| (slot, &entry.value))
+    }
+
+    /// Brings its share of the digest up to date. `canon` writes an entry's canonical bytes.
+    pub fn fold(&mut self, tally: &mut Tally, mut canon: impl FnMut(Slot, &V, &mut Canonical)) -> Sum {
+        for slot in self.touched.drain(..) {
+            // It may have gone meanwhile.
+            if let Some(Entry { value, mark }) = self.slab.get_mut(slot) {
+                self.sum.fold(mark, tally.scratch(), |out| canon(slot, value, out));
+            }
+        }
+        self.sum
+    }
+}
+
+impl<V> Index<Slot> for TrackedSlab<V> {
+    type Output = V;
+
+    /// # Panics
+    /// If the slot's value is gone: for slots that the caller has just looked up.
+    fn index(&self, slot: Slot) -> &V {
+        self.get(slot).expect("the slot is live")
+    }
+}
+
+impl<V> IndexMut<Slot> for TrackedSlab<V> {
+    fn index_mut(&mut self, slot: Slot) -> &mut V {
+        self.get_mut(slot).expect("the slot is live")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    fn print(
+        tally: &mut Tally,
+        map: &mut TrackedMap<u64, u64>,
+        slab: &mut TrackedSlab<u64>,
+    ) -> super::super::Digest {
+        let of_map = map.fold(tally, |key, value, out| {
+            out.tag(1);
+            out.number(*key);
+            out.number(*value);
+        });
+        let of_slab = slab.fold(tally, |_, value, out| out.number(*value));
+        tally.digest([of_map, of_slab])
+    }
+
+    /// O13: whatever was done to a table, its share is that of one that was made with what it holds.
+    #[test]
+    fn o13_the_share_of_a_table_is_that_of_its_entries_alone() {
+        let (mut tally, mut map, mut slab) =
+            (Tally::default(), TrackedMap::default(), TrackedSlab::default());
+        let mut slots = vec![];
+        let mut seed = 1_u64;
+        for step in 0..2_000_u64 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let (choice, key) = (seed >> 60, seed >> 40 & 15);
+            match choice {
+                0..=3 => map.insert(key, step),
+                4 | 5 => _ = map.remove(&key),
+                6..=8 => map.get_mut(&key).into_iter().for_each(|value| *value += 1),
+                9 => map.values_mut(|value| value % 2 == 0).for_each(|value| *value += 3),
+                10..=12 => slots.push(slab.insert(step)),
+                13 if !slots.is_empty() => _ = slab.remove(slots.swap_remove(key as usize % slots.len())),
+                _ => slots.last().copied().into_iter().for_each(|slot| slab[slot] += 1),
+            }
+            if step % 7 == 0 {
+                print(&mut tally, &mut map, &mut slab);
+            }
+        }
+        let (mut again, mut other) = (TrackedMap::default(), TrackedSlab::default());
+        map.iter().for_each(|(key, value)| again.insert(*key, *value));
+        slab.iter().for_each(|(_, value)| _ = other.insert(*value));
+        assert!(map.len() > 3 && slab.len() > 3);
+        let (one, two) =
+            (print(&mut tally, &mut map, &mut slab), print(&mut Tally::default(), &mut again, &mut other));
+        assert_eq!(one, two);
+        again.remove(map.keys().next().expect("one is left"));
+        assert_ne!(one, print(&mut Tally::default(), &mut again, &mut other));
+    }
+}
