@@ -1,4 +1,4 @@
-//! X1, X2: a stale close is disputed at once, and through the delayed inbox when the sequencer has had its time.
+//! X1 to X3: a stale close is disputed at once, and through the delayed inbox when the sequencer has had its time.
 
 use decdn_engine::{
     chain::{Block, Call, ChainEvent, ChainUpdate, EventKind, Revert, Route, TxOutcome},
@@ -11,6 +11,7 @@ use decdn_engine::{
     roles::{Role, config::NodeConfig, node::Node},
     time::{ChainTime, Now, Span, Time, WallTime},
 };
+use proptest::prelude::*;
 
 const CHANNEL: ChannelId = ChannelId([9; 32]);
 const OPERATOR: Address = Address::repeat_byte(0x0e);
@@ -61,13 +62,19 @@ impl Bench {
     }
 
     fn close_by(&mut self, by: Address, secs: u64, window_hours: u64) -> Vec<Effect> {
+        self.close_seen(by, secs, window_hours, 0)
+    }
+
+    /// The same, seen so many seconds later.
+    fn close_seen(&mut self, by: Address, secs: u64, window_hours: u64, late_secs: u64) -> Vec<Effect> {
         let block = Block { number: 100, time: ChainTime(START + secs) };
+        let head = Block { number: 100 + late_secs, time: ChainTime(START + secs + late_secs) };
         let deadline = ChainTime(START + secs + window_hours * HOUR);
         let kind = EventKind::Closing { by, amount: Amount(0), nonce: Nonce::NONE, deadline };
         let events = vec![ChainEvent { block, channel: CHANNEL, kind }];
-        let update =
-            ChainUpdate { head: block, safe: 90, events, next: 101, forced_inclusion: Span::from_hours(24) };
-        self.at(secs, Input::Chain(update))
+        let (next, forced_inclusion) = (head.number + 1, Span::from_hours(24));
+        let update = ChainUpdate { head, safe: 90, events, next, forced_inclusion };
+        self.at(secs + late_secs, Input::Chain(update))
     }
 }
 
@@ -184,6 +191,16 @@ fn x2_a_dispute_lost_late_does_not_go_back_to_the_sequencer() {
         ChainUpdate { head, safe: 90, next: 501, forced_inclusion: Span::from_hours(24), events: vec![] };
     let effects = bench.at(force + 2, Input::Chain(news));
     assert!(matches!(disputes(&effects)[..], [(_, Route::DelayedInbox)]), "{effects:?}");
+}
+
+proptest! {
+    #[test]
+    fn x3_whoever_is_back_at_any_time_within_the_window_disputes(
+        (window_hours, late_secs) in (12_u64..=72).prop_flat_map(|hours| (Just(hours), 0..hours * HOUR)),
+    ) {
+        let effects = Bench::new().close_seen(Address::repeat_byte(0xc1), 10, window_hours, late_secs);
+        prop_assert_eq!(disputes(&effects).len(), 1, "{} s into {} h", late_secs, window_hours);
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What a node does about the chain, when it or its clock does not do what it should, and among its streams.
 
+mod answers;
 mod bench;
 mod clock;
 mod cursor;
