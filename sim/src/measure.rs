@@ -15,69 +15,43 @@ use decdn_engine::{
 
 use crate::{
     actor::ActorId,
-    seen::{Cast, ChainView, Included, Kind, Kinds, OnChainStatus, Oracle, Part, Pipe, Report, Seen},
+    report::{Probe, Quantity, Report},
+    seen::{Cast, ChainView, Included, Kind, Kinds, OnChainStatus, Oracle, Part, Pipe, Seen},
 };
 
-/// The quantities that bounds may name, with what they mean.
-pub const QUANTITIES: &[(&str, &str)] = &[
-    (
-        "overpaid",
-        "the most that an honest client paid beyond the price of the bytes it verified, each counted once, and a rounding per further channel, in base units",
-    ),
-    (
-        "underpaid",
-        "the most by which an honest client's payments stay below the price of the bytes it verified, in base units",
-    ),
-    ("node-loss", "the most that an honest node sent on a channel and was not paid for, in base units"),
-    ("stolen", "the same, over all channels of a run together, in base units"),
-    ("transfer-us", "the longest time from an agreement to the last byte that came by it, in microseconds"),
-    ("failed-downloads", "downloads that honest clients gave up"),
-    ("honest-blamed", "faults that honest actors attributed to honest peers"),
-    ("signatures", "vouchers that honest clients signed"),
-    ("disputes", "the most disputes that honest actors submitted about one channel"),
-    (
-        "inclusion-us",
-        "the longest way of an honest actor's transaction through the sequencer, in microseconds",
-    ),
-    (
-        "inbox-us",
-        "the longest way of an honest actor's transaction through the delayed inbox, in microseconds",
-    ),
-];
-
 /// What a notice shows, if a scenario may ask for it.
-pub fn notice_probe(notice: &Notice) -> Option<&'static str> {
+pub fn notice_probe(notice: &Notice) -> Option<Probe> {
     Some(match notice {
-        Notice::ChannelOpened { .. } => "channel-opened",
-        Notice::ChannelFound { .. } => "channel-found",
-        Notice::Quoted { .. } => "quoted",
-        Notice::StreamStarted { .. } => "stream-started",
-        Notice::Fetched { .. } => "fetched",
-        Notice::FetchFailed { .. } => "fetch-failed",
-        Notice::FailedOver { .. } => "failed-over",
-        Notice::Refused { .. } => "refused",
-        Notice::StaleClose { .. } => "stale-close-seen",
-        Notice::ForcingInclusion { .. } => "forced-inclusion",
-        Notice::Disputed { .. } => "dispute-seen",
-        Notice::Settled { cooperative: true, .. } => "settled-together",
-        Notice::Settled { cooperative: false, .. } => "settled-after-window",
+        Notice::ChannelOpened { .. } => Probe::ChannelOpened,
+        Notice::ChannelFound { .. } => Probe::ChannelFound,
+        Notice::Quoted { .. } => Probe::Quoted,
+        Notice::StreamStarted { .. } => Probe::StreamStarted,
+        Notice::Fetched { .. } => Probe::Fetched,
+        Notice::FetchFailed { .. } => Probe::FetchFailed,
+        Notice::FailedOver { .. } => Probe::FailedOver,
+        Notice::Refused { .. } => Probe::Refused,
+        Notice::StaleClose { .. } => Probe::StaleCloseSeen,
+        Notice::ForcingInclusion { .. } => Probe::ForcedInclusion,
+        Notice::Disputed { .. } => Probe::DisputeSeen,
+        Notice::Settled { cooperative: true, .. } => Probe::SettledTogether,
+        Notice::Settled { cooperative: false, .. } => Probe::SettledAfterWindow,
         Notice::ChainRead { .. } | Notice::Progress { .. } | Notice::Voucher { .. } => return None,
     })
 }
 
 /// The probe of a fault: its rule, and whether somebody is to blame.
-pub fn fault_probe(fault: &Fault) -> &'static str {
+pub fn fault_probe(fault: &Fault) -> Probe {
     match (fault, fault.rule()) {
-        (Fault::Peer { .. }, Rule::D4) => "blamed-D4",
-        (Fault::Peer { .. }, Rule::I3) => "blamed-I3",
-        (Fault::Peer { .. }, Rule::V1) => "blamed-V1",
-        (Fault::Peer { .. }, Rule::V2) => "blamed-V2",
-        (Fault::Peer { .. }, Rule::V4) => "blamed-V4",
-        (Fault::Peer { .. }, _) => "blamed",
-        (Fault::Unattributed { .. }, Rule::D10) => "silence",
-        (Fault::Unattributed { .. }, _) => "failed-by-nobody",
-        (Fault::Limit { .. }, _) => "limit",
-        (Fault::Chain { .. }, _) => "chain-surprise",
+        (Fault::Peer { .. }, Rule::D4) => Probe::BlamedD4,
+        (Fault::Peer { .. }, Rule::I3) => Probe::BlamedI3,
+        (Fault::Peer { .. }, Rule::V1) => Probe::BlamedV1,
+        (Fault::Peer { .. }, Rule::V2) => Probe::BlamedV2,
+        (Fault::Peer { .. }, Rule::V4) => Probe::BlamedV4,
+        (Fault::Peer { .. }, _) => Probe::Blamed,
+        (Fault::Unattributed { .. }, Rule::D10) => Probe::Silence,
+        (Fault::Unattributed { .. }, _) => Probe::FailedByNobody,
+        (Fault::Limit { .. }, _) => Probe::Limit,
+        (Fault::Chain { .. }, _) => Probe::ChainSurprise,
     }
 }
 
@@ -94,7 +68,7 @@ pub fn note(effect: &Effect, cast: &Cast, report: &mut Report) {
             if let Fault::Peer { peer, .. } = fault
                 && cast.by_node(*peer).is_some_and(|person| person.honest)
             {
-                report.probe("honest-blamed");
+                report.probe(Probe::HonestBlamed);
             }
         }
         _ => {}
@@ -173,16 +147,16 @@ impl Measure {
         }
         if matches!(tx.call, Call::Dispute { .. }) {
             report.probe(match tx.route {
-                Route::Sequencer => "dispute-landed",
-                Route::DelayedInbox => "dispute-landed-by-force",
+                Route::Sequencer => Probe::DisputeLanded,
+                Route::DelayedInbox => Probe::DisputeLandedByForce,
             });
         }
         if tx.from.is_some_and(|id| self.cast.get(id).honest) {
-            let name = match tx.route {
-                Route::Sequencer => "inclusion-us",
-                Route::DelayedInbox => "inbox-us",
+            let way = match tx.route {
+                Route::Sequencer => Quantity::InclusionMicros,
+                Route::DelayedInbox => Quantity::InboxMicros,
             };
-            report.observe(name, at.since(tx.submitted).0);
+            report.observe(way, at.since(tx.submitted).0);
         }
     }
 
@@ -202,10 +176,10 @@ impl Measure {
             if let Some(goods) = self.sold.get(id) {
                 let loss = (goods.cost / u128::from(MB)).saturating_sub(amount);
                 stolen += loss;
-                report.observe("node-loss", narrow(loss));
+                report.observe(Quantity::NodeLoss, narrow(loss));
             }
         }
-        report.observe("stolen", narrow(stolen));
+        report.observe(Quantity::Stolen, narrow(stolen));
         for person in &self.cast.people {
             if !self.is_honest(person.id, Part::Client) {
                 continue;
@@ -214,12 +188,12 @@ impl Measure {
             let price = cost.div_ceil(u128::from(MB));
             let (sum, channels) = paid.get(&person.id).copied().unwrap_or_default();
             let roundings = channels.saturating_sub(1);
-            report.observe("overpaid", narrow(sum.saturating_sub(price + roundings)));
-            report.observe("underpaid", narrow(price.saturating_sub(sum)));
+            report.observe(Quantity::Overpaid, narrow(sum.saturating_sub(price + roundings)));
+            report.observe(Quantity::Underpaid, narrow(price.saturating_sub(sum)));
         }
-        report.observe("failed-downloads", report.probe_count("fetch-failed"));
-        report.observe("honest-blamed", report.probe_count("honest-blamed"));
-        report.observe("signatures", self.signatures);
+        report.observe(Quantity::FailedDownloads, report.probe_count(Probe::FetchFailed));
+        report.observe(Quantity::HonestBlamed, report.probe_count(Probe::HonestBlamed));
+        report.observe(Quantity::Signatures, self.signatures);
     }
 }
 
@@ -248,7 +222,7 @@ impl Oracle for Measure {
     fn see(&mut self, at: Time, seen: &Seen<'_>, report: &mut Report) {
         match *seen {
             Seen::Start { cast, .. } => self.cast = cast.clone(),
-            Seen::Unlinked { why: decdn_engine::io::Gone::Lost, .. } => report.probe("link-lost"),
+            Seen::Unlinked { why: decdn_engine::io::Gone::Lost, .. } => report.probe(Probe::LinkLost),
             Seen::Sent { pipe, message, .. } => match message {
                 Message::StreamRequest(request) => {
                     self.paid_by.insert(pipe, request.channel);
@@ -258,16 +232,16 @@ impl Oracle for Measure {
                     if let Some(channel) = self.paid_by.get(&pipe)
                         && !self.served.insert(*channel)
                     {
-                        report.probe("asked-again");
+                        report.probe(Probe::AskedAgain);
                     }
                 }
-                Message::VoucherReject(_) => report.probe("voucher-rejected"),
+                Message::VoucherReject(_) => report.probe(Probe::VoucherRejected),
                 _ => {}
             },
             Seen::Delivered { pipe, message: Message::StreamResponse(response), .. } if response.ok => {
                 self.agreed.insert(pipe, (response.rate.0, at));
             }
-            Seen::Lost { message: Message::Voucher(_), .. } => report.probe("voucher-lost"),
+            Seen::Lost { message: Message::Voucher(_), .. } => report.probe(Probe::VoucherLost),
             Seen::SentContent { from, pipe, channel: Some(channel), hash, offset, bytes, .. }
                 if self.is_honest(from, Part::Node) =>
             {
@@ -279,7 +253,7 @@ impl Oracle for Measure {
             {
                 let (rate, since) = self.agreed.get(&pipe).copied().unwrap_or((0, at));
                 self.bought.entry(actor).or_default().take(hash, (offset, bytes), rate);
-                report.observe("transfer-us", at.since(since).0);
+                report.observe(Quantity::TransferMicros, at.since(since).0);
             }
             Seen::Signed { actor, what: decdn_engine::crypto::Typed::Voucher(_), .. }
                 if self.is_honest(actor, Part::Client) =>
@@ -287,15 +261,15 @@ impl Oracle for Measure {
                 self.signatures += 1;
             }
             Seen::Crashed { undone, is_wiped, .. } => {
-                report.probe(if is_wiped { "wiped" } else { "crashed" });
+                report.probe(if is_wiped { Probe::Wiped } else { Probe::Crashed });
                 if undone > 0 {
-                    report.probe("crashed-mid-step");
+                    report.probe(Probe::CrashedMidStep);
                 }
             }
             Seen::Submitted { actor, call: Call::Dispute { voucher }, .. } if self.cast.get(actor).honest => {
                 let count = self.disputes.entry(voucher.terms.channel).or_default();
                 *count += 1;
-                report.observe("disputes", *count);
+                report.observe(Quantity::Disputes, *count);
             }
             Seen::Included { tx, .. } => self.on_included(at, tx, report),
             Seen::End { chain, .. } => self.on_end(chain, report),
@@ -305,17 +279,17 @@ impl Oracle for Measure {
 }
 
 /// What a revert shows.
-fn revert_probe(revert: decdn_engine::chain::Revert) -> &'static str {
+fn revert_probe(revert: decdn_engine::chain::Revert) -> Probe {
     use decdn_engine::chain::Revert;
     match revert {
-        Revert::WindowOpen => "revert-WindowOpen",
-        Revert::WindowOver => "revert-WindowOver",
-        Revert::AmountNotHigher => "revert-AmountNotHigher",
-        Revert::BadSignature => "revert-BadSignature",
-        Revert::NotClosing => "revert-NotClosing",
-        Revert::NotOpen => "revert-NotOpen",
-        Revert::NotParty => "revert-NotParty",
-        _ => "revert",
+        Revert::WindowOpen => Probe::RevertWindowOpen,
+        Revert::WindowOver => Probe::RevertWindowOver,
+        Revert::AmountNotHigher => Probe::RevertAmountNotHigher,
+        Revert::BadSignature => Probe::RevertBadSignature,
+        Revert::NotClosing => Probe::RevertNotClosing,
+        Revert::NotOpen => Probe::RevertNotOpen,
+        Revert::NotParty => Probe::RevertNotParty,
+        _ => Probe::Revert,
     }
 }
 

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, io::Write};
 
 use decdn_contracts::Genesis;
-use decdn_engine::roles::{client::Client, node::Node};
+use decdn_engine::{
+    money::Amount,
+    roles::{client::Client, node::Node},
+};
 
 use crate::{
     actor::{Actor, Honest},
@@ -13,9 +16,10 @@ use crate::{
     content::Library,
     decide::Decisions,
     measure::Measure,
+    report::{Bound, Violation},
     rung::{Rung, SimCrypto},
     scenario::{Plan, PlannedActor, Scenario, evaluate},
-    seen::{Bound, Part, Violation},
+    seen::Part,
     trace::{Head, Scribe, VERSION},
     watch::{Recorder, Watch},
     world::{Job, Parts, Ran, World},
@@ -144,12 +148,11 @@ pub fn head(scenario: &Scenario, rung: Rung, seed: Option<u64>, full: bool) -> H
 }
 
 fn brief(scenario: &Scenario, plan: &Plan) -> Briefing {
-    let lifts = scenario.file.lifts.iter().map(|lift| Lifted {
-        oracle: lift.oracle.clone(),
-        actor: lift.actor.clone(),
-        loss: decdn_engine::money::Amount(evaluate(&lift.loss, &plan.symbols).unwrap_or(0)),
+    let lifts = scenario.file.lifts.iter().flat_map(|lift| {
+        let loss = Amount(evaluate(&lift.loss, &plan.symbols).unwrap_or(0));
+        plan.named(&lift.actor).iter().map(move |actor| Lifted { oracle: lift.oracle, actor: *actor, loss })
     });
-    let profit = scenario.file.profit.as_ref().map_or_else(|| "0".to_owned(), |line| line.limit.clone());
+    let profit = scenario.file.profit.as_ref().map_or_else(|| "0".to_owned(), |line| line.limit.to_string());
     let must_end = plan.calm_at.is_some();
     Briefing { symbols: plan.symbols.clone(), lifts: lifts.collect(), profit, must_end }
 }
@@ -157,8 +160,7 @@ fn brief(scenario: &Scenario, plan: &Plan) -> Briefing {
 fn actor(planned: &PlannedActor) -> Box<dyn Actor> {
     let role = planned.role.clone();
     match &planned.plays {
-        Some(kind) => adversary::build(kind, adversary::Setup { role, with: planned.with.clone() })
-            .expect("a scenario's kinds are checked when it is read"),
+        Some(kind) => adversary::build(kind, adversary::Setup { role, with: planned.with.clone() }),
         None => honest(role),
     }
 }
@@ -182,17 +184,18 @@ fn judge(scenario: &Scenario, plan: &Plan, ended: (Ran, Watch, Decisions)) -> Ou
     for line in &scenario.file.bounds {
         let limit = evaluate(&line.limit, &plan.symbols).unwrap_or(0);
         let limit = u64::try_from(limit).unwrap_or(u64::MAX);
-        let Some(observed) = watch.report.observed(&line.name) else { continue };
+        let Some(observed) = watch.report.observed(line.name) else { continue };
+        let name = line.name.name();
         if observed > limit {
-            watch.report.violation("bound", &line.name, || {
-                format!("{} is {observed}, above its limit of {limit} ({})", line.name, line.because)
+            watch.report.violation("bound", name, || {
+                format!("{name} is {observed}, above its limit of {limit} ({})", line.because)
             });
         }
-        bounds.push(Bound { name: line.name.clone(), observed, limit });
+        bounds.push(Bound { name: name.to_owned(), observed, limit });
     }
     Outcome {
         violations: std::mem::take(&mut watch.report.violations),
-        probes: watch.report.probes().map(|(name, count)| (name.to_owned(), count)).collect(),
+        probes: watch.report.probes().map(|(probe, count)| (probe.name().to_owned(), count)).collect(),
         bounds,
         balances: ran.balances.clone(),
         decisions,

@@ -15,7 +15,7 @@ use decdn_engine::{
     wire::Message,
 };
 
-use crate::actor::ActorId;
+use crate::{actor::ActorId, report::Report};
 
 /// A connection, in the world's own count: both ends and all oracles mean the same by it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -477,98 +477,4 @@ pub trait Oracle {
 
     /// Something of these kinds happened at `at`, simulated time.
     fn see(&mut self, at: Time, seen: &Seen<'_>, report: &mut Report);
-}
-
-/// A rule that was broken.
-#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
-pub struct Violation {
-    /// The oracle that noticed, `O3`; `bound` or `probe` for what a scenario demands by itself.
-    pub oracle: String,
-    /// The rule, bound or probe.
-    pub rule: String,
-    /// What happened, to whom, when: one sentence.
-    pub text: String,
-}
-
-/// An observed value beside its limit.
-#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
-pub struct Bound {
-    /// Its name in the scenario.
-    pub name: String,
-    /// The largest value seen.
-    pub observed: u64,
-    /// What it may be at most.
-    pub limit: u64,
-}
-
-/// What a run's oracles have found.
-#[derive(Clone, Debug, Default)]
-pub struct Report {
-    /// Broken rules, oldest first; at most [`Report::VIOLATIONS`] are kept.
-    pub violations: Vec<Violation>,
-    probes: Vec<(&'static str, u64)>,
-    observed: Vec<(&'static str, u64)>,
-    is_hopeless: bool,
-}
-
-impl Report {
-    /// The most violations that one run keeps: the first ones say what went wrong.
-    pub const VIOLATIONS: usize = 32;
-
-    /// A rule was broken. `text` is made only if there is room for it.
-    pub fn violation(&mut self, oracle: &str, rule: &str, text: impl FnOnce() -> String) {
-        if self.violations.len() < Self::VIOLATIONS {
-            self.violations.push(Violation {
-                oracle: oracle.to_owned(),
-                rule: rule.to_owned(),
-                text: text(),
-            });
-        }
-    }
-
-    /// Somebody spins: the run would only go on as it is, so it ends here.
-    pub fn give_up(&mut self) {
-        self.is_hopeless = true;
-    }
-
-    /// Whether an oracle gave up.
-    pub fn is_hopeless(&self) -> bool {
-        self.is_hopeless
-    }
-
-    /// Something that a sweep should reach was reached.
-    pub fn probe(&mut self, name: &'static str) {
-        match self.probes.iter_mut().find(|(known, _)| core::ptr::eq(*known, name) || *known == name) {
-            Some((_, count)) => *count += 1,
-            None => self.probes.push((name, 1)),
-        }
-    }
-
-    /// A quantity that scenarios may bound was this large: the largest observation counts.
-    pub fn observe(&mut self, name: &'static str, value: u64) {
-        match self.observed.iter_mut().find(|(known, _)| core::ptr::eq(*known, name) || *known == name) {
-            Some((_, largest)) => *largest = value.max(*largest),
-            None => self.observed.push((name, value)),
-        }
-    }
-
-    /// Counts of the probes that were hit.
-    pub fn probes(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        self.probes.iter().copied()
-    }
-
-    /// How often a probe was hit.
-    pub fn probe_count(&self, name: &str) -> u64 {
-        self.probes.iter().find(|(known, _)| *known == name).map_or(0, |(_, count)| *count)
-    }
-
-    /// The largest observation of a quantity, if there was one.
-    pub fn observed(&self, name: &str) -> Option<u64> {
-        self.observed.iter().find(|(known, _)| *known == name).map(|(_, largest)| *largest)
-    }
-
-    /// Everything that was observed.
-    pub fn all_observed(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        self.observed.iter().copied()
-    }
 }

@@ -18,10 +18,10 @@ use std::{
 use crate::{
     check::o13_same,
     decide::Decisions,
+    report::{Bound, Violation},
     run::{Outcome, run},
     rung::Rung,
     scenario::Scenario,
-    seen::{Bound, Violation},
 };
 
 /// Of this many seeds one runs twice (O13).

@@ -4,7 +4,8 @@ use decdn_engine::{state::Digest, time::Time};
 
 use crate::{
     decide::Choice,
-    seen::{Kind, Oracle, Report, Seen},
+    report::Report,
+    seen::{Kind, Oracle, Seen},
 };
 
 /// The onlookers of a run and what they found.

@@ -36,8 +36,9 @@ use decdn_sim::{
     content::Library,
     decide::Decisions,
     net::Path,
+    report::Report,
     rung::SimCrypto,
-    seen::{Cast, Kind, Kinds, Oracle, Part, Person, Report, Seen},
+    seen::{Cast, Kind, Kinds, Oracle, Part, Person, Seen},
     watch::Watch,
     world::{Hand, Machine, Parts, World},
 };

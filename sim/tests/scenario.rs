@@ -48,19 +48,94 @@ fn a_slip_of_syntax_is_named_with_line_and_column() {
 #[test]
 fn what_types_cannot_say_is_said_too() {
     for (from, to, names) in [
-        ("from = [\"node\"]", "from = [\"nod\"]", "nod"),
         ("from = [\"node\"]", "from = []", "from"),
-        ("name = \"node\"", "name = \"client\"", "client"),
-        ("part = \"node\"", "part = \"node\"\nplays = \"angel\"", "angel"),
         ("part = \"node\"", "part = \"node\"\ncount = { min = 3, max = 2 }", "range"),
         ("wave = 1", "wave = 1\n[chain]\nwindow_hours = 11", "window_hours"),
-        ("wave = 1", "wave = 1\n[[bounds]]\nname = \"x\"\nlimit = \"R * Q\"\nbecause = \"y\"", "Q"),
-        ("wave = 1", "wave = 1\n[[bounds]]\nname = \"x\"\nlimit = \"K\"\nbecause = \"y\"", "K"),
-        ("wave = 1", "wave = 1\n[profit]\nlimit = \"K * Q\"\nbecause = \"y\"", "Q"),
         ("part = \"node\"", "part = \"node\"\nplays = \"vanisher\"", "profit"),
         ("wave = 1", "wave = 1\n[[events]]\nat_ms = 1", "event"),
     ] {
         let error = wrong(&GOOD.replacen(from, to, 1));
+        assert!(error.contains(names), "{to}: {error}");
+    }
+}
+
+/// A name of each kind that is on no list: the text that names it, what the sentence says, and where.
+const UNKNOWN: &[(&str, &str)] = &[
+    ("probes = [\"fetchd\"]", "no probe \"fetchd\", the nearest is \"fetched\""),
+    ("bounds = [{ name = \"overpayed\", limit = \"0\", because = \"\" }]", "the nearest is \"overpaid\""),
+    ("bounds = [{ name = \"signatures\", limit = \"RTTT\", because = \"\" }]", "the nearest is \"RTT\""),
+    ("bounds = [{ name = \"signatures\", limit = \"K\", because = \"\" }]", "no symbol \"K\""),
+    ("profit = { limit = \"K * MBB\", because = \"\" }", "the nearest is \"MB\""),
+    (
+        "lifts = [{ oracle = \"O5\", actor = \"node\", loss = \"0\", because = \"\" }]",
+        "no oracle to lift \"O5\"",
+    ),
+    (
+        "lifts = [{ oracle = \"O3\", actor = \"nod\", loss = \"0\", because = \"\" }]",
+        "no actor \"nod\", the nearest is \"node\"",
+    ),
+    ("lifts = [{ oracle = \"O3\", actor = \"node\", loss = \"DD\", because = \"\" }]", "no symbol \"DD\""),
+    ("links = [{ from = \"clint\", to = \"node\" }]", "no actor \"clint\", the nearest is \"client\""),
+    ("links = [{ from = \"client\", to = \"nodes\" }]", "no actor \"nodes\""),
+    ("links = [{ from = \"node\", to = \"node\" }]", "to itself"),
+    (
+        "links = [{ from = \"node\", to = \"client\" }, { from = \"client\", to = \"node\" }]",
+        "a link already",
+    ),
+    (
+        "chain = { sequencer = [{ from_secs = 1, for_secs = 1, censors = [\"node\", \"nodd\"] }] }",
+        "no actor \"nodd\"",
+    ),
+    ("events = [{ at_ms = 1, crash = \"nodd\" }]", "no actor \"nodd\""),
+    ("events = [{ at_ms = 1, wipe = \"nodd\" }]", "no actor \"nodd\""),
+    ("events = [{ at_ms = 1, silence = [\"node\", \"nodd\"] }]", "no actor \"nodd\""),
+    ("events = [{ at_ms = 1, clock_ahead = \"nodd\", by_ms = 1 }]", "no actor \"nodd\""),
+    ("events = [{ at_ms = 1, clock_behind = \"nodd\", by_ms = 1 }]", "no actor \"nodd\""),
+];
+
+#[test]
+fn a_name_that_nothing_has_is_told_with_its_place_and_with_those_there_are() {
+    for (line, names) in UNKNOWN {
+        let error = wrong(&GOOD.replacen("wave = 1", &format!("wave = 1\n{line}"), 1));
+        assert!(error.starts_with("scenarios/theme/name.toml:4:"), "{line}: {error}");
+        assert!(error.contains(names), "{line}: {error}");
+    }
+    for (from, to, line, names) in [
+        (
+            "from = [\"node\"]",
+            "from = [\"node\", \"mode\"]",
+            15,
+            "no actor \"mode\", the nearest is \"node\"",
+        ),
+        ("from = [\"node\"]", "from = [\"client\"]", 15, "\"client\" is a client; name a node"),
+        ("client = \"client\"", "client = \"cliént\"", 14, "the nearest is \"client\""),
+        ("client = \"client\"", "client = \"node\"", 14, "\"node\" is a node; name a client"),
+        ("part = \"node\"", "part = \"nod\"", 11, "unknown variant `nod`"),
+        (
+            "part = \"node\"",
+            "part = \"node\"\nplays = \"bayt\"",
+            12,
+            "no adversary \"bayt\", the nearest is \"bait\"",
+        ),
+        (
+            "part = \"node\"",
+            "part = \"node\"\nplays = \"bait\"\nwith = { prt = 1 }",
+            13,
+            "no option of bait \"prt\", the nearest is \"part\"",
+        ),
+        ("part = \"node\"", "part = \"node\"\nwith = { part = 1 }", 12, "takes no options"),
+        ("part = \"client\"", "part = \"client\"\nplays = \"bait\"", 6, "can't play bait, a node that"),
+        ("name = \"node\"", "name = \"client\"", 10, "two actors are called \"client\""),
+        ("name = \"node\"", "name = \"client\"\\ncount = 2", 10, "two actors are called \"client\""),
+        (
+            "name = \"node\"",
+            "name = \"node\"\ncount = 2\npart = \"node\"\n[[actors]]\nname = \"node-2\"",
+            14,
+            "two actors are called \"node-2\"",
+        ),
+    ] {
+        let error = wrong(&GOOD.replacen(from, to, 1));
+        assert!(error.starts_with(&format!("scenarios/theme/name.toml:{line}:")), "{to}: {error}");
         assert!(error.contains(names), "{to}: {error}");
     }
 }

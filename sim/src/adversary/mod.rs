@@ -25,13 +25,17 @@ mod vanisher;
 
 use std::collections::BTreeMap;
 
-use decdn_engine::roles::config::{ClientConfig, NodeConfig};
+use decdn_engine::{
+    ids::Address,
+    roles::config::{ClientConfig, NodeConfig},
+};
+use serde::Deserializer;
 
 use self::{
-    mask::Masked,
+    mask::{Hand, Masked},
     payer::{Payer, Ploy},
 };
-use crate::actor::Actor;
+use crate::{actor::Actor, names, seen::Part};
 
 /// What an adversary may start from.
 #[derive(Clone, Debug)]
@@ -51,6 +55,16 @@ pub enum RoleConfig {
     Node(NodeConfig),
 }
 
+impl RoleConfig {
+    /// Whose it is.
+    pub fn account(&self) -> Address {
+        match self {
+            Self::Client(config) => config.account,
+            Self::Node(config) => config.account,
+        }
+    }
+}
+
 /// What a scenario says under `with`.
 #[derive(Clone, Debug, Default)]
 pub struct With(BTreeMap<String, u64>);
@@ -62,71 +76,108 @@ impl With {
     }
 }
 
-/// The kinds there are, with what each does in one clause.
-pub const KINDS: &[(&str, &str)] = &[
-    ("after-final", "a client that goes on asking after the consent to a close"),
-    ("bad-byte", "a node that flips a byte of a group"),
-    ("bait", "a node that quotes less than it charges"),
-    ("borrower", "a client that asks for bytes on somebody else's channel"),
-    ("cadence-hop", "a client that never pays and hops from stream to stream"),
-    ("equal-nonce", "a client that signs a nonce twice"),
-    ("fast-stop", "a client that never pays"),
-    ("forged-consent", "a client that settles at zero with a consent of its own making"),
-    ("forger", "a client whose vouchers are not what it signed"),
-    ("lowballer", "a node that closes at zero"),
-    ("nonce-jump", "a client that skips to the last nonce"),
-    ("over-claimer", "a node that claims the deposit with vouchers that nobody signed"),
-    ("over-spender", "a client whose vouchers repeat, fall or exceed the deposit"),
-    ("stale-closer", "a client that pays, then closes at zero"),
-    ("stranger", "somebody who tries all calls on other people's channels"),
-    ("vanisher", "a node that stops for good"),
-];
-
-/// What a scenario may say under `with` to a kind.
-pub fn options(kind: &str) -> &'static [&'static str] {
-    match kind {
-        "bad-byte" | "vanisher" => &["groups"],
-        "bait" => &["part"],
-        "borrower" => &["bends"],
-        "lowballer" => &["close_at_secs"],
-        "over-claimer" => &[],
-        "stranger" => &["tries"],
-        _ => &["close_at_secs", "early_settles", "belittles"],
-    }
+/// A kind of adversary.
+#[derive(Clone, Copy, Debug)]
+pub struct Adversary {
+    /// Its name in scenarios.
+    pub name: &'static str,
+    /// What it is, in one clause.
+    pub does: &'static str,
+    /// What it has to be, if not anything.
+    pub part: Option<Part>,
+    /// What a scenario may tell it under `with`.
+    pub takes: &'static [&'static str],
+    build: fn(RoleConfig, &With) -> Box<dyn Actor>,
 }
 
-/// An adversary of a kind; `None` where there is no such kind.
-pub fn build(kind: &str, setup: Setup) -> Option<Box<dyn Actor>> {
+/// What a payer that steals takes.
+const EXIT: &[&str] = &["close_at_secs", "early_settles", "belittles"];
+
+const fn kind(
+    name: &'static str,
+    does: &'static str,
+    part: Option<Part>,
+    takes: &'static [&'static str],
+    build: fn(RoleConfig, &With) -> Box<dyn Actor>,
+) -> Adversary {
+    Adversary { name, does, part, takes, build }
+}
+
+const fn node(
+    name: &'static str,
+    does: &'static str,
+    takes: &'static [&'static str],
+    build: fn(RoleConfig, &With) -> Box<dyn Actor>,
+) -> Adversary {
+    kind(name, does, Some(Part::Node), takes, build)
+}
+
+const fn thief(
+    name: &'static str,
+    does: &'static str,
+    build: fn(RoleConfig, &With) -> Box<dyn Actor>,
+) -> Adversary {
+    kind(name, does, Some(Part::Client), EXIT, build)
+}
+
+/// The kinds there are.
+#[rustfmt::skip]
+pub const KINDS: &[Adversary] = &[
+    thief("after-final", "a client that goes on asking after the consent to a close",
+        |role, with| steal(role, after_final::AfterFinal::default(), with)),
+    node("bad-byte", "a node that flips a byte of a group", &["groups"],
+        |role, with| mask(role, bad_byte::BadByte::new(with))),
+    node("bait", "a node that quotes less than it charges", &["part"],
+        |role, with| mask(role, bait::Bait::new(with))),
+    kind("borrower", "a client that asks for bytes on somebody else's channel", Some(Part::Client), &["bends"],
+        |role, with| mask(role, borrower::Borrower::new(with))),
+    thief("cadence-hop", "a client that never pays and hops from stream to stream",
+        |role, with| steal(role, cadence_hop::CadenceHop::default(), with)),
+    thief("equal-nonce", "a client that signs a nonce twice",
+        |role, with| steal(role, equal_nonce::EqualNonce, with)),
+    thief("fast-stop", "a client that never pays",
+        |role, with| steal(role, fast_stop::FastStop, with)),
+    thief("forged-consent", "a client that settles at zero with a consent of its own making",
+        |role, with| steal(role, forged_consent::ForgedConsent::default(), with)),
+    thief("forger", "a client whose vouchers are not what it signed",
+        |role, with| steal(role, forger::Forger, with)),
+    node("lowballer", "a node that closes at zero", &["close_at_secs"],
+        |role, with| mask(role, lowballer::Lowballer::new(with))),
+    thief("nonce-jump", "a client that skips to the last nonce",
+        |role, with| steal(role, nonce_jump::NonceJump::default(), with)),
+    node("over-claimer", "a node that claims the deposit with vouchers that nobody signed", &[],
+        |role, _| mask(role, over_claimer::OverClaimer::new())),
+    thief("over-spender", "a client whose vouchers repeat, fall or exceed the deposit",
+        |role, with| steal(role, over_spender::OverSpender, with)),
+    thief("stale-closer", "a client that pays, then closes at zero",
+        |role, with| steal(role, stale_closer::StaleCloser, with)),
+    kind("stranger", "somebody who tries all calls on other people's channels", None, &["tries"],
+        |role, with| { let account = role.account(); mask(role, stranger::Stranger::new(account, with)) }),
+    node("vanisher", "a node that stops for good", &["groups"],
+        |role, with| mask(role, vanisher::Vanisher::new(with))),
+];
+
+/// Reads a kind's name.
+pub(crate) fn by_name<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<&'static Adversary>, D::Error> {
+    names::one_of(deserializer, "adversary", KINDS, |kind| kind.name).map(Some)
+}
+
+/// Somebody of a kind.
+pub fn build(kind: &Adversary, setup: Setup) -> Box<dyn Actor> {
     let (mut role, with) = (setup.role, With(setup.with));
     if let RoleConfig::Client(config) = &mut role {
         // Its own monitor would put right what it does wrong.
         config.monitor.enabled = false;
     }
-    let account = match &role {
-        RoleConfig::Client(config) => config.account,
-        RoleConfig::Node(config) => config.account,
-    };
-    Some(match kind {
-        "after-final" => steal(role, after_final::AfterFinal::default(), &with),
-        "bait" => Box::new(Masked::new(role, bait::Bait::new(&with))),
-        "borrower" => Box::new(Masked::new(role, borrower::Borrower::new(&with))),
-        "bad-byte" => Box::new(Masked::new(role, bad_byte::BadByte::new(&with))),
-        "cadence-hop" => steal(role, cadence_hop::CadenceHop::default(), &with),
-        "equal-nonce" => steal(role, equal_nonce::EqualNonce, &with),
-        "fast-stop" => steal(role, fast_stop::FastStop, &with),
-        "forged-consent" => steal(role, forged_consent::ForgedConsent::default(), &with),
-        "forger" => steal(role, forger::Forger, &with),
-        "lowballer" => Box::new(Masked::new(role, lowballer::Lowballer::new(&with))),
-        "nonce-jump" => steal(role, nonce_jump::NonceJump::default(), &with),
-        "over-claimer" => Box::new(Masked::new(role, over_claimer::OverClaimer::new())),
-        "over-spender" => steal(role, over_spender::OverSpender, &with),
-        "stale-closer" => steal(role, stale_closer::StaleCloser, &with),
-        "stranger" => Box::new(Masked::new(role, stranger::Stranger::new(account, &with))),
-        "vanisher" => Box::new(Masked::new(role, vanisher::Vanisher::new(&with))),
-        _ => return None,
-    })
+    (kind.build)(role, &with)
+}
+
+fn mask(role: RoleConfig, hand: impl Hand + 'static) -> Box<dyn Actor> {
+    Box::new(Masked::new(role, hand))
 }
 
 fn steal(role: RoleConfig, ploy: impl Ploy + 'static, with: &With) -> Box<dyn Actor> {
-    Box::new(Masked::new(role, Payer::new(ploy, with)))
+    mask(role, Payer::new(ploy, with))
 }

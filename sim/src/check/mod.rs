@@ -20,7 +20,19 @@ mod o9_predicted;
 
 use decdn_engine::money::Amount;
 
-use crate::{scenario::Symbols, seen::Oracle};
+use crate::{actor::ActorId, names::names, scenario::Symbols, seen::Oracle};
+
+names! {
+    /// The oracles that a scenario may lift for one actor, because it exists to show a loss.
+    Liftable, "oracle to lift" {
+        /// A node's loss.
+        O3 = "O3",
+        /// A client's loss.
+        O4 = "O4",
+        /// A settlement below what a holder had.
+        O8 = "O8",
+    }
+}
 
 /// What oracles are told about a run before it begins.
 #[derive(Clone, Debug)]
@@ -39,19 +51,30 @@ pub struct Briefing {
 /// See [`Briefing::lifts`].
 #[derive(Clone, Debug)]
 pub struct Lifted {
-    /// Which, `O8`.
-    pub oracle: String,
-    /// For whom: a name of the cast.
-    pub actor: String,
+    /// Which.
+    pub oracle: Liftable,
+    /// For whom.
+    pub actor: ActorId,
     /// What it may lose at most, in base units.
     pub loss: Amount,
 }
 
 impl Briefing {
-    /// The actors for whom an oracle is lifted, with what each may lose.
-    fn lifted(&self, oracle: &str) -> Vec<(String, u128)> {
+    /// Those for whom an oracle is lifted.
+    fn lifted(&self, oracle: Liftable) -> Losses {
         let lifts = self.lifts.iter().filter(|lift| lift.oracle == oracle);
-        lifts.map(|lift| (lift.actor.clone(), lift.loss.0)).collect()
+        Losses(lifts.map(|lift| (lift.actor, lift.loss.0)).collect())
+    }
+}
+
+/// What those may lose for whom an oracle is lifted.
+#[derive(Clone, Debug, Default)]
+struct Losses(Vec<(ActorId, u128)>);
+
+impl Losses {
+    /// What somebody may lose, if the oracle is lifted for it.
+    fn of(&self, actor: ActorId) -> Option<u128> {
+        self.0.iter().find(|(lifted, _)| *lifted == actor).map(|(_, loss)| *loss)
     }
 }
 

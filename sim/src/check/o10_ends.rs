@@ -18,7 +18,8 @@ use super::{
 };
 use crate::{
     actor::ActorId,
-    seen::{ChainView, Kind, Kinds, OnChainStatus, Oracle, Report, Seen},
+    report::Report,
+    seen::{ChainView, Kind, Kinds, OnChainStatus, Oracle, Seen},
 };
 
 /// Inputs that an actor may take at one instant of simulated time: more than all its streams and alarms together.

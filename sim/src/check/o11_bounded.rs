@@ -13,7 +13,8 @@ use decdn_engine::{
 use super::{book::People, o1_conservation::clock};
 use crate::{
     actor::ActorId,
-    seen::{Kind, Kinds, Oracle, Report, Seen},
+    report::Report,
+    seen::{Kind, Kinds, Oracle, Seen},
 };
 
 /// Streams of a connection (W3).

@@ -22,7 +22,8 @@ use super::{
 };
 use crate::{
     actor::ActorId,
-    seen::{Durable, Kind, Kinds, Oracle, Pipe, Report, Seen},
+    report::Report,
+    seen::{Durable, Kind, Kinds, Oracle, Pipe, Seen},
 };
 
 /// An actor's disk, folded here.

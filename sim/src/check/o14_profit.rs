@@ -23,8 +23,9 @@ use super::{
 use crate::{
     actor::ActorId,
     ledger::{Account, Entry, Ledger},
-    scenario::{Symbols, evaluate},
-    seen::{ChainView, Durable, Kind, Kinds, OnChainStatus, Oracle, Pipe, Report, Seen},
+    report::{Quantity, Report},
+    scenario::{Symbol, Symbols, evaluate},
+    seen::{ChainView, Durable, Kind, Kinds, OnChainStatus, Oracle, Pipe, Seen},
 };
 
 /// What a stream was asked for and agreed to.
@@ -106,20 +107,20 @@ impl Profit {
         let honest = |who: Option<ActorId>| who.is_some_and(|who| self.people.is_honest(who));
         let mixed = self.channels.iter_mut().filter(|(deal, ())| honest(deal.client) != honest(deal.node));
         let mixed = mixed.count() as u128;
-        self.symbols.insert("K".to_owned(), mixed);
+        self.symbols.set(Symbol::Mixed, mixed);
         let allowed = evaluate(&self.formula, &self.symbols).unwrap_or(0);
         if profit > allowed {
             report.violation("O14", "O14", || {
                 format!("{}: the coalition gained {profit}, where {allowed} is conceded", clock(at))
             });
         }
-        report.observe("coalition-profit", u64::try_from(profit).unwrap_or(u64::MAX));
+        report.observe(Quantity::CoalitionProfit, u64::try_from(profit).unwrap_or(u64::MAX));
         let gas = |honest: bool| {
             let gas_of = |id| if self.people.is_honest(id) == honest { self.ledger.page(id).gas } else { 0 };
             self.people.ids().map(gas_of).sum::<u64>()
         };
-        report.observe("coalition-gas", gas(false));
-        report.observe("honest-gas", gas(true));
+        report.observe(Quantity::CoalitionGas, gas(false));
+        report.observe(Quantity::HonestGas, gas(true));
     }
 }
 

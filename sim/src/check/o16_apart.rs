@@ -22,7 +22,8 @@ use super::{
 };
 use crate::{
     actor::ActorId,
-    seen::{Kind, Kinds, Oracle, Report, Seen},
+    report::Report,
+    seen::{Kind, Kinds, Oracle, Seen},
 };
 
 /// See the module.

@@ -8,7 +8,8 @@ use decdn_engine::{ids::Address, time::Time};
 use super::book::People;
 use crate::{
     ledger::{Account, Ledger},
-    seen::{ChainView, Kind, Kinds, Oracle, Report, Seen},
+    report::Report,
+    seen::{ChainView, Kind, Kinds, Oracle, Seen},
 };
 
 /// See the module.

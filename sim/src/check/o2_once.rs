@@ -8,7 +8,8 @@ use decdn_engine::{chain::EventKind, ids::Address, time::Time};
 use super::{book::People, o1_conservation::clock};
 use crate::{
     ledger::{Account, Ledger, own},
-    seen::{ChainView, Included, Kind, Kinds, OnChainStatus, Oracle, Report, Seen},
+    report::Report,
+    seen::{ChainView, Included, Kind, Kinds, OnChainStatus, Oracle, Seen},
 };
 
 /// See the module.

@@ -13,13 +13,14 @@ use decdn_engine::{
 };
 
 use super::{
-    Briefing,
+    Briefing, Liftable, Losses,
     book::{Blobs, Channels, Deal, People, Pipes, UNIT, least_debt},
     o1_conservation::clock,
 };
 use crate::{
     actor::ActorId,
-    seen::{Durable, Kind, Kinds, Oracle, Pipe, Report, Seen},
+    report::{Quantity, Report},
+    seen::{Durable, Kind, Kinds, Oracle, Pipe, Seen},
 };
 
 /// How often a lost byte goes out again for nothing (D8).
@@ -183,7 +184,7 @@ struct Asked {
 /// See the module.
 #[derive(Default)]
 pub struct NodeLoss {
-    lifts: Vec<(String, u128)>,
+    lifts: Losses,
     people: People,
     channels: Channels<Risk>,
     pipes: Pipes<Asked>,
@@ -196,7 +197,7 @@ pub struct NodeLoss {
 impl NodeLoss {
     /// With the lifts that concern it.
     pub fn new(briefing: &Briefing) -> Self {
-        Self { lifts: briefing.lifted("O3"), ..Self::default() }
+        Self { lifts: briefing.lifted(Liftable::O3), ..Self::default() }
     }
 
     fn on_content(
@@ -350,15 +351,14 @@ impl NodeLoss {
             let cadence = u128::from(risk.largest_offer) * u128::from(risk.rate);
             let limit = (cadence * (1 + u128::from(risk.crashes))).div_ceil(UNIT);
             let name = self.people.name(node);
-            let lifted = self.lifts.iter().find(|(lifted, _)| lifted == name).map(|(_, loss)| *loss);
-            if loss > lifted.unwrap_or(limit) {
+            if loss > self.lifts.of(node).unwrap_or(limit) {
                 let id = deal.id;
                 report.violation("O3", "D9", || {
                     format!("{}: {name} lost {loss} on channel {id}, where {limit} is one cadence", clock(at))
                 });
             }
         }
-        report.observe("exposure-bytes", self.most_exposed);
+        report.observe(Quantity::ExposureBytes, self.most_exposed);
     }
 
     fn learn(&mut self, tx: &crate::seen::Included<'_>) {

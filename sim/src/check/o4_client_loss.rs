@@ -16,13 +16,14 @@ use decdn_engine::{
 };
 
 use super::{
-    Briefing,
+    Briefing, Liftable, Losses,
     book::{Blobs, Channels, People, Pipes, Ranges, UNIT},
     o1_conservation::clock,
 };
 use crate::{
     actor::ActorId,
-    seen::{Included, Kind, Kinds, OnChainStatus, Oracle, Pipe, Report, Seen},
+    report::{Quantity, Report},
+    seen::{Included, Kind, Kinds, OnChainStatus, Oracle, Pipe, Seen},
 };
 
 /// A channel, as far as its client's risk goes.
@@ -68,7 +69,7 @@ struct Purse {
 /// See the module.
 #[derive(Default)]
 pub struct ClientLoss {
-    lifts: Vec<(String, u128)>,
+    lifts: Losses,
     people: People,
     channels: Channels<Bill>,
     pipes: Pipes<Asked>,
@@ -87,7 +88,7 @@ pub struct ClientLoss {
 impl ClientLoss {
     /// With the lifts that concern it.
     pub fn new(briefing: &Briefing) -> Self {
-        Self { lifts: briefing.lifted("O4"), ..Self::default() }
+        Self { lifts: briefing.lifted(Liftable::O4), ..Self::default() }
     }
 
     fn goods(&mut self, client: ActorId, hash: &decdn_engine::ids::BlobHash) -> u32 {
@@ -197,7 +198,7 @@ impl ClientLoss {
         let Some(client) = deal.client.filter(|client| self.people.is_honest_client(*client)) else { return };
         let worth = bill.verified.div_ceil(UNIT);
         let name = self.people.name(client);
-        let lifted = self.lifts.iter().find(|(lifted, _)| lifted == name).map_or(0, |(_, loss)| *loss);
+        let lifted = self.lifts.of(client).unwrap_or(0);
         if paid > worth.saturating_add(lifted) {
             report.violation("O4", "D9", || {
                 format!("{}: {name} pays {paid} on chain for bytes that cost {worth}", clock(at))
@@ -213,7 +214,7 @@ impl ClientLoss {
             });
         }
         let loss = paid.saturating_sub(bill.verified / UNIT);
-        report.observe("client-loss", u64::try_from(loss).unwrap_or(u64::MAX));
+        report.observe(Quantity::ClientLoss, u64::try_from(loss).unwrap_or(u64::MAX));
     }
 }
 

@@ -16,7 +16,8 @@ use super::{
 };
 use crate::{
     actor::ActorId,
-    seen::{Durable, Included, Kind, Kinds, OnChainStatus, Oracle, Report, Seen},
+    report::Report,
+    seen::{Durable, Included, Kind, Kinds, OnChainStatus, Oracle, Seen},
 };
 
 /// What was signed and taken on a channel.

@@ -21,13 +21,15 @@ use decdn_engine::{
 };
 
 use super::{
-    Briefing,
+    Briefing, Liftable, Losses,
     book::{Channels, People},
     o1_conservation::clock,
 };
 use crate::{
     actor::ActorId,
-    seen::{Included, Kind, Kinds, OnChain, OnChainStatus, Oracle, Report, Seen},
+    report::{Probe, Quantity, Report},
+    scenario::Symbol,
+    seen::{Included, Kind, Kinds, OnChain, OnChainStatus, Oracle, Seen},
 };
 
 /// What the forced path needs beyond F: an hour of clock, two hours for the transactions (X2).
@@ -59,7 +61,7 @@ const CLIENT: usize = 1;
 /// See the module.
 #[derive(Default)]
 pub struct Settled {
-    lifts: Vec<(String, u128)>,
+    lifts: Losses,
     window_secs: u64,
     forced_secs: u64,
     people: People,
@@ -76,11 +78,12 @@ pub struct Settled {
 impl Settled {
     /// With W, F, and the lifts that concern it.
     pub fn new(briefing: &Briefing) -> Self {
-        let symbol = |name| briefing.symbols.get(name).copied().unwrap_or(0);
+        let secs =
+            |symbol| briefing.symbols.get(symbol).map_or(0, |secs| u64::try_from(secs).unwrap_or(u64::MAX));
         Self {
-            lifts: briefing.lifted("O8"),
-            window_secs: u64::try_from(symbol("W")).unwrap_or(u64::MAX),
-            forced_secs: u64::try_from(symbol("F")).unwrap_or(u64::MAX),
+            lifts: briefing.lifted(Liftable::O8),
+            window_secs: secs(Symbol::Window),
+            forced_secs: secs(Symbol::Forced),
             ..Self::default()
         }
     }
@@ -265,8 +268,7 @@ impl Settled {
             let loss = floor[who].saturating_sub(paid);
             let name = self.people.name(party);
             self.worst = self.worst.max(loss);
-            let lifted = self.lifts.iter().find(|(lifted, _)| lifted == name).map_or(0, |(_, loss)| *loss);
-            if loss > lifted {
+            if loss > self.lifts.of(party).unwrap_or(0) {
                 report.violation("O8", "X3", || {
                     format!(
                         "{}: channel {} settled at {paid}, where {name} held a voucher over {} in time",
@@ -276,10 +278,10 @@ impl Settled {
                     )
                 });
             } else if loss > 0 {
-                report.probe("lifted-loss");
+                report.probe(Probe::LiftedLoss);
             }
         }
-        report.observe("settled-below", u64::try_from(self.worst).unwrap_or(u64::MAX));
+        report.observe(Quantity::SettledBelow, u64::try_from(self.worst).unwrap_or(u64::MAX));
     }
 }
 

@@ -4,7 +4,10 @@
 use decdn_engine::{chain::Revert, time::Time};
 
 use super::o1_conservation::clock;
-use crate::seen::{Included, Kind, Kinds, OnChain, Report, Seen};
+use crate::{
+    report::Report,
+    seen::{Included, Kind, Kinds, OnChain, Seen},
+};
 
 /// See the module.
 #[derive(Default)]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, btree_map::Entry};
 use serde_json::{Value, json};
 
 use super::out::{say, tell};
-use crate::{rung::Rung, scenario::Scenario, seen::Bound, sweep::Made};
+use crate::{report::Bound, rung::Rung, scenario::Scenario, sweep::Made};
 
 /// `list`: one line or one JSON object per scenario.
 pub(super) fn list(scenarios: &[Scenario], as_json: bool) {
@@ -169,9 +169,10 @@ impl Table {
         for ((name, _), row) in self.rows.iter().filter(|(_, row)| row.runs >= runs) {
             let wanted = scenarios.iter().filter(|scenario| scenario.name == *name);
             for probe in wanted.flat_map(|scenario| &scenario.file.probes) {
-                if row.probes.get(probe).is_none_or(|count| *count == 0) {
+                if row.probes.get(probe.name()).is_none_or(|count| *count == 0) {
                     missed.push(format!(
-                        "{name} never reached {probe:?} in {} runs: it shows nothing of it",
+                        "{name} never reached {:?} in {} runs: it shows nothing of it",
+                        probe.name(),
                         row.runs
                     ));
                 }

@@ -1,13 +1,56 @@
 //! A scenario file as it is written: TOML, unknown keys refused. What it leaves out is drawn from a wide range.
 
-use std::collections::BTreeMap;
+use std::{cmp::Ordering, collections::BTreeMap, ops::Deref};
 
 use serde::Deserialize;
 
 use crate::{
+    adversary::{self, Adversary},
+    check::Liftable,
     decide::{Decisions, Label},
+    report::{Probe, Quantity},
     seen::Part,
 };
+
+/// A word or formula of the file, and where it stands: what it names is looked up when the whole file is there.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(from = "toml::Spanned<String>")]
+pub struct Placed {
+    text: String,
+    /// Its first byte in the file.
+    pub at: usize,
+}
+
+impl From<toml::Spanned<String>> for Placed {
+    fn from(spanned: toml::Spanned<String>) -> Self {
+        Self { at: spanned.span().start, text: spanned.into_inner() }
+    }
+}
+
+impl Deref for Placed {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.text
+    }
+}
+
+impl PartialEq for Placed {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+impl Eq for Placed {}
+impl PartialOrd for Placed {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Placed {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.text.cmp(&other.text)
+    }
+}
 
 /// A number that a scenario pins, or leaves to each run within limits.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
@@ -134,7 +177,7 @@ pub struct File {
     pub profit: Option<ProfitLine>,
     /// What a sweep must reach: in at least one of its runs.
     #[serde(default)]
-    pub probes: Vec<String>,
+    pub probes: Vec<Probe>,
     /// See [`Lift`].
     #[serde(default)]
     pub lifts: Vec<Lift>,
@@ -214,7 +257,7 @@ pub struct Sequencer {
     pub for_secs: Pin,
     /// Whose transactions it drops; nobody's where it is down.
     #[serde(default)]
-    pub censors: Vec<String>,
+    pub censors: Vec<Placed>,
     /// Whether it works at all.
     #[serde(default)]
     pub down: bool,
@@ -225,15 +268,15 @@ pub struct Sequencer {
 #[serde(deny_unknown_fields)]
 pub struct Actor {
     /// Its name; several are called `name-1`, `name-2`, ….
-    pub name: String,
+    pub name: Placed,
     /// What it plays.
     pub part: PartName,
     /// Which adversary it is; an honest role without.
-    #[serde(default)]
-    pub plays: Option<String>,
+    #[serde(default, deserialize_with = "adversary::by_name")]
+    pub plays: Option<&'static Adversary>,
     /// What the adversary is told, by its own names.
     #[serde(default)]
-    pub with: BTreeMap<String, Pin>,
+    pub with: BTreeMap<Placed, Pin>,
     /// How many there are.
     #[serde(default = "one")]
     pub count: Pin,
@@ -358,9 +401,9 @@ impl Default for Link {
 #[serde(deny_unknown_fields)]
 pub struct PairLink {
     /// The one.
-    pub from: String,
+    pub from: Placed,
     /// The other.
-    pub to: String,
+    pub to: Placed,
     /// How.
     #[serde(default)]
     pub link: Link,
@@ -371,9 +414,9 @@ pub struct PairLink {
 #[serde(deny_unknown_fields)]
 pub struct Fetch {
     /// Who downloads; each of them where there are several.
-    pub client: String,
+    pub client: Placed,
     /// From whom, in this order: names of actors, each of them where there are several.
-    pub from: Vec<String>,
+    pub from: Vec<Placed>,
     /// How large the blob is.
     #[serde(default = "blob")]
     pub blob_bytes: Pin,
@@ -418,22 +461,22 @@ pub struct Event {
     pub for_ms: Pin,
     /// This process dies and is gone that long.
     #[serde(default)]
-    pub crash: Option<String>,
+    pub crash: Option<Placed>,
     /// The same, and it comes back without its records.
     #[serde(default)]
-    pub wipe: Option<String>,
+    pub wipe: Option<Placed>,
     /// Nothing that the first one sends reaches the second one for that long.
     #[serde(default)]
-    pub silence: Option<[String; 2]>,
+    pub silence: Option<[Placed; 2]>,
     /// The contract's owner sets the dispute window of later closes to this (C9).
     #[serde(default)]
     pub window_hours: Option<Pin>,
     /// This one's wall clock jumps `by_ms` ahead.
     #[serde(default)]
-    pub clock_ahead: Option<String>,
+    pub clock_ahead: Option<Placed>,
     /// This one's wall clock jumps `by_ms` back.
     #[serde(default)]
-    pub clock_behind: Option<String>,
+    pub clock_behind: Option<Placed>,
     /// How far a clock jumps.
     #[serde(default = "zero")]
     pub by_ms: Pin,
@@ -443,10 +486,10 @@ pub struct Event {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BoundLine {
-    /// What is observed: a quantity that an oracle or the ledger reports.
-    pub name: String,
+    /// What is observed.
+    pub name: Quantity,
     /// What it may be at most: whole numbers, symbols, `+ - * / max min ( )`; `/` rounds up.
-    pub limit: String,
+    pub limit: Placed,
     /// Why.
     pub because: String,
 }
@@ -456,7 +499,7 @@ pub struct BoundLine {
 #[serde(deny_unknown_fields)]
 pub struct ProfitLine {
     /// A formula as in a bound; it may name K, the channels between the coalition and honest parties.
-    pub limit: String,
+    pub limit: Placed,
     /// Why.
     pub because: String,
 }
@@ -466,11 +509,11 @@ pub struct ProfitLine {
 #[serde(deny_unknown_fields)]
 pub struct Lift {
     /// Which.
-    pub oracle: String,
-    /// For whom.
-    pub actor: String,
+    pub oracle: Liftable,
+    /// For whom; each of them where there are several.
+    pub actor: Placed,
     /// What it may lose at most, in base units: a formula as in a bound.
-    pub loss: String,
+    pub loss: Placed,
     /// Why.
     pub because: String,
 }

@@ -1,27 +1,71 @@
 //! Bounds as formulas over a run's symbols: whole numbers, `+ - * / ( )`, `max(a, b)`, `min(a, b)`. A quotient is
 //! rounded up and a difference is at least zero, so that a limit errs on the side that it names.
 
-use std::collections::BTreeMap;
+use crate::names::{names, unknown};
 
-/// What the symbols of a run stand for.
-pub type Symbols = BTreeMap<String, u128>;
+names! {
+    /// What formulas may name.
+    Symbol, "symbol" {
+        /// The highest rate of a node, base units per MB.
+        Rate = "R",
+        /// The largest agreed cadence in bytes: a node's offer.
+        Cadence = "C",
+        /// The dispute window in seconds.
+        Window = "W",
+        /// The forced-inclusion delay in seconds.
+        Forced = "F",
+        /// Bytes in the MB of a rate.
+        Megabyte = "MB",
+        /// Bytes in a chunk group.
+        Group = "GROUP",
+        /// The largest deposit.
+        Deposit = "D",
+        /// Bytes of all downloads together, widened to whole groups.
+        Bytes = "B",
+        /// Downloads.
+        Downloads = "N",
+        /// The longest round trip in microseconds.
+        RoundTrip = "RTT",
+        /// The narrowest link in bytes per second, 0 without one.
+        Bandwidth = "BW",
+        /// The longest ordinary durable write in microseconds.
+        Disk = "DISK",
+        /// The longest signature in microseconds.
+        Signer = "SIGN",
+        /// Channels between the coalition and honest parties: known at the end of a run, so only `profit` may name it (O14).
+        Mixed = "K",
+    }
+}
 
-/// What formulas may name, and what it stands for.
-pub const SYMBOLS: &[(&str, &str)] = &[
-    ("R", "the highest rate of a node, base units per MB"),
-    ("C", "the largest agreed cadence in bytes: a node's offer"),
-    ("W", "the dispute window in seconds"),
-    ("F", "the forced-inclusion delay in seconds"),
-    ("MB", "bytes in the MB of a rate"),
-    ("GROUP", "bytes in a chunk group"),
-    ("D", "the largest deposit"),
-    ("B", "bytes of all downloads together, widened to whole groups"),
-    ("N", "downloads"),
-    ("RTT", "the longest round trip in microseconds"),
-    ("BW", "the narrowest link in bytes per second, 0 without one"),
-    ("DISK", "the longest ordinary durable write in microseconds"),
-    ("SIGN", "the longest signature in microseconds"),
-];
+/// What the symbols of a run stand for, as far as they are known.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Symbols([Option<u128>; Symbol::ALL.len()]);
+
+impl Symbols {
+    /// A symbol stands for this.
+    pub fn set(&mut self, symbol: Symbol, value: u128) {
+        self.0[symbol as usize] = Some(value);
+    }
+
+    /// What it stands for.
+    pub fn get(&self, symbol: Symbol) -> Option<u128> {
+        self.0[symbol as usize]
+    }
+
+    fn known(&self) -> impl Iterator<Item = Symbol> {
+        Symbol::ALL.iter().copied().filter(|symbol| self.get(*symbol).is_some())
+    }
+}
+
+impl<const N: usize> From<[(Symbol, u128); N]> for Symbols {
+    fn from(values: [(Symbol, u128); N]) -> Self {
+        let mut symbols = Self::default();
+        for (symbol, value) in values {
+            symbols.set(symbol, value);
+        }
+        symbols
+    }
+}
 
 /// The value of a formula.
 ///
@@ -100,10 +144,12 @@ impl Parser<'_> {
             "" => Err("a number or a symbol is missing".to_owned()),
             "max" => self.two().map(|(a, b)| a.max(b)),
             "min" => self.two().map(|(a, b)| a.min(b)),
-            symbol => self.symbols.get(symbol).copied().ok_or_else(|| {
-                let known: Vec<&str> = self.symbols.keys().map(String::as_str).collect();
-                format!("`{symbol}` is no symbol; there are {}", known.join(", "))
-            }),
+            text => {
+                let found = self.symbols.known().find(|symbol| symbol.name() == text);
+                found
+                    .and_then(|symbol| self.symbols.get(symbol))
+                    .ok_or_else(|| unknown("symbol", text, self.symbols.known().map(Symbol::name)))
+            }
         }
     }
 
@@ -126,7 +172,7 @@ mod tests {
 
     #[test]
     fn formulas_err_on_the_side_they_name() {
-        let symbols = [("R".to_owned(), 7u128), ("C".to_owned(), 10)].into();
+        let symbols = [(Symbol::Rate, 7), (Symbol::Cadence, 10)].into();
         let value = |text| evaluate(text, &symbols);
         assert_eq!(value("C * R / 3 + 1"), Ok(25));
         assert_eq!(value("(R - C) * 5"), Ok(0));

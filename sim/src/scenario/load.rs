@@ -6,8 +6,9 @@ use std::{
 };
 
 use super::{
-    SYMBOLS, Scenario, Symbols, evaluate,
-    file::{File, Pin},
+    Scenario,
+    check::{Wrong, check},
+    file::File,
 };
 
 /// The largest file that is read: hand-written scenarios have a few hundred lines.
@@ -99,158 +100,23 @@ fn name_of(path: &Path) -> String {
 /// # Errors
 /// With line and column where the text is at fault.
 pub fn parse(name: &str, place: &str, text: &str) -> Result<Scenario, BadScenario> {
-    let file: File = toml::from_str(text).map_err(|error| {
-        let at = error.span().map_or(0, |span| span.start.min(text.len()));
-        let before = &text.as_bytes()[..at];
+    let there = |at: usize, what: &str| {
+        let before = &text.as_bytes()[..at.min(text.len())];
         let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
         let column = 1 + before.iter().rev().take_while(|&&byte| byte != b'\n').count();
-        let what = error.message().trim().replace('\n', ", ");
         BadScenario(format!("{place}:{line}:{column}: {what}; correct the scenario there."))
+    };
+    let file: File = toml::from_str(text).map_err(|error| {
+        let what = error.message().trim().replace('\n', ", ");
+        there(error.span().map_or(0, |span| span.start), &what)
     })?;
-    check(&file).map_err(|what| BadScenario(format!("{place}: {what}.")))?;
+    check(&file).map_err(|wrong| match wrong {
+        Wrong::There(at, what) => there(at, &what),
+        Wrong::Somewhere(what) => BadScenario(format!("{place}: {what}.")),
+    })?;
     Ok(Scenario {
         name: name.to_owned(),
         file,
         hash: blake3::hash(text.as_bytes()).to_hex()[..16].to_owned(),
     })
-}
-
-/// What a type can't say.
-fn check(file: &File) -> Result<(), String> {
-    let names: Vec<&str> = file.actors.iter().map(|actor| actor.name.as_str()).collect();
-    let known = |name: &str, place: &str| {
-        if names.contains(&name) {
-            Ok(())
-        } else {
-            Err(format!("{place} names {name:?}, which is no actor; there are {}", names.join(", ")))
-        }
-    };
-    for actor in &file.actors {
-        if names.iter().filter(|name| **name == actor.name).count() > 1 {
-            return Err(format!("two actors are called {:?}; give each a name of its own", actor.name));
-        }
-        if actor.count.most() > 64 {
-            return Err(format!("actor {:?} has a count above 64; lower it", actor.name));
-        }
-        let options = actor.plays.as_deref().map_or(&[][..], crate::adversary::options);
-        if let Some(name) = actor.with.keys().find(|name| !options.contains(&name.as_str())) {
-            let known = options.join(", ");
-            return Err(format!(
-                "actor {:?} is told {name:?} under with; what it plays takes {known}",
-                actor.name
-            ));
-        }
-        if let Some(kind) = &actor.plays
-            && !crate::adversary::KINDS.iter().any(|(known, _)| known == kind)
-        {
-            let kinds: Vec<&str> = crate::adversary::KINDS.iter().map(|(kind, _)| *kind).collect();
-            return Err(format!(
-                "actor {:?} plays {kind:?}, which is no adversary; there are {}",
-                actor.name,
-                kinds.join(", ")
-            ));
-        }
-    }
-    for fetch in &file.fetches {
-        known(&fetch.client, "a fetch")?;
-        for from in &fetch.from {
-            known(from, "a fetch")?;
-        }
-        if fetch.from.is_empty() {
-            return Err("a fetch has nobody in `from`; name at least one node".to_owned());
-        }
-        if fetch.blob_bytes.most() > 1 << 40 || fetch.count.most() > 1_000 {
-            return Err("a fetch is above 2^40 bytes or 1,000 times; lower it".to_owned());
-        }
-    }
-    for pair in &file.links {
-        known(&pair.from, "a link")?;
-        known(&pair.to, "a link")?;
-    }
-    for rule in &file.chain.sequencer {
-        for name in &rule.censors {
-            known(name, "the sequencer")?;
-        }
-    }
-    for event in &file.events {
-        let named = [&event.crash, &event.wipe, &event.clock_ahead, &event.clock_behind];
-        let silence = event.silence.iter().flatten();
-        let others = usize::from(event.silence.is_some()) + usize::from(event.window_hours.is_some());
-        if named.iter().filter(|name| name.is_some()).count() + others != 1 {
-            let keys = "crash, wipe, silence, window_hours, clock_ahead, clock_behind";
-            return Err(format!("an event needs exactly one of {keys}"));
-        }
-        for name in named.into_iter().flatten().chain(silence) {
-            known(name, "an event")?;
-        }
-    }
-    let windows = file.events.iter().filter_map(|event| event.window_hours.as_ref());
-    if windows.chain([&file.chain.window_hours]).any(|window| window.least() < 12 || window.most() > 72) {
-        return Err("window_hours is outside 12 to 72, the contract's bounds; correct it".to_owned());
-    }
-    if file.limit_hours.most() > 24 * 365 {
-        return Err("limit_hours is above a year; lower it".to_owned());
-    }
-    for pin in pins(file) {
-        if pin.least() > pin.most() || matches!(pin, Pin::Any(any) if any.any.is_empty()) {
-            return Err("a range has its ends exchanged, or no options; correct it".to_owned());
-        }
-    }
-    let symbols: Symbols = SYMBOLS.iter().map(|(name, _)| ((*name).to_owned(), 1)).collect();
-    if file.profit.is_none() && file.actors.iter().any(|actor| actor.plays.is_some()) {
-        return Err("an actor plays an adversary, and no `profit` says what it may gain; add it".to_owned());
-    }
-    let formulas =
-        file.bounds.iter().map(|bound| &bound.limit).chain(file.lifts.iter().map(|lift| &lift.loss));
-    let profit_symbols: Symbols =
-        symbols.iter().map(|(name, one)| (name.clone(), *one)).chain([("K".to_owned(), 1)]).collect();
-    let profit = file.profit.iter().map(|line| (&line.limit, &profit_symbols));
-    for (formula, symbols) in formulas.map(|formula| (formula, &symbols)).chain(profit) {
-        if formula.len() > 400 {
-            return Err("a formula is longer than 400 characters; shorten it".to_owned());
-        }
-        evaluate(formula, symbols).map_err(|what| format!("in the formula `{formula}` {what}"))?;
-    }
-    for lift in &file.lifts {
-        known(&lift.actor, "a lift")?;
-    }
-    Ok(())
-}
-
-fn pins(file: &File) -> Vec<&Pin> {
-    let (money, chain, link) = (&file.money, &file.chain, &file.link);
-    let mut pins = vec![
-        &file.limit_hours,
-        &file.calm_secs,
-        &money.rate,
-        &money.cadence_bytes,
-        &money.offer_ceiling_bytes,
-        &money.deposit,
-        &money.wallet,
-        &chain.window_hours,
-        &chain.forced_hours,
-        &chain.endpoint_ms,
-    ];
-    for link in file.links.iter().map(|pair| &pair.link).chain([link]) {
-        pins.extend([&link.latency_us, &link.jitter_us, &link.mbit, &link.life_ms]);
-    }
-    for actor in &file.actors {
-        pins.extend([&actor.count, &actor.disk_us, &actor.signer_us, &actor.restart_ms]);
-        pins.extend(actor.with.values());
-        pins.extend([&actor.rate, &actor.offer_ceiling_bytes, &actor.soft_cap].into_iter().flatten());
-        pins.extend([&actor.poll_secs, &actor.margin_hours].into_iter().flatten());
-    }
-    for fetch in &file.fetches {
-        pins.extend([&fetch.blob_bytes, &fetch.offset_groups, &fetch.len_bytes, &fetch.at_ms, &fetch.count]);
-        pins.extend([&fetch.keep_channel]);
-        pins.extend([&fetch.cadence_bytes, &fetch.deposit].into_iter().flatten());
-    }
-    for event in &file.events {
-        pins.extend([&event.at_ms, &event.for_ms, &event.by_ms]);
-        pins.extend(&event.window_hours);
-    }
-    for rule in &chain.sequencer {
-        pins.extend([&rule.from_secs, &rule.for_secs]);
-    }
-    pins
 }

@@ -1,11 +1,12 @@
 //! Scenarios: files that say who takes part, what may go wrong, what is downloaded, and what must hold.
 
+mod check;
 pub mod file;
 mod formula;
 mod load;
 mod plan;
 
-pub use formula::{SYMBOLS, Symbols, evaluate};
+pub use formula::{Symbol, Symbols, evaluate};
 pub use load::{BadScenario, all, find, folder, parse};
 pub use plan::{Plan, PlannedActor, PlannedBlob, PlannedFetch, Stretch, keys};
 

@@ -15,12 +15,12 @@ use decdn_engine::{
 };
 
 use super::{
-    SYMBOLS, Scenario, Symbols,
-    file::{self, Actor, File, Link, Mode},
+    Scenario, Symbol, Symbols,
+    file::{self, Actor, File, Link, Mode, Placed},
 };
 use crate::{
     actor::ActorId,
-    adversary::RoleConfig,
+    adversary::{Adversary, RoleConfig},
     decide::{Decisions, Label},
     net::Path,
     seen::{Cast, Part, Person},
@@ -31,7 +31,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct PlannedActor {
     /// Which adversary it is, if it is one.
-    pub plays: Option<String>,
+    pub plays: Option<&'static Adversary>,
     /// What the adversary is told.
     pub with: BTreeMap<String, u64>,
     /// The role's configuration.
@@ -82,6 +82,8 @@ pub struct Stretch {
 pub struct Plan {
     /// Who is who.
     pub cast: Cast,
+    /// Who is meant by a name in the file.
+    pub named: BTreeMap<String, Vec<ActorId>>,
     /// The actors, by [`ActorId`].
     pub actors: Vec<PlannedActor>,
     /// What each actor's wallet holds.
@@ -167,23 +169,25 @@ impl Plan {
         let signer = actors.iter().map(|actor| actor.machine.signer.1.0).max().unwrap_or(0);
         let bytes: u64 = fetches.iter().map(|fetch| wanted(&fetch.order, blobs[fetch.blob].bytes)).sum();
         let deposit = fetches.iter().map(|fetch| fetch.order.deposit.0).max().unwrap_or(0);
-        let values: [(&str, u128); SYMBOLS.len()] = [
-            ("R", rates.into()),
-            ("C", offers.max().unwrap_or(0).into()),
-            ("W", (window.0 / 1_000_000).into()),
-            ("F", (forced.0 / 1_000_000).into()),
-            ("MB", MB.into()),
-            ("GROUP", GROUP.into()),
-            ("D", deposit),
-            ("B", bytes.into()),
-            ("N", fetches.len() as u128),
-            ("RTT", rtt.into()),
-            ("BW", narrowest.into()),
-            ("DISK", disk.into()),
-            ("SIGN", signer.into()),
+        let named = drawing.ids.into_iter().map(|(name, ids)| (name.to_owned(), ids)).collect();
+        let symbols = [
+            (Symbol::Rate, rates.into()),
+            (Symbol::Cadence, offers.max().unwrap_or(0).into()),
+            (Symbol::Window, (window.0 / 1_000_000).into()),
+            (Symbol::Forced, (forced.0 / 1_000_000).into()),
+            (Symbol::Megabyte, MB.into()),
+            (Symbol::Group, GROUP.into()),
+            (Symbol::Deposit, deposit),
+            (Symbol::Bytes, bytes.into()),
+            (Symbol::Downloads, fetches.len() as u128),
+            (Symbol::RoundTrip, rtt.into()),
+            (Symbol::Bandwidth, narrowest.into()),
+            (Symbol::Disk, disk.into()),
+            (Symbol::Signer, signer.into()),
         ];
         Self {
             cast,
+            named,
             actors,
             wallet,
             blobs,
@@ -196,8 +200,13 @@ impl Plan {
             timed,
             calm_at: (file.mode == Mode::Liveness).then_some(Time(calm * 1_000_000)),
             until: Time(Span::from_hours(hours).0),
-            symbols: values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            symbols: symbols.into(),
         }
+    }
+
+    /// Everybody who is meant by a name in the file.
+    pub fn named(&self, name: &str) -> &[ActorId] {
+        self.named.get(name).map_or(&[], Vec::as_slice)
     }
 }
 
@@ -223,7 +232,8 @@ impl<'a> Drawing<'a> {
             let count = actor.count.draw(self.decide).max(1);
             for number in 1..=count {
                 let id = ActorId(actors.len() as u16);
-                let name = if count == 1 { actor.name.clone() } else { format!("{}-{number}", actor.name) };
+                let name =
+                    if count == 1 { actor.name.to_string() } else { format!("{}-{number}", &*actor.name) };
                 self.ids.entry(&actor.name).or_default().push(id);
                 let planned = self.actor(actor, id, rate, ceiling, forced);
                 let (key, node) = keys(id);
@@ -291,8 +301,8 @@ impl<'a> Drawing<'a> {
             restart: (Span::from_millis(least), Span::from_millis(most)),
             skew: skew as i64 - (actor.skew_ms * 1_000) as i64,
         };
-        let with = actor.with.iter().map(|(name, pin)| (name.clone(), pin.draw(decide))).collect();
-        PlannedActor { plays: actor.plays.clone(), with, role, machine }
+        let with = actor.with.iter().map(|(name, pin)| (name.to_string(), pin.draw(decide))).collect();
+        PlannedActor { plays: actor.plays, with, role, machine }
     }
 
     /// Each pair's path, the longest round trip, and the narrowest link.
@@ -325,7 +335,7 @@ impl<'a> Drawing<'a> {
         let (mut blobs, mut fetches) = (Vec::new(), Vec::new());
         let money = &self.file.money;
         for fetch in &self.file.fetches {
-            let clients = self.ids[fetch.client.as_str()].clone();
+            let clients = self.ids[&*fetch.client].clone();
             let count = fetch.count.draw(self.decide);
             for client in clients {
                 for _ in 0..count {
@@ -335,7 +345,7 @@ impl<'a> Drawing<'a> {
                     let groups = blob.bytes.div_ceil(GROUP).saturating_sub(1);
                     let offset_bytes = fetch.offset_groups.draw(decide).min(groups) * GROUP;
                     let from: Vec<ActorId> =
-                        fetch.from.iter().flat_map(|name| self.ids[name.as_str()].iter().copied()).collect();
+                        fetch.from.iter().flat_map(|name| self.ids[&**name].iter().copied()).collect();
                     let candidates = from.iter().map(|id| {
                         let (key, node) = keys(*id);
                         Candidate { node, operator: key.address() }
@@ -373,7 +383,7 @@ impl<'a> Drawing<'a> {
             .map(|rule| {
                 let from = Time(rule.from_secs.draw(self.decide) * 1_000_000);
                 let until = from + Span::from_secs(rule.for_secs.draw(self.decide));
-                let censored = rule.censors.iter().flat_map(|name| &self.ids[name.as_str()]);
+                let censored = rule.censors.iter().flat_map(|name| &self.ids[&**name]);
                 let censored = censored.map(|id| cast.get(*id).account).collect();
                 Stretch { from, until, censored, down: rule.down }
             })
@@ -390,8 +400,8 @@ impl<'a> Drawing<'a> {
                 let window = Span::from_hours(hours.draw(self.decide));
                 timed.push(Timed { at, what: TimedFault::Window(window.0 / 1_000_000) });
             }
-            let ids = |name: &Option<String>| {
-                name.as_ref().map(|name| self.ids[name.as_str()].clone()).unwrap_or_default()
+            let ids = |name: &Option<Placed>| {
+                name.as_ref().map(|name| self.ids[&**name].clone()).unwrap_or_default()
             };
             let mut add = |what| timed.push(Timed { at, what });
             for id in ids(&event.crash) {
@@ -407,8 +417,8 @@ impl<'a> Drawing<'a> {
                 add(TimedFault::Clock(id, -by));
             }
             if let Some([from, to]) = &event.silence {
-                for &from in &self.ids[from.as_str()] {
-                    for &to in &self.ids[to.as_str()] {
+                for &from in &self.ids[&**from] {
+                    for &to in &self.ids[&**to] {
                         add(TimedFault::Partition { from, to, lasts });
                     }
                 }

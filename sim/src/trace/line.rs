@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     decide::{Choice, Label},
+    report::{Bound, Violation},
     rung::Rung,
-    seen::{Bound, Violation},
 };
 
 /// The format's version: rises when a line changes its meaning.

@@ -16,7 +16,7 @@ use decdn_engine::{
     wire::{CloseRequest, Code, Message},
 };
 use decdn_sim::{
-    check::o13_same::differ,
+    check::{Liftable, Lifted, o13_same::differ},
     decide::Decisions,
     run::run,
     rung::Rung,
@@ -127,7 +127,8 @@ fn o4_a_client_pays_for_each_verified_byte_once_and_for_nothing_else() {
 fn o4_a_loss_is_lifted_for_whom_the_scenario_names_up_to_what_it_says() {
     let id = channel(CLIENT, NODE);
     let lose = |loss| {
-        let mut story = Story::told("O4", "0", Some(("client", 5)));
+        let lifted = Lifted { oracle: Liftable::O4, actor: CLIENT, loss: Amount(5) };
+        let mut story = Story::told("O4", "0", Some(lifted));
         story.open(CLIENT, NODE).close(NODE, id, 1, loss).settle(NODE, id);
         story
     };

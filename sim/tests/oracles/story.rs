@@ -17,10 +17,10 @@ use decdn_engine::{
 use decdn_sim::{
     actor::ActorId,
     check::{Briefing, Lifted, oracles},
-    scenario::Symbols,
+    report::Report,
+    scenario::Symbol,
     seen::{
-        Cast, ChainView, Durable, Included, LinkId, OnChain, OnChainStatus, Oracle, Part, Person, Pipe,
-        Report, Seen,
+        Cast, ChainView, Durable, Included, LinkId, OnChain, OnChainStatus, Oracle, Part, Person, Pipe, Seen,
     },
 };
 
@@ -214,14 +214,9 @@ impl Story {
     }
 
     /// The same, where the coalition is conceded something, and somebody is lifted.
-    pub fn told(name: &str, profit: &str, lift: Option<(&str, u128)>) -> Self {
-        let symbols: Symbols =
-            [("W", WINDOW), ("F", FORCED)].map(|(name, secs)| (name.to_owned(), secs.into())).into();
-        let lifts = lift.into_iter().map(|(actor, loss)| Lifted {
-            oracle: name.to_owned(),
-            actor: actor.to_owned(),
-            loss: Amount(loss),
-        });
+    pub fn told(name: &str, profit: &str, lift: Option<Lifted>) -> Self {
+        let symbols = [(Symbol::Window, WINDOW.into()), (Symbol::Forced, FORCED.into())].into();
+        let lifts = lift.into_iter();
         let briefing =
             Briefing { symbols, lifts: lifts.collect(), profit: profit.to_owned(), must_end: true };
         let oracle = oracles(&briefing).into_iter().find(|oracle| oracle.name() == name);
