@@ -16,7 +16,7 @@ use decdn_engine::{
 use crate::{
     actor::ActorId,
     report::{Probe, Quantity, Report},
-    seen::{Cast, ChainView, Included, Kind, Kinds, OnChainStatus, Oracle, Part, Pipe, Seen},
+    seen::{Cast, ChainView, Included, Kind, OnChainStatus, Oracle, Part, Pipe, Seen},
 };
 
 /// What a notice shows, if a scenario may ask for it.
@@ -202,8 +202,8 @@ impl Oracle for Measure {
         "measure"
     }
 
-    fn kinds(&self) -> Kinds {
-        Kinds::of(&[
+    fn kinds(&self) -> &'static [Kind] {
+        &[
             Kind::Start,
             Kind::Unlinked,
             Kind::Sent,
@@ -216,7 +216,7 @@ impl Oracle for Measure {
             Kind::Submitted,
             Kind::Included,
             Kind::End,
-        ])
+        ]
     }
 
     fn see(&mut self, at: Time, seen: &Seen<'_>, report: &mut Report) {

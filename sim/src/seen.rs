@@ -176,7 +176,6 @@ macro_rules! seen {
 
         /// The kinds of [`Seen`]: an oracle names those that it reads.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-        #[repr(u8)]
         #[expect(missing_docs, reason = "named after the variants of `Seen`")]
         pub enum Kind { $($name,)* }
 
@@ -445,35 +444,13 @@ impl Durable {
     }
 }
 
-/// Which kinds of [`Seen`] an oracle reads: it is asked about no others.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Kinds(u32);
-
-impl Kinds {
-    /// These kinds.
-    pub const fn of(kinds: &[Kind]) -> Self {
-        let mut bits = 0;
-        let mut i = 0;
-        while i < kinds.len() {
-            bits |= 1 << kinds[i] as u8;
-            i += 1;
-        }
-        Self(bits)
-    }
-
-    /// Whether `kind` is among them.
-    pub const fn has(self, kind: Kind) -> bool {
-        self.0 & (1 << kind as u8) != 0
-    }
-}
-
 /// Watches a run and says what must not be.
 pub trait Oracle {
     /// Its id in the spec, `O3`.
     fn name(&self) -> &'static str;
 
-    /// What it reads.
-    fn kinds(&self) -> Kinds;
+    /// What it reads: it is asked about no others.
+    fn kinds(&self) -> &'static [Kind];
 
     /// Something of these kinds happened at `at`, simulated time.
     fn see(&mut self, at: Time, seen: &Seen<'_>, report: &mut Report);

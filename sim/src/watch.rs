@@ -35,8 +35,8 @@ impl Watch {
     pub fn new(oracles: Vec<Box<dyn Oracle>>) -> Self {
         assert!(oracles.len() <= usize::from(u8::MAX), "too many oracles for their numbers");
         let reading = |kind: Kind| {
-            let numbers =
-                (0..oracles.len() as u8).filter(|number| oracles[usize::from(*number)].kinds().has(kind));
+            let numbers = (0..oracles.len() as u8)
+                .filter(|number| oracles[usize::from(*number)].kinds().contains(&kind));
             numbers.collect()
         };
         let readers = Kind::ALL.iter().map(|kind| reading(*kind)).collect();

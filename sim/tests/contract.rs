@@ -38,7 +38,7 @@ use decdn_sim::{
     net::Path,
     report::Report,
     rung::SimCrypto,
-    seen::{Cast, Kind, Kinds, Oracle, Part, Person, Seen},
+    seen::{Cast, Kind, Oracle, Part, Person, Seen},
     watch::Watch,
     world::{Hand, Machine, Parts, World},
 };
@@ -131,8 +131,8 @@ impl Oracle for Notes {
         "notes"
     }
 
-    fn kinds(&self) -> Kinds {
-        Kinds::of(&[Kind::Started, Kind::Persisted])
+    fn kinds(&self) -> &'static [Kind] {
+        &[Kind::Started, Kind::Persisted]
     }
 
     fn see(&mut self, _: Time, seen: &Seen<'_>, _: &mut Report) {

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     actor::ActorId,
     report::Report,
-    seen::{ChainView, Kind, Kinds, OnChainStatus, Oracle, Seen},
+    seen::{ChainView, Kind, OnChainStatus, Oracle, Seen},
 };
 
 /// Inputs that an actor may take at one instant of simulated time: more than all its streams and alarms together.
@@ -168,8 +168,8 @@ impl Oracle for Ends {
         "O10"
     }
 
-    fn kinds(&self) -> Kinds {
-        Kinds::of(&[Kind::Start, Kind::Step, Kind::Crashed, Kind::Submitted, Kind::Included, Kind::End])
+    fn kinds(&self) -> &'static [Kind] {
+        &[Kind::Start, Kind::Step, Kind::Crashed, Kind::Submitted, Kind::Included, Kind::End]
     }
 
     fn see(&mut self, at: Time, seen: &Seen<'_>, report: &mut Report) {

@@ -14,7 +14,7 @@ use super::{book::People, o1_conservation::clock};
 use crate::{
     actor::ActorId,
     report::Report,
-    seen::{Kind, Kinds, Oracle, Seen},
+    seen::{Kind, Oracle, Seen},
 };
 
 /// Streams of a connection (W3).
@@ -117,8 +117,8 @@ impl Oracle for Bounded {
         "O11"
     }
 
-    fn kinds(&self) -> Kinds {
-        Kinds::of(&[Kind::Start, Kind::Step, Kind::Crashed])
+    fn kinds(&self) -> &'static [Kind] {
+        &[Kind::Start, Kind::Step, Kind::Crashed]
     }
 
     fn see(&mut self, at: Time, seen: &Seen<'_>, report: &mut Report) {

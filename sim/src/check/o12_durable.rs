@@ -23,7 +23,7 @@ use super::{
 use crate::{
     actor::ActorId,
     report::Report,
-    seen::{Durable, Kind, Kinds, Oracle, Pipe, Seen},
+    seen::{Durable, Kind, Oracle, Pipe, Seen},
 };
 
 /// An actor's disk, folded here.
@@ -192,8 +192,8 @@ impl Oracle for DurableFirst {
         "O12"
     }
 
-    fn kinds(&self) -> Kinds {
-        Kinds::of(&[
+    fn kinds(&self) -> &'static [Kind] {
+        &[
             Kind::Start,
             Kind::Step,
             Kind::Sent,
@@ -201,7 +201,7 @@ impl Oracle for DurableFirst {
             Kind::Persisted,
             Kind::Submitted,
             Kind::Crashed,
-        ])
+        ]
     }
 
     fn see(&mut self, at: Time, seen: &Seen<'_>, report: &mut Report) {

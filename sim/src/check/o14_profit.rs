@@ -25,7 +25,7 @@ use crate::{
     ledger::{Account, Entry, Ledger},
     report::{Quantity, Report},
     scenario::{Symbol, Symbols, evaluate},
-    seen::{ChainView, Durable, Kind, Kinds, OnChainStatus, Oracle, Pipe, Seen},
+    seen::{ChainView, Durable, Kind, OnChainStatus, Oracle, Pipe, Seen},
 };
 
 /// What a stream was asked for and agreed to.
@@ -129,8 +129,8 @@ impl Oracle for Profit {
         "O14"
     }
 
-    fn kinds(&self) -> Kinds {
-        Kinds::of(&[Kind::Start, Kind::Sent, Kind::SentContent, Kind::Verified, Kind::Included, Kind::End])
+    fn kinds(&self) -> &'static [Kind] {
+        &[Kind::Start, Kind::Sent, Kind::SentContent, Kind::Verified, Kind::Included, Kind::End]
     }
 
     fn see(&mut self, at: Time, seen: &Seen<'_>, report: &mut Report) {

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     actor::ActorId,
     report::Report,
-    seen::{Kind, Kinds, Oracle, Seen},
+    seen::{Kind, Oracle, Seen},
 };
 
 /// See the module.
@@ -151,8 +151,8 @@ impl Oracle for Apart {
         "O16"
     }
 
-    fn kinds(&self) -> Kinds {
-        Kinds::of(&[Kind::Start, Kind::Step, Kind::Crashed, Kind::Included])
+    fn kinds(&self) -> &'static [Kind] {
+        &[Kind::Start, Kind::Step, Kind::Crashed, Kind::Included]
     }
 
     fn see(&mut self, at: Time, seen: &Seen<'_>, report: &mut Report) {

@@ -9,7 +9,7 @@ use super::book::People;
 use crate::{
     ledger::{Account, Ledger},
     report::Report,
-    seen::{ChainView, Kind, Kinds, Oracle, Seen},
+    seen::{ChainView, Kind, Oracle, Seen},
 };
 
 /// See the module.
@@ -68,8 +68,8 @@ impl Oracle for Conservation {
         "O1"
     }
 
-    fn kinds(&self) -> Kinds {
-        Kinds::of(&[Kind::Start, Kind::Included, Kind::Block, Kind::End])
+    fn kinds(&self) -> &'static [Kind] {
+        &[Kind::Start, Kind::Included, Kind::Block, Kind::End]
     }
 
     fn see(&mut self, at: Time, seen: &Seen<'_>, report: &mut Report) {

@@ -9,7 +9,7 @@ use super::{book::People, o1_conservation::clock};
 use crate::{
     ledger::{Account, Ledger, own},
     report::Report,
-    seen::{ChainView, Included, Kind, Kinds, OnChainStatus, Oracle, Seen},
+    seen::{ChainView, Included, Kind, OnChainStatus, Oracle, Seen},
 };
 
 /// See the module.
@@ -74,8 +74,8 @@ impl Oracle for Once {
         "O2"
     }
 
-    fn kinds(&self) -> Kinds {
-        Kinds::of(&[Kind::Start, Kind::Included, Kind::Block])
+    fn kinds(&self) -> &'static [Kind] {
+        &[Kind::Start, Kind::Included, Kind::Block]
     }
 
     fn see(&mut self, at: Time, seen: &Seen<'_>, report: &mut Report) {

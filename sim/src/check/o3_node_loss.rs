@@ -20,7 +20,7 @@ use super::{
 use crate::{
     actor::ActorId,
     report::{Quantity, Report},
-    seen::{Durable, Kind, Kinds, Oracle, Pipe, Seen},
+    seen::{Durable, Kind, Oracle, Pipe, Seen},
 };
 
 /// How often a lost byte goes out again for nothing (D8).
@@ -376,8 +376,8 @@ impl Oracle for NodeLoss {
         "O3"
     }
 
-    fn kinds(&self) -> Kinds {
-        Kinds::of(&[
+    fn kinds(&self) -> &'static [Kind] {
+        &[
             Kind::Start,
             Kind::Included,
             Kind::Sent,
@@ -388,7 +388,7 @@ impl Oracle for NodeLoss {
             Kind::Unlinked,
             Kind::Crashed,
             Kind::End,
-        ])
+        ]
     }
 
     fn see(&mut self, at: Time, seen: &Seen<'_>, report: &mut Report) {

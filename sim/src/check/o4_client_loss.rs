@@ -23,7 +23,7 @@ use super::{
 use crate::{
     actor::ActorId,
     report::{Quantity, Report},
-    seen::{Included, Kind, Kinds, OnChainStatus, Oracle, Pipe, Seen},
+    seen::{Included, Kind, OnChainStatus, Oracle, Pipe, Seen},
 };
 
 /// A channel, as far as its client's risk goes.
@@ -223,8 +223,8 @@ impl Oracle for ClientLoss {
         "O4"
     }
 
-    fn kinds(&self) -> Kinds {
-        Kinds::of(&[
+    fn kinds(&self) -> &'static [Kind] {
+        &[
             Kind::Start,
             Kind::Step,
             Kind::Sent,
@@ -233,7 +233,7 @@ impl Oracle for ClientLoss {
             Kind::Signed,
             Kind::Crashed,
             Kind::Included,
-        ])
+        ]
     }
 
     fn see(&mut self, at: Time, seen: &Seen<'_>, report: &mut Report) {

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     actor::ActorId,
     report::Report,
-    seen::{Durable, Included, Kind, Kinds, OnChainStatus, Oracle, Seen},
+    seen::{Durable, Included, Kind, OnChainStatus, Oracle, Seen},
 };
 
 /// What was signed and taken on a channel.
@@ -170,8 +170,8 @@ impl Oracle for Rising {
         "O5"
     }
 
-    fn kinds(&self) -> Kinds {
-        Kinds::of(&[Kind::Start, Kind::Signed, Kind::Persisted, Kind::Crashed, Kind::Included])
+    fn kinds(&self) -> &'static [Kind] {
+        &[Kind::Start, Kind::Signed, Kind::Persisted, Kind::Crashed, Kind::Included]
     }
 
     fn see(&mut self, at: Time, seen: &Seen<'_>, report: &mut Report) {

@@ -29,7 +29,7 @@ use crate::{
     actor::ActorId,
     report::{Probe, Quantity, Report},
     scenario::Symbol,
-    seen::{Included, Kind, Kinds, OnChain, OnChainStatus, Oracle, Seen},
+    seen::{Included, Kind, OnChain, OnChainStatus, Oracle, Seen},
 };
 
 /// What the forced path needs beyond F: an hour of clock, two hours for the transactions (X2).
@@ -290,8 +290,8 @@ impl Oracle for Settled {
         "O8"
     }
 
-    fn kinds(&self) -> Kinds {
-        Kinds::of(&[
+    fn kinds(&self) -> &'static [Kind] {
+        &[
             Kind::Start,
             Kind::Signed,
             Kind::Persisted,
@@ -299,7 +299,7 @@ impl Oracle for Settled {
             Kind::Included,
             Kind::WindowSet,
             Kind::Sequencer,
-        ])
+        ]
     }
 
     fn see(&mut self, at: Time, seen: &Seen<'_>, report: &mut Report) {

@@ -6,7 +6,7 @@ use decdn_engine::{chain::Revert, time::Time};
 use super::o1_conservation::clock;
 use crate::{
     report::Report,
-    seen::{Included, Kind, Kinds, OnChain, Seen},
+    seen::{Included, Kind, OnChain, Seen},
 };
 
 /// See the module.
@@ -68,8 +68,8 @@ impl crate::seen::Oracle for Predicted {
         "O9"
     }
 
-    fn kinds(&self) -> Kinds {
-        Kinds::of(&[Kind::Included])
+    fn kinds(&self) -> &'static [Kind] {
+        &[Kind::Included]
     }
 
     fn see(&mut self, at: Time, seen: &Seen<'_>, report: &mut Report) {

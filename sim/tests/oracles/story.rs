@@ -258,7 +258,7 @@ impl Story {
     }
 
     pub fn see(&mut self, seen: Seen<'_>) -> &mut Self {
-        if self.oracle.kinds().has(seen.kind()) {
+        if self.oracle.kinds().contains(&seen.kind()) {
             self.oracle.see(self.at, &seen, &mut self.report);
         }
         self
