@@ -14,7 +14,6 @@ use decdn_sim::{
 /// One client, one node, a gigabyte in vouchers of a megabyte.
 const DOWNLOAD: &str = r#"
 shows = "A large download."
-wave = 1
 [money]
 rate = 1000
 cadence_bytes = 1048576

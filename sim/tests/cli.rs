@@ -75,7 +75,7 @@ fn list_has_one_object_per_scenario() {
     assert!(text.lines().count() > 0);
     for line in text.lines() {
         let object: serde_json::Value = serde_json::from_str(line).expect("an object per line");
-        for field in ["scenario", "wave", "shows"] {
+        for field in ["scenario", "shows"] {
             assert!(object.get(field).is_some(), "{field} is missing in {line}");
         }
     }

@@ -6,7 +6,6 @@ use decdn_sim::{decide::Decisions, run::run, rung::Rung, scenario::parse};
 /// Several downloads at once over links whose streams overtake each other.
 const AT_ONCE: &str = r#"
 shows = "Several downloads begin at once on one connection."
-wave = 1
 [link]
 latency_us = 20000
 jitter_us = 40000

@@ -4,7 +4,6 @@ use decdn_sim::scenario::{self, parse};
 
 const GOOD: &str = r#"
 shows = "A test."
-wave = 1
 
 [[actors]]
 name = "client"
@@ -34,15 +33,15 @@ fn the_smallest_scenario_is_one() {
 #[test]
 fn an_unknown_key_is_named_with_line_and_column() {
     let error = wrong(&GOOD.replace("name = \"node\"", "name = \"node\"\nspeed = 3"));
-    assert!(error.starts_with("scenarios/theme/name.toml:11:1: ") && error.contains("speed"), "{error}");
+    assert!(error.starts_with("scenarios/theme/name.toml:10:1: ") && error.contains("speed"), "{error}");
 }
 
 #[test]
 fn a_slip_of_syntax_is_named_with_line_and_column() {
-    let error = wrong(&GOOD.replace("wave = 1", "wave = = 1"));
-    assert!(error.starts_with("scenarios/theme/name.toml:3:8: "), "{error}");
-    let error = wrong(&GOOD.replace("wave = 1", "wave = \"one\""));
-    assert!(error.starts_with("scenarios/theme/name.toml:3:8: "), "{error}");
+    let error = wrong(&GOOD.replace("shows = ", "shows = = "));
+    assert!(error.starts_with("scenarios/theme/name.toml:2:9: "), "{error}");
+    let error = wrong(&GOOD.replace("\"A test.\"", "1"));
+    assert!(error.starts_with("scenarios/theme/name.toml:2:9: "), "{error}");
 }
 
 #[test]
@@ -50,9 +49,9 @@ fn what_types_cannot_say_is_said_too() {
     for (from, to, names) in [
         ("from = [\"node\"]", "from = []", "from"),
         ("part = \"node\"", "part = \"node\"\ncount = { min = 3, max = 2 }", "range"),
-        ("wave = 1", "wave = 1\n[chain]\nwindow_hours = 11", "window_hours"),
+        ("\n[[actors]]", "\n[chain]\nwindow_hours = 11\n[[actors]]", "window_hours"),
         ("part = \"node\"", "part = \"node\"\nplays = \"vanisher\"", "profit"),
-        ("wave = 1", "wave = 1\n[[events]]\nat_ms = 1", "event"),
+        ("\n[[actors]]", "\n[[events]]\nat_ms = 1\n[[actors]]", "event"),
     ] {
         let error = wrong(&GOOD.replacen(from, to, 1));
         assert!(error.contains(names), "{to}: {error}");
@@ -96,7 +95,7 @@ const UNKNOWN: &[(&str, &str)] = &[
 #[test]
 fn a_name_that_nothing_has_is_told_with_its_place_and_with_those_there_are() {
     for (line, names) in UNKNOWN {
-        let error = wrong(&GOOD.replacen("wave = 1", &format!("wave = 1\n{line}"), 1));
+        let error = wrong(&GOOD.replacen("\n[[actors]]", &format!("\n{line}\n[[actors]]"), 1));
         assert!(error.starts_with("scenarios/theme/name.toml:4:"), "{line}: {error}");
         assert!(error.contains(names), "{line}: {error}");
     }
@@ -104,33 +103,33 @@ fn a_name_that_nothing_has_is_told_with_its_place_and_with_those_there_are() {
         (
             "from = [\"node\"]",
             "from = [\"node\", \"mode\"]",
-            15,
+            14,
             "no actor \"mode\", the nearest is \"node\"",
         ),
-        ("from = [\"node\"]", "from = [\"client\"]", 15, "\"client\" is a client; name a node"),
-        ("client = \"client\"", "client = \"cliént\"", 14, "the nearest is \"client\""),
-        ("client = \"client\"", "client = \"node\"", 14, "\"node\" is a node; name a client"),
-        ("part = \"node\"", "part = \"nod\"", 11, "unknown variant `nod`"),
+        ("from = [\"node\"]", "from = [\"client\"]", 14, "\"client\" is a client; name a node"),
+        ("client = \"client\"", "client = \"cliént\"", 13, "the nearest is \"client\""),
+        ("client = \"client\"", "client = \"node\"", 13, "\"node\" is a node; name a client"),
+        ("part = \"node\"", "part = \"nod\"", 10, "unknown variant `nod`"),
         (
             "part = \"node\"",
             "part = \"node\"\nplays = \"bayt\"",
-            12,
+            11,
             "no adversary \"bayt\", the nearest is \"bait\"",
         ),
         (
             "part = \"node\"",
             "part = \"node\"\nplays = \"bait\"\nwith = { prt = 1 }",
-            13,
+            12,
             "no option of bait \"prt\", the nearest is \"part\"",
         ),
-        ("part = \"node\"", "part = \"node\"\nwith = { part = 1 }", 12, "takes no options"),
-        ("part = \"client\"", "part = \"client\"\nplays = \"bait\"", 6, "can't play bait, a node that"),
-        ("name = \"node\"", "name = \"client\"", 10, "two actors are called \"client\""),
-        ("name = \"node\"", "name = \"client\"\\ncount = 2", 10, "two actors are called \"client\""),
+        ("part = \"node\"", "part = \"node\"\nwith = { part = 1 }", 11, "takes no options"),
+        ("part = \"client\"", "part = \"client\"\nplays = \"bait\"", 5, "can't play bait, a node that"),
+        ("name = \"node\"", "name = \"client\"", 9, "two actors are called \"client\""),
+        ("name = \"node\"", "name = \"client\"\ncount = 2", 9, "two actors are called \"client\""),
         (
             "name = \"node\"",
             "name = \"node\"\ncount = 2\npart = \"node\"\n[[actors]]\nname = \"node-2\"",
-            14,
+            13,
             "two actors are called \"node-2\"",
         ),
     ] {

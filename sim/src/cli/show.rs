@@ -12,9 +12,9 @@ pub(super) fn list(scenarios: &[Scenario], as_json: bool) {
     for scenario in scenarios {
         let file = &scenario.file;
         if as_json {
-            say!("{}", json!({ "scenario": scenario.name, "wave": file.wave, "shows": file.shows }));
+            say!("{}", json!({ "scenario": scenario.name, "shows": file.shows }));
         } else {
-            say!("{:<28} wave {}  {}", scenario.name, file.wave, file.shows);
+            say!("{:<28} {}", scenario.name, file.shows);
         }
     }
 }

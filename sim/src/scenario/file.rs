@@ -136,8 +136,6 @@ pub enum Mode {
 pub struct File {
     /// What it shows, in one sentence.
     pub shows: String,
-    /// When it is due.
-    pub wave: u8,
     /// See [`Mode`].
     #[serde(default)]
     pub mode: Mode,

@@ -375,7 +375,6 @@ fn o12_nothing_leaves_before_it_is_durable_and_what_was_acknowledged_survives() 
 fn o13_two_runs_of_the_same_decisions_differ_in_nothing() {
     let text = r#"
 shows = "A download."
-wave = 1
 [[actors]]
 name = "client"
 part = "client"
