@@ -22,7 +22,7 @@ use crate::{
     seen::Part,
     trace::{Head, Scribe, VERSION},
     watch::{Recorder, Watch},
-    world::{Job, Parts, Ran, World},
+    world::{Job, Order, Parts, Ran, World},
 };
 
 /// How a run ended.
@@ -88,8 +88,10 @@ pub fn run(
         }
         let mut order = fetch.order.clone();
         order.hash = blobs[fetch.blob];
-        jobs.push(Job::new(fetch.actor, fetch.at, order));
+        jobs.push(Job::new(fetch.actor, fetch.at, Order::Fetch(order)));
     }
+
+    jobs.extend(plan.orders.iter().cloned());
 
     let briefing = brief(scenario, &plan);
     let actors = plan.actors.iter().map(|planned| (actor(planned), planned.machine)).collect();

@@ -51,7 +51,9 @@ fn what_types_cannot_say_is_said_too() {
         ("part = \"node\"", "part = \"node\"\ncount = { min = 3, max = 2 }", "range"),
         ("\n[[actors]]", "\n[chain]\nwindow_hours = 11\n[[actors]]", "window_hours"),
         ("part = \"node\"", "part = \"node\"\nplays = \"vanisher\"", "profit"),
-        ("\n[[actors]]", "\n[[events]]\nat_ms = 1\n[[actors]]", "event"),
+        ("\n[[actors]]", "\n[[events]]\nat_ms = 1\n[[actors]]", "exactly one of"),
+        ("\n[[actors]]", "\n[[events]]\nat_ms = 1\nwindow_hours = 73\n[[actors]]", "window_hours"),
+        ("\n[[actors]]", "\n[[events]]\nat_ms = { min = 2, max = 1 }\ncrash = \"node\"\n[[actors]]", "range"),
     ] {
         let error = wrong(&GOOD.replacen(from, to, 1));
         assert!(error.contains(names), "{to}: {error}");
@@ -90,6 +92,17 @@ const UNKNOWN: &[(&str, &str)] = &[
     ("events = [{ at_ms = 1, silence = [\"node\", \"nodd\"] }]", "no actor \"nodd\""),
     ("events = [{ at_ms = 1, clock_ahead = \"nodd\", by_ms = 1 }]", "no actor \"nodd\""),
     ("events = [{ at_ms = 1, clock_behind = \"nodd\", by_ms = 1 }]", "no actor \"nodd\""),
+    ("events = [{ at_ms = 1, censors = [\"nodd\"] }]", "no actor \"nodd\""),
+    (
+        "events = [{ at_ms = 1, down = \"sequenzer\" }]",
+        "no service \"sequenzer\", the nearest is \"sequencer\"",
+    ),
+    ("events = [{ at_ms = 1, cancel = \"first\" }]", "no fetch \"first\", nor any other"),
+    ("events = [{ at_ms = 1, close = [\"client\", \"nodd\"] }]", "no actor \"nodd\""),
+    ("events = [{ at_ms = 1, close = [\"node\", \"node\"] }]", "have no channel"),
+    ("events = [{ at_ms = 1, crash = \"node\", cancel = \"first\" }]", "exactly one of crash, wipe"),
+    ("events = [{ at_ms = 1, window_hours = 12, for_ms = 1 }]", "for_ms belongs to crash"),
+    ("events = [{ at_ms = 1, crash = \"node\", by_ms = 1 }]", "by_ms belongs to clock_ahead"),
 ];
 
 #[test]
@@ -126,6 +139,18 @@ fn a_name_that_nothing_has_is_told_with_its_place_and_with_those_there_are() {
         ("part = \"client\"", "part = \"client\"\nplays = \"bait\"", 5, "can't play bait, a node that"),
         ("name = \"node\"", "name = \"client\"", 9, "two actors are called \"client\""),
         ("name = \"node\"", "name = \"client\"\ncount = 2", 9, "two actors are called \"client\""),
+        (
+            "from = [\"node\"]",
+            "from = [\"node\"]\nname = \"first\"\n[[events]]\nat_ms = 1\ncancel = \"frist\"",
+            18,
+            "no fetch \"frist\", the nearest is \"first\"",
+        ),
+        (
+            "from = [\"node\"]",
+            "from = [\"node\"]\nname = \"first\"\n[[fetches]]\nclient = \"client\"\nfrom = [\"node\"]\nname = \"first\"",
+            19,
+            "two fetches are called \"first\"",
+        ),
         (
             "name = \"node\"",
             "name = \"node\"\ncount = 2\npart = \"node\"\n[[actors]]\nname = \"node-2\"",

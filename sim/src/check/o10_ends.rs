@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use decdn_engine::{
     fault::Fault,
-    ids::FetchId,
+    ids::{ChannelId, FetchId},
     io::{Effect, Input, Notice, Output},
     time::Time,
 };
@@ -44,6 +44,8 @@ struct Pace {
     fetches: BTreeSet<FetchId>,
     /// Whether some download asked to keep its channel.
     keeps: bool,
+    /// Channels that its owner has ordered to be closed.
+    closes: BTreeSet<ChannelId>,
 }
 
 /// See the module.
@@ -73,6 +75,9 @@ impl Ends {
             Input::Fetch(order) => {
                 pace.fetches.insert(order.id);
                 pace.keeps |= order.keep_channel;
+            }
+            Input::CloseChannel(channel) => {
+                pace.closes.insert(*channel);
             }
             Input::Verdict { .. } | Input::RangeSent { .. } | Input::Persisted { .. } | Input::Tx { .. } => {
                 pace.idle = 0;
@@ -140,8 +145,12 @@ impl Ends {
             let honest = |party: Option<ActorId>| party.filter(|party| self.people.is_honest(*party));
             let (client, node) = (honest(deal.client), honest(deal.node));
             let keeps = client.is_some_and(|client| self.paces[usize::from(client.0)].keeps);
+            let orders = |who: &ActorId| self.paces[usize::from(who.0)].closes.contains(&deal.id);
             let who = match channel.status {
-                OnChainStatus::Open if !keeps => client,
+                OnChainStatus::Open => {
+                    let ordered = client.into_iter().chain(node).find(orders);
+                    ordered.or(client.filter(|_| !keeps))
+                }
                 // Who has nothing to gain by it need not settle.
                 OnChainStatus::Closing if now > channel.deadline.0 + SETTLE_SECS => {
                     client.or(node.filter(|_| channel.amount.0 > 0))

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::{
     Symbol, Symbols, evaluate,
-    file::{Actor, Event, Fetch, File, Pin, Placed},
+    event::{Event, Happening},
+    file::{Actor, Fetch, File, Pin, Placed},
 };
 use crate::{names::unknown, seen::Part};
 
@@ -34,8 +35,13 @@ pub(super) fn check(file: &File) -> Result<(), Wrong> {
         check_actor(file, actor)?;
     }
     check_people(file)?;
+    let mut names = BTreeSet::new();
     for fetch in &file.fetches {
         check_fetch(file, fetch)?;
+        if let Some(name) = fetch.name.as_ref().filter(|name| !names.insert(*name)) {
+            let what = format!("two fetches are called {:?}; give each a name of its own", &**name);
+            return Err(Wrong::There(name.at, what));
+        }
     }
     check_links(file)?;
     for name in file.chain.sequencer.iter().flat_map(|rule| &rule.censors) {
@@ -152,21 +158,43 @@ fn check_links(file: &File) -> Result<(), Wrong> {
 }
 
 fn check_event(file: &File, event: &Event) -> Result<(), Wrong> {
-    let named = [&event.crash, &event.wipe, &event.clock_ahead, &event.clock_behind];
-    let silence = event.silence.iter().flatten();
-    let others = usize::from(event.silence.is_some()) + usize::from(event.window_hours.is_some());
-    if named.iter().filter(|name| name.is_some()).count() + others != 1 {
-        let keys = "crash, wipe, silence, window_hours, clock_ahead, clock_behind";
-        return Err(format!("an event needs exactly one of {keys}").into());
-    }
-    for name in named.into_iter().flatten().chain(silence) {
-        find(file, name)?;
+    match &event.what {
+        Happening::Crash { who, .. } | Happening::Wipe { who, .. } | Happening::Clock { who, .. } => {
+            find(file, who)?;
+        }
+        Happening::Silence { from, to, .. } => {
+            find(file, from)?;
+            find(file, to)?;
+        }
+        Happening::Censorship { whom, .. } => {
+            for name in whom {
+                find(file, name)?;
+            }
+        }
+        Happening::Cancel { fetch } => {
+            let names = || file.fetches.iter().filter_map(|fetch| fetch.name.as_ref());
+            if !names().any(|name| name == fetch) {
+                let known = names().map(|name| &**name);
+                return Err(Wrong::There(fetch.at, unknown("fetch", fetch, known)));
+            }
+        }
+        Happening::Close { who, with } => {
+            if find(file, who)?.part == find(file, with)?.part {
+                let what =
+                    format!("{:?} and {:?} have no channel; name a client and a node", &**who, &**with);
+                return Err(Wrong::There(who.at, what));
+            }
+        }
+        Happening::Window { .. } | Happening::Down { .. } => {}
     }
     Ok(())
 }
 
 fn check_ranges(file: &File) -> Result<(), Wrong> {
-    let windows = file.events.iter().filter_map(|event| event.window_hours.as_ref());
+    let windows = file.events.iter().filter_map(|event| match &event.what {
+        Happening::Window { hours } => Some(hours),
+        _ => None,
+    });
     if windows.chain([&file.chain.window_hours]).any(|window| window.least() < 12 || window.most() > 72) {
         return Err("window_hours is outside 12 to 72, the contract's bounds; correct it".into());
     }
@@ -231,8 +259,7 @@ fn pins(file: &File) -> Vec<&Pin> {
         pins.extend([&fetch.cadence_bytes, &fetch.deposit].into_iter().flatten());
     }
     for event in &file.events {
-        pins.extend([&event.at_ms, &event.for_ms, &event.by_ms]);
-        pins.extend(&event.window_hours);
+        pins.extend(event.pins());
     }
     for rule in &chain.sequencer {
         pins.extend([&rule.from_secs, &rule.for_secs]);

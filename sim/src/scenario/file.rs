@@ -4,6 +4,7 @@ use std::{cmp::Ordering, collections::BTreeMap, ops::Deref};
 
 use serde::Deserialize;
 
+use super::event::Event;
 use crate::{
     adversary::{self, Adversary},
     check::Liftable,
@@ -164,7 +165,7 @@ pub struct File {
     pub links: Vec<PairLink>,
     /// What is downloaded.
     pub fetches: Vec<Fetch>,
-    /// What goes wrong at a time of its own.
+    /// What happens at a time of its own.
     #[serde(default)]
     pub events: Vec<Event>,
     /// What must not be exceeded.
@@ -411,6 +412,9 @@ pub struct PairLink {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fetch {
+    /// Its name, for events that are about it.
+    #[serde(default)]
+    pub name: Option<Placed>,
     /// Who downloads; each of them where there are several.
     pub client: Placed,
     /// From whom, in this order: names of actors, each of them where there are several.
@@ -444,40 +448,8 @@ pub struct Fetch {
 fn blob() -> Pin {
     Pin::between(1, 32 << 20)
 }
-fn zero() -> Pin {
+pub(super) fn zero() -> Pin {
     Pin::Is(0)
-}
-
-/// A fault at a time of its own; exactly one of the other keys but `for_ms` and `by_ms`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Event {
-    /// When.
-    pub at_ms: Pin,
-    /// How long.
-    #[serde(default = "zero")]
-    pub for_ms: Pin,
-    /// This process dies and is gone that long.
-    #[serde(default)]
-    pub crash: Option<Placed>,
-    /// The same, and it comes back without its records.
-    #[serde(default)]
-    pub wipe: Option<Placed>,
-    /// Nothing that the first one sends reaches the second one for that long.
-    #[serde(default)]
-    pub silence: Option<[Placed; 2]>,
-    /// The contract's owner sets the dispute window of later closes to this (C9).
-    #[serde(default)]
-    pub window_hours: Option<Pin>,
-    /// This one's wall clock jumps `by_ms` ahead.
-    #[serde(default)]
-    pub clock_ahead: Option<Placed>,
-    /// This one's wall clock jumps `by_ms` back.
-    #[serde(default)]
-    pub clock_behind: Option<Placed>,
-    /// How far a clock jumps.
-    #[serde(default = "zero")]
-    pub by_ms: Pin,
 }
 
 /// A bound: derived from symbols before the first run.

@@ -1,6 +1,7 @@
 //! Scenarios: files that say who takes part, what may go wrong, what is downloaded, and what must hold.
 
 mod check;
+pub mod event;
 pub mod file;
 mod formula;
 mod load;

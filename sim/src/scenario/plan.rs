@@ -16,6 +16,7 @@ use decdn_engine::{
 
 use super::{
     Scenario, Symbol, Symbols,
+    event::{Happening, Service},
     file::{self, Actor, File, Link, Mode, Placed},
 };
 use crate::{
@@ -24,7 +25,7 @@ use crate::{
     decide::{Decisions, Label},
     net::Path,
     seen::{Cast, Part, Person},
-    world::{Machine, Timed, TimedFault},
+    world::{Job, Machine, Order, Timed, TimedFault},
 };
 
 /// Somebody in a run.
@@ -52,6 +53,8 @@ pub struct PlannedBlob {
 /// A download of a run.
 #[derive(Clone, Debug)]
 pub struct PlannedFetch {
+    /// Its name in the file.
+    pub name: Option<String>,
     /// Who downloads.
     pub actor: ActorId,
     /// When.
@@ -92,6 +95,8 @@ pub struct Plan {
     pub blobs: Vec<PlannedBlob>,
     /// The downloads.
     pub fetches: Vec<PlannedFetch>,
+    /// What else owners order.
+    pub orders: Vec<Job>,
     /// How each ordered pair is connected.
     pub paths: BTreeMap<(ActorId, ActorId), Path>,
     /// W.
@@ -147,8 +152,9 @@ impl Plan {
         let (cast, actors) = drawing.actors(rate, ceiling, forced);
         let (paths, rtt, narrowest) = drawing.paths(actors.len());
         let (blobs, fetches) = drawing.fetches(&actors, cadence);
-        let sequencer = drawing.sequencer(&cast);
-        let timed = drawing.timed();
+        let mut sequencer = drawing.sequencer(&cast);
+        let (timed, stretches, orders) = drawing.events(&cast, &fetches);
+        sequencer.extend(stretches);
         let calm = file.calm_secs.draw(drawing.decide);
         let hours = file.limit_hours.draw(drawing.decide);
         let endpoint = Span::from_millis(file.chain.endpoint_ms.draw(drawing.decide));
@@ -192,6 +198,7 @@ impl Plan {
             wallet,
             blobs,
             fetches,
+            orders,
             paths,
             window,
             forced,
@@ -368,7 +375,8 @@ impl<'a> Drawing<'a> {
                         deposit => deposit.into(),
                     });
                     let at = Time(fetch.at_ms.draw(decide) * 1_000);
-                    fetches.push(PlannedFetch { actor: client, at, blob: blobs.len(), from, order });
+                    let name = fetch.name.as_deref().map(str::to_owned);
+                    fetches.push(PlannedFetch { name, actor: client, at, blob: blobs.len(), from, order });
                     blobs.push(blob);
                 }
             }
@@ -383,48 +391,74 @@ impl<'a> Drawing<'a> {
             .map(|rule| {
                 let from = Time(rule.from_secs.draw(self.decide) * 1_000_000);
                 let until = from + Span::from_secs(rule.for_secs.draw(self.decide));
-                let censored = rule.censors.iter().flat_map(|name| &self.ids[&**name]);
-                let censored = censored.map(|id| cast.get(*id).account).collect();
+                let censored = self.accounts(cast, &rule.censors);
                 Stretch { from, until, censored, down: rule.down }
             })
             .collect()
     }
 
-    fn timed(&mut self) -> Vec<Timed> {
-        let mut timed = Vec::new();
+    /// What happens at a time of its own: faults, times in which the sequencer is not honest, orders.
+    fn events(&mut self, cast: &Cast, fetches: &[PlannedFetch]) -> (Vec<Timed>, Vec<Stretch>, Vec<Job>) {
+        let (mut timed, mut stretches, mut jobs) = (Vec::new(), Vec::new(), Vec::new());
         for event in &self.file.events {
             let at = Time(event.at_ms.draw(self.decide) * 1_000);
-            let lasts = Span::from_millis(event.for_ms.draw(self.decide));
-            let by = i64::try_from(event.by_ms.draw(self.decide).saturating_mul(1_000)).unwrap_or(i64::MAX);
-            if let Some(hours) = &event.window_hours {
-                let window = Span::from_hours(hours.draw(self.decide));
-                timed.push(Timed { at, what: TimedFault::Window(window.0 / 1_000_000) });
-            }
-            let ids = |name: &Option<Placed>| {
-                name.as_ref().map(|name| self.ids[&**name].clone()).unwrap_or_default()
-            };
             let mut add = |what| timed.push(Timed { at, what });
-            for id in ids(&event.crash) {
-                add(TimedFault::Crash(id, lasts));
-            }
-            for id in ids(&event.wipe) {
-                add(TimedFault::Wipe(id, lasts));
-            }
-            for id in ids(&event.clock_ahead) {
-                add(TimedFault::Clock(id, by));
-            }
-            for id in ids(&event.clock_behind) {
-                add(TimedFault::Clock(id, -by));
-            }
-            if let Some([from, to]) = &event.silence {
-                for &from in &self.ids[&**from] {
-                    for &to in &self.ids[&**to] {
+            match &event.what {
+                Happening::Crash { who, for_ms } => {
+                    let lasts = Span::from_millis(for_ms.draw(self.decide));
+                    self.ids[&**who].iter().for_each(|id| add(TimedFault::Crash(*id, lasts)));
+                }
+                Happening::Wipe { who, for_ms } => {
+                    let lasts = Span::from_millis(for_ms.draw(self.decide));
+                    self.ids[&**who].iter().for_each(|id| add(TimedFault::Wipe(*id, lasts)));
+                }
+                Happening::Silence { from, to, for_ms } => {
+                    let lasts = Span::from_millis(for_ms.draw(self.decide));
+                    for (from, to) in self.pairs(from, to) {
                         add(TimedFault::Partition { from, to, lasts });
                     }
                 }
+                Happening::Window { hours } => {
+                    let window = Span::from_hours(hours.draw(self.decide));
+                    add(TimedFault::Window(window.0 / 1_000_000));
+                }
+                Happening::Clock { who, by_ms, is_ahead } => {
+                    let by = by_ms.draw(self.decide).saturating_mul(1_000);
+                    let by = i64::try_from(by).unwrap_or(i64::MAX);
+                    let by = if *is_ahead { by } else { -by };
+                    self.ids[&**who].iter().for_each(|id| add(TimedFault::Clock(*id, by)));
+                }
+                Happening::Censorship { whom, for_ms } => {
+                    let until = at + Span::from_millis(for_ms.draw(self.decide));
+                    let censored = self.accounts(cast, whom);
+                    stretches.push(Stretch { from: at, until, censored, down: false });
+                }
+                Happening::Down { what: Service::Sequencer, for_ms } => {
+                    let until = at + Span::from_millis(for_ms.draw(self.decide));
+                    stretches.push(Stretch { from: at, until, censored: Vec::new(), down: true });
+                }
+                Happening::Cancel { fetch } => {
+                    let meant = fetches.iter().filter(|planned| planned.name.as_deref() == Some(&**fetch));
+                    jobs.extend(meant.map(|fetch| Job::new(fetch.actor, at, Order::Cancel(fetch.order.id))));
+                }
+                Happening::Close { who, with } => {
+                    let pairs = self.pairs(who, with);
+                    jobs.extend(pairs.map(|(who, with)| Job::new(who, at, Order::Close { with })));
+                }
             }
         }
-        timed
+        (timed, stretches, jobs)
+    }
+
+    /// Each of the one with each of the other.
+    fn pairs(&self, one: &str, other: &str) -> impl Iterator<Item = (ActorId, ActorId)> + use<'_> {
+        let others = &self.ids[other];
+        self.ids[one].iter().flat_map(|one| others.iter().map(|other| (*one, *other)))
+    }
+
+    fn accounts(&self, cast: &Cast, names: &[Placed]) -> Vec<Address> {
+        let ids = names.iter().flat_map(|name| &self.ids[&**name]);
+        ids.map(|id| cast.get(*id).account).collect()
     }
 }
 

@@ -2,7 +2,6 @@
 
 use decdn_engine::{
     io::Input,
-    record::Key,
     time::{Span, Time},
 };
 
@@ -86,33 +85,6 @@ impl World {
         self.watch.see(self.queue.now(), &seen);
         self.begin(id);
         self.order_again(id);
-    }
-
-    /// The owner orders again what was ordered before and is neither done nor on record.
-    fn order_again(&mut self, id: ActorId) {
-        let now = self.queue.now();
-        let durable = &self.actors[usize::from(id.0)].edge.durable;
-        let lost: Vec<u32> = self
-            .jobs
-            .iter()
-            .enumerate()
-            .filter(|(_, job)| job.actor == id && !job.done && job.at <= now)
-            .filter(|(_, job)| durable.get(&Key::Fetch(job.order.id)).is_none())
-            .map(|(index, _)| index as u32)
-            .collect();
-        for index in lost {
-            self.queue.push(now, Event::Order(index));
-        }
-    }
-
-    pub(super) fn on_order(&mut self, index: usize) {
-        let job = &self.jobs[index];
-        let actor = job.actor;
-        // While the process is away its owner can't order; `order_again` does when it is back.
-        if self.actors[usize::from(actor.0)].up && !job.done {
-            let order = job.order.clone();
-            self.step(actor, Input::Fetch(order));
-        }
     }
 
     pub(super) fn on_timed(&mut self, index: usize) {

@@ -1,7 +1,7 @@
 //! The world: actors, their edges, the network, the disk and the chain under one queue of events.
 //!
 //! `carry` does what actors ask for, `arrive` is what the network brings, `life` is how processes start, crash and
-//! come back, `money` is what the chain brings, `hand` is for whoever drives a
+//! come back, `money` is what the chain brings, `order` what owners order, `hand` is for whoever drives a
 //! world step by step. This file holds the state, takes the next event and steps actors.
 
 mod arrive;
@@ -9,16 +9,17 @@ mod carry;
 mod hand;
 mod life;
 mod money;
+mod order;
 
 pub use hand::Hand;
+pub use order::{Job, Order};
 
 use std::collections::BTreeMap;
 
 use decdn_engine::{
     fault::Rule,
-    ids::{BlobHash, ConnId, FetchId},
+    ids::{BlobHash, ConnId},
     io::{Effect, Gone, Input, Notice, Outputs},
-    order::FetchOrder,
     record::PersistSeq,
     time::{Now, Span, Time, WallTime},
 };
@@ -63,7 +64,7 @@ enum Event {
     Chain,
     /// A poll is answered.
     Polled(ActorId, u32, u64),
-    /// An owner orders a download.
+    /// An owner orders something.
     Order(u32),
     /// One of the scenario's timed faults.
     Timed(u32),
@@ -77,26 +78,6 @@ struct Feed {
     actor: ActorId,
     epoch: u32,
     input: Input,
-}
-
-/// A download that an owner orders.
-#[derive(Clone, Debug)]
-pub struct Job {
-    /// Who downloads.
-    pub actor: ActorId,
-    /// When it is ordered.
-    pub at: Time,
-    /// What is ordered.
-    pub order: FetchOrder,
-    /// Ordered again after a crash until it is done.
-    pub(crate) done: bool,
-}
-
-impl Job {
-    /// An order at a time.
-    pub fn new(actor: ActorId, at: Time, order: FetchOrder) -> Self {
-        Self { actor, at, order, done: false }
-    }
 }
 
 /// A fault at a time of its own.
@@ -194,7 +175,7 @@ pub struct Parts {
     pub chain: Chain,
     /// What there is to download.
     pub library: Library,
-    /// The downloads.
+    /// What owners order.
     pub jobs: Vec<Job>,
     /// Faults with a time of their own.
     pub timed: Vec<Timed>,
@@ -343,15 +324,6 @@ impl World {
             self.queue.push(timed.at, Event::Timed(index as u32));
         }
         self.arm_chain();
-    }
-
-    /// Whether nothing is left that anybody waits for: every download is done, every channel has come to its end.
-    fn is_over(&self) -> bool {
-        let keeps = |client| {
-            let person = self.cast.by_account(client).map(|person| person.id);
-            self.jobs.iter().any(|job| job.order.keep_channel && Some(job.actor) == person)
-        };
-        self.jobs.iter().all(|job| job.done) && self.chain.is_quiet(keeps)
     }
 
     fn finish(mut self) -> (Ran, Watch, Decisions) {
@@ -524,12 +496,6 @@ impl World {
                 self.job_done(actor, *fetch);
             }
             _ => {}
-        }
-    }
-
-    fn job_done(&mut self, actor: ActorId, fetch: FetchId) {
-        for job in &mut self.jobs {
-            job.done |= job.actor == actor && job.order.id == fetch;
         }
     }
 }

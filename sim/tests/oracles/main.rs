@@ -8,7 +8,7 @@ use decdn_engine::{
     crypto::{Signature, Typed},
     fault::{Fault, Proof, Rule},
     ids::{Address, ConnId, FetchId, StreamId},
-    io::{Effect, Input, Notice},
+    io::{Effect, Input, Notice, Output},
     limits::GROUP,
     money::{Amount, Nonce},
     order::{Candidate, FetchOrder},
@@ -271,9 +271,8 @@ fn o9_a_transaction_does_what_was_predicted_of_it() {
     settle(Ok(Some(OnChain { nonce: 1, ..opened(CLIENT, NODE) })), None).names("O9");
 }
 
-#[test]
-fn o10_downloads_and_channels_end_nobody_spins_and_nobody_honest_is_blamed() {
-    let order = FetchOrder {
+fn order() -> FetchOrder {
+    FetchOrder {
         id: FetchId(1),
         hash: BLOB,
         offset_bytes: 0,
@@ -284,9 +283,17 @@ fn o10_downloads_and_channels_end_nobody_spins_and_nobody_honest_is_blamed() {
         cadence_bytes: 1,
         max_rate: RATE,
         keep_channel: false,
-    };
-    let fetch = Input::Fetch(order);
-    let fetched = [role(Effect::Notice(Notice::Fetched { fetch: FetchId(1), bytes: 1 }))];
+    }
+}
+
+fn fetched() -> Output {
+    role(Effect::Notice(Notice::Fetched { fetch: FetchId(1), bytes: 1 }))
+}
+
+#[test]
+fn o10_downloads_and_channels_end_nobody_spins_and_nobody_honest_is_blamed() {
+    let fetch = Input::Fetch(order());
+    let fetched = [fetched()];
     let mut story = Story::of("O10");
     story.step(CLIENT, &fetch, &[]).step(CLIENT, &Input::Tick, &fetched);
     story.open(CLIENT, NODE).close(CLIENT, channel(CLIENT, NODE), 0, 0).settle(CLIENT, channel(CLIENT, NODE));
@@ -316,6 +323,25 @@ fn o10_downloads_and_channels_end_nobody_spins_and_nobody_honest_is_blamed() {
     };
     settle(100).is_silent();
     settle(512).names("O10");
+}
+
+#[test]
+fn o10_what_its_owner_has_closed_does_not_stay_open() {
+    let id = channel(CLIENT, NODE);
+    for party in [CLIENT, NODE] {
+        let told = || {
+            let mut story = Story::of("O10");
+            let order = FetchOrder { keep_channel: true, ..order() };
+            story.step(CLIENT, &Input::Fetch(order), &[]).open(CLIENT, NODE);
+            story.step(CLIENT, &Input::Tick, &[fetched()]);
+            story
+        };
+        told().end().is_silent();
+        told().step(party, &Input::CloseChannel(id), &[]).end().names("V4");
+        let mut story = told();
+        story.step(party, &Input::CloseChannel(id), &[]).close(party, id, 0, 0).wait(WINDOW);
+        story.settle(party, id).end().is_silent();
+    }
 }
 
 #[test]

@@ -1,0 +1,189 @@
+//! What happens at a time of its own: faults, a sequencer that is not honest, and what owners order beside downloads. Each is
+//! an entry of `[[events]]`: when, one key that says what, and what belongs to it.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+use super::file::{Pin, Placed, zero};
+use crate::names::names;
+
+/// Something that happens at a time of its own.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "Keys")]
+pub struct Event {
+    /// When.
+    pub at_ms: Pin,
+    /// What.
+    pub what: Happening,
+}
+
+/// What can happen at a time of its own; names are of actors, each of them where there are several.
+#[derive(Clone, Debug)]
+pub enum Happening {
+    /// This process dies and is gone that long.
+    Crash {
+        /// Whose.
+        who: Placed,
+        /// How long.
+        for_ms: Pin,
+    },
+    /// The same, and it comes back without its records.
+    Wipe {
+        /// Whose.
+        who: Placed,
+        /// How long.
+        for_ms: Pin,
+    },
+    /// Nothing that the one sends reaches the other for that long.
+    Silence {
+        /// The one.
+        from: Placed,
+        /// The other.
+        to: Placed,
+        /// How long.
+        for_ms: Pin,
+    },
+    /// The contract's owner sets the dispute window of later closes to this (C9).
+    Window {
+        /// How long it is from then on.
+        hours: Pin,
+    },
+    /// A wall clock jumps.
+    Clock {
+        /// Whose.
+        who: Placed,
+        /// How far.
+        by_ms: Pin,
+        /// Ahead rather than back.
+        is_ahead: bool,
+    },
+    /// The sequencer drops their transactions for that long.
+    Censorship {
+        /// Whose.
+        whom: Vec<Placed>,
+        /// How long.
+        for_ms: Pin,
+    },
+    /// Something that everybody relies on does not work for that long.
+    Down {
+        /// What.
+        what: Service,
+        /// How long.
+        for_ms: Pin,
+    },
+    /// An owner gives a download up.
+    Cancel {
+        /// The name of the `[[fetches]]`.
+        fetch: Placed,
+    },
+    /// An owner closes the channels that are open between the two.
+    Close {
+        /// Whose owner.
+        who: Placed,
+        /// The other party.
+        with: Placed,
+    },
+}
+
+names! {
+    /// What everybody relies on.
+    Service, "service" {
+        /// The sequencer.
+        Sequencer = "sequencer",
+    }
+}
+
+impl Event {
+    /// Its numbers.
+    pub fn pins(&self) -> impl Iterator<Item = &Pin> {
+        let own = match &self.what {
+            Happening::Crash { for_ms, .. }
+            | Happening::Wipe { for_ms, .. }
+            | Happening::Silence { for_ms, .. }
+            | Happening::Censorship { for_ms, .. }
+            | Happening::Down { for_ms, .. } => Some(for_ms),
+            Happening::Window { hours } => Some(hours),
+            Happening::Clock { by_ms, .. } => Some(by_ms),
+            Happening::Cancel { .. } | Happening::Close { .. } => None,
+        };
+        own.into_iter().chain([&self.at_ms])
+    }
+}
+
+/// The entry as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Keys {
+    at_ms: Pin,
+    for_ms: Option<Pin>,
+    by_ms: Option<Pin>,
+    crash: Option<Placed>,
+    wipe: Option<Placed>,
+    silence: Option<[Placed; 2]>,
+    window_hours: Option<Pin>,
+    clock_ahead: Option<Placed>,
+    clock_behind: Option<Placed>,
+    censors: Option<Vec<Placed>>,
+    down: Option<Service>,
+    cancel: Option<Placed>,
+    close: Option<[Placed; 2]>,
+}
+
+/// An entry that is no event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum NoEvent {
+    NotOne,
+    DoesNotLast,
+    NoClock,
+}
+
+impl fmt::Display for NoEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotOne => {
+                "an event needs exactly one of crash, wipe, silence, window_hours, clock_ahead, clock_behind, censors, \
+                 down, cancel, close"
+            }
+            Self::DoesNotLast => "for_ms belongs to crash, wipe, silence, censors and down alone",
+            Self::NoClock => "by_ms belongs to clock_ahead and clock_behind alone",
+        })
+    }
+}
+
+impl TryFrom<Keys> for Event {
+    type Error = NoEvent;
+
+    fn try_from(keys: Keys) -> Result<Self, NoEvent> {
+        let for_ms = || keys.for_ms.clone().unwrap_or_else(zero);
+        let by_ms = || keys.by_ms.clone().unwrap_or_else(zero);
+        let clock = |who, is_ahead| Happening::Clock { who, by_ms: by_ms(), is_ahead };
+        let mut said = [
+            keys.crash.map(|who| Happening::Crash { who, for_ms: for_ms() }),
+            keys.wipe.map(|who| Happening::Wipe { who, for_ms: for_ms() }),
+            keys.silence.map(|[from, to]| Happening::Silence { from, to, for_ms: for_ms() }),
+            keys.window_hours.map(|hours| Happening::Window { hours }),
+            keys.clock_ahead.map(|who| clock(who, true)),
+            keys.clock_behind.map(|who| clock(who, false)),
+            keys.censors.map(|whom| Happening::Censorship { whom, for_ms: for_ms() }),
+            keys.down.map(|what| Happening::Down { what, for_ms: for_ms() }),
+            keys.cancel.map(|fetch| Happening::Cancel { fetch }),
+            keys.close.map(|[who, with]| Happening::Close { who, with }),
+        ]
+        .into_iter()
+        .flatten();
+        let (Some(what), None) = (said.next(), said.next()) else { return Err(NoEvent::NotOne) };
+        let (lasts, jumps) = match &what {
+            Happening::Clock { .. } => (false, true),
+            Happening::Window { .. } | Happening::Cancel { .. } | Happening::Close { .. } => (false, false),
+            _ => (true, false),
+        };
+        if keys.for_ms.is_some() && !lasts {
+            return Err(NoEvent::DoesNotLast);
+        }
+        if keys.by_ms.is_some() && !jumps {
+            return Err(NoEvent::NoClock);
+        }
+        Ok(Self { at_ms: keys.at_ms, what })
+    }
+}

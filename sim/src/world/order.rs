@@ -1,0 +1,164 @@
+//! What owners order; and that they order it again where a process died before it had taken note.
+
+use decdn_engine::{
+    ids::{ChannelId, FetchId},
+    io::Input,
+    order::FetchOrder,
+    record::Key,
+    time::Time,
+};
+
+use super::{Event, World};
+use crate::{
+    actor::ActorId,
+    seen::{ChainView, OnChainStatus},
+};
+
+/// What an owner can order.
+#[derive(Clone, Debug)]
+pub enum Order {
+    /// A download.
+    Fetch(FetchOrder),
+    /// To give a download up.
+    Cancel(FetchId),
+    /// To close every channel with this one that is open when it is ordered.
+    Close {
+        /// The other party.
+        with: ActorId,
+    },
+}
+
+/// An order at its time.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Whose owner orders.
+    pub actor: ActorId,
+    /// When.
+    pub at: Time,
+    /// What.
+    pub order: Order,
+    /// The owner heard that the download is over.
+    is_over: bool,
+    /// The channels to be closed, once that was ordered.
+    channels: Option<Vec<ChannelId>>,
+}
+
+impl Job {
+    /// An order at a time.
+    pub fn new(actor: ActorId, at: Time, order: Order) -> Self {
+        Self { actor, at, order, is_over: false, channels: None }
+    }
+
+    /// Whether it is the order of this download.
+    fn fetches(&self, actor: ActorId, fetch: FetchId) -> bool {
+        self.actor == actor && matches!(&self.order, Order::Fetch(order) if order.id == fetch)
+    }
+
+    /// Whether it is the order to give this download up.
+    fn cancels(&self, fetch: FetchId) -> bool {
+        matches!(self.order, Order::Cancel(other) if other == fetch)
+    }
+}
+
+impl World {
+    /// Whether nothing is left that anybody waits for: every order is carried out, every channel has come to its end.
+    pub(super) fn is_over(&self) -> bool {
+        let keeps = |client| {
+            let person = self.cast.by_account(client).map(|person| person.id);
+            let keeps = |job: &Job| matches!(&job.order, Order::Fetch(order) if order.keep_channel);
+            self.jobs.iter().any(|job| keeps(job) && Some(job.actor) == person)
+        };
+        self.jobs.iter().all(|job| self.is_done(job)) && self.chain.is_quiet(keeps)
+    }
+
+    fn is_done(&self, job: &Job) -> bool {
+        match &job.order {
+            Order::Fetch(_) => job.is_over,
+            Order::Cancel(fetch) => {
+                self.jobs.iter().any(|other| other.is_over && other.fetches(job.actor, *fetch))
+            }
+            Order::Close { .. } => {
+                job.channels.as_ref().is_some_and(|ids| ids.iter().all(|id| !self.is_open(*id)))
+            }
+        }
+    }
+
+    fn is_open(&self, id: ChannelId) -> bool {
+        self.chain.channel(id).is_some_and(|channel| channel.status == OnChainStatus::Open)
+    }
+
+    /// The owner hears that a download is over.
+    pub(super) fn job_done(&mut self, actor: ActorId, fetch: FetchId) {
+        for job in &mut self.jobs {
+            job.is_over |= job.fetches(actor, fetch);
+        }
+    }
+
+    pub(super) fn on_order(&mut self, index: usize) {
+        let job = &self.jobs[index];
+        let actor = job.actor;
+        // While the process is away its owner can't order; `order_again` does when it is back.
+        if !self.actors[usize::from(actor.0)].up || self.is_done(job) {
+            return;
+        }
+        match &job.order {
+            Order::Fetch(order) => {
+                let order = order.clone();
+                self.step(actor, Input::Fetch(order));
+            }
+            Order::Cancel(fetch) => {
+                let fetch = *fetch;
+                self.step(actor, Input::Cancel(fetch));
+            }
+            Order::Close { with } => {
+                let with = *with;
+                self.close_all(index, with);
+            }
+        }
+    }
+
+    fn close_all(&mut self, index: usize, with: ActorId) {
+        let actor = self.jobs[index].actor;
+        let parties = [actor, with].map(|id| self.cast.get(id).account);
+        let is_theirs = |id: &&ChannelId| {
+            self.chain.channel(**id).is_some_and(|channel| {
+                let ends = [channel.client, channel.node];
+                channel.status == OnChainStatus::Open && parties.iter().all(|party| ends.contains(party))
+            })
+        };
+        let known = self.jobs[index].channels.clone();
+        let ids = known.unwrap_or_else(|| self.chain.channels().iter().filter(is_theirs).copied().collect());
+        self.jobs[index].channels = Some(ids.clone());
+        let epoch = self.slot(actor).epoch;
+        for id in ids {
+            if self.lives(actor, epoch) {
+                self.step(actor, Input::CloseChannel(id));
+            }
+        }
+    }
+
+    /// The owner orders again what was ordered before and is neither done nor on record.
+    pub(super) fn order_again(&mut self, id: ActorId) {
+        let now = self.queue.now();
+        let durable = &self.actors[usize::from(id.0)].edge.durable;
+        let (mut again, mut dropped) = (Vec::new(), Vec::new());
+        let due = |job: &Job| job.actor == id && job.at <= now;
+        for (index, job) in self.jobs.iter().enumerate().filter(|(_, job)| due(job) && !self.is_done(job)) {
+            match &job.order {
+                Order::Fetch(order) if durable.get(&Key::Fetch(order.id)).is_some() => {}
+                // Who has given a download up does not order it once more.
+                Order::Fetch(order) if self.jobs.iter().any(|job| due(job) && job.cancels(order.id)) => {
+                    dropped.push(order.id);
+                }
+                Order::Cancel(fetch) if durable.get(&Key::Fetch(*fetch)).is_none() => {}
+                Order::Fetch(_) | Order::Cancel(_) | Order::Close { .. } => again.push(index as u32),
+            }
+        }
+        for fetch in dropped {
+            self.job_done(id, fetch);
+        }
+        for index in again {
+            self.queue.push(now, Event::Order(index));
+        }
+    }
+}
