@@ -1,6 +1,6 @@
 # Sourced by slither.sh and halmos.sh: the Python tools of requirements.txt in contracts/.venv, installed if missing or stale, and
 # they and npm's forge on the PATH. The compiler is npm's, as foundry.toml says.
-node tools/artifacts.mjs check # installs what npm has to give
+node tools/artifacts.mjs install
 command -v python3 >/dev/null || { echo "contracts/tools: python3 is missing: install Python 3.11 or newer and run this again." >&2; exit 1; }
 if ! cmp -s tools/requirements.txt .venv/requirements.txt; then
   rm -rf .venv
