@@ -165,9 +165,9 @@ export default [
     name: 'pays-ahead', rule: 'D9', breaks: 'a client signs for one more group than it has verified',
     oracle: ['O4'],
     edits: [{
-      file: 'engine/src/roles/client/pay.rs',
+      file: 'engine/src/machine/wallet.rs',
       from: 'self.paying.meter.owed().min(self.paying.deposit)',
-      to: 'self.paying.meter.owed_with(GROUP).min(self.paying.deposit)',
+      to: 'self.paying.meter.owed_with(crate::limits::GROUP).min(self.paying.deposit)',
     }],
   },
   {

@@ -59,8 +59,8 @@ export default [
     oracle: ['O5'],
     edits: [{
       file: 'engine/src/roles/client/mod.rs',
-      from: 'Record::Paying(paying) => {',
-      to: 'Record::Paying(mut paying) => { paying.nonce.0 = paying.nonce.0.saturating_sub(1);',
+      from: 'Record::Paying(paying) => _ = client.wallet.adopt(paying)',
+      to: 'Record::Paying(mut paying) => { paying.nonce.0 = paying.nonce.0.saturating_sub(1); client.wallet.adopt(paying); }',
     }],
   },
   {
@@ -96,8 +96,8 @@ export default [
     oracle: ['O5', 'O12'],
     edits: [{
       file: 'engine/src/roles/client/pay.rs',
-      from: 'self.persist_paying(slot, out); let purpose = Signing::Voucher',
-      to: 'let purpose = Signing::Voucher',
+      from: 'self.persist_paying(slot, out); self.wallet.sign(',
+      to: 'self.wallet.sign(',
     }],
   },
   {

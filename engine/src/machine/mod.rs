@@ -6,6 +6,9 @@
 
 pub mod closings;
 pub mod follower;
+pub mod identity;
+pub mod links;
+pub mod wallet;
 
 use alloc::vec::Vec;
 

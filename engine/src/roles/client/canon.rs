@@ -3,12 +3,11 @@
 use alloc::collections::{BTreeMap, VecDeque};
 
 use super::{
-    Channel, Client, Closing, Fetch, Opening, OpeningStep, Purpose, Stage, Stream,
+    Client, Fetch, Opening, OpeningStep, Stage,
     probe::{Price, Probe},
 };
 use crate::{
-    dispute::Watch,
-    ids::{ConnId, StreamId},
+    ids::ConnId,
     machine::follower::Follower,
     state::{Canon, Canonical, Digest},
 };
@@ -17,11 +16,11 @@ impl Client {
     pub(super) fn fold(&mut self) -> Digest {
         let Self { tally, closings, .. } = self;
         let channels =
-            self.channels.fold(tally, |slot, channel, out| (channel, closings.get(slot)).canon(out));
-        let streams = self.streams.fold(tally, |id, stream, out| (*id, stream).canon(out));
+            self.wallet.channels.fold(tally, |slot, channel, out| (channel, closings.get(slot)).canon(out));
+        let streams = self.links.streams.fold(tally, |id, stream, out| (*id, stream).canon(out));
         let fetches = self.fetches.fold(tally, |_, fetch, out| fetch.canon(out));
         if core::mem::take(&mut self.is_rest_dirty) {
-            let rest = Rest(&self.follower, &self.openings, &self.probes, self.proof.is_some());
+            let rest = Rest(&self.follower, &self.openings, &self.probes, self.identity.is_proven());
             self.tally.fold(&mut self.rest, &rest);
         }
         self.tally.digest([channels, streams, fetches])
@@ -51,58 +50,6 @@ impl Canon for Rest<'_> {
             out.large(opening.deposit.0);
             out.tag(step);
             out.number(ticket);
-        }
-    }
-}
-
-impl Canon for (&Channel, Option<&Watch>) {
-    fn canon(&self, out: &mut Canonical) {
-        let (channel, watch) = self;
-        let paying = &channel.paying;
-        out.tag(b'C');
-        out.bytes(&paying.channel.0);
-        let flags = [
-            channel.signature.is_some(),
-            channel.signing.is_some(),
-            channel.window.is_halved,
-            watch.is_some(),
-        ];
-        let flags = flags.iter().fold(0, |bits, flag| bits << 1 | u8::from(*flag));
-        out.tag(paying.status as u8 | flags << 4);
-        out.number(paying.nonce.0);
-        out.large(paying.amount.0);
-        out.large(paying.meter.owed_raw());
-        out.number(channel.acked.0);
-        let (closing, ticket) = match channel.closing {
-            Closing::No => (0, 0),
-            Closing::Wanted => (1, 0),
-            Closing::Asked(stream) => (2, u64::from(stream.index)),
-            Closing::Cooperative(ticket) => (3, ticket.0),
-            Closing::Unilateral(ticket) => (4, ticket.0),
-            Closing::PutOff => (5, u64::from(channel.refusals)),
-        };
-        out.tag(closing);
-        out.number(ticket);
-        if let Some(watch) = watch {
-            watch.canon(out);
-        }
-    }
-}
-
-impl Canon for (StreamId, &Stream) {
-    fn canon(&self, out: &mut Canonical) {
-        let (id, stream) = self;
-        out.tag(b'S');
-        out.number(id.conn.0);
-        out.number(u64::from(id.index));
-        match &stream.purpose {
-            Purpose::Close => out.tag(0),
-            Purpose::Content { fetch, offer, next, end, is_agreed, paid_by, .. } => {
-                out.tag(1 + u8::from(*is_agreed));
-                for number in [fetch.0, *offer, *next, *end, paid_by.map_or(0, |nonce| nonce.0)] {
-                    out.number(number);
-                }
-            }
         }
     }
 }

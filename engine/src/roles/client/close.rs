@@ -1,17 +1,21 @@
 //! Ending a channel: cooperatively if the node consents in time, else alone with the newest voucher (V7, C1, C4).
 
-use super::{Client, Closing, Purpose, Stream};
+use super::Client;
 use crate::{
     chain::{Call, Revert, Route, TxOutcome},
     crypto::{Crypto, Signature, Typed},
     fault::Rule,
     ids::{ChannelId, NodeId, StreamId, TxTicket},
     io::{Effect, Lane, Outputs},
-    machine::AlarmKey,
+    machine::{
+        AlarmKey, Cx,
+        links::{Purpose, Stream},
+        wallet::Closing,
+    },
     record::ChannelStatus,
     state::Slot,
     time::Now,
-    wire::{Auth, CloseRequest, Code, Message},
+    wire::{CloseRequest, Code, Message},
 };
 
 impl Client {
@@ -28,7 +32,7 @@ impl Client {
 
     fn start_close(&mut self, now: Now, slot: Slot, is_abrupt: bool, out: &mut Outputs) {
         let consent = self.config.timeouts.consent;
-        let channel = &mut self.channels[slot];
+        let channel = &mut self.wallet.channels[slot];
         if channel.closing != Closing::No || channel.paying.status == ChannelStatus::Closing {
             return;
         }
@@ -37,52 +41,54 @@ impl Client {
         if is_abrupt {
             self.end_streams(now, slot, out);
         }
-        self.pay(slot, true, out);
-        let channel = &mut self.channels[slot];
+        self.pay(now, slot, true, out);
+        let channel = &mut self.wallet.channels[slot];
         channel.paying.status = ChannelStatus::Final;
         self.persist_paying(slot, out);
-        self.advance_close(slot, out);
+        self.advance_close(now, slot, out);
     }
 
-    pub(super) fn advance_closings(&mut self, node: NodeId, out: &mut Outputs) {
-        let slots = self.peers.get(&node).map(|peer| peer.channels.clone()).unwrap_or_default();
+    pub(super) fn advance_closings(&mut self, now: Now, node: NodeId, out: &mut Outputs) {
+        let slots = self.wallet.with(node).to_vec();
         for slot in slots {
-            if self.channels.get(slot).is_some_and(|channel| channel.closing == Closing::Wanted) {
-                self.advance_close(slot, out);
+            if self.wallet.channels.get(slot).is_some_and(|channel| channel.closing == Closing::Wanted) {
+                self.advance_close(now, slot, out);
             }
         }
     }
 
     /// Moves a close along: the end of the streams that still run, the final voucher's signature, a connection, the
     /// proof, the request. What a stream brings after the request would be in no final voucher.
-    pub(super) fn advance_close(&mut self, slot: Slot, out: &mut Outputs) {
-        let channel = &self.channels[slot];
+    pub(super) fn advance_close(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
+        let channel = &self.wallet.channels[slot];
         if channel.closing != Closing::Wanted || channel.signing.is_some() || self.is_buying(slot) {
             return;
         }
         if channel.needs_signature() {
-            return self.sign_newest(slot, out);
+            return self.sign_newest(now, slot, out);
         }
         let is_late = self.tools.alarms.at(AlarmKey::Consent(slot)).is_none();
         let node = channel.paying.node;
         if is_late || node == NodeId::default() {
-            return self.close_alone(slot, out);
+            return self.close_alone(now, slot, out);
         }
-        if !self.connect(node, out) {
+        if !self.connect(now, node, out) {
             // No room until the consent is late.
             return;
         }
-        let Some(proof) = self.proof else { return self.ask_proof(out) };
-        let Some(peer) = self.peers.get_mut(&node).filter(|peer| peer.is_up) else { return };
-        let Some(conn) = peer.conn else { return };
-        let stream = StreamId { conn, index: peer.next_stream };
-        peer.next_stream += 1;
-        let auth = (!peer.is_proven).then_some(Auth { address: self.config.account, signature: proof });
-        let channel = &mut self.channels[slot];
+        let Some(auth) = self.identity.auth() else {
+            return self.identity.ask(&mut Cx { now, tools: &mut self.tools, out });
+        };
+        if !self.links.is_up(node) {
+            return;
+        }
+        let Some((stream, is_first)) = self.links.next_stream(node) else { return };
+        let auth = is_first.then_some(auth);
+        let channel = &mut self.wallet.channels[slot];
         channel.closing = Closing::Asked(stream);
         let request =
             CloseRequest { channel: channel.paying.channel, voucher: channel.signed_voucher(), auth };
-        self.streams.insert(stream, Stream { channel: slot, node, purpose: Purpose::Close });
+        self.links.streams.insert(stream, Stream { channel: slot, node, purpose: Purpose::Close });
         let lane = Lane::Channel(slot.index);
         out.send(lane, stream, Message::CloseRequest(request));
     }
@@ -96,8 +102,8 @@ impl Client {
         crypto: &C,
         out: &mut Outputs,
     ) {
-        let Some(slot) = self.streams.get(&id).map(|stream| stream.channel) else { return };
-        let Some(channel) = self.channels.get(slot) else { return };
+        let Some(slot) = self.links.streams.get(&id).map(|stream| stream.channel) else { return };
+        let Some(channel) = self.wallet.channels.get(slot) else { return };
         if channel.closing != Closing::Asked(id) {
             return self.on_malformed(now, id, out);
         }
@@ -112,62 +118,60 @@ impl Client {
         };
         let lane = Lane::Channel(slot.index);
         out.push(lane, Effect::Finish { stream: id });
-        self.forget_stream(id, out);
+        self.forget_stream(now, id, out);
         let ticket = self.submit(slot, call, Route::Sequencer, out);
-        let channel = &mut self.channels[slot];
+        let channel = &mut self.wallet.channels[slot];
         channel.closing = Closing::Cooperative(ticket);
         self.tools.alarms.cancel(AlarmKey::Consent(slot));
     }
 
     /// Whether a stream on this channel brings content, or is asked to.
     pub(super) fn is_buying(&self, slot: Slot) -> bool {
-        let buys =
-            |stream: &Stream| stream.channel == slot && matches!(stream.purpose, Purpose::Content { .. });
-        self.streams.values().any(buys)
+        self.links.streams.values().any(|stream| stream.channel == slot && stream.is_content())
     }
 
     /// No consent in time. While streams run nobody was asked: they end, or go silent (D10).
     pub(super) fn on_consent_due(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
         let consent = self.config.timeouts.consent;
-        if self.channels[slot].closing == Closing::Wanted && self.is_buying(slot) {
+        if self.wallet.channels[slot].closing == Closing::Wanted && self.is_buying(slot) {
             return self.tools.alarms.arm(AlarmKey::Consent(slot), now.mono + consent);
         }
-        self.close_alone(slot, out);
+        self.close_alone(now, slot, out);
     }
 
     /// The node won't consent.
-    pub(super) fn on_close_refused(&mut self, slot: Slot, out: &mut Outputs) {
-        if matches!(self.channels.get(slot).map(|channel| channel.closing), Some(Closing::Asked(_))) {
-            self.close_alone(slot, out);
+    pub(super) fn on_close_refused(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
+        if matches!(self.wallet.channels.get(slot).map(|channel| channel.closing), Some(Closing::Asked(_))) {
+            self.close_alone(now, slot, out);
         }
     }
 
     /// The node said "not now": it may not have seen the channel yet, or still be busy with it. It is asked again after
     /// a back-off, until its consent is late (D11).
     pub(super) fn put_off(&mut self, now: Now, slot: Slot) {
-        let Some(channel) = self.channels.get(slot) else { return };
+        let Some(channel) = self.wallet.channels.get(slot) else { return };
         if !matches!(channel.closing, Closing::Asked(_)) {
             return;
         }
         let round = channel.refusals.saturating_add(1);
         let wait = self.jittered(&channel.paying.channel.0, u32::from(round));
-        let channel = &mut self.channels[slot];
+        let channel = &mut self.wallet.channels[slot];
         channel.closing = Closing::PutOff;
         channel.refusals = round;
         self.tools.alarms.arm(AlarmKey::Ask(slot), now.mono + wait);
     }
 
-    pub(super) fn on_ask_due(&mut self, slot: Slot, out: &mut Outputs) {
-        let Some(channel) = self.channels.get_mut(slot) else { return };
+    pub(super) fn on_ask_due(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
+        let Some(channel) = self.wallet.channels.get_mut(slot) else { return };
         if channel.closing == Closing::PutOff && channel.paying.status != ChannelStatus::Closing {
             channel.closing = Closing::Wanted;
-            self.advance_close(slot, out);
+            self.advance_close(now, slot, out);
         }
     }
 
     /// Closes with the newest voucher, without the node: the window runs.
-    pub(super) fn close_alone(&mut self, slot: Slot, out: &mut Outputs) {
-        let Some(channel) = self.channels.get_mut(slot) else { return };
+    pub(super) fn close_alone(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
+        let Some(channel) = self.wallet.channels.get_mut(slot) else { return };
         if !matches!(channel.closing, Closing::Wanted | Closing::Asked(_) | Closing::PutOff)
             || channel.paying.status == ChannelStatus::Closing
         {
@@ -177,20 +181,20 @@ impl Client {
         channel.closing = Closing::Wanted;
         self.tools.alarms.cancel(AlarmKey::Consent(slot));
         if let Closing::Asked(stream) = asked
-            && self.streams.remove(&stream).is_some()
+            && self.links.streams.remove(&stream).is_some()
         {
             out.reset(stream, Code::NotNow);
         }
-        let channel = &self.channels[slot];
+        let channel = &self.wallet.channels[slot];
         if channel.signing.is_some() {
             return;
         }
         if channel.needs_signature() {
-            return self.sign_newest(slot, out);
+            return self.sign_newest(now, slot, out);
         }
         let call = Call::Close { channel: channel.paying.channel, voucher: channel.signed_voucher() };
         let ticket = self.submit(slot, call, Route::Sequencer, out);
-        self.channels[slot].closing = Closing::Unilateral(ticket);
+        self.wallet.channels[slot].closing = Closing::Unilateral(ticket);
     }
 
     pub(super) fn submit(&mut self, slot: Slot, call: Call, route: Route, out: &mut Outputs) -> TxTicket {
@@ -201,7 +205,7 @@ impl Client {
     }
 
     pub(super) fn on_close_order(&mut self, now: Now, id: ChannelId, out: &mut Outputs) {
-        if let Some(slot) = self.by_id.get(&id) {
+        if let Some(slot) = self.wallet.slot(&id) {
             self.begin_close(now, slot, out);
         }
     }
@@ -215,7 +219,7 @@ impl Client {
         outcome: &TxOutcome,
         out: &mut Outputs,
     ) -> bool {
-        let closing = self.channels[slot].closing;
+        let closing = self.wallet.channels[slot].closing;
         if closing != Closing::Cooperative(ticket) && closing != Closing::Unilateral(ticket) {
             return false;
         }
@@ -228,11 +232,11 @@ impl Client {
             }
             TxOutcome::Included { result: Err(_), .. } | TxOutcome::Lost => {
                 let was_alone = closing == Closing::Unilateral(ticket);
-                self.channels[slot].closing = Closing::Wanted;
+                self.wallet.channels[slot].closing = Closing::Wanted;
                 if was_alone {
                     // Nothing that we know of can make it fail: wait before trying again.
                     let at = now.mono + self.config.monitor.poll;
-                    let channel = &mut self.channels[slot];
+                    let channel = &mut self.wallet.channels[slot];
                     self.tools.alarms.arm(AlarmKey::Consent(slot), at);
                     let fault = crate::fault::Fault::Chain {
                         channel: channel.paying.channel,
@@ -247,7 +251,7 @@ impl Client {
                     };
                     out.fault(fault);
                 } else {
-                    self.close_alone(slot, out);
+                    self.close_alone(now, slot, out);
                 }
             }
         }

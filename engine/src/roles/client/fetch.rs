@@ -2,14 +2,17 @@
 
 use alloc::vec;
 
-use super::{Channel, Client, Closing, Fetch, Stage, probe::Price};
+use super::{Client, Fetch, Stage, probe::Price};
 use crate::{
-    crypto::Typed,
     fault::{LimitHit, Rule},
     ids::{FetchId, NodeId, StreamId},
     io::{FetchFailure, Lane, Notice, Outputs},
     limits::{BLOB_BYTES_MAX, GROUP},
-    machine::AlarmKey,
+    machine::{
+        AlarmKey, Cx,
+        links::Stream,
+        wallet::{Channel, Closing},
+    },
     order::{Candidate, FetchOrder},
     record::{ChannelStatus, FetchRecord, Key, Record},
     state::Slot,
@@ -124,19 +127,19 @@ impl Client {
             return self.probe(now, id, out);
         }
         let Some(slot) = usable else { return self.open_channel(now, id, out) };
-        if !self.connect(candidate.node, out) {
+        if !self.connect(now, candidate.node, out) {
             // Later, when other connections have ended.
             return self.fail_attempt(now, id, Failure::NotNow, out);
         }
-        if !self.peers.get(&candidate.node).is_some_and(|peer| peer.is_up) {
+        if !self.links.is_up(candidate.node) {
             return;
         }
-        if self.proof.is_none() {
-            return self.ask_proof(out);
+        if !self.identity.is_proven() {
+            return self.identity.ask(&mut Cx { now, tools: &mut self.tools, out });
         }
-        let channel = &self.channels[slot];
+        let channel = &self.wallet.channels[slot];
         if !self.is_greeted(candidate.node, slot) && channel.needs_signature() {
-            return self.sign_newest(slot, out);
+            return self.sign_newest(now, slot, out);
         }
         self.request(now, id, slot, out);
     }
@@ -146,13 +149,12 @@ impl Client {
         let fetch = &self.fetches[&id];
         let (node, token) = (fetch.candidate().node, fetch.order.token);
         let next_group = fetch.end().map_or(GROUP, |end| GROUP.min(end - fetch.position()));
-        let slots = self.peers.get(&node).map(|peer| peer.channels.clone()).unwrap_or_default();
+        let slots = self.wallet.with(node).to_vec();
         let mut usable = None;
         let mut used_up = vec![];
         for slot in slots {
-            let channel = &self.channels[slot];
-            let is_open = channel.paying.status == ChannelStatus::Open && channel.closing == Closing::No;
-            if channel.paying.token != token || !is_open {
+            let channel = &self.wallet.channels[slot];
+            if channel.paying.token != token || !channel.is_open() {
                 continue;
             }
             if channel.paying.meter.owed_with(next_group) > channel.paying.deposit {
@@ -169,9 +171,8 @@ impl Client {
 
     /// Whether the node has acknowledged the newest voucher, on this connection (V3).
     fn is_greeted(&self, node: NodeId, slot: Slot) -> bool {
-        let channel = &self.channels[slot];
-        channel.acked == channel.paying.nonce
-            && self.peers.get(&node).is_some_and(|peer| peer.greeted.contains(&slot))
+        let channel = &self.wallet.channels[slot];
+        channel.acked == channel.paying.nonce && self.links.is_greeted(node, slot)
     }
 
     /// An attempt is over; what comes next depends on why.
@@ -255,10 +256,10 @@ impl Client {
             Stage::Requested(stream) | Stage::Streaming(stream) => self.on_silence(now, id, stream, out),
             // Everything is verified and signed for; an ack is a courtesy.
             Stage::Paying(_) => {
-                let of_it = |stream: &super::Stream| matches!(stream.purpose, super::Purpose::Content { fetch, .. } if fetch == id);
-                let stream = self.streams.iter().find(|(_, stream)| of_it(stream)).map(|(id, _)| *id);
+                let of_it = |stream: &Stream| stream.fetch() == Some(id);
+                let stream = self.links.streams.iter().find(|(_, stream)| of_it(stream)).map(|(id, _)| *id);
                 if let Some(stream) = stream {
-                    self.drop_stream(stream, out);
+                    self.drop_stream(now, stream, out);
                 }
                 self.complete(now, id, out);
             }
@@ -279,8 +280,8 @@ impl Client {
             self.fail_attempt(now, id, Failure::Refused, out);
         }
         // Nor can it be asked for its consent.
-        for slot in self.peers.get(&node).map(|peer| peer.channels.clone()).unwrap_or_default() {
-            self.close_alone(slot, out);
+        for slot in self.wallet.with(node).to_vec() {
+            self.close_alone(now, slot, out);
         }
     }
 
@@ -290,7 +291,7 @@ impl Client {
         let bytes = fetch.verified;
         self.forget_fetch(now, id, Notice::Fetched { fetch: id, bytes }, out);
         self.close_unused(now, out);
-        self.leave_idle_peers(out);
+        self.leave_idle_peers(now, out);
     }
 
     pub(super) fn fail_fetch(&mut self, now: Now, id: FetchId, why: FetchFailure, out: &mut Outputs) {
@@ -299,7 +300,7 @@ impl Client {
         }
         self.forget_fetch(now, id, Notice::FetchFailed { fetch: id, why }, out);
         self.close_unused(now, out);
-        self.leave_idle_peers(out);
+        self.leave_idle_peers(now, out);
     }
 
     /// A download is over, and so are its streams: what still comes on them must not count for a later download by
@@ -308,11 +309,12 @@ impl Client {
     /// other way round it would never be, and order everything a second time.
     fn forget_fetch(&mut self, now: Now, id: FetchId, last_words: Notice, out: &mut Outputs) {
         let of_fetch = |stream: &&StreamId| self.fetch_of(stream) == Some(id);
-        let streams: alloc::vec::Vec<StreamId> = self.streams.keys().filter(of_fetch).copied().collect();
+        let streams: alloc::vec::Vec<StreamId> =
+            self.links.streams.keys().filter(of_fetch).copied().collect();
         for stream in streams {
-            self.drop_stream(stream, out);
+            self.drop_stream(now, stream, out);
         }
-        let is_live = |slot: &&Slot| self.channels.get(**slot).is_some();
+        let is_live = |slot: &&Slot| self.wallet.channels.get(**slot).is_some();
         let source = self.fetches.get(&id).and_then(|fetch| fetch.sources.iter().find(is_live).copied());
         if let Some(slot) = source {
             // And with it all the others.
@@ -332,10 +334,10 @@ impl Client {
     /// Nobody will ask for a download's lost bytes any more: the node would count them as exposure for ever, so
     /// their channels end (D8).
     fn retire_lossy(&mut self, now: Now, gone: &Fetch, out: &mut Outputs) {
-        let nodes = gone.order.candidates.iter().filter_map(|candidate| self.peers.get(&candidate.node));
-        let slots: alloc::vec::Vec<Slot> = nodes.flat_map(|peer| peer.channels.iter().copied()).collect();
+        let with = |candidate: &Candidate| self.wallet.with(candidate.node).to_vec();
+        let slots: alloc::vec::Vec<Slot> = gone.order.candidates.iter().flat_map(with).collect();
         for slot in slots {
-            let Some(channel) = self.channels.get_mut(slot) else { continue };
+            let Some(channel) = self.wallet.channels.get_mut(slot) else { continue };
             let before = channel.lost.len();
             channel.lost.retain(|(of, _)| *of != gone.order.id);
             if channel.lost.len() < before {
@@ -353,6 +355,7 @@ impl Client {
             })
         };
         let unused: alloc::vec::Vec<Slot> = self
+            .wallet
             .channels
             .iter()
             .filter(|(_, channel)| {
@@ -369,14 +372,7 @@ impl Client {
     }
 
     /// Asks for the newest voucher's signature again: after a restart it is not at hand.
-    pub(super) fn sign_newest(&mut self, slot: Slot, out: &mut Outputs) {
-        let channel = &self.channels[slot];
-        if channel.signing.is_some() {
-            return;
-        }
-        let terms = channel.newest_terms();
-        let purpose = super::Signing::Voucher { channel: slot, amount: terms.amount, nonce: terms.nonce };
-        let ticket = self.sign(Lane::Channel(slot.index), Typed::Voucher(terms), purpose, out);
-        self.channels[slot].signing = Some(ticket);
+    pub(super) fn sign_newest(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
+        self.wallet.sign(slot, &mut Cx { now, tools: &mut self.tools, out });
     }
 }

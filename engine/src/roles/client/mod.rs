@@ -14,49 +14,48 @@ mod stream;
 mod watch;
 
 use alloc::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     vec,
     vec::Vec,
 };
 
 use probe::Price;
-use state::{Channel, Closing, Fetch, Opening, OpeningStep, Peer, Purpose, Signing, Stage, Stream};
+use state::{Fetch, Opening, OpeningStep, Stage};
 
 use super::{Reason, Role, config::ClientConfig};
 use crate::{
-    crypto::{Crypto, Signature, Typed},
-    delivery::Window,
+    crypto::{Crypto, Signature},
     dispute::Cue,
-    fault::{LimitHit, Rule},
+    fault::Rule,
     ids::{ConnId, FetchId, NodeId, SignTicket, StreamId, TxTicket},
-    io::{Effect, FetchFailure, Gone, Input, Lane, Outputs},
-    machine::{AlarmKey, Tools, closings::Closings, follower::Follower},
-    money::Nonce,
+    io::{FetchFailure, Gone, Input, Lane, Outputs},
+    machine::{
+        AlarmKey, Cx, Tools,
+        closings::Closings,
+        follower::Follower,
+        identity::Identity,
+        links::{Ended, Links},
+        wallet::Wallet,
+    },
     record::{FetchRecord, Paying, PersistSeq, Record},
-    state::{Digest, IdMap, Mark, Slot, Tally, TrackedMap, TrackedSlab},
+    state::{Digest, Mark, Slot, Tally, TrackedMap},
     time::{Now, Span, Time},
-    wire::{Code, Message},
+    wire::Message,
 };
 
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct Client {
     config: ClientConfig,
-    channels: TrackedSlab<Channel>,
-    by_id: IdMap<Slot>,
-    peers: BTreeMap<NodeId, Peer>,
-    conns: BTreeMap<ConnId, NodeId>,
-    streams: TrackedMap<StreamId, Stream>,
+    wallet: Wallet,
+    links: Links,
+    identity: Identity,
     /// By their connections, which are for nothing else.
     probes: BTreeMap<ConnId, probe::Probe>,
     fetches: TrackedMap<FetchId, Fetch>,
     openings: VecDeque<Opening>,
-    signing: BTreeMap<SignTicket, Signing>,
     txs: BTreeMap<TxTicket, Slot>,
     closings: Closings,
-    /// The proof of identity, the same on every connection.
-    proof: Option<Signature>,
-    is_proof_asked: bool,
     follower: Follower,
     tools: Tools,
     tally: Tally,
@@ -75,21 +74,17 @@ impl Client {
     /// last durable byte (D14), channels that nothing uses are closed.
     pub fn recover(config: ClientConfig, records: impl Iterator<Item = Record>) -> Self {
         let follower = Follower::new(config.start_block, config.monitor);
+        let identity = Identity::new(config.node, config.account);
         let mut client = Self {
             config,
-            channels: TrackedSlab::default(),
-            by_id: IdMap::default(),
-            peers: BTreeMap::new(),
-            conns: BTreeMap::new(),
-            streams: TrackedMap::default(),
+            wallet: Wallet::default(),
+            links: Links::default(),
+            identity,
             probes: BTreeMap::new(),
             fetches: TrackedMap::default(),
             openings: VecDeque::new(),
-            signing: BTreeMap::new(),
             txs: BTreeMap::new(),
             closings: Closings::default(),
-            proof: None,
-            is_proof_asked: false,
             follower,
             tools: Tools::default(),
             rest: Mark::default(),
@@ -102,9 +97,7 @@ impl Client {
         }
         for record in kept.into_values() {
             match record {
-                Record::Paying(paying) => {
-                    client.adopt(paying);
-                }
+                Record::Paying(paying) => _ = client.wallet.adopt(paying),
                 Record::Fetch(fetch) => client.adopt_fetch(fetch, Price::Due),
                 Record::Cursor(block) => client.follower.recover(block),
                 Record::Earning(_) | Record::Gone(_) => {}
@@ -119,33 +112,14 @@ impl Client {
     fn note_lost(&mut self) {
         for (id, fetch) in self.fetches.iter() {
             for candidate in &fetch.order.candidates {
-                let slots = self.peers.get(&candidate.node).map(|peer| peer.channels.as_slice());
-                for slot in slots.unwrap_or_default() {
-                    let channel = &mut self.channels[*slot];
-                    let is_used = channel.paying.meter.owed_raw() > 0;
-                    if is_used && channel.paying.token == fetch.order.token {
-                        channel.note_lost(*id, fetch.position());
+                for slot in self.wallet.with(candidate.node).to_vec() {
+                    let Paying { meter, token, .. } = self.wallet.channels[slot].paying;
+                    if meter.owed_raw() > 0 && token == fetch.order.token {
+                        self.wallet.channels[slot].note_lost(*id, fetch.position());
                     }
                 }
             }
         }
-    }
-
-    fn adopt(&mut self, paying: Paying) -> Slot {
-        let slot = self.channels.insert(Channel {
-            paying,
-            signature: None,
-            signing: None,
-            acked: Nonce::NONE,
-            streams: Vec::new(),
-            window: Window::default(),
-            lost: Vec::new(),
-            closing: Closing::No,
-            refusals: 0,
-        });
-        self.by_id.insert(paying.channel, slot);
-        self.peers.entry(paying.node).or_default().channels.push(slot);
-        slot
     }
 
     fn adopt_fetch(&mut self, record: FetchRecord, price: Price) {
@@ -174,23 +148,24 @@ impl Client {
 
     /// Channels that are not settled, with their durable state. For inspection.
     pub fn channels(&self) -> impl Iterator<Item = &Paying> {
-        self.channels.iter().map(|(_, channel)| &channel.paying)
+        self.wallet.channels.iter().map(|(_, channel)| &channel.paying)
     }
 
     /// How many entries each table holds. For inspection: all of them are bounded (O11).
     pub fn tables(&self) -> [(&'static str, usize); 12] {
+        let (conns, greeted) = self.links.counts();
         [
-            ("channels", self.channels.len()),
-            ("peers", self.peers.len()),
-            ("conns", self.conns.len()),
-            ("streams", self.streams.len()),
+            ("channels", self.wallet.channels.len()),
+            ("peers", self.wallet.nodes().count()),
+            ("conns", conns),
+            ("streams", self.links.streams.len()),
             ("probes", self.probes.len()),
             ("fetches", self.fetches.len()),
             ("openings", self.openings.len()),
-            ("signing", self.signing.len()),
+            ("signing", self.wallet.signing() + usize::from(self.identity.is_asked())),
             ("txs", self.txs.len()),
             ("retrying", self.closings.retrying()),
-            ("greeted", self.peers.values().map(|peer| peer.greeted.len()).max().unwrap_or(0)),
+            ("greeted", greeted),
             ("alarms", self.tools.alarms.len()),
         ]
     }
@@ -199,87 +174,30 @@ impl Client {
         self.tools.persist(lane, writes, out)
     }
 
-    fn sign(&mut self, lane: Lane, what: Typed, purpose: Signing, out: &mut Outputs) -> SignTicket {
-        let ticket = self.tools.sign(lane, what, out);
-        self.signing.insert(ticket, purpose);
-        ticket
-    }
-
-    /// Asks for the proof of identity, once.
-    fn ask_proof(&mut self, out: &mut Outputs) {
-        if !core::mem::replace(&mut self.is_proof_asked, true) {
-            let what = Typed::BindNodeId { node: self.config.node, nonce: 0 };
-            self.sign(Lane::Role, what, Signing::Proof, out);
-        }
-    }
-
     /// Connects to a node unless that has been done; false if there are too many connections.
-    fn connect(&mut self, node: NodeId, out: &mut Outputs) -> bool {
-        if self.peers.get(&node).is_some_and(|peer| peer.conn.is_some()) {
-            return true;
-        }
-        if self.conns.len() >= self.config.limits.conns {
-            out.limit(Rule::W3, LimitHit::Conns);
-            return false;
-        }
-        let conn = self.tools.conn();
-        self.peers.entry(node).or_default().conn = Some(conn);
-        self.conns.insert(conn, node);
-        out.push(Lane::Role, Effect::Connect { conn, peer: node });
-        true
+    fn connect(&mut self, now: Now, node: NodeId, out: &mut Outputs) -> bool {
+        let most = self.config.limits.conns;
+        self.links.connect(node, most, &mut Cx { now, tools: &mut self.tools, out })
     }
 
     /// Hangs up on nodes that no channel, stream or download is left for. Called where one of these ends.
-    fn leave_idle_peers(&mut self, out: &mut Outputs) {
-        let mut wanted: BTreeSet<NodeId> = self.streams.values().map(|stream| stream.node).collect();
-        wanted.extend(self.fetches.values().flat_map(|fetch| &fetch.order.candidates).map(|c| c.node));
-        let has_channels = |node: &NodeId| self.peers.get(node).is_some_and(|peer| !peer.channels.is_empty());
-        let idle: Vec<(ConnId, NodeId)> = self
-            .conns
-            .iter()
-            .filter(|(_, node)| !wanted.contains(node) && !has_channels(node))
-            .map(|(conn, node)| (*conn, *node))
-            .collect();
-        for (conn, node) in idle {
-            self.forget_conn(node);
-            out.disconnect(conn, Code::NotNow);
-        }
-    }
-
-    /// The connection of a peer is gone; without a channel there is nothing left to know of it.
-    fn forget_conn(&mut self, node: NodeId) {
-        let Some(peer) = self.peers.get_mut(&node) else { return };
-        if let Some(conn) = peer.conn {
-            self.conns.remove(&conn);
-        }
-        if peer.channels.is_empty() {
-            self.peers.remove(&node);
-        } else {
-            *peer = Peer { channels: core::mem::take(&mut peer.channels), ..Peer::default() };
-        }
-    }
-
-    /// Gives up a connection on which a node was silent and nothing else runs: if it is dead, the transport takes up
-    /// to its idle timeout to notice, and the next attempt would be lost on it (D10).
-    fn hang_up(&mut self, node: NodeId, out: &mut Outputs) {
-        let Some(peer) = self.peers.get(&node) else { return };
-        let Some(conn) = peer.conn.filter(|_| peer.is_up) else { return };
-        let last = StreamId { conn, index: u32::MAX };
-        if self.streams.range(StreamId { conn, index: 0 }..=last).next().is_some() {
-            return;
-        }
-        self.forget_conn(node);
-        out.disconnect(conn, Code::NotNow);
+    fn leave_idle_peers(&mut self, now: Now, out: &mut Outputs) {
+        let Self { wallet, fetches, .. } = self;
+        let is_listed = |node: &NodeId| {
+            fetches
+                .values()
+                .flat_map(|fetch| &fetch.order.candidates)
+                .any(|candidate| candidate.node == *node)
+        };
+        let is_wanted = |node: &NodeId| !wallet.with(*node).is_empty() || is_listed(node);
+        self.links.leave(is_wanted, &mut Cx { now, tools: &mut self.tools, out });
     }
 
     fn on_connected(&mut self, now: Now, conn: ConnId, rtt: Span, out: &mut Outputs) {
         if conn.is_probe() {
             return self.on_probe_connected(now, conn, out);
         }
-        let Some(&node) = self.conns.get(&conn) else { return };
-        let Some(peer) = self.peers.get_mut(&node) else { return };
-        peer.is_up = true;
-        peer.rtt = rtt;
+        let Some(node) = self.links.on_up(conn, rtt) else { return };
         self.advance_peer(now, node, out);
     }
 
@@ -287,13 +205,8 @@ impl Client {
         if conn.is_probe() {
             return self.on_probe_lost(now, conn, why, out);
         }
-        let Some(node) = self.conns.get(&conn).copied() else { return };
-        let was_up = self.peers.get(&node).is_some_and(|peer| peer.is_up);
-        self.forget_conn(node);
-        let first = StreamId { conn, index: 0 };
-        let last = StreamId { conn, index: u32::MAX };
-        let ids: Vec<StreamId> = self.streams.range(first..=last).map(|(id, _)| *id).collect();
-        for id in ids {
+        let Some(Ended { node, was_up, streams }) = self.links.on_gone(conn) else { return };
+        for id in streams {
             self.on_stream_lost(now, id, out);
         }
         if !was_up {
@@ -302,7 +215,7 @@ impl Client {
             }
             return self.on_unreachable(now, node, out);
         }
-        self.advance_closings(node, out);
+        self.advance_closings(now, node, out);
     }
 
     /// Everything that may have waited for this node: its downloads, then its closes.
@@ -316,7 +229,7 @@ impl Client {
         for id in waiting {
             self.advance(now, id, out);
         }
-        self.advance_closings(node, out);
+        self.advance_closings(now, node, out);
     }
 
     /// Everything that may have waited for the chain or the proof of identity.
@@ -326,26 +239,21 @@ impl Client {
         for id in waiting {
             self.advance(now, id, out);
         }
-        let nodes: Vec<NodeId> = self.peers.keys().copied().collect();
+        let nodes: Vec<NodeId> = self.wallet.nodes().collect();
         for node in nodes {
-            self.advance_closings(node, out);
+            self.advance_closings(now, node, out);
         }
     }
 
     fn on_signed(&mut self, now: Now, ticket: SignTicket, signature: Option<Signature>, out: &mut Outputs) {
-        match self.signing.remove(&ticket) {
-            Some(Signing::Proof) => {
-                self.is_proof_asked = false;
+        match self.identity.on_signed(ticket, signature) {
+            None => self.on_voucher_signed(now, ticket, signature, out),
+            Some(is_proven) => {
                 self.is_rest_dirty = true;
-                if signature.is_some() {
-                    self.proof = signature;
+                if is_proven {
                     self.advance_all(now, out);
                 }
             }
-            Some(Signing::Voucher { channel, amount, nonce }) => {
-                self.on_voucher_signed(now, channel, (nonce, amount), signature, out);
-            }
-            None => {}
         }
     }
 
@@ -363,10 +271,10 @@ impl Client {
                 _ => self.on_probe_malformed(now, id, out),
             };
         }
-        let Some(stream) = self.streams.get(&id) else { return };
-        if let Some(peer) = self.peers.get_mut(&stream.node) {
-            peer.is_proven = true;
+        if !self.links.streams.contains_key(&id) {
+            return;
         }
+        self.links.on_answer(id);
         match message {
             Message::StreamResponse(response) => self.on_response(now, id, response, crypto, out),
             Message::VoucherAck(nonce) => self.on_ack(now, id, nonce, out),
@@ -392,7 +300,7 @@ impl Client {
 
     /// The most alarms that can be set: two of the role, one per download, six per channel.
     fn alarms_max(&self) -> usize {
-        2 + self.fetches.len() + 6 * self.channels.len()
+        2 + self.fetches.len() + 6 * self.wallet.channels.len()
     }
 
     fn on_due(&mut self, now: Now, key: AlarmKey, out: &mut Outputs) {
@@ -400,10 +308,10 @@ impl Client {
             AlarmKey::Poll => self.poll(now, out),
             AlarmKey::Opening => self.on_opening_late(now, out),
             AlarmKey::Fetch(id) => self.on_fetch_due(now, id, out),
-            AlarmKey::Quiet(slot) => self.pay(slot, true, out),
+            AlarmKey::Quiet(slot) => self.pay(now, slot, true, out),
             AlarmKey::Resend(slot) => self.on_resend_due(now, slot, out),
             AlarmKey::Consent(slot) => self.on_consent_due(now, slot, out),
-            AlarmKey::Ask(slot) => self.on_ask_due(slot, out),
+            AlarmKey::Ask(slot) => self.on_ask_due(now, slot, out),
             AlarmKey::Force(slot) => self.defend(now, slot, Cue::Due, out),
             AlarmKey::Settle(slot) => self.on_settle_due(slot, out),
         }

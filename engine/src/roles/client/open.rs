@@ -3,7 +3,7 @@
 
 use alloc::vec;
 
-use super::{Channel, Client, Closing, Fetch, Opening, OpeningStep, Stage, fetch::Failure};
+use super::{Client, Fetch, Opening, OpeningStep, Stage, fetch::Failure};
 use crate::{
     chain::{Call, Route, TxOutcome},
     delivery::Meter,
@@ -25,7 +25,7 @@ impl Client {
         let token = fetch.order.token;
         let deposit = fetch.deposit();
         let keep = fetch.order.keep_channel;
-        if self.channels.len() + self.openings.len() >= self.config.limits.channels {
+        if self.wallet.channels.len() + self.openings.len() >= self.config.limits.channels {
             out.limit(Rule::O11, LimitHit::Channels);
             return self.fail_fetch(now, id, FetchFailure::TooMany, out);
         }
@@ -169,7 +169,7 @@ impl Client {
         (operator, token, deposit): (Address, Address, Amount),
         out: &mut Outputs,
     ) {
-        if self.by_id.get(&id).is_some() {
+        if self.wallet.slot(&id).is_some() {
             return;
         }
         let is_like = |opening: &&Opening| opening.operator == operator && opening.token == token;
@@ -179,7 +179,7 @@ impl Client {
         let may_be_ours = matches!(step, Some(OpeningStep::Opening(_)));
         // What we are about to open ourselves has its room already.
         let reserved = usize::from(is_ours || may_be_ours);
-        if self.channels.len() + self.openings.len() - reserved >= self.config.limits.channels {
+        if self.wallet.channels.len() + self.openings.len() - reserved >= self.config.limits.channels {
             let fault = Fault::Limit { rule: Rule::O11, limit: LimitHit::Channels };
             self.follower.checkpoint.refuses(block);
             return out.fault(fault);
@@ -188,7 +188,7 @@ impl Client {
             let mut candidates = self.fetches.values().flat_map(|fetch| &fetch.order.candidates);
             candidates.find(|candidate| candidate.operator == operator).map(|candidate| candidate.node)
         };
-        let slot = self.adopt(Paying {
+        let slot = self.wallet.adopt(Paying {
             channel: id,
             node: like.map(|opening| opening.node).or_else(from_orders).unwrap_or_default(),
             operator,
@@ -218,7 +218,7 @@ impl Client {
             (paying.operator, paying.token, paying.opened_at_block)
                 == (opening.operator, opening.token, block)
         };
-        let mut apart = self.channels.iter().filter(|(_, channel)| channel.is_apart());
+        let mut apart = self.wallet.channels.iter().filter(|(_, channel)| channel.is_apart());
         apart.find(|(_, channel)| is_it(&channel.paying)).map(|(slot, _)| slot)
     }
 
@@ -227,7 +227,7 @@ impl Client {
         let Some(opening) = self.openings.pop_front() else { return };
         self.is_rest_dirty = true;
         self.tools.alarms.cancel(AlarmKey::Opening);
-        let paying = &mut self.channels[slot].paying;
+        let paying = &mut self.wallet.channels[slot].paying;
         paying.status = ChannelStatus::Open;
         paying.is_kept = opening.keep;
         let (channel, node, deposit) = (paying.channel, paying.node, paying.deposit);
@@ -243,8 +243,13 @@ impl Client {
 
     /// Closes what was kept apart for an opening that is over: it came from elsewhere, or too late.
     fn disown(&mut self, now: Now, out: &mut Outputs) {
-        let apart: vec::Vec<Slot> =
-            self.channels.iter().filter(|(_, channel)| channel.is_apart()).map(|(slot, _)| slot).collect();
+        let apart: vec::Vec<Slot> = self
+            .wallet
+            .channels
+            .iter()
+            .filter(|(_, channel)| channel.is_apart())
+            .map(|(slot, _)| slot)
+            .collect();
         for slot in apart {
             self.close_found(now, slot, out);
         }
@@ -253,7 +258,7 @@ impl Client {
     /// A channel that no record of ours speaks of: it is watched and closed, and paid on no more. Before the chain was
     /// read its close may be among what comes next.
     fn close_found(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
-        let Paying { channel, deposit, .. } = self.channels[slot].paying;
+        let Paying { channel, deposit, .. } = self.wallet.channels[slot].paying;
         out.notice(Notice::ChannelFound { channel, deposit });
         if self.follower.is_read() {
             self.begin_close(now, slot, out);
@@ -271,12 +276,5 @@ impl super::Fetch {
         let rest = u128::from(left).saturating_mul(rate).div_ceil(u128::from(MB));
         let ordered = self.order.deposit;
         Amount(rest.min(ordered.0.saturating_mul(2))).max(ordered)
-    }
-}
-
-impl Channel {
-    /// Whether it is on the chain without a record of ours that would let it be paid on, and not closing yet.
-    fn is_apart(&self) -> bool {
-        self.paying.status == ChannelStatus::Final && self.closing == Closing::No
     }
 }

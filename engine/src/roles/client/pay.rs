@@ -2,96 +2,44 @@
 
 use alloc::vec;
 
-use super::{Channel, Client, Closing, Purpose, Signing, Stage};
+use super::{Client, Stage};
 use crate::{
-    crypto::{Signature, SignedVoucher, StreamError, Typed, VoucherTerms},
+    crypto::{Signature, StreamError},
     dispute::Cue,
     fault::{Proof, Rule},
-    ids::{FetchId, StreamId},
+    ids::{FetchId, SignTicket, StreamId},
     io::{Effect, Lane, Notice, Outputs},
     limits::GROUP,
-    machine::AlarmKey,
-    money::{Amount, Nonce},
+    machine::{
+        Cx,
+        links::{Purpose, Stream},
+        wallet::{Channel, Running, Signed, Wallet},
+    },
+    money::Nonce,
     record::{PersistSeq, Record},
     state::Slot,
     time::Now,
     wire::{Code, Message, VoucherReject},
 };
 
-impl Channel {
-    /// What the newest voucher says.
-    pub(super) fn newest_terms(&self) -> VoucherTerms {
-        VoucherTerms {
-            channel: self.paying.channel,
-            amount: self.paying.amount,
-            nonce: self.paying.nonce,
-            token: self.paying.token,
-        }
-    }
-
-    /// Whether there is a voucher whose signature is not at hand.
-    pub(super) fn needs_signature(&self) -> bool {
-        self.paying.nonce != Nonce::NONE && self.signature.is_none()
-    }
-
-    /// The newest voucher as it goes on chain.
-    pub(super) fn signed_voucher(&self) -> Option<SignedVoucher> {
-        let signature = self.signature?;
-        (self.paying.nonce != Nonce::NONE).then(|| SignedVoucher { terms: self.newest_terms(), signature })
-    }
-
-    /// Whether everything verified is signed for.
-    pub(super) fn is_square(&self) -> bool {
-        self.owed() <= self.paying.amount
-    }
-
-    /// What all verified bytes cost, as far as the deposit goes.
-    fn owed(&self) -> Amount {
-        self.paying.meter.owed().min(self.paying.deposit)
-    }
-}
-
 impl Client {
     /// Signs a voucher if the window asks for one, or if `now_due` and anything verified is unpaid.
-    pub(super) fn pay(&mut self, slot: Slot, now_due: bool, out: &mut Outputs) {
-        let Some(channel) = self.channels.get(slot) else { return };
-        if channel.signing.is_some() || channel.is_square() {
+    pub(super) fn pay(&mut self, now: Now, slot: Slot, now_due: bool, out: &mut Outputs) {
+        if !self.wallet.channels.get(slot).is_some_and(Channel::may_promise) {
             return;
         }
-        // The final voucher is out: what came after it is not paid, and was not asked for.
-        if !matches!(channel.closing, Closing::No | Closing::Wanted) {
-            return;
-        }
-        let unpaid = channel.paying.meter.unpaid(channel.paying.amount);
-        let (offer, next_group) = self.running(slot);
-        let is_full = offer > 0 && unpaid + next_group > offer;
-        let is_last = channel.streams.is_empty() || channel.streams.iter().any(|id| self.is_whole_unpaid(id));
-        if !(now_due || is_last || channel.window.wants_voucher(unpaid, offer, next_group)) {
-            return;
-        }
-        let Some(nonce) = channel.paying.nonce.next() else { return };
-        let channel = &mut self.channels[slot];
-        if is_full {
-            channel.window.on_full();
-        }
-        channel.paying.nonce = nonce;
-        channel.paying.amount = channel.owed();
-        channel.signature = None;
-        self.tools.alarms.cancel(AlarmKey::Quiet(slot));
-        self.tools.alarms.cancel(AlarmKey::Resend(slot));
-        let terms = channel.newest_terms();
-        let lane = Lane::Channel(slot.index);
-        for id in self.channels[slot].streams.clone() {
-            if self.is_whole_unpaid(&id) {
-                self.set_paid_by(id, nonce);
+        let running = self.running(slot);
+        let cx = &mut Cx { now, tools: &mut self.tools, out };
+        let Some(terms) = self.wallet.promise(slot, now_due, running, cx) else { return };
+        for id in self.wallet.channels[slot].streams.clone() {
+            if self.links.streams.get(&id).is_some_and(Stream::is_whole_unpaid) {
+                self.set_paid_by(id, terms.nonce);
             }
         }
         self.persist_paying(slot, out);
-        let purpose = Signing::Voucher { channel: slot, amount: terms.amount, nonce };
-        let ticket = self.sign(lane, Typed::Voucher(terms), purpose, out);
-        self.channels[slot].signing = Some(ticket);
-        let notice = Notice::Voucher { channel: terms.channel, amount: terms.amount, nonce };
-        out.push(lane, Effect::Notice(notice));
+        self.wallet.sign(slot, &mut Cx { now, tools: &mut self.tools, out });
+        let notice = Notice::Voucher { channel: terms.channel, amount: terms.amount, nonce: terms.nonce };
+        out.push(Lane::Channel(slot.index), Effect::Notice(notice));
     }
 
     /// Stores a channel together with the downloads whose bytes its meter counts, and with the other channels that
@@ -105,99 +53,78 @@ impl Client {
             done += 1;
             for fetch in self.fetches.values_mut(|fetch| fetch.sources.contains(&source)) {
                 for other in core::mem::take(&mut fetch.sources) {
-                    if !slots.contains(&other) && self.channels.get(other).is_some() {
+                    if !slots.contains(&other) && self.wallet.channels.get(other).is_some() {
                         slots.push(other);
                     }
                 }
                 writes.push(fetch.record());
             }
         }
-        writes.extend(slots.iter().map(|slot| Record::Paying(self.channels[*slot].paying)));
+        writes.extend(slots.iter().map(|slot| Record::Paying(self.wallet.channels[*slot].paying)));
         self.persist(Lane::Channel(slot.index), writes, out)
     }
 
-    /// The smallest offer of the streams that still run, and the largest next group among them.
-    fn running(&self, slot: Slot) -> (u64, u64) {
-        let mut found = (0, 0);
-        for id in &self.channels[slot].streams {
+    /// What of a channel's streams decides whether a voucher is due.
+    fn running(&self, slot: Slot) -> Running {
+        let mut found = Running::default();
+        for stream in self.wallet.channels[slot].streams.iter().filter_map(|id| self.links.streams.get(id)) {
             // A stream counts until it has ended, as it does for the node; only one that still runs has a next group.
-            if let Some(Purpose::Content { offer, next, end, .. }) = self.streams.get(id).map(|s| &s.purpose)
-            {
-                let smallest = if found.0 == 0 { *offer } else { found.0.min(*offer) };
-                found = (smallest, found.1.max(GROUP.min(end - next)));
+            if let Purpose::Content { offer, next, end, .. } = &stream.purpose {
+                found.offer = if found.offer == 0 { *offer } else { found.offer.min(*offer) };
+                found.next_group = found.next_group.max(GROUP.min(end - next));
             }
+            found.is_one_whole |= stream.is_whole_unpaid();
         }
         found
     }
 
-    /// Whether a stream's last byte is verified and no voucher pays it yet.
-    fn is_whole_unpaid(&self, id: &StreamId) -> bool {
-        matches!(self.streams.get(id).map(|stream| &stream.purpose),
-            Some(Purpose::Content { next, end, is_agreed: true, paid_by: None, .. }) if next == end)
-    }
-
     pub(super) fn set_paid_by(&mut self, id: StreamId, nonce: Nonce) {
-        if let Some(Purpose::Content { paid_by, .. }) = self.streams.get_mut(&id).map(|s| &mut s.purpose) {
+        if let Some(Purpose::Content { paid_by, .. }) =
+            self.links.streams.get_mut(&id).map(|s| &mut s.purpose)
+        {
             *paid_by = Some(nonce);
         }
     }
 
-    fn is_paid(&self, id: &StreamId, acked: Nonce) -> bool {
-        matches!(self.streams.get(id).map(|stream| &stream.purpose),
-            Some(Purpose::Content { paid_by: Some(nonce), .. }) if *nonce <= acked)
-    }
-
     pub(super) fn fetch_of(&self, id: &StreamId) -> Option<FetchId> {
-        match self.streams.get(id).map(|stream| &stream.purpose) {
-            Some(Purpose::Content { fetch, .. }) => Some(*fetch),
-            _ => None,
-        }
+        self.links.streams.get(id)?.fetch()
     }
 
     pub(super) fn on_voucher_signed(
         &mut self,
         now: Now,
-        slot: Slot,
-        (nonce, amount): (Nonce, Amount),
+        ticket: SignTicket,
         signature: Option<Signature>,
         out: &mut Outputs,
     ) {
-        let Some(channel) = self.channels.get_mut(slot) else { return };
-        channel.signing = None;
-        let channel = &mut self.channels[slot];
-        debug_assert!((nonce, amount) == (channel.paying.nonce, channel.paying.amount), "one signing task");
-        let node = channel.paying.node;
-        if signature.is_none() {
-            // The signer would not; ask again.
-            self.arm_resend(now, slot);
-            return;
-        }
-        channel.signature = signature;
+        let ack = self.config.timeouts.ack;
+        let cx = &mut Cx { now, tools: &mut self.tools, out };
+        let Signed::Ready(slot) = self.wallet.on_signed(ticket, signature, ack, cx) else { return };
+        let node = self.wallet.channels[slot].paying.node;
         self.send_newest(now, slot, out);
-        self.pay(slot, false, out);
+        self.pay(now, slot, false, out);
         self.defend(now, slot, Cue::News, out);
         self.advance_peer(now, node, out);
     }
 
     /// Sends the newest voucher on the youngest stream of its channel, if there is one.
     fn send_newest(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
-        let channel = &self.channels[slot];
+        let channel = &self.wallet.channels[slot];
         let Some(&stream) = channel.streams.last() else { return };
         let Some(voucher) = channel.newest_voucher() else { return };
         out.send(Lane::Channel(slot.index), stream, Message::Voucher(voucher));
-        self.arm_resend(now, slot);
+        self.arm_resend(now, slot, out);
     }
 
-    pub(super) fn arm_resend(&mut self, now: Now, slot: Slot) {
-        let at = now.mono + self.config.timeouts.ack;
-        self.tools.alarms.arm(AlarmKey::Resend(slot), at);
+    pub(super) fn arm_resend(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
+        Wallet::arm_resend(slot, self.config.timeouts.ack, &mut Cx { now, tools: &mut self.tools, out });
     }
 
     /// V3: unacknowledged for 2 s, so it goes out again; without a signature it is asked for again.
     pub(super) fn on_resend_due(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
-        let Some(channel) = self.channels.get(slot) else { return };
+        let Some(channel) = self.wallet.channels.get(slot) else { return };
         if channel.needs_signature() {
-            return self.sign_newest(slot, out);
+            return self.sign_newest(now, slot, out);
         }
         if channel.acked < channel.paying.nonce {
             self.send_newest(now, slot, out);
@@ -205,32 +132,27 @@ impl Client {
     }
 
     pub(super) fn on_ack(&mut self, now: Now, id: StreamId, nonce: Nonce, out: &mut Outputs) {
-        let Some(slot) = self.streams.get(&id).map(|stream| stream.channel) else { return };
-        let Some(channel) = self.channels.get_mut(slot) else { return };
-        if nonce > channel.paying.nonce {
+        let Some(slot) = self.links.streams.get(&id).map(|stream| stream.channel) else { return };
+        if !self.wallet.on_ack(slot, nonce, &mut Cx { now, tools: &mut self.tools, out }) {
             // It acknowledges what was never signed.
             return self.on_malformed(now, id, out);
-        }
-        channel.acked = channel.acked.max(nonce);
-        if channel.acked == channel.paying.nonce {
-            self.tools.alarms.cancel(AlarmKey::Resend(slot));
         }
         self.finish_if_paid(now, slot, out);
     }
 
     /// Ends the streams whose last verified byte is paid and acknowledged.
     pub(super) fn finish_if_paid(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
-        let Some(channel) = self.channels.get(slot) else { return };
+        let Some(channel) = self.wallet.channels.get(slot) else { return };
         let acked = channel.acked;
         let is_square = acked == channel.paying.nonce && channel.signing.is_none() && channel.is_square();
-        let whole: vec::Vec<StreamId> =
-            channel.streams.iter().filter(|id| self.is_paid(id, acked)).copied().collect();
+        let is_paid = |id: &StreamId| self.links.streams.get(id).is_some_and(|stream| stream.is_paid(acked));
+        let whole: vec::Vec<StreamId> = channel.streams.iter().filter(|id| is_paid(id)).copied().collect();
         for id in whole {
             let fetch = self.fetch_of(&id);
             let lane = Lane::Channel(slot.index);
             out.send(lane, id, Message::StreamEnd);
             out.push(lane, Effect::Finish { stream: id });
-            self.forget_stream(id, out);
+            self.forget_stream(now, id, out);
             if let Some(fetch) = fetch {
                 self.complete(now, fetch, out);
             }
@@ -251,7 +173,7 @@ impl Client {
     }
 
     pub(super) fn on_reject(&mut self, now: Now, id: StreamId, reject: VoucherReject, out: &mut Outputs) {
-        let Some(stream) = self.streams.get(&id) else { return };
+        let Some(stream) = self.links.streams.get(&id) else { return };
         let (slot, node) = (stream.channel, stream.node);
         if reject.error == Some(StreamError::ChannelInsufficient) {
             return self.on_abort(now, id, StreamError::ChannelInsufficient, out);
@@ -259,11 +181,11 @@ impl Client {
         // Every voucher we send is better than the one before: a rejection is the node's fault, or its loss.
         out.breach(node, Rule::V1, Proof::Message(id));
         let fetch = self.fetch_of(&id);
-        self.forget_stream(id, out);
+        self.forget_stream(now, id, out);
         out.reset(id, Code::NotNow);
         match fetch {
             Some(fetch) => self.fail_attempt(now, fetch, super::fetch::Failure::Ban, out),
-            None => self.close_alone(slot, out),
+            None => self.close_alone(now, slot, out),
         }
     }
 }

@@ -2,19 +2,23 @@
 
 use alloc::boxed::Box;
 
-use super::{Client, Peer, Purpose, Stage, Stream, fetch::Failure, probe::Price};
+use super::{Client, Stage, fetch::Failure, probe::Price};
 use crate::{
     crypto::{Crypto, StreamError, StreamResponseTerms, Typed},
     fault::{Fault, Proof, Rule},
     ids::{FetchId, NodeId, StreamId},
     io::{Effect, Lane, Notice, Outputs, Verdict},
     limits::{BLOB_BYTES_MAX, GROUP, OFFER_GROUPS_MIN},
-    machine::AlarmKey,
+    machine::{
+        AlarmKey, Cx,
+        links::{Purpose, Stream},
+        wallet::Closing,
+    },
     money::Rate,
     record::ChannelStatus,
     state::Slot,
     time::Now,
-    wire::{Auth, Code, Message, StreamRequest, StreamResponse, Voucher},
+    wire::{Code, Message, StreamRequest, StreamResponse},
 };
 
 impl Client {
@@ -22,18 +26,13 @@ impl Client {
     /// request on a channel the newest voucher is sent again (V3).
     pub(super) fn request(&mut self, now: Now, id: FetchId, slot: Slot, out: &mut Outputs) {
         let node = self.fetches[&id].candidate().node;
-        let Some(proof) = self.proof else { return };
-        let Some(peer) = self.peers.get_mut(&node) else { return };
-        let Some(conn) = peer.conn else { return };
-        let stream = StreamId { conn, index: peer.next_stream };
-        peer.next_stream += 1;
-        let auth = (!peer.is_proven).then_some(Auth { address: self.config.account, signature: proof });
-        let channel = &self.channels[slot];
-        let is_known = peer.greeted.contains(&slot) && channel.acked == channel.paying.nonce;
+        let Some(auth) = self.identity.auth() else { return };
+        let Some((stream, is_first)) = self.links.next_stream(node) else { return };
+        let auth = is_first.then_some(auth);
+        let channel = &self.wallet.channels[slot];
+        let is_known = self.links.is_greeted(node, slot) && channel.acked == channel.paying.nonce;
         let newest = if is_known { None } else { channel.newest_voucher() };
-        if !peer.greeted.contains(&slot) {
-            peer.greeted.push(slot);
-        }
+        self.links.greet(node, slot);
         let fetch = &self.fetches[&id];
         let position = fetch.position();
         let request = StreamRequest {
@@ -62,12 +61,12 @@ impl Client {
             is_agreed: false,
             paid_by: None,
         };
-        self.streams.insert(stream, Stream { channel: slot, node, purpose });
+        self.links.streams.insert(stream, Stream { channel: slot, node, purpose });
         let lane = Lane::Channel(slot.index);
         out.send(lane, stream, Message::StreamRequest(request));
         self.set_stage(now, id, Stage::Requested(stream));
         if newest.is_some() {
-            self.arm_resend(now, slot);
+            self.arm_resend(now, slot, out);
         }
     }
 
@@ -95,14 +94,14 @@ impl Client {
         crypto: &C,
         out: &mut Outputs,
     ) {
-        let Some(stream) = self.streams.get(&id) else { return };
+        let Some(stream) = self.links.streams.get(&id) else { return };
         let (slot, node) = (stream.channel, stream.node);
         let Purpose::Content { fetch: fetch_id, request, is_agreed: false, .. } = &stream.purpose else {
             return self.on_malformed(now, id, out);
         };
         let (fetch_id, request) = (*fetch_id, **request);
         let terms = StreamResponseTerms::of(node, &request, &response);
-        let operator = self.channels[slot].paying.operator;
+        let operator = self.wallet.channels[slot].paying.operator;
         let is_whole = match (response.ok, response.error, response.redirect) {
             (true, None, None) => response.rate.is_sane() && response.total_bytes <= BLOB_BYTES_MAX,
             (false, Some(_), None) | (false, None, Some(_)) => {
@@ -122,7 +121,7 @@ impl Client {
                 // It broke its own promise, and signed that (E5): our maximum was the quoted rate.
                 out.breach(node, Rule::E5, Proof::Response { terms, signature: response.signature });
                 out.notice(Notice::Refused { fetch: fetch_id, node, error });
-                self.drop_stream(id, out);
+                self.drop_stream(now, id, out);
                 return self.fail_attempt(now, fetch_id, Failure::Ban, out);
             }
             return self.on_refusal(now, id, fetch_id, (error, true), out);
@@ -144,19 +143,19 @@ impl Client {
             };
             let proof = Proof::Response { terms, signature: response.signature };
             out.breach(node, rule, proof);
-            self.drop_stream(id, out);
+            self.drop_stream(now, id, out);
             return self.fail_attempt(now, fetch_id, Failure::Ban, out);
         }
         fetch.total = Some(response.total_bytes);
         let end = fetch.end().unwrap_or(position);
         // One rate per channel while anything is unpaid or on its way (D5): the node should have refused.
-        let channel = &self.channels[slot];
+        let channel = &self.wallet.channels[slot];
         let meter = &channel.paying.meter;
         let is_busy = !channel.streams.is_empty() || meter.unpaid(channel.paying.amount) > 0;
         if meter.rate() != Rate(0) && meter.rate() != response.rate && is_busy {
             return self.on_malformed(now, id, out);
         }
-        let channel = &mut self.channels[slot];
+        let channel = &mut self.wallet.channels[slot];
         channel.paying.meter.set_rate(response.rate);
         if channel.streams.is_empty() {
             channel.window.on_start(now.mono);
@@ -166,7 +165,7 @@ impl Client {
         channel.lost.retain(|(of, at)| *of != fetch_id || *at < position);
         let channel_id = channel.paying.channel;
         if let Some(Stream { purpose: Purpose::Content { offer: o, end: e, is_agreed, .. }, .. }) =
-            self.streams.get_mut(&id)
+            self.links.streams.get_mut(&id)
         {
             (*o, *e, *is_agreed) = (offer, end, true);
         }
@@ -204,10 +203,10 @@ impl Client {
         (error, is_signed): (StreamError, bool),
         out: &mut Outputs,
     ) {
-        let node = self.streams[&id].node;
+        let node = self.links.streams[&id].node;
         out.notice(Notice::Refused { fetch, node, error });
-        let slot = self.streams[&id].channel;
-        self.drop_stream(id, out);
+        let slot = self.links.streams[&id].channel;
+        self.drop_stream(now, id, out);
         let failure = match error {
             StreamError::RateExceeded if is_signed => self.price_moved(fetch),
             // In an abort it would be a word that is broken and not signed (E5).
@@ -230,7 +229,7 @@ impl Client {
     /// The node says that the deposit is used up. By our own record it is, or the node is not to be believed. The
     /// channel ends either way: what is owed on it never falls, so it would be refused for ever.
     fn insufficient(&mut self, now: Now, slot: Slot, fetch: FetchId, out: &mut Outputs) -> Failure {
-        let paying = &self.channels[slot].paying;
+        let paying = &self.wallet.channels[slot].paying;
         let next_group = self.fetches.get(&fetch).map_or(GROUP, |fetch| {
             fetch.end().map_or(GROUP, |end| GROUP.min(end.saturating_sub(fetch.position())))
         });
@@ -252,7 +251,7 @@ impl Client {
     }
 
     pub(super) fn on_abort(&mut self, now: Now, id: StreamId, error: StreamError, out: &mut Outputs) {
-        match self.streams.get_mut(&id).map(|stream| &mut stream.purpose) {
+        match self.links.streams.get_mut(&id).map(|stream| &mut stream.purpose) {
             Some(Purpose::Content { fetch, next, end, .. }) => {
                 // It came behind all that was sent: nothing is lost.
                 *end = *next;
@@ -266,7 +265,7 @@ impl Client {
     /// Content was checked (D4).
     pub(super) fn on_verdict(&mut self, now: Now, id: StreamId, verdict: Verdict, out: &mut Outputs) {
         let silence = self.config.timeouts.silence;
-        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let Some(stream) = self.links.streams.get_mut(&id) else { return };
         let (slot, node) = (stream.channel, stream.node);
         let Purpose::Content { fetch: fetch_id, next, end, .. } = &mut stream.purpose else { return };
         let fetch_id = *fetch_id;
@@ -274,7 +273,7 @@ impl Client {
             Verdict::Good { offset, bytes } if offset == *next && bytes <= *end - *next => (offset, bytes),
             Verdict::Good { offset, .. } | Verdict::Bad { offset } => {
                 out.breach(node, Rule::D4, Proof::Group { stream: id, offset });
-                self.drop_stream(id, out);
+                self.drop_stream(now, id, out);
                 return self.fail_attempt(now, fetch_id, Failure::Ban, out);
             }
         };
@@ -290,51 +289,51 @@ impl Client {
         let verified_bytes = fetch.verified;
         self.tools.alarms.arm(AlarmKey::Fetch(fetch_id), now.mono + silence);
         out.notice(Notice::Progress { fetch: fetch_id, verified_bytes });
-        let channel = &mut self.channels[slot];
+        let channel = &mut self.wallet.channels[slot];
         channel.paying.meter.add(bytes);
         channel.window.on_content(now.mono);
         if is_whole {
             return self.on_whole(now, id, fetch_id, out);
         }
-        self.pay(slot, false, out);
+        self.pay(now, slot, false, out);
         self.arm_quiet(now, slot, node);
     }
 
     /// The stream's whole range is verified: what is not paid yet is signed for now (D6).
     fn on_whole(&mut self, now: Now, id: StreamId, fetch: FetchId, out: &mut Outputs) {
-        let slot = self.streams[&id].channel;
+        let slot = self.links.streams[&id].channel;
         self.set_stage(now, fetch, Stage::Paying(slot));
-        let channel = &self.channels[slot];
+        let channel = &self.wallet.channels[slot];
         if channel.is_square() {
             // Rounding, or another stream's voucher, has paid for it already.
             let nonce = channel.paying.nonce;
             self.set_paid_by(id, nonce);
         }
-        self.pay(slot, true, out);
+        self.pay(now, slot, true, out);
         self.finish_if_paid(now, slot, out);
     }
 
     /// D8: nothing arrived for two round trips, at least 50 ms.
     fn arm_quiet(&mut self, now: Now, slot: Slot, node: NodeId) {
-        let rtt = self.peers.get(&node).map_or(0, |peer: &Peer| peer.rtt.0);
+        let rtt = self.links.rtt(node).0;
         let wait = crate::time::Span(rtt.saturating_mul(2)).max(self.config.timeouts.quiet_min);
         self.tools.alarms.arm(AlarmKey::Quiet(slot), now.mono + wait);
     }
 
     /// Neither answer nor content in time (D10).
     pub(super) fn on_silence(&mut self, now: Now, id: FetchId, stream: StreamId, out: &mut Outputs) {
-        let Some(entry) = self.streams.get(&stream) else { return };
+        let Some(entry) = self.links.streams.get(&stream) else { return };
         let (slot, node) = (entry.channel, entry.node);
         // Our own signer is the slow one: the node has every right to wait.
-        if self.channels[slot].signing.is_some() {
+        if self.wallet.channels[slot].signing.is_some() {
             let stage = self.fetches[&id].stage;
             return self.set_stage(now, id, stage);
         }
         let got_nothing = matches!(&entry.purpose, Purpose::Content { request, next, is_agreed: true, .. }
             if *next == request.offset_bytes);
         out.unattributed(node, Rule::D10);
-        self.drop_stream(stream, out);
-        self.hang_up(node, out);
+        self.drop_stream(now, stream, out);
+        self.links.hang_up(node, &mut Cx { now, tools: &mut self.tools, out });
         if got_nothing {
             // Agreed, and yet nothing comes: what was lost before can't be sent again, so the channel ends (D8).
             self.begin_close(now, slot, out);
@@ -346,18 +345,18 @@ impl Client {
         if id.conn.is_probe() {
             return self.on_probe_malformed(now, id, out);
         }
-        let Some(stream) = self.streams.get(&id) else { return };
+        let Some(stream) = self.links.streams.get(&id) else { return };
         let (slot, node) = (stream.channel, stream.node);
         out.breach(node, Rule::W1, Proof::Message(id));
         match &stream.purpose {
             Purpose::Content { fetch, .. } => {
                 let fetch = *fetch;
-                self.drop_stream(id, out);
+                self.drop_stream(now, id, out);
                 self.fail_attempt(now, fetch, Failure::Ban, out);
             }
             Purpose::Close => {
-                self.drop_stream(id, out);
-                self.close_alone(slot, out);
+                self.drop_stream(now, id, out);
+                self.close_alone(now, slot, out);
             }
         }
     }
@@ -366,19 +365,19 @@ impl Client {
         if id.conn.is_probe() {
             return self.on_probe_closed(now, id.conn, code, out);
         }
-        let Some(stream) = self.streams.get(&id) else { return };
+        let Some(stream) = self.links.streams.get(&id) else { return };
         let slot = stream.channel;
         match &stream.purpose {
             Purpose::Close => {
-                self.forget_stream(id, out);
+                self.forget_stream(now, id, out);
                 match code {
                     Some(Code::NotNow | Code::ChannelPending) => self.put_off(now, slot),
-                    _ => self.on_close_refused(slot, out),
+                    _ => self.on_close_refused(now, slot, out),
                 }
             }
             Purpose::Content { fetch, .. } => {
                 let fetch = *fetch;
-                self.forget_stream(id, out);
+                self.forget_stream(now, id, out);
                 if self.is_paying(fetch) {
                     return;
                 }
@@ -400,63 +399,43 @@ impl Client {
 
     /// The connection under a stream is gone.
     pub(super) fn on_stream_lost(&mut self, now: Now, id: StreamId, out: &mut Outputs) {
-        let Some(stream) = self.streams.get(&id) else { return };
+        let Some(stream) = self.links.streams.get(&id) else { return };
         let purpose = stream.purpose.clone();
         let slot = stream.channel;
-        self.forget_stream(id, out);
+        self.forget_stream(now, id, out);
         match purpose {
             Purpose::Content { fetch, .. } if !self.is_paying(fetch) => {
                 self.fail_attempt(now, fetch, Failure::Lost, out);
             }
             Purpose::Content { .. } => {}
-            Purpose::Close => self.channels[slot].closing = super::Closing::Wanted,
+            Purpose::Close => self.wallet.channels[slot].closing = Closing::Wanted,
         }
     }
 
     /// Gives a stream up from this side.
-    pub(super) fn drop_stream(&mut self, id: StreamId, out: &mut Outputs) {
-        if self.streams.contains_key(&id) {
-            self.forget_stream(id, out);
+    pub(super) fn drop_stream(&mut self, now: Now, id: StreamId, out: &mut Outputs) {
+        if self.links.streams.contains_key(&id) {
+            self.forget_stream(now, id, out);
             out.reset(id, Code::NotNow);
         }
     }
 
     /// Forgets a stream, and notes where it broke off (D8). What it brought and is not paid yet is signed for at once, so that the record of the
     /// next stream can't be ahead of the payment for this one.
-    pub(super) fn forget_stream(&mut self, id: StreamId, out: &mut Outputs) {
-        let Some(gone) = self.streams.remove(&id) else { return };
+    pub(super) fn forget_stream(&mut self, now: Now, id: StreamId, out: &mut Outputs) {
+        let Some(gone) = self.links.streams.remove(&id) else { return };
         let slot = gone.channel;
-        if let Some(channel) = self.channels.get_mut(slot) {
+        if let Some(channel) = self.wallet.channels.get_mut(slot) {
             if let Purpose::Content { fetch, next, end, is_agreed: true, .. } = gone.purpose
                 && next < end
             {
                 channel.note_lost(fetch, next);
             }
             channel.streams.retain(|other| *other != id);
-            self.pay(slot, true, out);
-            if self.channels[slot].paying.status == ChannelStatus::Final {
-                self.advance_close(slot, out);
+            self.pay(now, slot, true, out);
+            if self.wallet.channels[slot].paying.status == ChannelStatus::Final {
+                self.advance_close(now, slot, out);
             }
         }
-    }
-}
-
-impl super::Channel {
-    /// A download's stream broke off here, or may have (D8).
-    pub(super) fn note_lost(&mut self, fetch: FetchId, at: u64) {
-        match self.lost.iter_mut().find(|(of, _)| *of == fetch) {
-            Some((_, first)) => *first = at.min(*first),
-            None => self.lost.push((fetch, at)),
-        }
-    }
-
-    /// The newest voucher in the form it travels.
-    pub(super) fn newest_voucher(&self) -> Option<Voucher> {
-        let signature = self.signature?;
-        (self.paying.nonce != crate::money::Nonce::NONE).then_some(Voucher {
-            amount: self.paying.amount,
-            nonce: self.paying.nonce,
-            signature,
-        })
     }
 }

@@ -2,15 +2,16 @@
 
 use alloc::vec;
 
-use super::{Channel, Client};
+use super::Client;
 use crate::{
     chain::{Call, ChainEvent, ChainUpdate, EventKind, Route, TxOutcome},
-    dispute::{Cue, Held},
+    dispute::Cue,
     ids::{ChannelId, StreamId, TxTicket},
     io::{Lane, Notice, Outputs},
     machine::{
         AlarmKey, Cx,
         closings::{Defence, Outcome},
+        wallet::Channel,
     },
     record::{ChannelStatus, Key, Record},
     state::Slot,
@@ -53,7 +54,7 @@ impl Client {
         if self.follower.on_reached(&update) {
             out.notice(Notice::ChainRead { block: update.head.number });
             self.resume(now, out);
-        } else if self.proof.is_none() && !self.is_proof_asked {
+        } else if !self.identity.is_proven() && !self.identity.is_asked() {
             // The signer would not, the last time.
             self.advance_all(now, out);
         }
@@ -62,6 +63,7 @@ impl Client {
     /// The first news after a start: downloads go on, and channels that nothing uses are closed.
     fn resume(&mut self, now: Now, out: &mut Outputs) {
         let half_closed: vec::Vec<Slot> = self
+            .wallet
             .channels
             .iter()
             .filter(|(_, channel)| channel.paying.status == ChannelStatus::Final)
@@ -75,7 +77,7 @@ impl Client {
     }
 
     fn on_event(&mut self, now: Now, event: &ChainEvent, out: &mut Outputs) {
-        let slot = self.by_id.get(&event.channel);
+        let slot = self.wallet.slot(&event.channel);
         match (event.kind, slot) {
             (EventKind::Opened { client, node, token, deposit }, None) if client == self.config.account => {
                 self.on_opened(now, event.channel, event.block.number, (node, token, deposit), out);
@@ -89,7 +91,7 @@ impl Client {
             (EventKind::Disputed { amount, .. }, Some(slot)) => {
                 let cx = &mut Cx { now, tools: &mut self.tools, out };
                 self.closings.on_disputed(slot, event.channel, amount, cx);
-                self.channels.touch(slot);
+                self.wallet.channels.touch(slot);
                 self.defend(now, slot, Cue::News, out);
             }
             (EventKind::Settled { paid, refunded, cooperative }, Some(slot)) => {
@@ -107,7 +109,7 @@ impl Client {
             let seq = self.persist_paying(slot, out);
             self.follower.checkpoint.writes(seq);
         }
-        self.channels.touch(slot);
+        self.wallet.channels.touch(slot);
         let outlook = self.follower.outlook();
         let cx = &mut Cx { now, tools: &mut self.tools, out };
         self.closings.arm(slot, &outlook, Span::from_secs(1), cx);
@@ -116,14 +118,16 @@ impl Client {
 
     /// The channel is over: what was being bought on it goes on with another one.
     pub(super) fn end_streams(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
-        let ids: vec::Vec<StreamId> =
-            self.streams.iter().filter(|(_, stream)| stream.channel == slot).map(|(id, _)| *id).collect();
+        let ids: vec::Vec<StreamId> = self
+            .links
+            .streams
+            .iter()
+            .filter(|(_, stream)| stream.channel == slot)
+            .map(|(id, _)| *id)
+            .collect();
         for id in ids {
-            let fetch = match &self.streams[&id].purpose {
-                super::Purpose::Content { fetch, .. } => Some(*fetch),
-                super::Purpose::Close => None,
-            };
-            self.drop_stream(id, out);
+            let fetch = self.fetch_of(&id);
+            self.drop_stream(now, id, out);
             if let Some(fetch) = fetch.filter(|fetch| !self.is_paying(*fetch)) {
                 self.fail_attempt(now, fetch, super::fetch::Failure::NeedsChannel, out);
             }
@@ -133,7 +137,7 @@ impl Client {
     /// The chain ends the channel. Its status says so before its streams end: a download that ends with them would else
     /// have the channel closed once more.
     fn stop(&mut self, now: Now, slot: Slot, out: &mut Outputs) -> bool {
-        let status = &mut self.channels[slot].paying.status;
+        let status = &mut self.wallet.channels[slot].paying.status;
         let before = core::mem::replace(status, ChannelStatus::Closing);
         self.end_streams(now, slot, out);
         before == ChannelStatus::Closing
@@ -143,24 +147,19 @@ impl Client {
         self.stop(now, slot, out);
         let seq = self.persist(Lane::Channel(slot.index), vec![Record::Gone(Key::Paying(id))], out);
         self.follower.checkpoint.writes(seq);
-        if let Some(gone) = self.channels.remove(slot) {
-            AlarmKey::of_channel(slot).into_iter().for_each(|key| self.tools.alarms.forget(key));
-            let cx = &mut Cx { now, tools: &mut self.tools, out };
+        let cx = &mut Cx { now, tools: &mut self.tools, out };
+        if let Some(gone) = self.wallet.remove(slot, cx) {
             if let Some(closed_in) = self.closings.on_settled(slot, cx) {
                 self.follower.checkpoint.settled(closed_in, slot);
             }
-            if let Some(peer) = self.peers.get_mut(&gone.paying.node) {
-                peer.channels.retain(|other| *other != slot);
-                peer.greeted.retain(|other| *other != slot);
-            }
+            self.links.forget_channel(gone.paying.node, slot);
         }
-        self.by_id.remove(&id);
-        self.leave_idle_peers(out);
+        self.leave_idle_peers(now, out);
     }
 
     /// X1, X2: what our newest voucher asks for on a closing channel, whoever gains by it.
     pub(super) fn defend(&mut self, now: Now, slot: Slot, cue: Cue, out: &mut Outputs) {
-        let Some(held) = self.channels.get(slot).map(Channel::held) else { return };
+        let Some(held) = self.wallet.channels.get(slot).map(Channel::held) else { return };
         if self.closings.get(slot).is_none() {
             return;
         }
@@ -168,14 +167,14 @@ impl Client {
         let cx = &mut Cx { now, tools: &mut self.tools, out };
         match self.closings.defend(slot, cue, &held, &outlook, cx) {
             Defence::Nothing => {}
-            Defence::Signature => self.sign_newest(slot, out),
+            Defence::Signature => self.sign_newest(now, slot, out),
             Defence::Submitted(ticket) => _ = self.txs.insert(ticket, slot),
         }
-        self.channels.touch(slot);
+        self.wallet.channels.touch(slot);
     }
 
     pub(super) fn on_settle_due(&mut self, slot: Slot, out: &mut Outputs) {
-        let Some(channel) = self.channels.get(slot) else { return };
+        let Some(channel) = self.wallet.channels.get(slot) else { return };
         let id = channel.paying.channel;
         if self.closings.is_settleable(slot) {
             let ticket = self.submit(slot, Call::Settle { channel: id }, Route::Sequencer, out);
@@ -191,29 +190,17 @@ impl Client {
         if !matches!(outcome, TxOutcome::Queued { .. }) {
             self.txs.remove(&ticket);
         }
-        if self.channels.get(slot).is_none() || self.on_close_tx(now, slot, ticket, &outcome, out) {
+        if self.wallet.channels.get(slot).is_none() || self.on_close_tx(now, slot, ticket, &outcome, out) {
             return;
         }
-        let id = self.channels[slot].paying.channel;
-        self.channels.touch(slot);
+        let id = self.wallet.channels[slot].paying.channel;
+        self.wallet.channels.touch(slot);
         let outlook = self.follower.outlook();
         let cx = &mut Cx { now, tools: &mut self.tools, out };
         match self.closings.on_tx(slot, id, ticket, &outcome, &outlook, cx) {
             None | Some(Outcome::Nothing) => {}
             Some(Outcome::Landed(block)) => self.await_block(now, block.number, out),
             Some(Outcome::Failed) => self.poll(now, out),
-        }
-    }
-}
-
-impl Channel {
-    fn held(&self) -> Held {
-        Held {
-            channel: self.paying.channel,
-            deposit: self.paying.deposit,
-            amount: self.paying.amount,
-            voucher: self.signed_voucher(),
-            is_signing: self.signing.is_some(),
         }
     }
 }
