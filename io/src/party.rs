@@ -9,11 +9,11 @@ use decdn_engine::{
     ids::NodeId,
     io::{Input, Notice},
     record::Record,
-    roles::Role,
+    roles::{Config, Role},
     state::Digest,
     time::Now,
 };
-use decdn_recording::{Recorder, Setup};
+use decdn_recording::Recorder;
 use futures::stream;
 use tokio::{
     sync::{mpsc, watch},
@@ -157,11 +157,11 @@ impl Parts {
     pub fn record(
         &mut self,
         file: &Path,
-        setup: Setup,
+        config: Config,
         records: &[Record],
         start: Digest,
     ) -> std::io::Result<()> {
-        self.recorder = Some(Recorder::create(file, env!("CARGO_PKG_VERSION"), setup, records, start)?);
+        self.recorder = Some(Recorder::create(file, env!("CARGO_PKG_VERSION"), config, records, start)?);
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use decdn_engine::{
     ids::Address,
     io::{Effect, Input, Lane, Outputs},
     record::Record,
-    roles::Role,
+    roles::{AnyRole, Config, Role as _},
     state::Digest,
     time::{Now, Time},
 };
@@ -84,24 +84,19 @@ pub trait Actor {
 }
 
 /// An engine role as an actor: it does what it asks for, and nothing else.
-pub struct Honest<R, F> {
-    role: R,
-    recover: F,
+pub struct Honest {
+    role: AnyRole,
+    config: Config,
 }
 
-impl<R: Role, F: Fn(&mut dyn Iterator<Item = Record>) -> R> Honest<R, F> {
-    /// A role at its first start; `recover` folds durable records into a role, none of them into a fresh one.
-    pub fn new(recover: F) -> Self {
-        Self { role: recover(&mut core::iter::empty()), recover }
-    }
-
-    /// The role as it stands.
-    pub fn role(&self) -> &R {
-        &self.role
+impl Honest {
+    /// A role at its first start.
+    pub fn new(config: Config) -> Self {
+        Self { role: AnyRole::recover(config.clone(), core::iter::empty()), config }
     }
 }
 
-impl<R: Role, F: Fn(&mut dyn Iterator<Item = Record>) -> R> Actor for Honest<R, F> {
+impl Actor for Honest {
     fn step(&mut self, input: Input, turn: Turn<'_>) {
         self.role.step(turn.now, input, turn.crypto, turn.out);
     }
@@ -115,6 +110,6 @@ impl<R: Role, F: Fn(&mut dyn Iterator<Item = Record>) -> R> Actor for Honest<R, 
     }
 
     fn restart(&mut self, durable: &mut dyn Iterator<Item = Record>) {
-        self.role = (self.recover)(durable);
+        self.role = AnyRole::recover(self.config.clone(), durable);
     }
 }

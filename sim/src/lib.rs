@@ -6,6 +6,7 @@
 
 pub mod actor;
 pub mod adversary;
+pub mod cast;
 pub mod chain;
 pub mod check;
 pub mod cli;

@@ -15,8 +15,9 @@ use decdn_engine::{
 
 use crate::{
     actor::ActorId,
+    cast::{Cast, Part},
     report::{Probe, Quantity, Report},
-    seen::{Cast, ChainView, Included, Kind, OnChainStatus, Oracle, Part, Pipe, Seen},
+    seen::{ChainView, Included, Kind, OnChainStatus, Oracle, Pipe, Seen},
 };
 
 /// What a notice shows, if a scenario may ask for it.
@@ -133,7 +134,7 @@ pub struct Measure {
 impl Measure {
     fn is_honest(&self, id: ActorId, part: Part) -> bool {
         let person = self.cast.get(id);
-        person.honest && person.part == part
+        person.honest && person.plays(part)
     }
 
     fn rate(&self, pipe: Pipe) -> u64 {

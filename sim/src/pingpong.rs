@@ -15,12 +15,12 @@ use decdn_engine::{
 
 use crate::{
     actor::{Actor, ActorId, Turn},
+    cast::{Cast, Part, Person},
     chain::Chain,
     content::Library,
     decide::Decisions,
     net::Path,
     rung::SimCrypto,
-    seen::{Cast, Part, Person},
     watch::Watch,
     world::{Machine, Parts, Ran, World},
 };
@@ -85,7 +85,7 @@ pub fn play(pairs: u8, messages: u64, seed: u64) -> Ran {
         people.push(Person {
             id: ActorId(n),
             name: format!("host-{n}"),
-            part: Part::Client,
+            parts: vec![Part::Client],
             honest: false,
             account: Address::from(core::array::from_fn(|at| n.to_be_bytes()[at % 2])),
             node: key(n),

@@ -3,14 +3,12 @@
 use std::{collections::BTreeMap, io::Write};
 
 use decdn_contracts::Genesis;
-use decdn_engine::{
-    money::Amount,
-    roles::{client::Client, node::Node},
-};
+use decdn_engine::money::Amount;
 
 use crate::{
     actor::{Actor, Honest},
-    adversary::{self, RoleConfig},
+    adversary,
+    cast::Part,
     chain::Chain,
     check::{self, Briefing, Lifted},
     content::Library,
@@ -19,7 +17,6 @@ use crate::{
     report::{Bound, Violation},
     rung::{Rung, SimCrypto},
     scenario::{Plan, PlannedActor, Scenario, evaluate},
-    seen::Part,
     trace::{Head, Scribe, VERSION},
     watch::{Recorder, Watch},
     world::{Job, Order, Parts, Ran, World},
@@ -74,7 +71,7 @@ pub fn run(
         .people
         .iter()
         .map(|person| {
-            let node = (person.part == Part::Node).then_some(person.node);
+            let node = person.plays(Part::Node).then_some(person.node);
             (person.account, node, plan.wallet)
         })
         .collect();
@@ -162,20 +159,8 @@ fn brief(scenario: &Scenario, plan: &Plan) -> Briefing {
 fn actor(planned: &PlannedActor) -> Box<dyn Actor> {
     let role = planned.role.clone();
     match &planned.plays {
-        Some(kind) => adversary::build(kind, adversary::Setup { role, with: planned.with.clone() }),
-        None => honest(role),
-    }
-}
-
-/// An honest role.
-pub fn honest(role: RoleConfig) -> Box<dyn Actor> {
-    match role {
-        RoleConfig::Client(config) => {
-            Box::new(Honest::new(move |records| Client::recover(config.clone(), records)))
-        }
-        RoleConfig::Node(config) => {
-            Box::new(Honest::new(move |records| Node::recover(config.clone(), records)))
-        }
+        Some(kind) => adversary::build(kind, role, planned.with.clone()),
+        None => Box::new(Honest::new(role)),
     }
 }
 

@@ -7,7 +7,7 @@ use decdn_engine::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{scenario::keys, seen::Cast};
+use crate::cast::{Cast, keys};
 
 /// How much of a run is real. Outcomes are equal on both: token balances, rule ids, probes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]

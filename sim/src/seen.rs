@@ -6,7 +6,7 @@
 use decdn_engine::{
     chain::{Block, Call, EventKind, Revert, Route},
     crypto::{Signature, Typed},
-    ids::{Address, BlobHash, ChannelId, NodeId},
+    ids::{Address, BlobHash, ChannelId},
     io::{Effect, Gone, Input, Output, Verdict},
     money::Amount,
     record::{Key, PersistSeq, Record},
@@ -15,7 +15,7 @@ use decdn_engine::{
     wire::Message,
 };
 
-use crate::{actor::ActorId, report::Report};
+use crate::{actor::ActorId, cast::Cast, report::Report};
 
 /// A connection, in the world's own count: both ends and all oracles mean the same by it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -28,58 +28,6 @@ pub struct Pipe {
     pub link: LinkId,
     /// Its place on the connection.
     pub index: u32,
-}
-
-/// Who is who.
-#[derive(Clone, Debug)]
-pub struct Person {
-    /// Its place in the cast.
-    pub id: ActorId,
-    /// Its name in the scenario.
-    pub name: String,
-    /// What it plays.
-    pub part: Part,
-    /// Whether it is an engine role as it is: what oracles protect.
-    pub honest: bool,
-    /// Its account.
-    pub account: Address,
-    /// Its network key.
-    pub node: NodeId,
-    /// Where it starts: the offer ceiling of a node, 0 for a client (D6).
-    pub offer_ceiling: u64,
-}
-
-/// What somebody plays, honestly or not.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Part {
-    /// Pays.
-    Client,
-    /// Is paid.
-    Node,
-}
-
-/// Everybody who takes part in a run, by [`ActorId`].
-#[derive(Clone, Debug, Default)]
-pub struct Cast {
-    /// In the order of their ids.
-    pub people: Vec<Person>,
-}
-
-impl Cast {
-    /// Somebody.
-    pub fn get(&self, id: ActorId) -> &Person {
-        &self.people[usize::from(id.0)]
-    }
-
-    /// Whose account this is.
-    pub fn by_account(&self, account: Address) -> Option<&Person> {
-        self.people.iter().find(|person| person.account == account)
-    }
-
-    /// Whose network key this is.
-    pub fn by_node(&self, node: NodeId) -> Option<&Person> {
-        self.people.iter().find(|person| person.node == node)
-    }
 }
 
 /// A channel as the contract has it.

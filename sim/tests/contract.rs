@@ -32,13 +32,14 @@ use decdn_engine::{
 };
 use decdn_sim::{
     actor::{Actor, ActorId, Turn},
+    cast::{Cast, Part, Person},
     chain::Chain,
     content::Library,
     decide::Decisions,
     net::Path,
     report::Report,
     rung::SimCrypto,
-    seen::{Cast, Kind, Oracle, Part, Person, Seen},
+    seen::{Kind, Oracle, Seen},
     watch::Watch,
     world::{Hand, Machine, Parts, World},
 };
@@ -150,7 +151,7 @@ fn world(role: Script, log: Log, orders: Orders, seed: u64) -> World {
     let person = |id: ActorId, part, node| Person {
         id,
         name: format!("{id:?}"),
-        part,
+        parts: vec![part],
         honest: false,
         account: Address::repeat_byte(10 + id.0 as u8),
         node,

@@ -15,10 +15,10 @@ use decdn_engine::{
     io::{Gone, Input, Outputs},
     money::{Amount, Rate},
     record::Record,
-    roles::{Role, config::NodeConfig, node::Node},
+    roles::{Config, Role, config::NodeConfig, node::Node},
     time::{ChainTime, Now, Span, Time, WallTime},
 };
-use decdn_recording::{Recorder, Setup};
+use decdn_recording::Recorder;
 use decdn_sim::trace::{self, Ending};
 
 const TOKEN: Address = Address::repeat_byte(0x70);
@@ -77,7 +77,7 @@ fn recorded(name: &str, records: Vec<Record>, is_stopped: bool) -> PathBuf {
     let path = path(name);
     let mut node = Node::recover(config(), records.clone().into_iter());
     let mut recorder =
-        Recorder::create(&path, "0.1.0", Setup::Node(config()), &records, node.digest()).expect("recorded");
+        Recorder::create(&path, "0.1.0", Config::Node(config()), &records, node.digest()).expect("recorded");
     let crypto = Curves::new();
     for (i, input) in (0u64..).zip(story()) {
         let now = Now { mono: Time(i * 1_000_000), wall: WallTime(WALL + i * 1_000_000) };
@@ -177,7 +177,7 @@ fn states_that_differ_are_named_by_their_line() {
     let path = path("lie");
     let mut node = Node::new(config());
     let mut recorder =
-        Recorder::create(&path, "0.1.0", Setup::Node(config()), &[], node.digest()).expect("recorded");
+        Recorder::create(&path, "0.1.0", Config::Node(config()), &[], node.digest()).expect("recorded");
     let now = Now { mono: Time(0), wall: WallTime(WALL) };
     for input in story() {
         // The digest of the start, whatever came since.
@@ -207,6 +207,6 @@ fn the_command_line_tells_recordings_from_traces() {
 #[test]
 fn nothing_is_recorded_over() {
     let path = recorded("twice", Vec::new(), true);
-    let again = Recorder::create(&path, "0.1.0", Setup::Node(config()), &[], Node::new(config()).digest());
+    let again = Recorder::create(&path, "0.1.0", Config::Node(config()), &[], Node::new(config()).digest());
     assert_eq!(again.expect_err("it is there").kind(), std::io::ErrorKind::AlreadyExists);
 }

@@ -16,6 +16,6 @@ mod read;
 mod write;
 
 pub use chained::{BODY_AT, Chained};
-pub use line::{Fed, Head, Line, Setup, VERSION, chained};
+pub use line::{Fed, Head, Line, VERSION, chained};
 pub use read::{BadRecording, Reader};
 pub use write::Recorder;

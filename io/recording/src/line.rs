@@ -1,12 +1,6 @@
 //! What the lines say.
 
-use decdn_engine::{
-    io::Input,
-    record::Record,
-    roles::config::{ClientConfig, NodeConfig},
-    state::Digest,
-    time::Now,
-};
+use decdn_engine::{io::Input, record::Record, roles::Config, state::Digest, time::Now};
 use serde::{Deserialize, Serialize};
 
 use crate::chained::Chained;
@@ -28,27 +22,7 @@ pub struct Head {
     /// Version of the program that recorded.
     pub software: String,
     /// Who recorded.
-    pub setup: Setup,
-}
-
-/// A role with its configuration.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Setup {
-    /// A client.
-    Client(ClientConfig),
-    /// A node.
-    Node(NodeConfig),
-}
-
-impl Setup {
-    /// What it is called.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Client(_) => "client",
-            Self::Node(_) => "node",
-        }
-    }
+    pub setup: Config,
 }
 
 /// One input.

@@ -6,11 +6,11 @@ use std::{
     path::Path,
 };
 
-use decdn_engine::{io::Input, record::Record, state::Digest, time::Now};
+use decdn_engine::{io::Input, record::Record, roles::Config, state::Digest, time::Now};
 
 use crate::{
     chained::Chained,
-    line::{Fed, Head, Line, Setup, VERSION, chained},
+    line::{Fed, Head, Line, VERSION, chained},
 };
 
 /// Writes a recording line by line. The first error of the writer is kept, and nothing is written after it: a full disk
@@ -30,7 +30,7 @@ impl Recorder<File> {
     pub fn create(
         path: &Path,
         software: &str,
-        setup: Setup,
+        setup: Config,
         records: &[Record],
         start: Digest,
     ) -> io::Result<Self> {
@@ -47,7 +47,13 @@ impl<W: Write> Recorder<W> {
     ///
     /// # Errors
     /// If they can't be written.
-    pub fn begin(to: W, software: &str, setup: Setup, records: &[Record], start: Digest) -> io::Result<Self> {
+    pub fn begin(
+        to: W,
+        software: &str,
+        setup: Config,
+        records: &[Record],
+        start: Digest,
+    ) -> io::Result<Self> {
         let mut recorder = Self { to, chained: chained(), failed: None };
         recorder.write(&Line::Head(Head { version: VERSION, software: software.to_owned(), setup }));
         for record in records {

@@ -7,9 +7,8 @@ use decdn_engine::{
     fault::Fault,
     io::{Input, Notice},
     money::{MB, Rate},
-    roles::{Role as _, config::NodeConfig, node::Node},
+    roles::{Config, config::NodeConfig},
 };
-use decdn_recording::Setup;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
@@ -166,8 +165,7 @@ async fn serve(args: RunArgs) -> Result<(), Failure> {
     let mut parts = Parts::open(&dir, keys.network(), listen).await.map_err(started)?;
     let blobs = parts.blobs.list().map_err(|error| unstored(&dir, &error))?;
     let records = parts.load().map_err(started)?;
-    let mut role = Node::recover(config.clone(), records.iter().cloned());
-    args.recording.begin(&mut parts, Setup::Node(config), &records, role.digest())?;
+    let role = args.recording.begin(&mut parts, Config::Node(config), &records)?;
     drop(records);
     let chain = AlloyChain::over(&chosen.urls, deployment, keys.eth().clone(), chosen.chain)?;
     let signer = KeySigner::new(keys.eth().clone(), deployment);

@@ -15,10 +15,9 @@ use decdn_engine::{
     ids::{BlobHash, NodeId},
     money::Amount,
     record::Record,
-    state::Digest,
+    roles::{AnyRole, Config, Role as _},
     time::Span,
 };
-use decdn_recording::Setup;
 
 use super::{
     Failure, failed,
@@ -55,22 +54,23 @@ pub(super) struct Recording {
 }
 
 impl Recording {
-    /// Begins to record a role that starts in this state, where that is wanted.
+    /// The role that these records make; from here on it is recorded, where that is wanted.
     pub(super) fn begin(
         &self,
         parts: &mut Parts,
-        setup: Setup,
+        config: Config,
         records: &[Record],
-        start: Digest,
-    ) -> Result<(), Failure> {
-        let Some(file) = &self.file else { return Ok(()) };
+    ) -> Result<AnyRole, Failure> {
+        let mut role = AnyRole::recover(config.clone(), records.iter().cloned());
+        let Some(file) = &self.file else { return Ok(role) };
         let shown = file.display();
-        parts.record(file, setup, records, start).map_err(|error| match error.kind() {
+        parts.record(file, config, records, role.digest()).map_err(|error| match error.kind() {
             std::io::ErrorKind::AlreadyExists => {
                 input(format!("{shown} exists already and is left as it is; name another file to --record"))
             }
             _ => failed(format!("{shown} can't be recorded to: {error}; check path, permissions and disk")),
-        })
+        })?;
+        Ok(role)
     }
 }
 

@@ -4,13 +4,13 @@
 use decdn_engine::{
     io::{Input, Output, Outputs},
     record::Record,
+    roles::Config,
     state::Digest,
     time::Time,
 };
 
-use super::RoleConfig;
 use crate::{
-    actor::{Actor, Turn},
+    actor::{Actor, Honest, Turn},
     rung::Mix,
 };
 
@@ -45,15 +45,15 @@ pub trait Hand {
 
 /// A role with a hand on it.
 pub struct Masked<H> {
-    role: Box<dyn Actor>,
+    role: Honest,
     hand: H,
     out: Outputs,
 }
 
 impl<H: Hand> Masked<H> {
     /// An honest role that `hand` plays with.
-    pub fn new(role: RoleConfig, hand: H) -> Self {
-        Self { role: crate::run::honest(role), hand, out: Outputs::new() }
+    pub fn new(role: Config, hand: H) -> Self {
+        Self { role: Honest::new(role), hand, out: Outputs::new() }
     }
 }
 

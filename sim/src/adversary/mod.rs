@@ -25,45 +25,14 @@ mod vanisher;
 
 use std::collections::BTreeMap;
 
-use decdn_engine::{
-    ids::Address,
-    roles::config::{ClientConfig, NodeConfig},
-};
+use decdn_engine::roles::Config;
 use serde::Deserializer;
 
 use self::{
     mask::{Hand, Masked},
     payer::{Payer, Ploy},
 };
-use crate::{actor::Actor, names, seen::Part};
-
-/// What an adversary may start from.
-#[derive(Clone, Debug)]
-pub struct Setup {
-    /// The configuration of the role that it is, or pretends to be.
-    pub role: RoleConfig,
-    /// What the scenario says under `with`, drawn for this run.
-    pub with: BTreeMap<String, u64>,
-}
-
-/// An honest role's configuration.
-#[derive(Clone, Debug)]
-pub enum RoleConfig {
-    /// Of a client.
-    Client(ClientConfig),
-    /// Of a node.
-    Node(NodeConfig),
-}
-
-impl RoleConfig {
-    /// Whose it is.
-    pub fn account(&self) -> Address {
-        match self {
-            Self::Client(config) => config.account,
-            Self::Node(config) => config.account,
-        }
-    }
-}
+use crate::{actor::Actor, cast::Part, names};
 
 /// What a scenario says under `with`.
 #[derive(Clone, Debug, Default)]
@@ -87,7 +56,7 @@ pub struct Adversary {
     pub part: Option<Part>,
     /// What a scenario may tell it under `with`.
     pub takes: &'static [&'static str],
-    build: fn(RoleConfig, &With) -> Box<dyn Actor>,
+    build: fn(Config, &With) -> Box<dyn Actor>,
 }
 
 /// What a payer that steals takes.
@@ -98,7 +67,7 @@ const fn kind(
     does: &'static str,
     part: Option<Part>,
     takes: &'static [&'static str],
-    build: fn(RoleConfig, &With) -> Box<dyn Actor>,
+    build: fn(Config, &With) -> Box<dyn Actor>,
 ) -> Adversary {
     Adversary { name, does, part, takes, build }
 }
@@ -107,7 +76,7 @@ const fn node(
     name: &'static str,
     does: &'static str,
     takes: &'static [&'static str],
-    build: fn(RoleConfig, &With) -> Box<dyn Actor>,
+    build: fn(Config, &With) -> Box<dyn Actor>,
 ) -> Adversary {
     kind(name, does, Some(Part::Node), takes, build)
 }
@@ -115,7 +84,7 @@ const fn node(
 const fn thief(
     name: &'static str,
     does: &'static str,
-    build: fn(RoleConfig, &With) -> Box<dyn Actor>,
+    build: fn(Config, &With) -> Box<dyn Actor>,
 ) -> Adversary {
     kind(name, does, Some(Part::Client), EXIT, build)
 }
@@ -164,20 +133,19 @@ pub(crate) fn by_name<'de, D: Deserializer<'de>>(
     names::one_of(deserializer, "adversary", KINDS, |kind| kind.name).map(Some)
 }
 
-/// Somebody of a kind.
-pub fn build(kind: &Adversary, setup: Setup) -> Box<dyn Actor> {
-    let (mut role, with) = (setup.role, With(setup.with));
-    if let RoleConfig::Client(config) = &mut role {
+/// Somebody of a kind, who is or pretends to be this role, and is told what the scenario says under `with`.
+pub fn build(kind: &Adversary, mut role: Config, with: BTreeMap<String, u64>) -> Box<dyn Actor> {
+    if let Config::Client(config) = &mut role {
         // Its own monitor would put right what it does wrong.
         config.monitor.enabled = false;
     }
-    (kind.build)(role, &with)
+    (kind.build)(role, &With(with))
 }
 
-fn mask(role: RoleConfig, hand: impl Hand + 'static) -> Box<dyn Actor> {
+fn mask(role: Config, hand: impl Hand + 'static) -> Box<dyn Actor> {
     Box::new(Masked::new(role, hand))
 }
 
-fn steal(role: RoleConfig, ploy: impl Ploy + 'static, with: &With) -> Box<dyn Actor> {
+fn steal(role: Config, ploy: impl Ploy + 'static, with: &With) -> Box<dyn Actor> {
     mask(role, Payer::new(ploy, with))
 }

@@ -10,7 +10,8 @@ use decdn_engine::{
 
 use crate::{
     actor::ActorId,
-    seen::{Cast, ChainView, Included, OnChain, OnChainStatus, Part, Pipe},
+    cast::{Cast, Part},
+    seen::{ChainView, Included, OnChain, OnChainStatus, Pipe},
 };
 
 /// A base unit, in the unrounded units that bytes × rate is counted in.
@@ -29,7 +30,7 @@ pub const fn least_debt(amount: u128) -> u128 {
 pub struct People {
     names: Vec<String>,
     honest: Vec<bool>,
-    parts: Vec<Part>,
+    parts: Vec<Vec<Part>>,
     accounts: BTreeMap<Address, ActorId>,
     nodes: BTreeMap<NodeId, ActorId>,
 }
@@ -40,7 +41,7 @@ impl People {
         Self {
             names: cast.people.iter().map(|person| person.name.clone()).collect(),
             honest: cast.people.iter().map(|person| person.honest).collect(),
-            parts: cast.people.iter().map(|person| person.part).collect(),
+            parts: cast.people.iter().map(|person| person.parts.clone()).collect(),
             accounts: cast.people.iter().map(|person| (person.account, person.id)).collect(),
             nodes: cast.people.iter().map(|person| (person.node, person.id)).collect(),
         }
@@ -56,14 +57,14 @@ impl People {
         self.honest.get(usize::from(id.0)).copied().unwrap_or(false)
     }
 
-    /// Whether it is an honest client.
+    /// Whether it is honest, and a client among other things.
     pub fn is_honest_client(&self, id: ActorId) -> bool {
-        self.is_honest(id) && self.parts[usize::from(id.0)] == Part::Client
+        self.is_honest(id) && self.parts[usize::from(id.0)].contains(&Part::Client)
     }
 
-    /// Whether it is an honest node.
+    /// Whether it is honest, and a node among other things.
     pub fn is_honest_node(&self, id: ActorId) -> bool {
-        self.is_honest(id) && self.parts[usize::from(id.0)] == Part::Node
+        self.is_honest(id) && self.parts[usize::from(id.0)].contains(&Part::Node)
     }
 
     /// Whose account this is.

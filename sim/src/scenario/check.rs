@@ -7,7 +7,7 @@ use super::{
     event::{Event, Happening},
     file::{Actor, Fetch, File, Pin, Placed},
 };
-use crate::{names::unknown, seen::Part};
+use crate::{cast::Part, names::unknown};
 
 /// What is wrong with a file.
 pub(super) enum Wrong {
@@ -74,7 +74,7 @@ fn find<'a>(file: &'a File, name: &Placed) -> Result<&'a Actor, Wrong> {
 
 /// Whom a name means, who has to play this.
 fn find_part(file: &File, name: &Placed, part: Part) -> Result<(), Wrong> {
-    if Part::from(find(file, name)?.part) == part {
+    if find(file, name)?.part == part {
         return Ok(());
     }
     let (part, other) = match part {
@@ -100,7 +100,7 @@ fn check_actor(file: &File, actor: &Actor) -> Result<(), Wrong> {
         let what = format!("option of {}", adversary.name);
         return Err(Wrong::There(name.at, unknown(&what, name, adversary.takes.iter().copied())));
     }
-    if adversary.part.is_some_and(|part| part != actor.part.into()) {
+    if adversary.part.is_some_and(|part| part != actor.part) {
         let what = format!("{:?} can't play {}, {}", &*actor.name, adversary.name, adversary.does);
         return Err(Wrong::There(actor.name.at, what));
     }

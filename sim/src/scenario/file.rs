@@ -7,10 +7,10 @@ use serde::Deserialize;
 use super::event::Event;
 use crate::{
     adversary::{self, Adversary},
+    cast::Part,
     check::Liftable,
     decide::{Decisions, Label},
     report::{Probe, Quantity},
-    seen::Part,
 };
 
 /// A word or formula of the file, and where it stands: what it names is looked up when the whole file is there.
@@ -269,7 +269,7 @@ pub struct Actor {
     /// Its name; several are called `name-1`, `name-2`, ….
     pub name: Placed,
     /// What it plays.
-    pub part: PartName,
+    pub part: Part,
     /// Which adversary it is; an honest role without.
     #[serde(default, deserialize_with = "adversary::by_name")]
     pub plays: Option<&'static Adversary>,
@@ -321,25 +321,6 @@ pub struct Actor {
     /// How far its wall clock is off at most, in milliseconds, either way.
     #[serde(default)]
     pub skew_ms: u64,
-}
-
-/// See [`Part`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PartName {
-    /// Pays.
-    Client,
-    /// Is paid.
-    Node,
-}
-
-impl From<PartName> for Part {
-    fn from(name: PartName) -> Self {
-        match name {
-            PartName::Client => Self::Client,
-            PartName::Node => Self::Node,
-        }
-    }
 }
 
 fn one() -> Pin {

@@ -9,7 +9,7 @@ mod plan;
 
 pub use formula::{Symbol, Symbols, evaluate};
 pub use load::{BadScenario, all, find, folder, parse};
-pub use plan::{Plan, PlannedActor, PlannedBlob, PlannedFetch, Stretch, keys};
+pub use plan::{Plan, PlannedActor, PlannedBlob, PlannedFetch, Stretch};
 
 use self::file::File;
 

@@ -1,16 +1,18 @@
 //! One run of a scenario: everything that the file leaves open is drawn.
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::collections::BTreeMap;
 
-use decdn_contracts::EthKey;
 use decdn_engine::{
     crypto::Deployment,
     dispute::Monitor,
-    ids::{Address, BlobHash, FetchId, NodeId},
+    ids::{Address, BlobHash, FetchId},
     limits::{GROUP, RATE_MAX},
     money::{Amount, MB, Rate},
     order::{Candidate, FetchOrder},
-    roles::config::{ClientConfig, NodeConfig},
+    roles::{
+        Config,
+        config::{ClientConfig, NodeConfig},
+    },
     time::{Span, Time},
 };
 
@@ -21,10 +23,10 @@ use super::{
 };
 use crate::{
     actor::ActorId,
-    adversary::{Adversary, RoleConfig},
+    adversary::Adversary,
+    cast::{Cast, Part, Person, keys},
     decide::{Decisions, Label},
     net::Path,
-    seen::{Cast, Part, Person},
     world::{Job, Machine, Order, Timed, TimedFault},
 };
 
@@ -36,7 +38,7 @@ pub struct PlannedActor {
     /// What the adversary is told.
     pub with: BTreeMap<String, u64>,
     /// The role's configuration.
-    pub role: RoleConfig,
+    pub role: Config,
     /// Its machine.
     pub machine: Machine,
 }
@@ -117,20 +119,6 @@ pub struct Plan {
     pub symbols: Symbols,
 }
 
-/// An actor's keys: they follow from its place in the cast, on both rungs.
-pub fn keys(id: ActorId) -> (EthKey, NodeId) {
-    /// Keys cost more than a short run: the first ones are made once.
-    static FIRST: LazyLock<Vec<(EthKey, NodeId)>> =
-        LazyLock::new(|| (0..8).map(|id| make_keys(ActorId(id))).collect());
-    FIRST.get(usize::from(id.0)).cloned().unwrap_or_else(|| make_keys(id))
-}
-
-fn make_keys(id: ActorId) -> (EthKey, NodeId) {
-    let secret = blake3::derive_key("decdn-sim 2026 actor account", &id.0.to_le_bytes());
-    let key = EthKey::from_secret(secret).expect("one in 2^128 secrets is out of range, and these are not");
-    (key, NodeId(blake3::derive_key("decdn-sim 2026 actor network key", &id.0.to_le_bytes())))
-}
-
 struct Drawing<'a> {
     file: &'a File,
     decide: &'a mut Decisions,
@@ -162,8 +150,8 @@ impl Plan {
 
         let nodes = || {
             actors.iter().filter_map(|actor| match &actor.role {
-                RoleConfig::Node(config) => Some(config),
-                RoleConfig::Client(_) => None,
+                Config::Node(config) => Some(config),
+                Config::Client(_) => None,
             })
         };
         let rates = nodes().flat_map(|node| &node.rates).map(|(_, rate)| rate.0).max().unwrap_or(rate.0);
@@ -245,13 +233,13 @@ impl<'a> Drawing<'a> {
                 let planned = self.actor(actor, id, rate, ceiling, forced);
                 let (key, node) = keys(id);
                 let offer_ceiling = match &planned.role {
-                    RoleConfig::Node(config) => config.offer_ceiling,
-                    RoleConfig::Client(_) => 0,
+                    Config::Node(config) => config.offer_ceiling,
+                    Config::Client(_) => 0,
                 };
                 cast.people.push(Person {
                     id,
                     name,
-                    part: actor.part.into(),
+                    parts: vec![actor.part],
                     honest: actor.plays.is_none(),
                     account: key.address(),
                     node,
@@ -280,11 +268,11 @@ impl<'a> Drawing<'a> {
             forced_inclusion: forced,
             ..defaults
         };
-        let role = match Part::from(actor.part) {
+        let role = match actor.part {
             Part::Client => {
                 let mut config = ClientConfig::new(self.deployment, node, key.address());
                 config.monitor = monitor;
-                RoleConfig::Client(config)
+                Config::Client(config)
             }
             Part::Node => {
                 let mut config = NodeConfig::new(self.deployment, node, key.address());
@@ -293,7 +281,7 @@ impl<'a> Drawing<'a> {
                 config.offer_ceiling = ceiling;
                 config.soft_cap =
                     actor.soft_cap.as_ref().map_or(Amount::MAX, |pin| Amount(pin.draw(decide).into()));
-                RoleConfig::Node(config)
+                Config::Node(config)
             }
         };
         let micros = |pin: &file::Pin| (Span(pin.least()), Span(pin.most()));
@@ -479,8 +467,8 @@ fn path(link: &Link, decide: &mut Decisions) -> Path {
 /// A deposit that covers a download's price one and a half times, at the highest rate of those it may buy from.
 fn ample(actors: &[PlannedActor], from: &[ActorId], bytes: u64) -> u128 {
     let rates = from.iter().filter_map(|id| match &actors[usize::from(id.0)].role {
-        RoleConfig::Node(config) => config.rates.iter().map(|(_, rate)| rate.0).max(),
-        RoleConfig::Client(_) => None,
+        Config::Node(config) => config.rates.iter().map(|(_, rate)| rate.0).max(),
+        Config::Client(_) => None,
     });
     let rate = u128::from(rates.max().unwrap_or(1));
     1 + (u128::from(bytes) * rate * 3).div_ceil(2 * u128::from(MB))

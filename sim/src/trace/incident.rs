@@ -12,10 +12,10 @@ use decdn_contracts::Curves;
 use decdn_engine::{
     io::{Output, Outputs},
     record::Record,
-    roles::{Role, client::Client, node::Node},
+    roles::{AnyRole, Role as _},
     state::Digest,
 };
-use decdn_recording::{BadRecording, Fed, Line, Reader, Setup};
+use decdn_recording::{BadRecording, Fed, Line, Reader};
 
 use super::{
     BadTrace,
@@ -105,13 +105,9 @@ pub fn retell_from<R: BufRead>(
     let role = head.setup.name();
     let progress = Progress::default();
     progress.line.set(reader.line());
-    let told = panic::catch_unwind(panic::AssertUnwindSafe(|| match head.setup {
-        Setup::Client(config) => {
-            tell(Client::recover(config, records.0.into_iter()), records.1, &mut reader, &progress, &mut each)
-        }
-        Setup::Node(config) => {
-            tell(Node::recover(config, records.0.into_iter()), records.1, &mut reader, &progress, &mut each)
-        }
+    let told = panic::catch_unwind(panic::AssertUnwindSafe(|| {
+        let role = AnyRole::recover(head.setup, records.0.into_iter());
+        tell(role, records.1, &mut reader, &progress, &mut each)
     }));
     let (ending, panicked) = match told {
         Ok(told) => (told?, None),
@@ -150,7 +146,7 @@ fn records<R: BufRead>(reader: &mut Reader<R>) -> Result<(Vec<Record>, Digest), 
 }
 
 fn tell<R: BufRead>(
-    mut role: impl Role,
+    mut role: AnyRole,
     start: Digest,
     reader: &mut Reader<R>,
     progress: &Progress,

@@ -26,6 +26,7 @@ use decdn_engine::{
 
 use crate::{
     actor::{Actor, ActorId, Trick, Turn},
+    cast::Cast,
     chain::Chain,
     content::Library,
     decide::Decisions,
@@ -34,7 +35,7 @@ use crate::{
     net::{Due, Net, Path},
     queue::Queue,
     rung::{Mix, SimCrypto},
-    seen::{Cast, ChainView, Durable, LinkId, Seen},
+    seen::{ChainView, Durable, LinkId, Seen},
     watch::Watch,
 };
 

@@ -16,12 +16,11 @@ use decdn_engine::{
 };
 use decdn_sim::{
     actor::ActorId,
+    cast::{Cast, Part, Person},
     check::{Briefing, Lifted, oracles},
     report::Report,
     scenario::Symbol,
-    seen::{
-        Cast, ChainView, Durable, Included, LinkId, OnChain, OnChainStatus, Oracle, Part, Person, Pipe, Seen,
-    },
+    seen::{ChainView, Durable, Included, LinkId, OnChain, OnChainStatus, Oracle, Pipe, Seen},
 };
 
 pub const CLIENT: ActorId = ActorId(0);
@@ -239,7 +238,7 @@ impl Story {
         let person = |(id, name, part, honest): (ActorId, &str, Part, bool)| Person {
             id,
             name: name.to_owned(),
-            part,
+            parts: vec![part],
             honest,
             account: account(id),
             node: node_id(id),

@@ -15,9 +15,8 @@ use decdn_engine::{
     ids::NodeId,
     money::Amount,
     record::{ChannelStatus, Paying, Record},
-    roles::{Role as _, client::Client, config::ClientConfig},
+    roles::{Config, config::ClientConfig},
 };
-use decdn_recording::Setup;
 use serde::{Deserialize, Serialize};
 
 use super::super::{
@@ -110,8 +109,7 @@ impl Buyer {
         config.start_block = chosen.chain.start_block;
         config.monitor = chosen.monitor;
         let clock = chosen.clock().await?;
-        let mut role = Client::recover(config.clone(), records.iter().cloned());
-        recording.begin(&mut parts, Setup::Client(config), &records, role.digest())?;
+        let role = recording.begin(&mut parts, Config::Client(config), &records)?;
         let chain = AlloyChain::over(&chosen.urls, deployment, keys.eth().clone(), chosen.chain.clone())?;
         let purse = Purse::new(chain.clone(), cap, least);
         let spending = purse.spending();
