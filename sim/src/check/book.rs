@@ -10,7 +10,7 @@ use decdn_engine::{
 
 use crate::{
     actor::ActorId,
-    cast::{Cast, Part},
+    cast::Cast,
     seen::{ChainView, Included, OnChain, OnChainStatus, Pipe},
 };
 
@@ -25,12 +25,11 @@ pub const fn least_debt(amount: u128) -> u128 {
     }
 }
 
-/// Who is who, as oracles ask.
+/// Who is who, as oracles ask. What somebody plays is not among it: who pays and who is paid is a matter of each channel.
 #[derive(Clone, Debug, Default)]
 pub struct People {
     names: Vec<String>,
     honest: Vec<bool>,
-    parts: Vec<Vec<Part>>,
     accounts: BTreeMap<Address, ActorId>,
     nodes: BTreeMap<NodeId, ActorId>,
 }
@@ -41,7 +40,6 @@ impl People {
         Self {
             names: cast.people.iter().map(|person| person.name.clone()).collect(),
             honest: cast.people.iter().map(|person| person.honest).collect(),
-            parts: cast.people.iter().map(|person| person.parts.clone()).collect(),
             accounts: cast.people.iter().map(|person| (person.account, person.id)).collect(),
             nodes: cast.people.iter().map(|person| (person.node, person.id)).collect(),
         }
@@ -55,16 +53,6 @@ impl People {
     /// Whether it is an engine role as it is.
     pub fn is_honest(&self, id: ActorId) -> bool {
         self.honest.get(usize::from(id.0)).copied().unwrap_or(false)
-    }
-
-    /// Whether it is honest, and a client among other things.
-    pub fn is_honest_client(&self, id: ActorId) -> bool {
-        self.is_honest(id) && self.parts[usize::from(id.0)].contains(&Part::Client)
-    }
-
-    /// Whether it is honest, and a node among other things.
-    pub fn is_honest_node(&self, id: ActorId) -> bool {
-        self.is_honest(id) && self.parts[usize::from(id.0)].contains(&Part::Node)
     }
 
     /// Whose account this is.
@@ -111,12 +99,10 @@ impl<T> Default for Channels<T> {
 pub struct Deal {
     /// Which.
     pub id: ChannelId,
-    /// Who pays, if it is anybody of the cast.
-    pub client: Option<ActorId>,
-    /// Who is paid, if it is anybody of the cast.
-    pub node: Option<ActorId>,
-    /// Who pays.
-    pub payer: Address,
+    /// Whose account pays, if it is anybody's of the cast.
+    pub payer: Option<ActorId>,
+    /// Whose account is paid, if it is anybody's of the cast.
+    pub payee: Option<ActorId>,
     /// In what.
     pub token: Address,
     /// What was paid in.
@@ -149,9 +135,8 @@ impl<T: Default> Channels<T> {
         self.by_id.insert(channel.id, self.all.len() as u32);
         let deal = Deal {
             id: channel.id,
-            client: people.of(channel.client),
-            node: people.of(channel.node),
-            payer: channel.client,
+            payer: people.of(channel.client),
+            payee: people.of(channel.node),
             token: channel.token,
             deposit: channel.deposit.0,
         };

@@ -143,7 +143,7 @@ impl Ends {
         for (deal, ()) in self.channels.iter_mut() {
             let Some(channel) = chain.channel(deal.id) else { continue };
             let honest = |party: Option<ActorId>| party.filter(|party| self.people.is_honest(*party));
-            let (client, node) = (honest(deal.client), honest(deal.node));
+            let (client, node) = (honest(deal.payer), honest(deal.payee));
             let keeps = client.is_some_and(|client| self.paces[usize::from(client.0)].keeps);
             let orders = |who: &ActorId| self.paces[usize::from(who.0)].closes.contains(&deal.id);
             let who = match channel.status {

@@ -17,7 +17,7 @@ use decdn_engine::{
 };
 
 use super::{
-    book::{People, Pipes},
+    book::{Channels, People, Pipes},
     o1_conservation::clock,
 };
 use crate::{
@@ -75,6 +75,7 @@ impl Disk {
 #[derive(Default)]
 pub struct DurableFirst {
     people: People,
+    channels: Channels<()>,
     disks: Vec<Disk>,
     /// The channel that a stream's request named.
     pipes: Pipes<Option<ChannelId>>,
@@ -105,7 +106,8 @@ impl DurableFirst {
         }
     }
 
-    fn on_client(&mut self, at: Time, from: ActorId, pipe: Pipe, message: &Message, report: &mut Report) {
+    /// What a payer says.
+    fn on_payer(&mut self, at: Time, from: ActorId, pipe: Pipe, message: &Message, report: &mut Report) {
         let (channel, voucher) = match message {
             Message::StreamRequest(request) => {
                 (Some(request.channel), request.newest.map(|newest| (newest.nonce, newest.amount)))
@@ -123,7 +125,8 @@ impl DurableFirst {
         }
     }
 
-    fn on_node(&mut self, at: Time, from: ActorId, pipe: Pipe, message: &Message, report: &mut Report) {
+    /// What a payee says.
+    fn on_payee(&mut self, at: Time, from: ActorId, pipe: Pipe, message: &Message, report: &mut Report) {
         if !matches!(message, Message::VoucherAck(_) | Message::CloseConsent(_)) {
             return;
         }
@@ -155,7 +158,7 @@ impl DurableFirst {
         });
     }
 
-    /// A voucher goes to the chain.
+    /// A voucher goes to the chain: what a payer signed has to be on its disk.
     fn on_call(&mut self, at: Time, actor: ActorId, call: &Call, report: &mut Report) {
         let (Call::Close { voucher: Some(voucher), .. }
         | Call::CloseCooperatively { voucher: Some(voucher), .. }
@@ -163,8 +166,9 @@ impl DurableFirst {
         else {
             return;
         };
-        if self.people.is_honest_client(actor) {
-            let terms = voucher.terms;
+        let terms = voucher.terms;
+        let is_payer = self.channels.get(&terms.channel).is_some_and(|(deal, ())| deal.payer == Some(actor));
+        if is_payer && self.people.is_honest(actor) {
             self.on_voucher(at, actor, (terms.channel, terms.nonce.0, terms.amount.0), report);
         }
     }
@@ -200,6 +204,7 @@ impl Oracle for DurableFirst {
             Kind::Delivered,
             Kind::Persisted,
             Kind::Submitted,
+            Kind::Included,
             Kind::Crashed,
         ]
     }
@@ -208,13 +213,10 @@ impl Oracle for DurableFirst {
         match *seen {
             Seen::Step { actor, outputs, .. } if self.people.is_honest(actor) => self.on_step(actor, outputs),
             Seen::Sent { from, pipe, message, .. } if self.people.is_honest(from) => {
-                if self.people.is_honest_client(from) {
-                    self.on_client(at, from, pipe, message, report);
-                } else {
-                    self.on_node(at, from, pipe, message, report);
-                }
+                self.on_payer(at, from, pipe, message, report);
+                self.on_payee(at, from, pipe, message, report);
             }
-            Seen::Delivered { to, pipe, message, .. } if self.people.is_honest_node(to) => match message {
+            Seen::Delivered { to, pipe, message, .. } if self.people.is_honest(to) => match message {
                 Message::StreamRequest(request) => *self.pipes.entry(pipe) = Some(request.channel),
                 Message::CloseRequest(request) => *self.pipes.entry(pipe) = Some(request.channel),
                 _ => {}
@@ -230,8 +232,10 @@ impl Oracle for DurableFirst {
             Seen::Crashed { actor, durable, .. } if self.people.is_honest(actor) => {
                 self.on_crash(at, actor, durable, report);
             }
-            Seen::Start { cast, .. } => {
+            Seen::Included { tx, .. } => self.channels.learn(tx, &self.people),
+            Seen::Start { cast, chain } => {
                 self.people = People::new(cast);
+                self.channels.learn_all(chain, &self.people);
                 self.disks = vec![Disk::default(); cast.people.len()];
             }
             _ => {}

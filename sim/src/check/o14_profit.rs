@@ -82,14 +82,14 @@ impl Profit {
             if !matches!(channel.status, OnChainStatus::Open | OnChainStatus::Closing) {
                 continue;
             }
-            let record = deal.node.and_then(|node| durable.get(usize::from(node.0)));
+            let record = deal.payee.and_then(|node| durable.get(usize::from(node.0)));
             let best = match record.and_then(|durable| durable.get(&Key::Earning(deal.id))) {
                 Some(Record::Earning(earning)) => earning.best.map_or(0, |best| best.amount.0),
                 _ => 0,
             };
             let due = best.max(channel.amount.0).min(deal.deposit);
             let account = |who: Option<ActorId>| who.map_or(Account::World, Account::Of);
-            for (to, amount) in [(deal.node, due), (deal.client, deal.deposit - due)] {
+            for (to, amount) in [(deal.payee, due), (deal.payer, deal.deposit - due)] {
                 let amount = decdn_engine::money::Amount(amount);
                 self.ledger.enter(Entry { at, token, from: Account::Escrow, to: account(to), amount });
             }
@@ -105,7 +105,7 @@ impl Profit {
         }
         let profit = u128::try_from(profit).unwrap_or(0);
         let honest = |who: Option<ActorId>| who.is_some_and(|who| self.people.is_honest(who));
-        let mixed = self.channels.iter_mut().filter(|(deal, ())| honest(deal.client) != honest(deal.node));
+        let mixed = self.channels.iter_mut().filter(|(deal, ())| honest(deal.payer) != honest(deal.payee));
         let mixed = mixed.count() as u128;
         self.symbols.set(Symbol::Mixed, mixed);
         let allowed = evaluate(&self.formula, &self.symbols).unwrap_or(0);

@@ -1,9 +1,9 @@
 //! O16: a fault in one channel changes nothing in another.
 //!
-//! What an honest node does about one stream, for whatever reason, it does to that stream's channel: no stream of
-//! another channel is reset, aborted or finished in the same step, and no other channel's record is written. A stream
-//! belongs to the channel that its request names, if that is the asker's to name (I3), else to none. The same holds for
-//! an honest client where a peer is at fault, unless a download ends by it: that ends what it uses.
+//! What somebody honest does about a stream on which it sells, for whatever reason, it does to that stream's channel: no
+//! stream of another channel is reset, aborted or finished in the same step, and no other channel's record is written. A
+//! stream belongs to the channel that its request names, if that is the asker's to name (I3), else to none. The same holds
+//! for a stream on which it buys where a peer is at fault, unless a download ends by it: that ends what it uses.
 
 use std::collections::BTreeMap;
 
@@ -33,8 +33,16 @@ pub struct Apart {
     channels: Channels<()>,
     /// By actor: whose each connection is that it accepted.
     peers: Vec<BTreeMap<ConnId, ActorId>>,
-    /// By actor: the channel that each stream belongs to.
-    streams: Vec<BTreeMap<StreamId, ChannelId>>,
+    /// By actor: what each stream belongs to.
+    streams: Vec<BTreeMap<StreamId, Place>>,
+}
+
+/// What a stream belongs to, as one of its ends sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Place {
+    channel: ChannelId,
+    /// Whether this end was asked, and sells; the other one asks, and buys.
+    is_asked: bool,
 }
 
 /// What a stream belongs to whose request names somebody else's channel.
@@ -80,9 +88,10 @@ impl Apart {
             Input::Message { stream, message } => {
                 if let Some(channel) = named(message) {
                     let asker = peers.get(&stream.conn);
-                    let client = self.channels.get(&channel).map(|(deal, ())| deal.client);
-                    let is_others = asker.is_some() && client.is_some_and(|client| client != asker.copied());
-                    streams.insert(*stream, if is_others { NONE } else { channel });
+                    let payer = self.channels.get(&channel).map(|(deal, ())| deal.payer);
+                    let is_others = asker.is_some() && payer.is_some_and(|payer| payer != asker.copied());
+                    let channel = if is_others { NONE } else { channel };
+                    streams.insert(*stream, Place { channel, is_asked: true });
                 }
             }
             Input::Disconnected { conn, .. } => {
@@ -91,8 +100,7 @@ impl Apart {
             }
             _ => {}
         }
-        let is_node = self.people.is_honest_node(actor);
-        let is_bound = is_node || is_fault(outputs);
+        let is_fault = is_fault(outputs);
         // Most steps end nothing: then there is nothing to look up.
         let ended = |output: &Output| match &output.effect {
             Effect::Reset { stream, .. } | Effect::Finish { stream } => Some(*stream),
@@ -104,13 +112,16 @@ impl Apart {
             match &output.effect {
                 Effect::Send { stream, message } => {
                     if let Some(channel) = named(message) {
-                        streams.insert(*stream, channel);
+                        streams.insert(*stream, Place { channel, is_asked: false });
                     }
                 }
-                Effect::Persist { writes, .. } if is_node => {
-                    let Some(here) = about(input).and_then(|stream| streams.get(&stream)) else { continue };
+                Effect::Persist { writes, .. } => {
+                    let here = about(input).and_then(|stream| streams.get(&stream));
+                    let Some(here) = here.filter(|here| here.is_asked).map(|here| here.channel) else {
+                        continue;
+                    };
                     let other = writes.iter().find_map(|record| match record {
-                        Record::Earning(earning) if earning.channel != *here => Some(earning.channel),
+                        Record::Earning(earning) if earning.channel != here => Some(earning.channel),
                         _ => None,
                     });
                     if let Some(other) = other {
@@ -125,9 +136,10 @@ impl Apart {
             let Some(stream) = ended(output) else { continue };
             if let (Some(here), Some(other)) =
                 (about(input).and_then(|stream| streams.get(&stream)), streams.get(&stream))
-                && here != other
-                && is_bound
+                && here.channel != other.channel
+                && (here.is_asked || is_fault)
             {
+                let (here, other) = (here.channel, other.channel);
                 let name = self.people.name(actor);
                 report.violation("O16", "O16", || {
                     format!("{}: {name} ends a stream of channel {other} for a stream of {here}", clock(at))

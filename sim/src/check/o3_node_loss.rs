@@ -189,8 +189,8 @@ pub struct NodeLoss {
     channels: Channels<Risk>,
     pipes: Pipes<Asked>,
     blobs: Blobs,
-    /// Channels by the node that is paid.
-    by_node: Vec<Vec<u32>>,
+    /// Channels by who is paid.
+    by_payee: Vec<Vec<u32>>,
     most_exposed: u64,
 }
 
@@ -215,7 +215,7 @@ impl NodeLoss {
             });
         };
         let (deal, risk) = self.channels.at(number);
-        if deal.client != Some(to) || deal.node != Some(from) || asked.rate == 0 || risk.is_final {
+        if deal.payer != Some(to) || deal.payee != Some(from) || asked.rate == 0 || risk.is_final {
             let rule = if risk.is_final { "V7" } else { "I3" };
             return report.violation("O3", rule, || {
                 let (from, to) = (self.people.name(from), self.people.name(to));
@@ -260,22 +260,26 @@ impl NodeLoss {
         }
     }
 
-    fn on_response(&mut self, pipe: Pipe, rate: u64, offer: u64) {
+    fn on_response(&mut self, from: ActorId, pipe: Pipe, rate: u64, offer: u64) {
         let asked = self.pipes.entry(pipe);
         (asked.rate, asked.offer) = (rate, offer);
-        if let Some(number) = asked.channel.checked_sub(1) {
-            let (_, risk) = self.channels.at(number);
+        if let Some(risk) = self.sold(from, pipe) {
             risk.active.push((pipe, offer, rate));
             risk.largest_offer = risk.largest_offer.max(offer);
             risk.rate = rate;
         }
     }
 
-    fn on_over(&mut self, pipe: Pipe, is_paid: bool) {
-        let Some(number) = self.pipes.get(pipe).and_then(|asked| asked.channel.checked_sub(1)) else {
-            return;
-        };
-        let (_, risk) = self.channels.at(number);
+    /// The channel that pays somebody for a stream: none where it is the one who pays.
+    fn sold(&mut self, payee: ActorId, pipe: Pipe) -> Option<&mut Risk> {
+        let number = self.pipes.get(pipe)?.channel.checked_sub(1)?;
+        let (deal, risk) = self.channels.at(number);
+        (deal.payee == Some(payee)).then_some(risk)
+    }
+
+    /// Who is paid for a stream is done with it.
+    fn on_over(&mut self, payee: ActorId, pipe: Pipe, is_paid: bool) {
+        let Some(risk) = self.sold(payee, pipe) else { return };
         risk.active.retain(|(active, ..)| *active != pipe);
         if is_paid || !risk.may_have_lost() {
             risk.trails.retain(|trail| trail.pipe != pipe);
@@ -283,7 +287,7 @@ impl NodeLoss {
     }
 
     fn on_crash(&mut self, actor: ActorId, durable: &Durable) {
-        for number in self.by_node.get(usize::from(actor.0)).into_iter().flatten() {
+        for number in self.by_payee.get(usize::from(actor.0)).into_iter().flatten() {
             let (deal, risk) = self.channels.at(*number);
             let key = decdn_engine::record::Key::Earning(deal.id);
             if let Some(Record::Earning(earning)) = durable.get(&key) {
@@ -298,7 +302,7 @@ impl NodeLoss {
     }
 
     fn on_request(&mut self, to: ActorId, pipe: Pipe, channel: &ChannelId, hash: &BlobHash) {
-        if !self.people.is_honest_node(to) {
+        if !self.people.is_honest(to) {
             return;
         }
         let blob = self.blobs.number(hash);
@@ -317,19 +321,19 @@ impl NodeLoss {
         message: &Message,
         report: &mut Report,
     ) {
-        if !self.people.is_honest_node(from) {
+        if !self.people.is_honest(from) {
             return;
         }
         match message {
             Message::StreamResponse(response) if response.ok => {
-                self.on_response(pipe, response.rate.0, response.max_bytes_per_voucher);
+                self.on_response(from, pipe, response.rate.0, response.max_bytes_per_voucher);
             }
-            Message::StreamAbort(_) => self.on_over(pipe, false),
+            Message::StreamAbort(_) => self.on_over(from, pipe, false),
             Message::CloseConsent(_) => {
                 if let Some(number) = self.pipes.get(pipe).and_then(|asked| asked.channel.checked_sub(1)) {
                     let (deal, risk) = self.channels.at(number);
                     risk.is_final = true;
-                    if deal.client != Some(to) {
+                    if deal.payer != Some(to) {
                         let id = deal.id;
                         report.violation("O3", "I3", || {
                             let (from, to) = (self.people.name(from), self.people.name(to));
@@ -344,7 +348,7 @@ impl NodeLoss {
 
     fn on_end(&mut self, at: Time, report: &mut Report) {
         for (deal, risk) in self.channels.iter_mut() {
-            let Some(node) = deal.node.filter(|node| self.people.is_honest_node(*node)) else { continue };
+            let Some(node) = deal.payee.filter(|payee| self.people.is_honest(*payee)) else { continue };
             // What settles below its best voucher is another oracle's business (O8).
             let owed = risk.sent.saturating_add(risk.forgotten);
             let loss = owed.saturating_sub(risk.paid.saturating_mul(UNIT)).div_ceil(UNIT);
@@ -365,8 +369,8 @@ impl NodeLoss {
         let known = self.channels.len();
         self.channels.learn(tx, &self.people);
         if self.channels.len() > known {
-            let (Deal { node: Some(node), .. }, _) = self.channels.at(known as u32) else { return };
-            self.by_node[usize::from(node.0)].push(known as u32);
+            let (Deal { payee: Some(payee), .. }, _) = self.channels.at(known as u32) else { return };
+            self.by_payee[usize::from(payee.0)].push(known as u32);
         }
     }
 }
@@ -393,7 +397,7 @@ impl Oracle for NodeLoss {
 
     fn see(&mut self, at: Time, seen: &Seen<'_>, report: &mut Report) {
         match *seen {
-            Seen::SentContent { from, to, pipe, offset, bytes, .. } if self.people.is_honest_node(from) => {
+            Seen::SentContent { from, to, pipe, offset, bytes, .. } if self.people.is_honest(from) => {
                 self.on_content(at, (from, to), pipe, (offset, offset + bytes), report);
             }
             Seen::Sent { from, to, pipe, message } => self.on_message(at, (from, to), pipe, message, report),
@@ -402,34 +406,35 @@ impl Oracle for NodeLoss {
                 Message::CloseRequest(request) => {
                     self.on_request(to, pipe, &request.channel, &BlobHash::default());
                 }
-                Message::StreamEnd if self.people.is_honest_node(to) => self.on_over(pipe, true),
+                Message::StreamEnd if self.people.is_honest(to) => self.on_over(to, pipe, true),
                 _ => {}
             },
-            Seen::Persisted { actor, writes, .. } if self.people.is_honest_node(actor) => {
+            Seen::Persisted { actor, writes, .. } if self.people.is_honest(actor) => {
                 for record in writes {
                     if let Record::Earning(earning) = record
-                        && let Some((_, risk)) = self.channels.get(&earning.channel)
+                        && let Some((deal, risk)) = self.channels.get(&earning.channel)
+                        && deal.payee == Some(actor)
                     {
                         risk.pay(earning.best.map_or(0, |best| best.amount.0));
                     }
                 }
             }
-            Seen::StreamOver { actor, pipe } if self.people.is_honest_node(actor) => {
-                self.on_over(pipe, false)
+            Seen::StreamOver { actor, pipe } if self.people.is_honest(actor) => {
+                self.on_over(actor, pipe, false);
             }
-            Seen::Unlinked { link, actor, .. } if self.people.is_honest_node(actor) => {
+            Seen::Unlinked { link, actor, .. } if self.people.is_honest(actor) => {
                 for index in 0..self.pipes.on_link(link).len() as u32 {
-                    self.on_over(Pipe { link, index }, false);
+                    self.on_over(actor, Pipe { link, index }, false);
                 }
             }
-            Seen::Crashed { actor, durable, .. } if self.people.is_honest_node(actor) => {
+            Seen::Crashed { actor, durable, .. } if self.people.is_honest(actor) => {
                 self.on_crash(actor, durable);
             }
             Seen::Included { tx, .. } => self.learn(tx),
             Seen::Start { cast, chain } => {
                 self.people = People::new(cast);
                 self.channels.learn_all(chain, &self.people);
-                self.by_node = vec![Vec::new(); cast.people.len()];
+                self.by_payee = vec![Vec::new(); cast.people.len()];
             }
             Seen::End { .. } => self.on_end(at, report),
             _ => {}

@@ -150,7 +150,7 @@ impl ClientLoss {
             });
         };
         let amount = terms.amount.0;
-        if deal.client != Some(actor) || amount > deal.deposit {
+        if deal.payer != Some(actor) || amount > deal.deposit {
             report.violation("O4", "V1", || {
                 format!("{}: {name} signs for {amount}, with a deposit of {}", clock(at), deal.deposit)
             });
@@ -195,7 +195,7 @@ impl ClientLoss {
         }
         let paid = after.amount.0.min(deal.deposit);
         bill.settled = Some(paid);
-        let Some(client) = deal.client.filter(|client| self.people.is_honest_client(*client)) else { return };
+        let Some(client) = deal.payer.filter(|payer| self.people.is_honest(*payer)) else { return };
         let worth = bill.verified.div_ceil(UNIT);
         let name = self.people.name(client);
         let lifted = self.lifts.of(client).unwrap_or(0);
@@ -204,7 +204,7 @@ impl ClientLoss {
                 format!("{}: {name} pays {paid} on chain for bytes that cost {worth}", clock(at))
             });
         }
-        let is_kept = deal.node.is_some_and(|node| self.people.is_honest_node(node));
+        let is_kept = deal.payee.is_some_and(|payee| self.people.is_honest(payee));
         if is_kept && paid < worth && !self.crashed[usize::from(client.0)] {
             report.violation("O4", "D6", || {
                 format!(
@@ -239,18 +239,18 @@ impl Oracle for ClientLoss {
     fn see(&mut self, at: Time, seen: &Seen<'_>, report: &mut Report) {
         match *seen {
             Seen::Verified { actor, from, pipe, verdict: Verdict::Good { offset, bytes, .. }, .. }
-                if self.people.is_honest_client(actor) =>
+                if self.people.is_honest(actor) =>
             {
                 self.on_verified(at, (actor, from), pipe, (offset, bytes), report);
             }
-            Seen::Step { actor, input: Input::Fetch(order), .. } if self.people.is_honest_client(actor) => {
+            Seen::Step { actor, input: Input::Fetch(order), .. } if self.people.is_honest(actor) => {
                 // A new order: the owner wants the blob once more, and pays once more.
                 let goods = self.goods(actor, &order.hash);
                 self.goods[goods as usize].verified.clear();
                 self.quotes.retain(|(client, _, of), _| (*client, *of) != (actor, goods));
             }
             Seen::Sent { from, pipe, message: Message::ProbeRequest(request), .. }
-                if self.people.is_honest_client(from) =>
+                if self.people.is_honest(from) =>
             {
                 let goods = self.goods(from, &request.hash);
                 self.probes.insert(pipe, goods);
@@ -261,14 +261,14 @@ impl Oracle for ClientLoss {
                 }
             }
             Seen::Sent { from, pipe, message: Message::StreamRequest(request), .. }
-                if self.people.is_honest_client(from) =>
+                if self.people.is_honest(from) =>
             {
                 let channel = self.channels.number(&request.channel).map_or(0, |number| number + 1);
                 let goods = self.goods(from, &request.hash) + 1;
                 *self.pipes.entry(pipe) = Asked { channel, goods, rate: 0, max_rate: request.max_rate.0 };
             }
             Seen::Delivered { to, pipe, message: Message::StreamResponse(response), .. }
-                if response.ok && self.people.is_honest_client(to) =>
+                if response.ok && self.people.is_honest(to) =>
             {
                 let asked = self.pipes.entry(pipe);
                 if asked.rate == 0 {
@@ -278,9 +278,7 @@ impl Oracle for ClientLoss {
                     purse.rate = purse.rate.max(rate.min(asked.max_rate));
                 }
             }
-            Seen::Signed { actor, what: Typed::Voucher(terms), .. }
-                if self.people.is_honest_client(actor) =>
-            {
+            Seen::Signed { actor, what: Typed::Voucher(terms), .. } if self.people.is_honest(actor) => {
                 self.on_signed(at, actor, terms, report);
             }
             Seen::Crashed { actor, .. } => self.crashed[usize::from(actor.0)] = true,

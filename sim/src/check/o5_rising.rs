@@ -49,14 +49,14 @@ impl Rising {
         report: &mut Report,
     ) {
         let Some((deal, kept)) = self.channels.get(channel) else { return };
-        if deal.client != Some(actor) {
+        if deal.payer != Some(actor) {
             return;
         }
         kept.signed.insert((nonce, amount));
         let newest = kept.newest;
         let is_repeat = (nonce, amount) == newest;
         let rises = nonce > newest.0 && amount > newest.1;
-        if self.people.is_honest_client(actor) && !is_repeat && !rises {
+        if self.people.is_honest(actor) && !is_repeat && !rises {
             let rule = if nonce == newest.0 { "V3" } else { "V1" };
             report.violation("O5", rule, || {
                 format!(
@@ -119,7 +119,7 @@ impl Rising {
     /// What was on the disk before is there after a crash, or something better: a write set that was under way.
     fn on_crash(&mut self, at: Time, actor: ActorId, durable: &Durable, report: &mut Report) {
         for (deal, kept) in
-            self.channels.iter_mut().filter(|(deal, kept)| deal.node == Some(actor) && !kept.is_over)
+            self.channels.iter_mut().filter(|(deal, kept)| deal.payee == Some(actor) && !kept.is_over)
         {
             let record = durable.get(&Key::Earning(deal.id));
             let Some(Record::Earning(earning)) = record else { continue };
@@ -179,7 +179,7 @@ impl Oracle for Rising {
             Seen::Signed { actor, what: Typed::Voucher(terms), .. } => {
                 self.on_signed(at, actor, (&terms.channel, terms.nonce.0, terms.amount.0), report);
             }
-            Seen::Persisted { actor, writes, .. } if self.people.is_honest_node(actor) => {
+            Seen::Persisted { actor, writes, .. } if self.people.is_honest(actor) => {
                 for record in writes {
                     if let Record::Earning(earning) = record {
                         self.on_taken(at, actor, &earning.channel, earning.best, report);
@@ -190,10 +190,10 @@ impl Oracle for Rising {
             Seen::Crashed { actor, is_wiped: true, .. } => {
                 let mut all = self.channels.iter_mut();
                 all.by_ref()
-                    .filter(|(deal, _)| deal.node == Some(actor))
+                    .filter(|(deal, _)| deal.payee == Some(actor))
                     .for_each(|(_, kept)| kept.best = (0, 0));
             }
-            Seen::Crashed { actor, durable, .. } if self.people.is_honest_node(actor) => {
+            Seen::Crashed { actor, durable, .. } if self.people.is_honest(actor) => {
                 self.on_crash(at, actor, durable, report);
             }
             Seen::Included { tx, .. } => self.on_included(at, tx, report),

@@ -101,7 +101,7 @@ impl Settled {
         }
         let now = self.secs(at);
         let Some((deal, claim)) = self.channels.get(channel) else { return };
-        let party = if who == NODE { deal.node } else { deal.client };
+        let party = if who == NODE { deal.payee } else { deal.payer };
         if party != Some(actor) {
             return;
         }
@@ -118,7 +118,7 @@ impl Settled {
     fn forget(&mut self, actor: ActorId) {
         for (deal, claim) in self.channels.iter_mut() {
             for (who, _) in
-                [(NODE, deal.node), (CLIENT, deal.client)].iter().filter(|(_, party)| *party == Some(actor))
+                [(NODE, deal.payee), (CLIENT, deal.payer)].iter().filter(|(_, party)| *party == Some(actor))
             {
                 (claim.held[*who], claim.floor[*who]) = (0, 0);
                 claim.late.retain(|(side, ..)| side != who);
@@ -212,7 +212,7 @@ impl Settled {
             && after.status == OnChainStatus::Settled
             && !claim.consents.contains(&terms)
         {
-            let node = deal.node.map_or("somebody", |node| self.people.name(node));
+            let node = deal.payee.map_or("somebody", |node| self.people.name(node));
             wrong("C4", &format!("{node} never consented to that"));
         }
     }
@@ -255,7 +255,7 @@ impl Settled {
         let Some((deal, claim)) = self.channels.get(&after.id) else { return };
         let mut floor = if claim.counts_until.is_some() { claim.floor } else { claim.held };
         for &(who, amount, since) in &claim.late {
-            let party = if who == NODE { deal.node } else { deal.client };
+            let party = if who == NODE { deal.payee } else { deal.payer };
             let crashed = party.and_then(|party| self.crashed[usize::from(party.0)]);
             if since + LAND_SECS <= after.deadline.0 && self.disturbed < Some(since) && crashed < Some(since)
             {
@@ -263,7 +263,7 @@ impl Settled {
             }
         }
         let paid = after.amount.0.min(deal.deposit);
-        for (who, party) in [(NODE, deal.node), (CLIENT, deal.client)] {
+        for (who, party) in [(NODE, deal.payee), (CLIENT, deal.payer)] {
             let Some(party) = party else { continue };
             let loss = floor[who].saturating_sub(paid);
             let name = self.people.name(party);
@@ -306,14 +306,14 @@ impl Oracle for Settled {
         match *seen {
             Seen::Signed { actor, what: Typed::Voucher(terms), .. } => {
                 if let Some((deal, claim)) = self.channels.get(&terms.channel)
-                    && deal.client == Some(actor)
+                    && deal.payer == Some(actor)
                 {
                     claim.signed.insert((terms.nonce.0, terms.amount.0));
                 }
             }
             Seen::Signed { actor, what: Typed::CooperativeClose(terms), .. } => {
                 if let Some((deal, claim)) = self.channels.get(&terms.channel)
-                    && deal.node == Some(actor)
+                    && deal.payee == Some(actor)
                 {
                     claim.consents.insert((terms.nonce.0, terms.amount.0));
                 }

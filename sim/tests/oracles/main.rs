@@ -104,6 +104,34 @@ fn o3_a_node_serves_a_channels_own_client_until_it_consents_to_its_end() {
 }
 
 #[test]
+fn o3_who_is_done_with_buying_is_not_done_with_selling() {
+    let mut story = Story::of("O3");
+    story.open(TRADER, NODE).agree(TRADER, NODE, 0);
+    // The node has not heard of it, and goes on by its offer.
+    story.see(Seen::StreamOver { actor: TRADER, pipe: pipe(TRADER, NODE, 0) });
+    story.sends((NODE, TRADER), 0, 0, GROUP);
+    story.open(CLIENT, TRADER).agree(CLIENT, TRADER, 0).sends((TRADER, CLIENT), 0, 0, OFFER);
+    story.durable(TRADER, paying(TRADER, NODE, 1, GROUP.into())).is_silent();
+    // What it pays for its own purchase pays nothing of what it sells.
+    story.sends((TRADER, CLIENT), 0, OFFER, GROUP).names("D8");
+}
+
+#[test]
+fn o4_a_node_that_buys_pays_for_what_it_verified_and_not_for_what_it_sold() {
+    let id = channel(TRADER, NODE);
+    let bought = || {
+        let mut story = Story::of("O4");
+        story.open(CLIENT, TRADER).agree(CLIENT, TRADER, 0).gets((CLIENT, TRADER), 0, 0, OFFER);
+        story.open(TRADER, NODE).agree(TRADER, NODE, 0).gets((TRADER, NODE), 0, 0, GROUP);
+        story
+    };
+    bought().signed(TRADER, terms(id, 1, GROUP.into())).is_silent();
+    bought().signed(TRADER, terms(id, 1, u128::from(GROUP) + 1)).names("D5");
+    // It is paid on this one.
+    bought().signed(TRADER, terms(channel(CLIENT, TRADER), 1, 1)).names("V1");
+}
+
+#[test]
 fn o4_a_client_pays_for_each_verified_byte_once_and_for_nothing_else() {
     let id = channel(CLIENT, NODE);
     let group = u128::from(GROUP);
@@ -168,6 +196,22 @@ fn robbed() -> Story {
     story.open(THIEF, NODE).signed(THIEF, terms(id, 1, 500)).durable(NODE, earning(THIEF, NODE, 1, 500));
     story.wait(60).close(THIEF, id, 0, 0);
     story
+}
+
+#[test]
+fn o5_a_node_that_buys_raises_what_it_signs_and_keeps_what_it_takes() {
+    let (bought, sold) = (channel(TRADER, NODE), channel(CLIENT, TRADER));
+    let both = || {
+        let mut story = Story::of("O5");
+        story.open(CLIENT, TRADER).open(TRADER, NODE);
+        story.signed(CLIENT, terms(sold, 2, 20)).signed(TRADER, terms(bought, 2, 20));
+        story.durable(TRADER, earning(CLIENT, TRADER, 2, 20));
+        story
+    };
+    both().signed(TRADER, terms(bought, 3, 30)).is_silent();
+    both().signed(TRADER, terms(bought, 3, 20)).names("V1");
+    both().durable(TRADER, earning(CLIENT, TRADER, 3, 30)).names("V1");
+    both().crash(TRADER, &[earning(CLIENT, TRADER, 1, 10)]).names("V3");
 }
 
 #[test]
@@ -398,6 +442,29 @@ fn o12_nothing_leaves_before_it_is_durable_and_what_was_acknowledged_survives() 
 }
 
 #[test]
+fn o12_a_node_that_buys_stores_first_on_either_side() {
+    let mut bought = Story::of("O12");
+    bought.says(TRADER, NODE, 0, request(TRADER, NODE)).durable(TRADER, paying(TRADER, NODE, 1, 10));
+    bought.says(TRADER, NODE, 0, paid(1, 10)).is_silent();
+    bought.says(TRADER, NODE, 0, paid(2, 20)).names("V3");
+    let mut sold = Story::of("O12");
+    sold.says(CLIENT, TRADER, 0, request(CLIENT, TRADER)).durable(TRADER, earning(CLIENT, TRADER, 1, 10));
+    sold.says(TRADER, CLIENT, 0, Message::VoucherAck(Nonce(1))).is_silent();
+    sold.says(TRADER, CLIENT, 0, Message::VoucherAck(Nonce(2))).names("V3");
+    // To the chain goes what it signed itself once it is stored, and what it was given.
+    let call = |id| Call::Close { channel: id, voucher: Some(voucher(id, 1, 10)) };
+    let closes = |client, node| {
+        let mut story = Story::of("O12");
+        let call = call(channel(client, node));
+        story.open(client, node);
+        story.see(Seen::Submitted { actor: TRADER, call: &call, route: Route::Sequencer });
+        story
+    };
+    closes(CLIENT, TRADER).is_silent();
+    closes(TRADER, NODE).names("V3");
+}
+
+#[test]
 fn o13_two_runs_of_the_same_decisions_differ_in_nothing() {
     let text = r#"
 shows = "A download."
@@ -468,4 +535,22 @@ fn o16_a_fault_on_one_channel_ends_and_writes_nothing_of_another() {
     };
     borrowed(0).is_silent();
     borrowed(1).names("O16");
+}
+
+#[test]
+fn o16_a_node_that_buys_keeps_what_it_sells_apart() {
+    let ends = |about, ended| {
+        let mut story = Story::of("O16");
+        let buys = |index, node| role(Effect::Send { stream: stream(index), message: request(TRADER, node) });
+        story.step(TRADER, &Input::Tick, &[buys(0, NODE), buys(2, LIAR)]);
+        let asked = Input::Message { stream: stream(1), message: request(CLIENT, TRADER) };
+        story.step(TRADER, &asked, &[]);
+        let over = Input::StreamClosed { stream: stream(about), code: None };
+        story.step(TRADER, &over, &[role(Effect::Reset { stream: stream(ended), code: Code::Malformed })]);
+        story
+    };
+    // A download that ends here may end there: that is the buyer's business.
+    ends(0, 2).is_silent();
+    ends(1, 1).is_silent();
+    ends(1, 0).names("O16");
 }

@@ -27,6 +27,8 @@ pub const CLIENT: ActorId = ActorId(0);
 pub const NODE: ActorId = ActorId(1);
 pub const THIEF: ActorId = ActorId(2);
 pub const LIAR: ActorId = ActorId(3);
+/// A node that also buys.
+pub const TRADER: ActorId = ActorId(4);
 
 /// A base unit per byte: what costs n bytes costs n.
 pub const RATE: Rate = Rate(MB);
@@ -219,7 +221,7 @@ impl Story {
         let briefing =
             Briefing { symbols, lifts: lifts.collect(), profit: profit.to_owned(), must_end: true };
         let oracle = oracles(&briefing).into_iter().find(|oracle| oracle.name() == name);
-        let people = [CLIENT, NODE, THIEF, LIAR];
+        let people = [CLIENT, NODE, THIEF, LIAR, TRADER];
         let holders: Vec<_> = people.map(account).into_iter().chain([ESCROW]).collect();
         let books = Books {
             balances: people.map(|id| (account(id), WALLET)).into(),
@@ -235,20 +237,21 @@ impl Story {
             at: Time(0),
             seq: 0,
         };
-        let person = |(id, name, part, honest): (ActorId, &str, Part, bool)| Person {
+        let person = |(id, name, parts, honest): (ActorId, &str, &[Part], bool)| Person {
             id,
             name: name.to_owned(),
-            parts: vec![part],
+            parts: parts.to_vec(),
             honest,
             account: account(id),
             node: node_id(id),
             offer_ceiling: 0,
         };
         let cast = [
-            (CLIENT, "client", Part::Client, true),
-            (NODE, "node", Part::Node, true),
-            (THIEF, "thief", Part::Client, false),
-            (LIAR, "liar", Part::Node, false),
+            (CLIENT, "client", &[Part::Client][..], true),
+            (NODE, "node", &[Part::Node], true),
+            (THIEF, "thief", &[Part::Client], false),
+            (LIAR, "liar", &[Part::Node], false),
+            (TRADER, "trader", &[Part::Client, Part::Node], true),
         ];
         let cast = Cast { people: cast.map(person).into() };
         let books = story.books.clone();
@@ -437,7 +440,7 @@ impl Story {
 }
 
 /// The pair's only connection.
-fn pipe(one: ActorId, other: ActorId, index: u32) -> Pipe {
+pub fn pipe(one: ActorId, other: ActorId, index: u32) -> Pipe {
     let (low, high) = (one.min(other), one.max(other));
     Pipe { link: LinkId(u32::from(low.0) * 4 + u32::from(high.0)), index }
 }
