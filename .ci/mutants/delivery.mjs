@@ -108,6 +108,15 @@ export default [
     }],
   },
   {
+    name: 'quote-for-nobody', rule: 'P1', breaks: 'a quote is signed for nobody instead of who asked',
+    oracle: ['O10'],
+    edits: [{
+      file: 'engine/src/roles/node/probe.rs',
+      from: 'requester: request.requester,',
+      to: 'requester: Address::ZERO,',
+    }],
+  },
+  {
     name: 'old-probe-signed', rule: 'P2', breaks: 'a probe is answered whatever its timestamp',
     test: 'cargo test -p decdn-engine --test node p2_a_wrong_clock_or_nobody_gets_no_signature',
     edits: [{
@@ -153,6 +162,15 @@ export default [
     }],
   },
   {
+    name: 'signs-too-late', rule: 'D6', breaks: 'a client signs only once more than the offer is unpaid, when its node has long paused',
+    oracle: ['O10', 'bound'],
+    edits: [{
+      file: 'engine/src/delivery/window.rs',
+      from: 'let would_pause = unpaid + next_group > offer',
+      to: 'let would_pause = unpaid > offer',
+    }],
+  },
+  {
     name: 'stall-ignored', rule: 'D7', breaks: 'a stall does not make the client sign at half a window',
     test: 'cargo test -p decdn-engine --test window d7_a_stall_halves_the_interval_for_good_and_a_short_wait_does_not',
     edits: [{
@@ -195,6 +213,15 @@ export default [
       file: 'engine/src/roles/node/probe.rs',
       from: 'is_in_time && crypto.verify(&self.deployment(), &what, &quote.signature, self.config.account)',
       to: 'is_in_time',
+    }],
+  },
+  {
+    name: 'high-s-taken', rule: 'I4', breaks: 'the engine takes a signature that the chain refuses',
+    test: 'cargo test -p decdn-contracts --lib i4_high_s_and_foreign_v_are_nobodys',
+    edits: [{
+      file: 'contracts/rs/curves.rs',
+      from: 'compact[32..] > HALF_ORDER[..]',
+      to: 'false',
     }],
   },
 ];

@@ -19,6 +19,15 @@ export default [
     }],
   },
   {
+    name: 'second-half-given-up', rule: 'X3', breaks: 'whoever comes back in the second half of a window does not dispute any more',
+    oracle: ['O8'],
+    edits: [{
+      file: 'engine/src/dispute.rs',
+      from: 'outlook.head_time < self.deadline',
+      to: 'outlook.head_time.0 < self.closed_at.0 / 2 + self.deadline.0 / 2',
+    }],
+  },
+  {
     name: 'drift-ignored', rule: 'L3', breaks: "a node serves on while the chain's clock and its own are hours apart",
     test: 'cargo test -p decdn-engine --test node l3_a_clock_more_than_an_hour_off_closes_what_has_earned_something',
     edits: [{

@@ -101,6 +101,15 @@ export default [
     }],
   },
   {
+    name: 'wrong-voucher-is-late', rule: 'V2', breaks: 'a wrong voucher counts as a late copy: no fault, and an ack',
+    oracle: ['O10', 'bound', 'probe'],
+    edits: [{
+      file: 'engine/src/voucher.rs',
+      from: 'Ruling::Refused(Rule::V2, None)',
+      to: 'Ruling::Late',
+    }],
+  },
+  {
     name: 'counter-from-zero', rule: 'V5', breaks: 'the first channel of a client has number 0',
     oracle: ['O9'],
     edits: [{
