@@ -6,8 +6,8 @@
 //   .ci/mutants.sh --all
 //   .ci/mutants.sh NAME...
 //
-// MUTANTS_TARGET_DIR keeps what was built for the next time. Exit code 0: all caught; 1: one was not, or does not apply;
-// 2: bad arguments.
+// MUTANTS_TARGET_DIR keeps the clone and what was built for the next time, for one run at a time. Exit code 0: all caught; 1:
+// one was not, or does not apply; 2: bad arguments.
 //
 // A module of .ci/mutants lists mutants of one theme:
 //
@@ -49,8 +49,10 @@ if (asked.check) {
 }
 
 const place = fs.mkdtempSync(path.join(os.tmpdir(), 'mutants-'));
-const tree = path.join(place, 'tree');
-const target = path.resolve(process.env.MUTANTS_TARGET_DIR || path.join(place, 'target'));
+const kept = process.env.MUTANTS_TARGET_DIR && path.resolve(process.env.MUTANTS_TARGET_DIR);
+const target = kept ?? path.join(place, 'target');
+// At the same place as before, so that nothing but what has changed is built anew.
+const tree = path.join(kept ?? place, 'tree');
 // One target folder for all: only what a mutant touches is built again, in small pieces, as fast as it goes. What a clean
 // tree takes seconds for, a mutant gets minutes.
 const env = { ...process.env, CARGO_TARGET_DIR: target, CARGO_PROFILE_RELEASE_LTO: 'off' };
@@ -61,9 +63,12 @@ const BUILD = [
 const SIM = path.join(target, 'release/decdn-sim');
 const CLEAN_SIM = path.join(place, 'clean-sim');
 const children = new Set();
+const LOCK = path.join(target, 'mutants.pid');
+let isOurs = false;
 process.on('exit', () => {
   for (const child of children) end(child);
   fs.rmSync(place, { recursive: true, force: true });
+  if (kept && isOurs) fs.rmSync(LOCK, { force: true });
 });
 for (const [signal, code] of [['SIGINT', 130], ['SIGTERM', 143], ['SIGHUP', 129]]) process.on(signal, () => process.exit(code));
 process.exit((await runAll(asked.mutants)) ? 0 : 1);
@@ -201,10 +206,19 @@ function repository() {
 
 /** Runs mutants one after the other; whether all were caught. */
 async function runAll(mutants) {
+  if (kept) claim();
   console.log(`mutants: ${mutants.length} of ${known.length}`);
-  await must('git', ['clone', '--quiet', top, tree], { cwd: top });
+  if (fs.existsSync(path.join(tree, '.git'))) {
+    await must('git', ['fetch', '--quiet', top, 'HEAD']);
+    await must('git', ['checkout', '--quiet', '--force', '--detach', 'FETCH_HEAD']);
+    await restore();
+  } else {
+    await must('git', ['clone', '--quiet', top, tree], { cwd: top });
+  }
   const modules = path.join(top, 'contracts/node_modules');
-  if (fs.existsSync(modules)) fs.cpSync(modules, path.join(tree, 'contracts/node_modules'), { recursive: true, verbatimSymlinks: true });
+  if (fs.existsSync(modules) && !fs.existsSync(path.join(tree, 'contracts/node_modules'))) {
+    fs.cpSync(modules, path.join(tree, 'contracts/node_modules'), { recursive: true, verbatimSymlinks: true });
+  }
   if (mutants.some(({ oracle }) => oracle)) {
     console.log('mutants: the clean tree first');
     await must('cargo', BUILD, {}, 'the clean tree does not build');
@@ -226,10 +240,31 @@ async function runAll(mutants) {
 /** What came of a mutant: who caught it and what repeats that, or why it doesn't count. */
 async function tryOne(mutant) {
   const made = await breakIt(mutant);
-  // Only what the mutant touched gets a new time, so only that is built again.
-  await must('git', ['checkout', '--quiet', '.']);
-  await must('git', ['clean', '-qfd', '-e', 'contracts/node_modules']);
+  await restore();
   return made.why ? made : { ...made, why: await (mutant.test ? testIsNoBetter(mutant.test) : runIsNoBetter(made.repro)) };
+}
+
+/** The tree as it was. Only what a mutant touched gets a new time, so only that is built again. */
+async function restore() {
+  await must('git', ['checkout', '--quiet', '--force', '.']);
+  await must('git', ['clean', '-qfd', '-e', 'contracts/node_modules']);
+}
+
+/** One run at a time has the folder that is kept. */
+function claim() {
+  fs.mkdirSync(target, { recursive: true });
+  const other = fs.existsSync(LOCK) && Number(fs.readFileSync(LOCK, 'utf8'));
+  if (other && isAlive(other)) refuse(`process ${other} is at work in ${target}: wait for it, or let MUTANTS_TARGET_DIR be another folder`);
+  fs.writeFileSync(LOCK, String(process.pid));
+  isOurs = true;
+}
+
+function isAlive(pid) {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
 }
 
 async function breakIt(mutant) {
