@@ -162,6 +162,15 @@ export default [
     }],
   },
   {
+    name: 'refusal-with-a-rate', rule: 'D2', breaks: 'a refusal names a rate',
+    oracle: ['O10'],
+    edits: [{
+      file: 'engine/src/roles/node/request.rs',
+      from: 'answer.as_ref().map_or(Rate(0), |agreed| agreed.rate)',
+      to: 'answer.as_ref().map_or(Rate(1), |agreed| agreed.rate)',
+    }],
+  },
+  {
     name: 'signs-too-late', rule: 'D6', breaks: 'a client signs only once more than the offer is unpaid, when its node has long paused',
     oracle: ['O10', 'bound'],
     edits: [{
@@ -222,6 +231,15 @@ export default [
       file: 'contracts/rs/curves.rs',
       from: 'compact[32..] > HALF_ORDER[..]',
       to: 'false',
+    }],
+  },
+  {
+    name: 'another-account', rule: 'I1', breaks: 'an account is the wrong end of the hash of its key',
+    test: 'cargo test -p decdn-contracts --lib i1_the_address_of_secret_1_is_the_known_one',
+    edits: [{
+      file: 'contracts/rs/curves.rs',
+      from: 'Address::from_slice(&hash[12..])',
+      to: 'Address::from_slice(&hash[..20])',
     }],
   },
 ];
