@@ -6,8 +6,8 @@
 //   .ci/mutants.sh --all
 //   .ci/mutants.sh NAME...
 //
-// MUTANTS_TARGET_DIR keeps the clone and what was built for the next time, for one run at a time. Exit code 0: all caught; 1:
-// one was not, or does not apply; 2: bad arguments.
+// MUTANTS_TARGET_DIR keeps the clone and what was built for the next time, for one run at a time; CARGO_BUILD_BUILD_DIR is where
+// dependencies are built already. Exit code 0: all caught; 1: one was not, or does not apply; 2: bad arguments.
 //
 // A module of .ci/mutants lists mutants of one theme:
 //
@@ -56,8 +56,9 @@ const tree = path.join(kept ?? place, 'tree');
 // One target folder for all: only what a mutant touches is built again, in small pieces, as fast as it goes. What a clean
 // tree takes seconds for, a mutant gets minutes.
 const env = { ...process.env, CARGO_TARGET_DIR: target, CARGO_PROFILE_RELEASE_LTO: 'off' };
+delete env.DECDN_TIMES; // no step of .ci/run by itself
 const BUILD = [
-  'build', '--quiet', '--release', '--package', 'decdn-sim',
+  'build', '--quiet', '--release', '--workspace', '--bin', 'decdn-sim', '--examples', // as .ci/run builds it: the same dependencies
   ...['incremental=true', 'package.decdn-sim.opt-level=1', 'package.decdn-sim.codegen-units=64'].flatMap((line) => ['--config', `profile.release.${line}`]),
 ];
 const SIM = path.join(target, 'release/decdn-sim');
@@ -302,9 +303,9 @@ async function runIsNoBetter(repro) {
 
 async function byTest(command) {
   const [, ...words] = command.split(/\s+/);
-  const built = await run('cargo', [words[0], '--no-run', '--quiet', ...words.slice(1)]);
+  const built = await run('.ci/cargo', [words[0], '--no-run', '--quiet', ...words.slice(1)]);
   if (built.code) return { why: `does not compile: ${firstError(built.text)}` };
-  const { code, text } = await run('cargo', words, { seconds: 600 });
+  const { code, text } = await run('.ci/cargo', words, { seconds: 600 });
   const by = Array.from(text.matchAll(/^test (.*) \.\.\. FAILED$/gm), ([, test]) => test);
   if (code !== 101 || !by.length) return { why: `ended with exit ${code}, no test failed by name: ${command}` };
   return { by: by.join(' '), repro: command };
@@ -314,7 +315,7 @@ async function byTest(command) {
 function testIsNoBetter(command) {
   testIsNoBetter.known ??= new Map();
   if (!testIsNoBetter.known.has(command)) {
-    const passes = run('cargo', command.split(/\s+/).slice(1)).then(({ code, text }) => code === 0 && /^test result: ok\. [1-9]/m.test(text));
+    const passes = run('.ci/cargo', command.split(/\s+/).slice(1)).then(({ code, text }) => code === 0 && /^test result: ok\. [1-9]/m.test(text));
     testIsNoBetter.known.set(command, passes);
   }
   return testIsNoBetter.known.get(command).then((passes) => (passes ? undefined : `its test is no better in the clean tree, or does not exist: ${command}`));
