@@ -105,7 +105,7 @@ export default [
     oracle: ['O10', 'bound', 'probe'],
     edits: [{
       file: 'engine/src/voucher.rs',
-      from: 'Ruling::Refused(Rule::V2, None)',
+      from: 'Ruling::Refused(RejectReason::V2, None)',
       to: 'Ruling::Late',
     }],
   },
