@@ -6,7 +6,7 @@ export default [
     edits: [{
       file: 'engine/src/roles/client/stream.rs',
       from: 'out.breach(node, Rule::D4, Proof::Group { stream: id, offset });',
-      to: 'self.channels[slot].paying.meter.add(GROUP); out.breach(node, Rule::D4, Proof::Group { stream: id, offset });',
+      to: 'self.wallet.channels[slot].paying.meter.add(GROUP); out.breach(node, Rule::D4, Proof::Group { stream: id, offset });',
     }],
   },
   {
@@ -22,9 +22,9 @@ export default [
     name: 'quote-not-kept', rule: 'D1', breaks: 'a node is paid more than it quoted, up to what the order would pay',
     oracle: ['O4'],
     edits: [{
-      file: 'engine/src/roles/client/probe.rs',
-      from: 'self.quoted().map_or(self.order.max_rate, |quote| quote.rate.min(self.order.max_rate))',
-      to: 'self.order.max_rate',
+      file: 'engine/src/machine/fetcher.rs',
+      from: 'self.quoted().map_or(most, |quote| quote.rate.min(most))',
+      to: 'most',
     }],
   },
   {
@@ -49,9 +49,9 @@ export default [
     name: 'silence-not-noticed', rule: 'D10', breaks: 'a silent node is waited for for ever',
     oracle: ['O10'],
     edits: [{
-      file: 'engine/src/roles/client/stream.rs',
-      from: 'Stage::Streaming(_) | Stage::Paying(_) => Some(timeouts.silence)',
-      to: 'Stage::Streaming(_) => None, Stage::Paying(_) => Some(timeouts.silence)',
+      file: 'engine/src/machine/fetcher.rs',
+      from: 'Stage::Streaming(_) | Stage::Paying(_) => Some(self.timeouts.silence)',
+      to: 'Stage::Streaming(_) => None, Stage::Paying(_) => Some(self.timeouts.silence)',
     }],
   },
   {
@@ -211,7 +211,7 @@ export default [
     oracle: ['O4', 'O12', 'bound'],
     edits: [{
       file: 'engine/src/roles/client/pay.rs',
-      from: 'writes.push(fetch.record());',
+      from: 'writes.push(fetch.stored());',
       to: '',
     }],
   },

@@ -5,12 +5,16 @@
 //! role acts on it: a role is the only place where machines meet.
 
 pub mod closings;
+pub mod fetcher;
 pub mod follower;
 pub mod identity;
 pub mod links;
+pub mod opener;
 pub mod wallet;
 
 use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
 
 use crate::{
     crypto::Typed,
@@ -18,8 +22,42 @@ use crate::{
     io::{Effect, Lane, Outputs},
     record::{PersistSeq, Record},
     state::{Alarms, Slot},
-    time::Now,
+    time::{Now, Span},
 };
+
+/// How long a client waits for what (D8, D10, V3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Timeouts {
+    /// For the first group (D10).
+    pub first_chunk: Span,
+    /// For the next group (D10).
+    pub silence: Span,
+    /// For a voucher's ack, until it is sent again (V3).
+    pub ack: Span,
+    /// For a consent to a cooperative close.
+    pub consent: Span,
+    /// For each transaction of an opening to be in a block.
+    pub inclusion: Span,
+    /// Shortest quiet time after which everything verified is signed for (D8); else two round trips.
+    pub quiet_min: Span,
+    /// The first back-off after an unsigned refusal; doubles up to 32 times of it (D11).
+    pub backoff: Span,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            first_chunk: Span::from_secs(10),
+            silence: Span::from_secs(10),
+            ack: Span::from_secs(2),
+            consent: Span::from_secs(10),
+            inclusion: Span::from_secs(120),
+            quiet_min: Span::from_millis(50),
+            backoff: Span::from_millis(250),
+        }
+    }
+}
 
 /// What an alarm is about. One heap serves all machines of a role.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

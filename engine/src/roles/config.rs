@@ -6,46 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     crypto::Deployment,
-    dispute::Monitor,
     ids::{Address, NodeId},
     limits::{GROUP, Limits, OFFER_GROUPS_MIN},
     money::{Amount, MB, Rate},
     time::Span,
 };
-
-/// How long a client waits for what (D8, D10, V3).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Timeouts {
-    /// For the first group (D10).
-    pub first_chunk: Span,
-    /// For the next group (D10).
-    pub silence: Span,
-    /// For a voucher's ack, until it is sent again (V3).
-    pub ack: Span,
-    /// For a consent to a cooperative close.
-    pub consent: Span,
-    /// For each transaction of an opening to be in a block.
-    pub inclusion: Span,
-    /// Shortest quiet time after which everything verified is signed for (D8); else two round trips.
-    pub quiet_min: Span,
-    /// The first back-off after an unsigned refusal; doubles up to 32 times of it (D11).
-    pub backoff: Span,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            first_chunk: Span::from_secs(10),
-            silence: Span::from_secs(10),
-            ack: Span::from_secs(2),
-            consent: Span::from_secs(10),
-            inclusion: Span::from_secs(120),
-            quiet_min: Span::from_millis(50),
-            backoff: Span::from_millis(250),
-        }
-    }
-}
+pub use crate::{dispute::Monitor, machine::Timeouts};
 
 /// A client's configuration.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -154,7 +154,7 @@ impl Client {
             return;
         }
         let round = channel.refusals.saturating_add(1);
-        let wait = self.jittered(&channel.paying.channel.0, u32::from(round));
+        let wait = self.fetcher.jittered(&channel.paying.channel.0, u32::from(round));
         let channel = &mut self.wallet.channels[slot];
         channel.closing = Closing::PutOff;
         channel.refusals = round;

@@ -2,82 +2,29 @@
 
 use alloc::vec;
 
-use super::{Client, Fetch, Stage, probe::Price};
+use super::Client;
 use crate::{
     fault::{LimitHit, Rule},
     ids::{FetchId, NodeId, StreamId},
     io::{FetchFailure, Lane, Notice, Outputs},
     limits::{BLOB_BYTES_MAX, GROUP},
     machine::{
-        AlarmKey, Cx,
+        Cx,
+        fetcher::{Failure, Fetch, Price, Stage},
         links::Stream,
         wallet::{Channel, Closing},
     },
     order::{Candidate, FetchOrder},
     record::{ChannelStatus, FetchRecord, Key, Record},
     state::Slot,
-    time::{Now, Span},
+    time::Now,
 };
-
-/// Unsigned refusals in a row that a candidate may give before they count as an attempt.
-const REFUSALS_MAX: u8 = 64;
-/// An attempt count that is never tried again.
-const BANNED: u8 = u8::MAX;
-
-/// What ended an attempt, and so what comes next.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Failure {
-    /// The connection or stream is gone: the same candidate has the lost bytes (D8).
-    Lost,
-    /// No answer, no content, or a refusal: the next candidate.
-    Refused,
-    /// "Not now": back off, next candidate.
-    NotNow,
-    /// The opening is not final enough: back off, same candidate (V6).
-    Pending,
-    /// The channel is gone, or never had room: another one with the same candidate.
-    NeedsChannel,
-    /// The channel is used up, by this download or by others: another one with the same candidate, who did nothing
-    /// wrong (V4).
-    UsedUp,
-    /// Never this candidate for this blob again.
-    Ban,
-}
-
-impl Fetch {
-    pub(super) fn candidate(&self) -> Candidate {
-        self.order.candidates[self.current]
-    }
-
-    /// First byte still missing, as a position in the blob.
-    pub(super) fn position(&self) -> u64 {
-        self.order.offset_bytes + self.verified
-    }
-
-    /// The end of the range, widened to whole groups (D5); unknown until the size is.
-    pub(super) fn end(&self) -> Option<u64> {
-        self.end_of(self.total)
-    }
-
-    /// The same, of a blob of this size.
-    pub(super) fn end_of(&self, total: Option<u64>) -> Option<u64> {
-        let total = total?;
-        if self.order.len_bytes == 0 {
-            return Some(total);
-        }
-        Some((self.order.offset_bytes + self.order.len_bytes).next_multiple_of(GROUP).min(total))
-    }
-
-    pub(super) fn is_complete(&self) -> bool {
-        self.end().is_some_and(|end| self.position() >= end)
-    }
-}
 
 impl Client {
     pub(super) fn on_order(&mut self, now: Now, order: FetchOrder, out: &mut Outputs) {
         let id = order.id;
         let limits = &self.config.limits;
-        if self.fetches.contains_key(&id) {
+        if self.fetcher.fetches.contains_key(&id) {
             // The same order again: it is being carried out.
             return;
         }
@@ -88,7 +35,7 @@ impl Client {
         let limit = if order.candidates.len() > limits.candidates {
             Some(LimitHit::Candidates)
         } else {
-            (self.fetches.len() >= limits.fetches).then_some(LimitHit::Fetches)
+            (self.fetcher.fetches.len() >= limits.fetches).then_some(LimitHit::Fetches)
         };
         let why = match limit {
             _ if is_bad => Some(FetchFailure::BadOrder),
@@ -103,13 +50,13 @@ impl Client {
         }
         let record = FetchRecord { order, verified_bytes: 0, total_bytes: None };
         self.persist(Lane::Role, vec![Record::Fetch(record.clone())], out);
-        self.adopt_fetch(record, Price::Unasked);
+        self.fetcher.adopt(record, Price::Unasked);
         self.advance(now, id, out);
     }
 
     /// Moves a waiting download as far as it gets: a channel, a connection, a proof, the request.
     pub(super) fn advance(&mut self, now: Now, id: FetchId, out: &mut Outputs) {
-        let Some(fetch) = self.fetches.get(&id) else { return };
+        let Some(fetch) = self.fetcher.fetches.get(&id) else { return };
         if fetch.stage != Stage::Waiting || !self.follower.is_read() {
             return;
         }
@@ -118,9 +65,9 @@ impl Client {
         }
         let candidate = fetch.candidate();
         let (token, is_quoted, is_quote_due) =
-            (fetch.order.token, fetch.is_quoted(now), fetch.is_price_due());
+            (fetch.record.order.token, fetch.is_quoted(now), fetch.is_price_due());
         let usable = self.usable_channel(now, id, out);
-        if usable.is_none() && self.is_opening(candidate.node, token) {
+        if usable.is_none() && self.opener.is_opening(candidate.node, token) {
             return;
         }
         if is_quote_due || usable.is_none() && !is_quoted {
@@ -146,9 +93,9 @@ impl Client {
 
     /// An open channel with this candidate whose deposit covers the next group; used-up ones are closed.
     pub(super) fn usable_channel(&mut self, now: Now, id: FetchId, out: &mut Outputs) -> Option<Slot> {
-        let fetch = &self.fetches[&id];
-        let (node, token) = (fetch.candidate().node, fetch.order.token);
-        let next_group = fetch.end().map_or(GROUP, |end| GROUP.min(end - fetch.position()));
+        let fetch = &self.fetcher.fetches[&id];
+        let (node, token) = (fetch.candidate().node, fetch.record.order.token);
+        let next_group = fetch.next_group();
         let slots = self.wallet.with(node).to_vec();
         let mut usable = None;
         let mut used_up = vec![];
@@ -177,76 +124,14 @@ impl Client {
 
     /// An attempt is over; what comes next depends on why.
     pub(super) fn fail_attempt(&mut self, now: Now, id: FetchId, failure: Failure, out: &mut Outputs) {
-        let attempts = self.config.attempts;
-        let Some(fetch) = self.fetches.get_mut(&id) else { return };
-        let from = fetch.candidate().node;
-        let tries = &mut fetch.tries[fetch.current];
-        let stays = match failure {
-            Failure::Lost | Failure::NeedsChannel => {
-                *tries = tries.saturating_add(1);
-                *tries < attempts
-            }
-            Failure::UsedUp => true,
-            Failure::Refused => {
-                *tries = tries.saturating_add(1);
-                false
-            }
-            Failure::Ban => {
-                *tries = BANNED;
-                false
-            }
-            Failure::Pending | Failure::NotNow => {
-                fetch.refusals = fetch.refusals.saturating_add(1);
-                if fetch.refusals > REFUSALS_MAX {
-                    fetch.refusals = 0;
-                    *tries = tries.saturating_add(1);
-                }
-                failure == Failure::Pending && *tries < attempts
-            }
-        };
-        if !stays {
-            let count = fetch.order.candidates.len();
-            let next =
-                (1..=count).map(|step| (fetch.current + step) % count).find(|&i| fetch.tries[i] < attempts);
-            let Some(next) = next else {
-                let why = fetch.why;
-                return self.fail_fetch(now, id, why, out);
-            };
-            if next != fetch.current {
-                fetch.current = next;
-                out.notice(Notice::FailedOver { fetch: id, from });
-            }
+        let cx = &mut Cx { now, tools: &mut self.tools, out };
+        if let Some(why) = self.fetcher.on_failure(id, failure, cx) {
+            self.fail_fetch(now, id, why, out);
         }
-        let wait = self.backoff(id);
-        let Some(fetch) = self.fetches.get_mut(&id) else { return };
-        fetch.stage = Stage::BackingOff;
-        self.tools.alarms.arm(AlarmKey::Fetch(id), now.mono + wait);
-    }
-
-    fn backoff(&self, id: FetchId) -> Span {
-        let fetch = &self.fetches[&id];
-        let tries = fetch.tries[fetch.current];
-        let round = u32::from(tries).saturating_add(u32::from(fetch.refusals));
-        if round == 0 || (round == 1 && fetch.refusals == 0) {
-            return Span(0);
-        }
-        self.jittered(&id.0.to_le_bytes(), round)
-    }
-
-    /// A wait that grows with the round, with jitter (D11). The engine has no randomness: the jitter is a hash of who
-    /// waits for what for the how-many-th time, so that clients that were refused together do not come back together.
-    pub(super) fn jittered(&self, what: &[u8], round: u32) -> Span {
-        let base = self.config.timeouts.backoff.0 << round.saturating_sub(1).min(5);
-        let mut seed = vec![];
-        seed.extend_from_slice(self.config.account.as_slice());
-        seed.extend_from_slice(what);
-        seed.extend_from_slice(&round.to_le_bytes());
-        let jitter = u64::from(blake3::hash(&seed).as_bytes()[0]);
-        Span(base + base * jitter / 1024)
     }
 
     pub(super) fn on_fetch_due(&mut self, now: Now, id: FetchId, out: &mut Outputs) {
-        let Some(fetch) = self.fetches.get_mut(&id) else { return };
+        let Some(fetch) = self.fetcher.fetches.get_mut(&id) else { return };
         match fetch.stage {
             Stage::BackingOff => {
                 fetch.stage = Stage::Waiting;
@@ -270,12 +155,7 @@ impl Client {
     /// Connecting failed: whoever waits for this node tries the next candidate.
     pub(super) fn on_unreachable(&mut self, now: Now, node: NodeId, out: &mut Outputs) {
         out.unattributed(node, Rule::D10);
-        let waiting: alloc::vec::Vec<FetchId> = self
-            .fetches
-            .iter()
-            .filter(|(_, fetch)| fetch.stage == Stage::Waiting && fetch.candidate().node == node)
-            .map(|(id, _)| *id)
-            .collect();
+        let waiting = self.fetcher.ids(|fetch| fetch.is_waiting_for(node));
         for id in waiting {
             self.fail_attempt(now, id, Failure::Refused, out);
         }
@@ -287,15 +167,15 @@ impl Client {
 
     /// Everything is verified and paid for.
     pub(super) fn complete(&mut self, now: Now, id: FetchId, out: &mut Outputs) {
-        let Some(fetch) = self.fetches.get(&id) else { return };
-        let bytes = fetch.verified;
+        let Some(fetch) = self.fetcher.fetches.get(&id) else { return };
+        let bytes = fetch.record.verified_bytes;
         self.forget_fetch(now, id, Notice::Fetched { fetch: id, bytes }, out);
         self.close_unused(now, out);
         self.leave_idle_peers(now, out);
     }
 
     pub(super) fn fail_fetch(&mut self, now: Now, id: FetchId, why: FetchFailure, out: &mut Outputs) {
-        if !self.fetches.contains_key(&id) {
+        if !self.fetcher.fetches.contains_key(&id) {
             return;
         }
         self.forget_fetch(now, id, Notice::FetchFailed { fetch: id, why }, out);
@@ -315,14 +195,14 @@ impl Client {
             self.drop_stream(now, stream, out);
         }
         let is_live = |slot: &&Slot| self.wallet.channels.get(**slot).is_some();
-        let source = self.fetches.get(&id).and_then(|fetch| fetch.sources.iter().find(is_live).copied());
+        let source =
+            self.fetcher.fetches.get(&id).and_then(|fetch| fetch.sources.iter().find(is_live).copied());
         if let Some(slot) = source {
             // And with it all the others.
             self.persist_paying(slot, out);
         }
         out.notice(last_words);
-        if let Some(gone) = self.fetches.remove(&id) {
-            self.tools.alarms.forget(AlarmKey::Fetch(id));
+        if let Some(gone) = self.fetcher.remove(id, &mut Cx { now, tools: &mut self.tools, out }) {
             self.persist(Lane::Role, vec![Record::Gone(Key::Fetch(id))], out);
             self.retire_lossy(now, &gone, out);
             if let Stage::Probing(conn) = gone.stage {
@@ -335,11 +215,11 @@ impl Client {
     /// their channels end (D8).
     fn retire_lossy(&mut self, now: Now, gone: &Fetch, out: &mut Outputs) {
         let with = |candidate: &Candidate| self.wallet.with(candidate.node).to_vec();
-        let slots: alloc::vec::Vec<Slot> = gone.order.candidates.iter().flat_map(with).collect();
+        let slots: alloc::vec::Vec<Slot> = gone.record.order.candidates.iter().flat_map(with).collect();
         for slot in slots {
             let Some(channel) = self.wallet.channels.get_mut(slot) else { continue };
             let before = channel.lost.len();
-            channel.lost.retain(|(of, _)| *of != gone.order.id);
+            channel.lost.retain(|(of, _)| *of != gone.record.order.id);
             if channel.lost.len() < before {
                 self.retire(now, slot, out);
             }
@@ -349,9 +229,10 @@ impl Client {
     /// Closes every open channel that no download may still use and nobody asked to keep.
     pub(super) fn close_unused(&mut self, now: Now, out: &mut Outputs) {
         let is_used = |channel: &Channel| {
-            self.fetches.values().any(|fetch| {
-                fetch.order.token == channel.paying.token
-                    && fetch.order.candidates.iter().any(|candidate| candidate.node == channel.paying.node)
+            self.fetcher.fetches.values().any(|fetch| {
+                let order = &fetch.record.order;
+                order.token == channel.paying.token
+                    && order.candidates.iter().any(|candidate| candidate.node == channel.paying.node)
             })
         };
         let unused: alloc::vec::Vec<Slot> = self

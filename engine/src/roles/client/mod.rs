@@ -9,36 +9,30 @@ mod fetch;
 mod open;
 mod pay;
 mod probe;
-mod state;
 mod stream;
 mod watch;
 
-use alloc::{
-    collections::{BTreeMap, VecDeque},
-    vec,
-    vec::Vec,
-};
-
-use probe::Price;
-use state::{Fetch, Opening, OpeningStep, Stage};
+use alloc::{collections::BTreeMap, vec::Vec};
 
 use super::{Reason, Role, config::ClientConfig};
 use crate::{
     crypto::{Crypto, Signature},
     dispute::Cue,
     fault::Rule,
-    ids::{ConnId, FetchId, NodeId, SignTicket, StreamId, TxTicket},
+    ids::{ConnId, NodeId, SignTicket, StreamId, TxTicket},
     io::{FetchFailure, Gone, Input, Lane, Outputs},
     machine::{
         AlarmKey, Cx, Tools,
         closings::Closings,
+        fetcher::{Fetcher, Price, Stage},
         follower::Follower,
         identity::Identity,
         links::{Ended, Links},
+        opener::Opener,
         wallet::Wallet,
     },
-    record::{FetchRecord, Paying, PersistSeq, Record},
-    state::{Digest, Mark, Slot, Tally, TrackedMap},
+    record::{Paying, PersistSeq, Record},
+    state::{Digest, Mark, Slot, Tally},
     time::{Now, Span, Time},
     wire::Message,
 };
@@ -52,8 +46,8 @@ pub struct Client {
     identity: Identity,
     /// By their connections, which are for nothing else.
     probes: BTreeMap<ConnId, probe::Probe>,
-    fetches: TrackedMap<FetchId, Fetch>,
-    openings: VecDeque<Opening>,
+    fetcher: Fetcher,
+    opener: Opener,
     txs: BTreeMap<TxTicket, Slot>,
     closings: Closings,
     follower: Follower,
@@ -74,6 +68,7 @@ impl Client {
     /// last durable byte (D14), channels that nothing uses are closed.
     pub fn recover(config: ClientConfig, records: impl Iterator<Item = Record>) -> Self {
         let follower = Follower::new(config.start_block, config.monitor);
+        let fetcher = Fetcher::new(config.account, config.attempts, config.timeouts);
         let identity = Identity::new(config.node, config.account);
         let mut client = Self {
             config,
@@ -81,8 +76,8 @@ impl Client {
             links: Links::default(),
             identity,
             probes: BTreeMap::new(),
-            fetches: TrackedMap::default(),
-            openings: VecDeque::new(),
+            fetcher,
+            opener: Opener::default(),
             txs: BTreeMap::new(),
             closings: Closings::default(),
             follower,
@@ -98,7 +93,7 @@ impl Client {
         for record in kept.into_values() {
             match record {
                 Record::Paying(paying) => _ = client.wallet.adopt(paying),
-                Record::Fetch(fetch) => client.adopt_fetch(fetch, Price::Due),
+                Record::Fetch(fetch) => client.fetcher.adopt(fetch, Price::Due),
                 Record::Cursor(block) => client.follower.recover(block),
                 Record::Earning(_) | Record::Gone(_) => {}
             }
@@ -110,11 +105,12 @@ impl Client {
 
     /// After a crash nobody knows which streams ran: each download may have lost bytes on each channel that was used.
     fn note_lost(&mut self) {
-        for (id, fetch) in self.fetches.iter() {
-            for candidate in &fetch.order.candidates {
+        for (id, fetch) in self.fetcher.fetches.iter() {
+            let order = &fetch.record.order;
+            for candidate in &order.candidates {
                 for slot in self.wallet.with(candidate.node).to_vec() {
                     let Paying { meter, token, .. } = self.wallet.channels[slot].paying;
-                    if meter.owed_raw() > 0 && token == fetch.order.token {
+                    if meter.owed_raw() > 0 && token == order.token {
                         self.wallet.channels[slot].note_lost(*id, fetch.position());
                     }
                 }
@@ -122,28 +118,9 @@ impl Client {
         }
     }
 
-    fn adopt_fetch(&mut self, record: FetchRecord, price: Price) {
-        let candidates = record.order.candidates.len();
-        let tries = vec![0; candidates];
-        let id = record.order.id;
-        let fetch = Fetch {
-            order: record.order,
-            verified: record.verified_bytes,
-            total: record.total_bytes,
-            current: 0,
-            tries,
-            refusals: 0,
-            prices: vec![price; candidates],
-            stage: Stage::Waiting,
-            why: FetchFailure::NoCandidateLeft,
-            sources: Vec::new(),
-        };
-        self.fetches.insert(id, fetch);
-    }
-
     /// Downloads under way.
     pub fn fetch_count(&self) -> usize {
-        self.fetches.len()
+        self.fetcher.fetches.len()
     }
 
     /// Channels that are not settled, with their durable state. For inspection.
@@ -160,8 +137,8 @@ impl Client {
             ("conns", conns),
             ("streams", self.links.streams.len()),
             ("probes", self.probes.len()),
-            ("fetches", self.fetches.len()),
-            ("openings", self.openings.len()),
+            ("fetches", self.fetcher.fetches.len()),
+            ("openings", self.opener.len()),
             ("signing", self.wallet.signing() + usize::from(self.identity.is_asked())),
             ("txs", self.txs.len()),
             ("retrying", self.closings.retrying()),
@@ -182,11 +159,12 @@ impl Client {
 
     /// Hangs up on nodes that no channel, stream or download is left for. Called where one of these ends.
     fn leave_idle_peers(&mut self, now: Now, out: &mut Outputs) {
-        let Self { wallet, fetches, .. } = self;
+        let Self { wallet, fetcher, .. } = self;
         let is_listed = |node: &NodeId| {
-            fetches
+            fetcher
+                .fetches
                 .values()
-                .flat_map(|fetch| &fetch.order.candidates)
+                .flat_map(|fetch| &fetch.record.order.candidates)
                 .any(|candidate| candidate.node == *node)
         };
         let is_wanted = |node: &NodeId| !wallet.with(*node).is_empty() || is_listed(node);
@@ -220,12 +198,7 @@ impl Client {
 
     /// Everything that may have waited for this node: its downloads, then its closes.
     fn advance_peer(&mut self, now: Now, node: NodeId, out: &mut Outputs) {
-        let waiting: Vec<FetchId> = self
-            .fetches
-            .iter()
-            .filter(|(_, fetch)| fetch.stage == Stage::Waiting && fetch.candidate().node == node)
-            .map(|(id, _)| *id)
-            .collect();
+        let waiting = self.fetcher.ids(|fetch| fetch.is_waiting_for(node));
         for id in waiting {
             self.advance(now, id, out);
         }
@@ -234,8 +207,7 @@ impl Client {
 
     /// Everything that may have waited for the chain or the proof of identity.
     fn advance_all(&mut self, now: Now, out: &mut Outputs) {
-        let waiting: Vec<FetchId> =
-            self.fetches.iter().filter(|(_, f)| f.stage == Stage::Waiting).map(|(id, _)| *id).collect();
+        let waiting = self.fetcher.ids(|fetch| fetch.stage == Stage::Waiting);
         for id in waiting {
             self.advance(now, id, out);
         }
@@ -300,7 +272,7 @@ impl Client {
 
     /// The most alarms that can be set: two of the role, one per download, six per channel.
     fn alarms_max(&self) -> usize {
-        2 + self.fetches.len() + 6 * self.wallet.channels.len()
+        2 + self.fetcher.fetches.len() + 6 * self.wallet.channels.len()
     }
 
     fn on_due(&mut self, now: Now, key: AlarmKey, out: &mut Outputs) {
@@ -350,7 +322,7 @@ impl Role for Client {
             let reason = match key {
                 AlarmKey::Poll => Reason::Poll,
                 AlarmKey::Opening => Reason::Inclusion,
-                AlarmKey::Fetch(id) => match self.fetches.get(&id).map(|fetch| fetch.stage) {
+                AlarmKey::Fetch(id) => match self.fetcher.fetches.get(&id).map(|fetch| fetch.stage) {
                     Some(Stage::BackingOff) => Reason::Retry,
                     _ => Reason::Silence,
                 },

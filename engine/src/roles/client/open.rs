@@ -3,15 +3,19 @@
 
 use alloc::vec;
 
-use super::{Client, Fetch, Opening, OpeningStep, Stage, fetch::Failure};
+use super::Client;
 use crate::{
-    chain::{Call, Route, TxOutcome},
+    chain::TxOutcome,
     delivery::Meter,
     fault::{Fault, LimitHit, Rule},
-    ids::{Address, ChannelId, FetchId, NodeId, TxTicket},
-    io::{FetchFailure, Lane, Notice, Outputs},
-    machine::AlarmKey,
-    money::{Amount, MB, Nonce},
+    ids::{Address, ChannelId, FetchId, TxTicket},
+    io::{FetchFailure, Notice, Outputs},
+    machine::{
+        Cx,
+        fetcher::{Failure, Fetch},
+        opener::{Opening, Progress},
+    },
+    money::{Amount, Nonce},
     record::{ChannelStatus, Paying},
     state::Slot,
     time::Now,
@@ -20,54 +24,36 @@ use crate::{
 impl Client {
     /// Wants a channel for a download's present candidate.
     pub(super) fn open_channel(&mut self, now: Now, id: FetchId, out: &mut Outputs) {
-        let fetch = &self.fetches[&id];
+        let fetch = &self.fetcher.fetches[&id];
         let candidate = fetch.candidate();
-        let token = fetch.order.token;
+        let token = fetch.record.order.token;
         let deposit = fetch.deposit();
-        let keep = fetch.order.keep_channel;
-        if self.wallet.channels.len() + self.openings.len() >= self.config.limits.channels {
+        let keep = fetch.record.order.keep_channel;
+        if self.wallet.channels.len() + self.opener.len() >= self.config.limits.channels {
             out.limit(Rule::O11, LimitHit::Channels);
             return self.fail_fetch(now, id, FetchFailure::TooMany, out);
         }
         self.is_rest_dirty = true;
         self.show_quote(id, Some(deposit), out);
-        self.openings.push_back(Opening {
-            node: candidate.node,
-            operator: candidate.operator,
-            token,
-            deposit,
-            keep,
-            step: OpeningStep::Queued,
-        });
+        self.opener.want(Opening::new(candidate.node, candidate.operator, token, deposit, keep));
         self.next_opening(now, out);
-    }
-
-    /// Whether a channel like this is on its way.
-    pub(super) fn is_opening(&self, node: NodeId, token: Address) -> bool {
-        self.openings.iter().any(|opening| opening.node == node && opening.token == token)
     }
 
     /// Begins the next opening, unless nobody has a young quote for it any more: whoever still wants it asks anew (D1).
     fn next_opening(&mut self, now: Now, out: &mut Outputs) {
-        while let Some(opening) = self.openings.front().copied() {
-            if opening.step != OpeningStep::Queued {
-                return;
-            }
+        while let Some(opening) = self.opener.next().copied() {
             let is_for = |fetch: &Fetch| {
-                (fetch.candidate().node, fetch.order.token) == (opening.node, opening.token)
-                    && fetch.stage == Stage::Waiting
+                fetch.is_waiting_for(opening.node)
+                    && fetch.record.order.token == opening.token
                     && fetch.is_quoted(now)
             };
-            if !self.fetches.values().any(is_for) {
-                self.is_rest_dirty = true;
-                self.openings.pop_front();
-                self.advance_peer(now, opening.node, out);
-                continue;
+            self.is_rest_dirty = true;
+            let cx = &mut Cx { now, tools: &mut self.tools, out };
+            if self.fetcher.fetches.values().any(is_for) {
+                return self.opener.begin(self.config.timeouts.inclusion, cx);
             }
-            let ticket = self.tools.tx_ticket();
-            self.set_opening_step(now, OpeningStep::Approving(ticket));
-            let call = Call::Approve { token: opening.token, amount: opening.deposit };
-            return out.tx(Lane::Role, ticket, call, Route::Sequencer);
+            self.opener.take(cx);
+            self.advance_peer(now, opening.node, out);
         }
     }
 
@@ -76,47 +62,22 @@ impl Client {
         &mut self,
         now: Now,
         ticket: TxTicket,
-        outcome: TxOutcome,
+        outcome: &TxOutcome,
         out: &mut Outputs,
     ) -> bool {
-        let Some(opening) = self.openings.front().copied() else { return false };
-        let is_approval = opening.step == OpeningStep::Approving(ticket);
-        if !is_approval && opening.step != OpeningStep::Opening(ticket) {
-            return false;
-        }
-        match outcome {
-            TxOutcome::Queued { .. } => {}
-            TxOutcome::Included { result: Ok(()), .. } if is_approval => {
-                let ticket = self.tools.tx_ticket();
-                self.set_opening_step(now, OpeningStep::Opening(ticket));
-                let call =
-                    Call::Open { node: opening.operator, token: opening.token, deposit: opening.deposit };
-                out.tx(Lane::Role, ticket, call, Route::Sequencer);
-            }
-            TxOutcome::Included { result: Ok(()), block } => {
-                self.set_opening_step(now, OpeningStep::Included(block.number));
-                match self.sighted(&opening, block.number) {
-                    Some(slot) => self.take_up(now, slot, out),
-                    None => self.await_block(now, block.number, out),
-                }
-            }
-            TxOutcome::Included { result: Err(_), .. } | TxOutcome::Lost => self.on_open_failed(now, out),
+        let inclusion = self.config.timeouts.inclusion;
+        let cx = &mut Cx { now, tools: &mut self.tools, out };
+        let Some(progress) = self.opener.on_tx(ticket, outcome, inclusion, cx) else { return false };
+        self.is_rest_dirty = true;
+        match progress {
+            Progress::Nothing => {}
+            Progress::Included(opening, block) => match self.sighted(&opening, block) {
+                Some(slot) => self.take_up(now, slot, out),
+                None => self.await_block(now, block, out),
+            },
+            Progress::Failed => self.on_open_failed(now, out),
         }
         true
-    }
-
-    fn set_opening_step(&mut self, now: Now, step: OpeningStep) {
-        self.is_rest_dirty = true;
-        if let Some(opening) = self.openings.front_mut() {
-            opening.step = step;
-        }
-        match step {
-            OpeningStep::Approving(_) | OpeningStep::Opening(_) => {
-                let at = now.mono + self.config.timeouts.inclusion;
-                self.tools.alarms.arm(AlarmKey::Opening, at);
-            }
-            OpeningStep::Queued | OpeningStep::Included(_) => self.tools.alarms.cancel(AlarmKey::Opening),
-        }
     }
 
     /// A sequencer that says nothing about a transaction must not hold a download up (O10). If the channel opens after
@@ -128,29 +89,20 @@ impl Client {
     /// An opening whose block was read to its end without its event is none that we can use: a token that takes a
     /// fee, a contract of another kind.
     pub(super) fn give_up_unseen_opening(&mut self, now: Now, out: &mut Outputs) {
-        if let Some(Opening { step: OpeningStep::Included(block), .. }) = self.openings.front()
-            && self.follower.has_read(*block)
-        {
+        let block = self.opener.first().and_then(Opening::included_in);
+        if block.is_some_and(|block| self.follower.has_read(block)) {
             self.on_open_failed(now, out);
         }
     }
 
     fn on_open_failed(&mut self, now: Now, out: &mut Outputs) {
         self.is_rest_dirty = true;
-        let Some(failed) = self.openings.pop_front() else { return };
-        self.tools.alarms.cancel(AlarmKey::Opening);
-        let waiting: vec::Vec<FetchId> = self
-            .fetches
-            .iter()
-            .filter(|(_, f)| {
-                f.stage == super::Stage::Waiting
-                    && f.candidate().node == failed.node
-                    && f.order.token == failed.token
-            })
-            .map(|(id, _)| *id)
-            .collect();
+        let Some(failed) = self.opener.take(&mut Cx { now, tools: &mut self.tools, out }) else { return };
+        let waits =
+            |fetch: &Fetch| fetch.is_waiting_for(failed.node) && fetch.record.order.token == failed.token;
+        let waiting = self.fetcher.ids(waits);
         for id in waiting {
-            if let Some(fetch) = self.fetches.get_mut(&id) {
+            if let Some(fetch) = self.fetcher.fetches.get_mut(&id) {
                 fetch.why = FetchFailure::OpenFailed;
             }
             self.fail_attempt(now, id, Failure::Refused, out);
@@ -173,19 +125,19 @@ impl Client {
             return;
         }
         let is_like = |opening: &&Opening| opening.operator == operator && opening.token == token;
-        let like = self.openings.front().filter(is_like).copied();
-        let step = like.map(|opening| opening.step);
-        let is_ours = step == Some(OpeningStep::Included(block));
-        let may_be_ours = matches!(step, Some(OpeningStep::Opening(_)));
+        let like = self.opener.first().filter(is_like).copied();
+        let is_ours = like.is_some_and(|opening| opening.included_in() == Some(block));
+        let may_be_ours = like.is_some_and(|opening| opening.is_under_way());
         // What we are about to open ourselves has its room already.
         let reserved = usize::from(is_ours || may_be_ours);
-        if self.wallet.channels.len() + self.openings.len() - reserved >= self.config.limits.channels {
+        if self.wallet.channels.len() + self.opener.len() - reserved >= self.config.limits.channels {
             let fault = Fault::Limit { rule: Rule::O11, limit: LimitHit::Channels };
             self.follower.checkpoint.refuses(block);
             return out.fault(fault);
         }
         let from_orders = || {
-            let mut candidates = self.fetches.values().flat_map(|fetch| &fetch.order.candidates);
+            let mut candidates =
+                self.fetcher.fetches.values().flat_map(|fetch| &fetch.record.order.candidates);
             candidates.find(|candidate| candidate.operator == operator).map(|candidate| candidate.node)
         };
         let slot = self.wallet.adopt(Paying {
@@ -224,9 +176,8 @@ impl Client {
 
     /// The channel that we wait for is open: from here on it may be paid on.
     fn take_up(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
-        let Some(opening) = self.openings.pop_front() else { return };
+        let Some(opening) = self.opener.take(&mut Cx { now, tools: &mut self.tools, out }) else { return };
         self.is_rest_dirty = true;
-        self.tools.alarms.cancel(AlarmKey::Opening);
         let paying = &mut self.wallet.channels[slot].paying;
         paying.status = ChannelStatus::Open;
         paying.is_kept = opening.keep;
@@ -263,18 +214,5 @@ impl Client {
         if self.follower.is_read() {
             self.begin_close(now, slot, out);
         }
-    }
-}
-
-impl super::Fetch {
-    /// What goes into a channel with the present candidate: what was ordered, or what the rest costs at the price that it
-    /// has quoted. As far as a node's claim about the size goes: it may double the deposit, no more (V4).
-    pub(super) fn deposit(&self) -> Amount {
-        let total = self.total.or(self.quoted().and_then(|quote| quote.total_bytes));
-        let left = self.end_of(total).map_or(0, |end| end.saturating_sub(self.position()));
-        let rate = u128::from(self.highest_rate().0);
-        let rest = u128::from(left).saturating_mul(rate).div_ceil(u128::from(MB));
-        let ordered = self.order.deposit;
-        Amount(rest.min(ordered.0.saturating_mul(2))).max(ordered)
     }
 }

@@ -2,7 +2,7 @@
 
 use alloc::vec;
 
-use super::{Client, Stage};
+use super::Client;
 use crate::{
     crypto::{Signature, StreamError},
     dispute::Cue,
@@ -12,6 +12,7 @@ use crate::{
     limits::GROUP,
     machine::{
         Cx,
+        fetcher::{Failure, Stage},
         links::{Purpose, Stream},
         wallet::{Channel, Running, Signed, Wallet},
     },
@@ -51,13 +52,13 @@ impl Client {
         let mut done = 0;
         while let Some(&source) = slots.get(done) {
             done += 1;
-            for fetch in self.fetches.values_mut(|fetch| fetch.sources.contains(&source)) {
+            for fetch in self.fetcher.fetches.values_mut(|fetch| fetch.sources.contains(&source)) {
                 for other in core::mem::take(&mut fetch.sources) {
                     if !slots.contains(&other) && self.wallet.channels.get(other).is_some() {
                         slots.push(other);
                     }
                 }
-                writes.push(fetch.record());
+                writes.push(fetch.stored());
             }
         }
         writes.extend(slots.iter().map(|slot| Record::Paying(self.wallet.channels[*slot].paying)));
@@ -162,6 +163,7 @@ impl Client {
         }
         // Downloads whose stream was lost after the last byte.
         let paying: vec::Vec<FetchId> = self
+            .fetcher
             .fetches
             .iter()
             .filter(|(_, fetch)| fetch.stage == Stage::Paying(slot))
@@ -184,7 +186,7 @@ impl Client {
         self.forget_stream(now, id, out);
         out.reset(id, Code::NotNow);
         match fetch {
-            Some(fetch) => self.fail_attempt(now, fetch, super::fetch::Failure::Ban, out),
+            Some(fetch) => self.fail_attempt(now, fetch, Failure::Ban, out),
             None => self.close_alone(now, slot, out),
         }
     }

@@ -4,15 +4,19 @@
 //! nothing above it is paid to this node for this download, and while it is young enough the request presents it, so that the
 //! node is held to it in public (E5).
 
-use super::{Client, Stage, fetch::Failure};
+use super::Client;
 use crate::{
-    crypto::{Crypto, ProbeResponseTerms, Quote, Signature, StreamError, Typed},
+    crypto::{Crypto, ProbeResponseTerms, StreamError, Typed},
     fault::{LimitHit, Proof, Rule},
     ids::{ConnId, FetchId, NodeId, StreamId},
     io::{Effect, Gone, Lane, Notice, Outputs},
-    limits::{BLOB_BYTES_MAX, PROBE_WINDOW},
-    money::{Amount, Rate},
-    time::{Now, WallTime},
+    limits::BLOB_BYTES_MAX,
+    machine::{
+        Cx,
+        fetcher::{Failure, Price, Quoted, Stage},
+    },
+    money::Amount,
+    time::Now,
     wire::{Code, Message, ProbeRequest, ProbeResponse},
 };
 
@@ -25,68 +29,10 @@ pub(super) struct Probe {
     asked: Option<ProbeRequest>,
 }
 
-/// What a download knows of a candidate's price.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Price {
-    /// To be asked for before a channel is opened.
-    Unasked,
-    /// To be asked for before anything else: it has moved (D11), or was forgotten in a restart.
-    Due,
-    /// What the candidate has quoted, however long ago.
-    Quoted(Quoted),
-}
-
-/// What a node said that it would charge.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Quoted {
-    pub(super) rate: Rate,
-    pub(super) timestamp: WallTime,
-    signature: Signature,
-    /// The blob's size: unsigned, and only good for an estimate.
-    pub(super) total_bytes: Option<u64>,
-}
-
-impl Quoted {
-    /// Whether a request with this timestamp may present it.
-    fn is_young(&self, now: Now) -> bool {
-        self.timestamp <= now.wall && now.wall.since(self.timestamp) < PROBE_WINDOW
-    }
-
-    /// In the form in which a request presents it, while it may.
-    pub(super) fn presented(&self, now: Now) -> Option<Quote> {
-        let quote = Quote { rate: self.rate, timestamp: self.timestamp, signature: self.signature };
-        self.is_young(now).then_some(quote)
-    }
-}
-
-impl super::Fetch {
-    /// What the present candidate has quoted, however long ago.
-    pub(super) fn quoted(&self) -> Option<Quoted> {
-        match self.prices[self.current] {
-            Price::Quoted(quote) => Some(quote),
-            Price::Unasked | Price::Due => None,
-        }
-    }
-
-    pub(super) fn is_price_due(&self) -> bool {
-        self.prices[self.current] == Price::Due
-    }
-
-    /// Whether money may go into a channel with the present candidate.
-    pub(super) fn is_quoted(&self, now: Now) -> bool {
-        self.quoted().is_some_and(|quote| quote.is_young(now))
-    }
-
-    /// The most to pay the present candidate.
-    pub(super) fn highest_rate(&self) -> Rate {
-        self.quoted().map_or(self.order.max_rate, |quote| quote.rate.min(self.order.max_rate))
-    }
-}
-
 impl Client {
     /// Asks a download's present candidate, unless it is being asked: then whoever waits is moved along by the answer.
     pub(super) fn probe(&mut self, now: Now, id: FetchId, out: &mut Outputs) {
-        let node = self.fetches[&id].candidate().node;
+        let node = self.fetcher.fetches[&id].candidate().node;
         if self.probes.values().any(|probe| probe.node == node) {
             return;
         }
@@ -99,15 +45,15 @@ impl Client {
         self.probes.insert(conn, Probe { node, fetch: id, asked: None });
         self.is_rest_dirty = true;
         out.push(Lane::Role, Effect::Connect { conn, peer: node });
-        self.set_stage(now, id, Stage::Probing(conn));
+        self.fetcher.set_stage(id, Stage::Probing(conn), &mut Cx { now, tools: &mut self.tools, out });
     }
 
     pub(super) fn on_probe_connected(&mut self, now: Now, conn: ConnId, out: &mut Outputs) {
         let Some(probe) = self.probes.get_mut(&conn) else { return };
-        let Some(fetch) = self.fetches.get(&probe.fetch) else { return };
+        let Some(fetch) = self.fetcher.fetches.get(&probe.fetch) else { return };
         let request = ProbeRequest {
-            hash: fetch.order.hash,
-            token: fetch.order.token,
+            hash: fetch.record.order.hash,
+            token: fetch.record.order.token,
             requester: self.config.account,
             timestamp: now.wall,
         };
@@ -128,7 +74,7 @@ impl Client {
         let Some(&Probe { node, fetch: fetch_id, asked: Some(asked) }) = self.probes.get(&id.conn) else {
             return;
         };
-        let Some(fetch) = self.fetches.get_mut(&fetch_id) else { return };
+        let Some(fetch) = self.fetcher.fetches.get_mut(&fetch_id) else { return };
         let ProbeResponse { has_blob, rate, total_bytes, signature } = response;
         let terms = ProbeResponseTerms {
             node,
@@ -141,7 +87,7 @@ impl Client {
         };
         let is_whole =
             (!has_blob || rate.is_sane()) && total_bytes.is_none_or(|bytes| bytes <= BLOB_BYTES_MAX);
-        let (operator, max_rate) = (fetch.candidate().operator, fetch.order.max_rate);
+        let (operator, max_rate) = (fetch.candidate().operator, fetch.record.order.max_rate);
         let what = Typed::ProbeResponse(terms);
         if !is_whole || !crypto.verify(&self.config.deployment, &what, &signature, operator) {
             out.breach(node, Rule::P6, Proof::Message(id));
@@ -153,15 +99,15 @@ impl Client {
             return self.end_probe(now, id.conn, Some(Failure::Refused), out);
         }
         let quote = Quoted { rate, timestamp: asked.timestamp, signature, total_bytes };
-        fetch.prices[fetch.current] = Price::Quoted(quote);
+        fetch.set_price(Price::Quoted(quote));
         // No opening will tell.
         if rate > max_rate || self.usable_channel(now, fetch_id, out).is_some() {
             self.show_quote(fetch_id, None, out);
         }
         if rate > max_rate {
             // It is none to open a channel on.
-            if let Some(fetch) = self.fetches.get_mut(&fetch_id) {
-                fetch.prices[fetch.current] = Price::Unasked;
+            if let Some(fetch) = self.fetcher.fetches.get_mut(&fetch_id) {
+                fetch.set_price(Price::Unasked);
             }
             out.push(Lane::Role, refused(StreamError::RateExceeded));
             return self.end_probe(now, id.conn, Some(Failure::Ban), out);
@@ -171,7 +117,8 @@ impl Client {
 
     /// Tells the owner what the present candidate wants, and what goes into a channel with it, if one is opened now.
     pub(super) fn show_quote(&self, id: FetchId, deposit: Option<Amount>, out: &mut Outputs) {
-        let quoted = self.fetches.get(&id).and_then(|fetch| Some((fetch.candidate().node, fetch.quoted()?)));
+        let quoted =
+            self.fetcher.fetches.get(&id).and_then(|fetch| Some((fetch.candidate().node, fetch.quoted()?)));
         let Some((node, Quoted { rate, total_bytes, .. })) = quoted else { return };
         out.notice(Notice::Quoted { fetch: id, node, rate, total_bytes, deposit });
     }
@@ -221,7 +168,11 @@ impl Client {
         match failure {
             Some(failure) => self.fail_attempt(now, probe.fetch, failure, out),
             None => {
-                self.set_stage(now, probe.fetch, Stage::Waiting);
+                self.fetcher.set_stage(
+                    probe.fetch,
+                    Stage::Waiting,
+                    &mut Cx { now, tools: &mut self.tools, out },
+                );
                 self.advance(now, probe.fetch, out);
             }
         }

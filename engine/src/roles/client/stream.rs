@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 
-use super::{Client, Stage, fetch::Failure, probe::Price};
+use super::Client;
 use crate::{
     crypto::{Crypto, StreamError, StreamResponseTerms, Typed},
     fault::{Fault, Proof, Rule},
@@ -11,6 +11,7 @@ use crate::{
     limits::{BLOB_BYTES_MAX, GROUP, OFFER_GROUPS_MIN},
     machine::{
         AlarmKey, Cx,
+        fetcher::{Failure, Fetch, Price, Stage},
         links::{Purpose, Stream},
         wallet::Closing,
     },
@@ -25,7 +26,7 @@ impl Client {
     /// Sends the request. Until the node has answered on a connection the account is proven (I3); before the first
     /// request on a channel the newest voucher is sent again (V3).
     pub(super) fn request(&mut self, now: Now, id: FetchId, slot: Slot, out: &mut Outputs) {
-        let node = self.fetches[&id].candidate().node;
+        let node = self.fetcher.fetches[&id].candidate().node;
         let Some(auth) = self.identity.auth() else { return };
         let Some((stream, is_first)) = self.links.next_stream(node) else { return };
         let auth = is_first.then_some(auth);
@@ -33,18 +34,18 @@ impl Client {
         let is_known = self.links.is_greeted(node, slot) && channel.acked == channel.paying.nonce;
         let newest = if is_known { None } else { channel.newest_voucher() };
         self.links.greet(node, slot);
-        let fetch = &self.fetches[&id];
+        let fetch = &self.fetcher.fetches[&id];
         let position = fetch.position();
         let request = StreamRequest {
-            hash: fetch.order.hash,
+            hash: fetch.record.order.hash,
             channel: channel.paying.channel,
-            token: fetch.order.token,
+            token: fetch.record.order.token,
             offset_bytes: position,
-            len_bytes: match fetch.order.len_bytes {
+            len_bytes: match fetch.record.order.len_bytes {
                 0 => 0,
-                len => fetch.order.offset_bytes + len - position,
+                len => fetch.record.order.offset_bytes + len - position,
             },
-            cadence_bytes: fetch.order.cadence_bytes,
+            cadence_bytes: fetch.record.order.cadence_bytes,
             max_rate: fetch.highest_rate(),
             requester: self.config.account,
             timestamp: now.wall,
@@ -64,25 +65,9 @@ impl Client {
         self.links.streams.insert(stream, Stream { channel: slot, node, purpose });
         let lane = Lane::Channel(slot.index);
         out.send(lane, stream, Message::StreamRequest(request));
-        self.set_stage(now, id, Stage::Requested(stream));
+        self.fetcher.set_stage(id, Stage::Requested(stream), &mut Cx { now, tools: &mut self.tools, out });
         if newest.is_some() {
             self.arm_resend(now, slot, out);
-        }
-    }
-
-    /// Sets a download's stage and how long it may stay there.
-    pub(super) fn set_stage(&mut self, now: Now, id: FetchId, stage: Stage) {
-        let timeouts = self.config.timeouts;
-        let Some(fetch) = self.fetches.get_mut(&id) else { return };
-        fetch.stage = stage;
-        let wait = match stage {
-            Stage::Probing(_) | Stage::Requested(_) => Some(timeouts.first_chunk),
-            Stage::Streaming(_) | Stage::Paying(_) => Some(timeouts.silence),
-            Stage::Waiting | Stage::BackingOff => None,
-        };
-        match wait {
-            Some(wait) => self.tools.alarms.arm(AlarmKey::Fetch(id), now.mono + wait),
-            None => self.tools.alarms.cancel(AlarmKey::Fetch(id)),
         }
     }
 
@@ -126,7 +111,7 @@ impl Client {
             }
             return self.on_refusal(now, id, fetch_id, (error, true), out);
         }
-        let Some(fetch) = self.fetches.get_mut(&fetch_id) else { return };
+        let Some(fetch) = self.fetcher.fetches.get_mut(&fetch_id) else { return };
         let position = request.offset_bytes;
         let is_outside =
             position > response.total_bytes || (position == response.total_bytes && position > 0);
@@ -146,7 +131,7 @@ impl Client {
             self.drop_stream(now, id, out);
             return self.fail_attempt(now, fetch_id, Failure::Ban, out);
         }
-        fetch.total = Some(response.total_bytes);
+        fetch.record.total_bytes = Some(response.total_bytes);
         let end = fetch.end().unwrap_or(position);
         // One rate per channel while anything is unpaid or on its way (D5): the node should have refused.
         let channel = &self.wallet.channels[slot];
@@ -187,7 +172,7 @@ impl Client {
             bytes: end - position,
         };
         out.push(Lane::Stream(id), receive);
-        self.set_stage(now, fetch_id, Stage::Streaming(id));
+        self.fetcher.set_stage(fetch_id, Stage::Streaming(id), &mut Cx { now, tools: &mut self.tools, out });
         if position == end {
             // Nothing to send: an empty blob.
             self.on_whole(now, id, fetch_id, out);
@@ -219,10 +204,10 @@ impl Client {
 
     /// The node wants more than our maximum. If that was an old quote of its own, it is asked again (D11).
     fn price_moved(&mut self, id: FetchId) -> Failure {
-        let Some(fetch) = self.fetches.get_mut(&id).filter(|fetch| fetch.quoted().is_some()) else {
+        let Some(fetch) = self.fetcher.fetches.get_mut(&id).filter(|fetch| fetch.quoted().is_some()) else {
             return Failure::Ban;
         };
-        fetch.prices[fetch.current] = Price::Due;
+        fetch.set_price(Price::Due);
         Failure::Lost
     }
 
@@ -230,9 +215,7 @@ impl Client {
     /// channel ends either way: what is owed on it never falls, so it would be refused for ever.
     fn insufficient(&mut self, now: Now, slot: Slot, fetch: FetchId, out: &mut Outputs) -> Failure {
         let paying = &self.wallet.channels[slot].paying;
-        let next_group = self.fetches.get(&fetch).map_or(GROUP, |fetch| {
-            fetch.end().map_or(GROUP, |end| GROUP.min(end.saturating_sub(fetch.position())))
-        });
+        let next_group = self.fetcher.fetches.get(&fetch).map_or(GROUP, Fetch::next_group);
         let is_covered = paying.meter.owed_with(next_group) <= paying.deposit;
         let is_fresh = paying.meter.owed_raw() == 0;
         // What is on its way on other streams counts at the node already, and not yet here.
@@ -279,14 +262,9 @@ impl Client {
         };
         *next = offset + bytes;
         let is_whole = *next == *end;
-        let Some(fetch) = self.fetches.get_mut(&fetch_id) else { return };
-        fetch.verified += bytes;
-        if !fetch.sources.contains(&slot) {
-            fetch.sources.push(slot);
-        }
-        fetch.tries[fetch.current] = 0;
-        fetch.refusals = 0;
-        let verified_bytes = fetch.verified;
+        let Some(fetch) = self.fetcher.fetches.get_mut(&fetch_id) else { return };
+        fetch.on_verified(bytes, slot);
+        let verified_bytes = fetch.record.verified_bytes;
         self.tools.alarms.arm(AlarmKey::Fetch(fetch_id), now.mono + silence);
         out.notice(Notice::Progress { fetch: fetch_id, verified_bytes });
         let channel = &mut self.wallet.channels[slot];
@@ -302,7 +280,7 @@ impl Client {
     /// The stream's whole range is verified: what is not paid yet is signed for now (D6).
     fn on_whole(&mut self, now: Now, id: StreamId, fetch: FetchId, out: &mut Outputs) {
         let slot = self.links.streams[&id].channel;
-        self.set_stage(now, fetch, Stage::Paying(slot));
+        self.fetcher.set_stage(fetch, Stage::Paying(slot), &mut Cx { now, tools: &mut self.tools, out });
         let channel = &self.wallet.channels[slot];
         if channel.is_square() {
             // Rounding, or another stream's voucher, has paid for it already.
@@ -326,8 +304,8 @@ impl Client {
         let (slot, node) = (entry.channel, entry.node);
         // Our own signer is the slow one: the node has every right to wait.
         if self.wallet.channels[slot].signing.is_some() {
-            let stage = self.fetches[&id].stage;
-            return self.set_stage(now, id, stage);
+            let stage = self.fetcher.fetches[&id].stage;
+            return self.fetcher.set_stage(id, stage, &mut Cx { now, tools: &mut self.tools, out });
         }
         let got_nothing = matches!(&entry.purpose, Purpose::Content { request, next, is_agreed: true, .. }
             if *next == request.offset_bytes);
@@ -378,7 +356,7 @@ impl Client {
             Purpose::Content { fetch, .. } => {
                 let fetch = *fetch;
                 self.forget_stream(now, id, out);
-                if self.is_paying(fetch) {
+                if self.fetcher.is_paying(fetch) {
                     return;
                 }
                 let failure = match code {
@@ -392,11 +370,6 @@ impl Client {
         }
     }
 
-    /// Whether the download has all its bytes already.
-    pub(super) fn is_paying(&self, id: FetchId) -> bool {
-        self.fetches.get(&id).is_none_or(|fetch| matches!(fetch.stage, Stage::Paying(_)))
-    }
-
     /// The connection under a stream is gone.
     pub(super) fn on_stream_lost(&mut self, now: Now, id: StreamId, out: &mut Outputs) {
         let Some(stream) = self.links.streams.get(&id) else { return };
@@ -404,7 +377,7 @@ impl Client {
         let slot = stream.channel;
         self.forget_stream(now, id, out);
         match purpose {
-            Purpose::Content { fetch, .. } if !self.is_paying(fetch) => {
+            Purpose::Content { fetch, .. } if !self.fetcher.is_paying(fetch) => {
                 self.fail_attempt(now, fetch, Failure::Lost, out);
             }
             Purpose::Content { .. } => {}

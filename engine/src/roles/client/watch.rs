@@ -11,6 +11,7 @@ use crate::{
     machine::{
         AlarmKey, Cx,
         closings::{Defence, Outcome},
+        fetcher::Failure,
         wallet::Channel,
     },
     record::{ChannelStatus, Key, Record},
@@ -128,8 +129,8 @@ impl Client {
         for id in ids {
             let fetch = self.fetch_of(&id);
             self.drop_stream(now, id, out);
-            if let Some(fetch) = fetch.filter(|fetch| !self.is_paying(*fetch)) {
-                self.fail_attempt(now, fetch, super::fetch::Failure::NeedsChannel, out);
+            if let Some(fetch) = fetch.filter(|fetch| !self.fetcher.is_paying(*fetch)) {
+                self.fail_attempt(now, fetch, Failure::NeedsChannel, out);
             }
         }
     }
@@ -183,7 +184,7 @@ impl Client {
     }
 
     pub(super) fn on_tx(&mut self, now: Now, ticket: TxTicket, outcome: TxOutcome, out: &mut Outputs) {
-        if self.on_opening_tx(now, ticket, outcome, out) {
+        if self.on_opening_tx(now, ticket, &outcome, out) {
             return;
         }
         let Some(slot) = self.txs.get(&ticket).copied() else { return };

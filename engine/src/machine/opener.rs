@@ -1,0 +1,174 @@
+//! Opening channels: one at a time, because an allowance is one number (V4, O10).
+
+use alloc::collections::VecDeque;
+
+use super::{AlarmKey, Cx};
+use crate::{
+    chain::{Call, Route, TxOutcome},
+    ids::{Address, NodeId, TxTicket},
+    io::Lane,
+    money::Amount,
+    state::Canonical,
+    time::Span,
+};
+
+/// A channel on its way to being open.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening {
+    /// With this node.
+    pub node: NodeId,
+    /// The node's account.
+    pub operator: Address,
+    /// In this token.
+    pub token: Address,
+    /// With this deposit.
+    pub deposit: Amount,
+    /// Whether it stays open when nothing uses it.
+    pub keep: bool,
+    step: Step,
+}
+
+impl Opening {
+    /// To be begun when it is its turn.
+    pub fn new(node: NodeId, operator: Address, token: Address, deposit: Amount, keep: bool) -> Self {
+        Self { node, operator, token, deposit, keep, step: Step::Queued }
+    }
+
+    /// The block that it is in, once that is known: its event has not been read yet.
+    pub fn included_in(&self) -> Option<u64> {
+        match self.step {
+            Step::Included(block) => Some(block),
+            Step::Queued | Step::Approving(_) | Step::Opening(_) => None,
+        }
+    }
+
+    /// Whether the transaction that opens it is on its way.
+    pub fn is_under_way(&self) -> bool {
+        matches!(self.step, Step::Opening(_))
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Step {
+    Queued,
+    Approving(TxTicket),
+    Opening(TxTicket),
+    /// In this block; its event has not been read yet.
+    Included(u64),
+}
+
+/// What a transaction's outcome means to the opening that it belongs to.
+#[derive(Clone, Copy, Debug)]
+pub enum Progress {
+    /// It goes on.
+    Nothing,
+    /// It is in this block.
+    Included(Opening, u64),
+    /// It has failed.
+    Failed,
+}
+
+/// The openings that are wanted, in their order: the first one is under way, or about to be.
+#[derive(Clone, Debug, Default)]
+pub struct Opener {
+    queue: VecDeque<Opening>,
+}
+
+impl Opener {
+    /// Wants a channel.
+    pub fn want(&mut self, opening: Opening) {
+        self.queue.push_back(opening);
+    }
+
+    /// How many are wanted.
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Whether a channel like this is on its way.
+    pub fn is_opening(&self, node: NodeId, token: Address) -> bool {
+        self.queue.iter().any(|opening| opening.node == node && opening.token == token)
+    }
+
+    /// The first one.
+    pub fn first(&self) -> Option<&Opening> {
+        self.queue.front()
+    }
+
+    /// The next one to begin, if none is under way.
+    pub fn next(&self) -> Option<&Opening> {
+        self.first().filter(|opening| opening.step == Step::Queued)
+    }
+
+    /// Takes the first one off the list, however far it has come.
+    pub fn take(&mut self, cx: &mut Cx<'_>) -> Option<Opening> {
+        cx.tools.alarms.cancel(AlarmKey::Opening);
+        self.queue.pop_front()
+    }
+
+    /// Begins the first one: the allowance. Each of its two transactions has so long to be in a block (O10).
+    pub fn begin(&mut self, inclusion: Span, cx: &mut Cx<'_>) {
+        let Some(opening) = self.queue.front_mut() else { return };
+        assert_eq!(opening.step, Step::Queued, "an opening begins once");
+        let ticket = cx.tools.tx_ticket();
+        opening.step = Step::Approving(ticket);
+        let call = Call::Approve { token: opening.token, amount: opening.deposit };
+        cx.tools.alarms.arm(AlarmKey::Opening, cx.now.mono + inclusion);
+        cx.out.tx(Lane::Role, ticket, call, Route::Sequencer);
+    }
+
+    /// The outcome of a transaction: `None` if it belongs to no opening.
+    pub fn on_tx(
+        &mut self,
+        ticket: TxTicket,
+        outcome: &TxOutcome,
+        inclusion: Span,
+        cx: &mut Cx<'_>,
+    ) -> Option<Progress> {
+        let opening = self.queue.front_mut()?;
+        let is_approval = opening.step == Step::Approving(ticket);
+        if !is_approval && opening.step != Step::Opening(ticket) {
+            return None;
+        }
+        Some(match outcome {
+            TxOutcome::Queued { .. } => Progress::Nothing,
+            TxOutcome::Included { result: Ok(()), .. } if is_approval => {
+                let ticket = cx.tools.tx_ticket();
+                opening.step = Step::Opening(ticket);
+                let call =
+                    Call::Open { node: opening.operator, token: opening.token, deposit: opening.deposit };
+                cx.tools.alarms.arm(AlarmKey::Opening, cx.now.mono + inclusion);
+                cx.out.tx(Lane::Role, ticket, call, Route::Sequencer);
+                Progress::Nothing
+            }
+            TxOutcome::Included { result: Ok(()), block } => {
+                opening.step = Step::Included(block.number);
+                cx.tools.alarms.cancel(AlarmKey::Opening);
+                Progress::Included(*opening, block.number)
+            }
+            TxOutcome::Included { result: Err(_), .. } | TxOutcome::Lost => Progress::Failed,
+        })
+    }
+
+    /// Its share of the digest.
+    pub fn canon(&self, out: &mut Canonical) {
+        for opening in &self.queue {
+            let (step, ticket) = match opening.step {
+                Step::Queued => (0, 0),
+                Step::Approving(ticket) => (1, ticket.0),
+                Step::Opening(ticket) => (2, ticket.0),
+                Step::Included(block) => (3, block),
+            };
+            out.bytes(&opening.node.0);
+            out.bytes(opening.token.as_slice());
+            out.large(opening.deposit.0);
+            out.tag(step);
+            out.number(ticket);
+        }
+    }
+}
