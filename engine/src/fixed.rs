@@ -32,7 +32,7 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>, const N: usize>(
 pub(crate) mod account {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    use crate::ids::Address;
+    use alloy_primitives::Address;
 
     pub(crate) fn serialize<S: Serializer>(account: &Address, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::money::RATE_MAX;
 use crate::{money::MB, time::Span};
 
 /// Content bytes of a chunk group: the unit of verification, metering and payment (D5).
@@ -10,8 +11,6 @@ pub const GROUP: u64 = 16 * 1024;
 pub const FRAME_BYTES: usize = 16 << 20;
 /// The largest piece of a bao encoding in one `Chunk` (a local choice below [`FRAME_BYTES`]).
 pub const CHUNK_BYTES: usize = 256 * 1024;
-/// The highest rate a requester takes at its word, in base units per MB (P6).
-pub const RATE_MAX: u64 = 1_000_000_000_000;
 /// Unanswered `SendRange`s per stream: the whole back-pressure of sending.
 pub const SEND_RANGES: u8 = 8;
 /// The fewest groups an offer may hold (D6).

@@ -4,10 +4,11 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits;
-
 /// Bytes in the MB that a rate is quoted for.
 pub const MB: u64 = 1 << 20;
+
+/// The highest rate a requester takes at its word, in base units per MB (P6).
+pub const RATE_MAX: u64 = 1_000_000_000_000;
 
 /// An amount of one token, in its base units. `uint256` on wire and chain; what does not fit is refused.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
@@ -43,7 +44,7 @@ pub struct Rate(pub u64);
 impl Rate {
     /// Whether a requester may take this rate at its word (P6): above zero, at most 10^12.
     pub fn is_sane(self) -> bool {
-        self.0 > 0 && self.0 <= limits::RATE_MAX
+        self.0 > 0 && self.0 <= RATE_MAX
     }
 }
 

@@ -3,10 +3,10 @@
 use std::cmp::Ordering::{Equal, Greater, Less};
 
 use decdn_engine::{
-    fault::Rule,
+    crypto::StreamError,
     money::{Amount, Nonce},
     voucher::{Ruling, rule},
-    wire::StreamError,
+    wire::RejectReason,
 };
 use proptest::prelude::*;
 
@@ -47,7 +47,7 @@ proptest! {
         best in held(), deposit in 0_u128..9, above in 1_u128..9, nonce in 1_u64..8,
     ) {
         let said = ruling(best, deposit, nonce, deposit + above);
-        let too_much = Ruling::Refused(Rule::V4, Some(StreamError::ChannelInsufficient));
+        let too_much = Ruling::Refused(RejectReason::V4, Some(StreamError::ChannelInsufficient));
         prop_assert!(said == too_much || said == Ruling::Late, "{:?}", said);
     }
 }

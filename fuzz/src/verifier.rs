@@ -1,8 +1,7 @@
 //! Can any change of an encoding, or of what is claimed about the blob, get a wrong byte past the verifier (D4)?
 
 use decdn_engine::{
-    blob::{Encoder, Outboard, Part, Verifier},
-    io::Verdict,
+    blob::{Encoder, Outboard, Part, Verdict, Verifier},
     limits::GROUP,
 };
 

@@ -4,9 +4,8 @@
 use std::collections::BTreeMap;
 
 use decdn_engine::{
-    blob::{Encoder, Outboard, Part, Verifier},
+    blob::{Encoder, Outboard, Part, Verdict, Verifier},
     ids::{BlobHash, ConnId},
-    io::Verdict,
     wire::frame::{self, Decoder, Piece},
 };
 

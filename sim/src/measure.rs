@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use decdn_engine::{
+    blob::Verdict,
     chain::{Call, Route},
     fault::{Fault, Rule},
     ids::{BlobHash, ChannelId},
-    io::{Effect, Notice, Verdict},
+    io::{Effect, Notice},
     money::MB,
     time::Time,
     wire::Message,

@@ -4,10 +4,11 @@
 //! after it happened; the events of one simulated instant come in the order in which they happened.
 
 use decdn_engine::{
+    blob::Verdict,
     chain::{Block, Call, EventKind, Revert, Route},
     crypto::{Signature, Typed},
     ids::{Address, BlobHash, ChannelId},
-    io::{Effect, Gone, Input, Output, Verdict},
+    io::{Effect, Gone, Input, Output},
     money::Amount,
     record::{Key, PersistSeq, Record},
     state::Digest,

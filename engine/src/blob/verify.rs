@@ -4,10 +4,11 @@ use alloc::vec::Vec;
 use core::mem;
 
 use super::{
+    Verdict,
     encode::{Encoder, Part},
     tree::{GroupRange, RangeFault, empty_hash, hash_group, hash_pair, split_pair},
 };
-use crate::{ids::BlobHash, io::Verdict};
+use crate::ids::BlobHash;
 
 /// An incremental verifier of one range of a blob. It buffers one group or one parent at most.
 ///

@@ -5,9 +5,8 @@ mod pieces;
 mod yardstick;
 
 use decdn_engine::{
-    blob::{Encoder, Outboard, Part, Verifier},
+    blob::{Encoder, Outboard, Part, Verdict, Verifier},
     ids::BlobHash,
-    io::Verdict,
     limits::GROUP,
 };
 use proptest::prelude::*;

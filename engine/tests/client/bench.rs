@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use decdn_engine::{
+    blob::Verdict,
     chain::{Block, Call, ChainEvent, ChainUpdate, EventKind, TxOutcome},
     crypto::{Crypto, Deployment, ProbeResponseTerms, Signature, StreamError, StreamResponseTerms, Typed},
     ids::{Address, BlobHash, ChannelId, ConnId, FetchId, NodeId, SignTicket, StreamId, TxTicket},
-    io::{Effect, Input, Lane, Outputs, Verdict},
+    io::{Effect, Input, Lane, Outputs},
     limits::GROUP,
     money::{Amount, Rate},
     order::{Candidate, FetchOrder},

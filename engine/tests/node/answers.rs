@@ -1,12 +1,12 @@
 //! What a node answers to a request that it does not serve, and where it stops serving one.
 
 use decdn_engine::{
-    crypto::{Signature, Typed},
+    crypto::{Signature, StreamError, Typed},
     ids::{BlobHash, ConnId, NodeId, StreamId},
     io::{Effect, Input},
     limits::{GROUP, Limits},
     money::{Amount, Nonce, Rate},
-    wire::{Message, StreamError, StreamResponse, Voucher},
+    wire::{Message, StreamResponse, Voucher},
 };
 
 use crate::bench::{Bench, HASH};

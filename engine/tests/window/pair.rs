@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use decdn_engine::{
+    blob::Verdict,
     chain::{Block, Call, ChainEvent, ChainUpdate, EventKind, TxOutcome},
     crypto::{Crypto, Deployment, Signature, Typed},
     ids::{Address, BlobHash, ChannelId, ConnId, FetchId, NodeId, StreamId},
-    io::{Effect, Gone, Input, Lane, Notice, Outputs, Verdict},
+    io::{Effect, Gone, Input, Lane, Notice, Outputs},
     money::{Amount, Rate},
     order::{Candidate, FetchOrder},
     record::{Key, Record},

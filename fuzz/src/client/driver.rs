@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use decdn_engine::{
-    blob::Verifier,
+    blob::{Verdict, Verifier},
     chain::{Call, Revert, TxOutcome},
     crypto::{Deployment, Typed},
     ids::{Address, ChannelId, ConnId, FetchId, NodeId, StreamId, TxTicket},
-    io::{Effect, Gone, Input, Notice, Output, Verdict},
+    io::{Effect, Gone, Input, Notice, Output},
     limits::{GROUP, Limits},
     money::{Nonce, Rate},
     order::FetchOrder,

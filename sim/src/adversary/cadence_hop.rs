@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 
 use decdn_engine::{
+    blob::Verdict,
     ids::{BlobHash, StreamId},
-    io::{Effect, Gone, Input, Lane, Output, Verdict},
+    io::{Effect, Gone, Input, Lane, Output},
     wire::{Code, Message},
 };
 

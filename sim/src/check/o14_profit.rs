@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 
 use decdn_engine::{
+    blob::Verdict,
     ids::BlobHash,
-    io::Verdict,
     record::{Key, Record},
     time::Time,
     wire::Message,

@@ -8,12 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use decdn_engine::{
-    crypto::Typed,
-    io::{Input, Verdict},
-    time::Time,
-    wire::Message,
-};
+use decdn_engine::{blob::Verdict, crypto::Typed, io::Input, time::Time, wire::Message};
 
 use super::{
     Briefing, Liftable, Losses,

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use decdn_engine::{
+    blob::Verdict,
     chain::{Block, Call, EventKind, Revert, Route},
     crypto::{Signature, SignedVoucher, Typed, VoucherTerms},
     delivery::Meter,
     ids::{Address, BlobHash, ChannelId, ConnId, NodeId, StreamId},
-    io::{Effect, Input, Lane, Output, Verdict},
+    io::{Effect, Input, Lane, Output},
     limits::GROUP,
     money::{Amount, MB, Nonce, Rate},
     record::{Best, ChannelStatus, Earning, Paying, PersistSeq, Record},

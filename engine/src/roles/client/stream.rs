@@ -4,10 +4,11 @@ use alloc::boxed::Box;
 
 use super::Client;
 use crate::{
+    blob::Verdict,
     crypto::{Crypto, StreamError, StreamResponseTerms, Typed},
     fault::{Fault, Proof, Rule},
     ids::{FetchId, NodeId, StreamId},
-    io::{Effect, Lane, Notice, Outputs, Verdict},
+    io::{Effect, Lane, Notice, Outputs},
     limits::{BLOB_BYTES_MAX, GROUP, OFFER_GROUPS_MIN},
     machine::{
         AlarmKey, Cx,
