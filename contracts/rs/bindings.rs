@@ -1,5 +1,5 @@
-//! What goes into a transaction and what comes out of it: ABI bindings from the committed artifacts, and
-//! their translation from and to the engine's vocabulary.
+//! The contracts in one list: what is set and asked of each, and how calls, settings and questions become bytes and come
+//! back from them. What stands behind a line is in the contract's own folder.
 //!
 //! Logs and return values may come from an endpoint that lies (L4): whatever does not fit becomes
 //! [`Malformed`].
@@ -7,29 +7,271 @@
 use std::fmt;
 
 use alloy_primitives::{B256, Bytes, U256};
-use alloy_sol_types::{SolCall, SolError, SolEvent, SolValue};
+use alloy_sol_types::SolEvent;
 use decdn_engine::{
-    chain::{Call, EventKind, Revert},
-    crypto::{Deployment, SignedVoucher},
+    chain::{self, Before, Block, Event, Interest, Revert, State, Subject},
+    crypto::{Crypto, Deployment},
     ids::{Address, ChannelId},
-    money::{Amount, Nonce},
-    time::ChainTime,
+    money::Amount,
 };
 
-use crate::backend::{ChannelView, Setup, Status};
+use crate::{backend::Backend, channel, registry, token, wallet};
 
-/// The bindings as `sol!` generates them, one module per contract, each with its creation bytecode.
-#[expect(missing_docs, reason = "generated; contracts/src documents the names")]
-#[allow(clippy::all, reason = "generated")]
+/// The bindings as `sol!` generates them, each contract with its creation bytecode.
 pub mod sol {
-    alloy_sol_types::sol!(PaymentChannel, "artifacts/PaymentChannel.json");
-    alloy_sol_types::sol!(NodeList, "artifacts/NodeList.json");
-    alloy_sol_types::sol!(NodeTakesAll, "artifacts/NodeTakesAll.json");
-    alloy_sol_types::sol!(TestToken, "artifacts/TestToken.json");
-    alloy_sol_types::sol!(TestWallet, "artifacts/TestWallet.json");
+    pub use crate::{
+        channel::sol::{NodeTakesAll, PaymentChannel},
+        registry::sol::NodeList,
+        token::sol::TestToken,
+        wallet::sol::TestWallet,
+    };
 }
 
-use sol::{NodeList, PaymentChannel, TestToken, TestWallet};
+/// What no role does: test money, and the settings of the contracts' owner. They fail with [`Revert::Other`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Setup {
+    /// A test token's.
+    Token(token::Setup),
+    /// The payment channel's.
+    Channel(channel::Setup),
+    /// The registry's.
+    Registry(registry::Setup),
+    /// The sender's own account's.
+    Wallet(wallet::Setup),
+}
+
+/// A question about what is stored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Query {
+    /// The whole of one thing: [`Answer::State`].
+    State(Subject),
+    /// Of a token.
+    Token(token::Query),
+    /// Of the payment channel.
+    Channel(channel::Query),
+    /// Of the registry.
+    Registry(registry::Query),
+}
+
+/// The answer to a question, by its shape.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(clippy::large_enum_variant, reason = "asked for one at a time")]
+pub enum Answer {
+    /// Yes or no.
+    Flag(bool),
+    /// A count, or seconds.
+    Number(u64),
+    /// Money, at most [`Amount::MAX`].
+    Amount(Amount),
+    /// What is there; `None` where nothing is (C8).
+    State(Option<State>),
+}
+
+/// Who and what a chain is asked about where everything is to be read of it.
+#[derive(Clone, Debug)]
+pub struct Scene<'a> {
+    /// Accounts.
+    pub accounts: &'a [Address],
+    /// Tokens, or what might be one.
+    pub tokens: &'a [Address],
+    /// What the contracts keep.
+    pub subjects: &'a [Subject],
+}
+
+/// The contract that a call goes to, and its calldata. `token` is that of the channel that [`wants_token_of`] names.
+pub fn calldata(call: &chain::Call, at: &Deployment, token: Address) -> (Address, Bytes) {
+    let (to, data) = match call {
+        chain::Call::Token(call) => token::calldata(call, at),
+        chain::Call::Channel(call) => (at.payment_channel, channel::bindings::calldata(call, token)),
+    };
+    (to, data.into())
+}
+
+/// The channel whose token [`calldata`] has to be told for this call.
+pub fn wants_token_of(call: &chain::Call) -> Option<ChannelId> {
+    channel::bindings::wants_token_of(call.as_channel()?)
+}
+
+/// Why the contract at an address refused a call, by its output. A token's own error may look like a contract's: only the
+/// contract's calls can give its reasons.
+pub fn revert(at: &Deployment, to: Address, output: &[u8]) -> Revert {
+    let reason =
+        if to == at.payment_channel { channel::bindings::revert(output).map(Revert::Channel) } else { None };
+    reason.unwrap_or(Revert::Other)
+}
+
+/// A log of the contract at an address as the engine knows it; `None` for what no role follows.
+pub fn event(
+    at: &Deployment,
+    address: Address,
+    topics: &[B256],
+    data: &[u8],
+) -> Result<Option<Event>, Malformed> {
+    if address == at.payment_channel {
+        return Ok(channel::bindings::event(topics, data)?.map(Event::Channel));
+    }
+    Ok(None)
+}
+
+/// What a log looks like that an interest covers: its contract, and one of these in each place of its topics; anything
+/// where there are none.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Wanted {
+    /// The contract.
+    pub address: Address,
+    /// The event's signature, and what is indexed.
+    pub topics: [Vec<B256>; 4],
+}
+
+impl Wanted {
+    /// Whether a log looks like that.
+    pub fn has(&self, address: Address, topics: &[B256]) -> bool {
+        let fits = |(place, any): (usize, &Vec<B256>)| {
+            any.is_empty() || topics.get(place).is_some_and(|topic| any.contains(topic))
+        };
+        address == self.address && self.topics.iter().enumerate().all(fits)
+    }
+}
+
+/// The logs that an interest covers, where one filter names them. An account's channels have to be found first, by their
+/// openings ([`channel::bindings::openings`], [`channel::bindings::changes`]).
+pub fn wanted(interest: &Interest, at: &Deployment) -> Option<Wanted> {
+    match interest {
+        Interest::ChannelsOf(_) => None,
+        Interest::Channel(id) => Some(channel::bindings::events_of(Some(*id), at)),
+        Interest::Channels => Some(channel::bindings::events_of(None, at)),
+    }
+}
+
+/// Execution gas of a call that succeeds.
+pub const fn typical_gas(call: &chain::Call) -> u64 {
+    match call {
+        chain::Call::Token(call) => token::typical_gas(call),
+        chain::Call::Channel(call) => channel::typical_gas(call),
+    }
+}
+
+/// The state that the engine's prediction of a call depends on (O9), if the call came next.
+pub fn before<B: Backend + ?Sized>(
+    backend: &B,
+    block: Block,
+    from: Address,
+    call: &chain::Call,
+    crypto: &dyn Crypto,
+) -> Before {
+    match call {
+        chain::Call::Token(_) => Before::Token,
+        chain::Call::Channel(call) => Before::Channel(channel::before(backend, block, from, call, crypto)),
+    }
+}
+
+/// Everything that can be asked about a scene.
+pub fn questions(scene: &Scene<'_>) -> Vec<Query> {
+    let mut all: Vec<Query> = scene.subjects.iter().copied().map(Query::State).collect();
+    all.extend(token::questions(scene).map(Query::Token));
+    all.extend(channel::questions(scene).map(Query::Channel));
+    all.extend(registry::questions(scene).map(Query::Registry));
+    all
+}
+
+/// Which interests cover an event. It remembers what later events have to be told by.
+#[derive(Clone, Debug, Default)]
+pub struct Readers {
+    parties: channel::Parties,
+}
+
+impl Readers {
+    /// Every interest that covers an event, each once.
+    pub fn of(&mut self, event: &Event) -> Vec<Interest> {
+        match event {
+            Event::Channel(event) => self.parties.interests(event),
+        }
+    }
+}
+
+impl Setup {
+    /// The contract that a setting goes to, and its calldata. `from` is the sender.
+    pub fn calldata(&self, from: Address, at: &Deployment) -> (Address, Bytes) {
+        let (to, data) = match self {
+            Self::Token(setup) => setup.calldata(),
+            Self::Channel(setup) => (at.payment_channel, setup.calldata()),
+            Self::Registry(setup) => (at.registry, setup.calldata()),
+            Self::Wallet(setup) => (from, setup.calldata()),
+        };
+        (to, data.into())
+    }
+}
+
+impl Query {
+    /// The contract that a question goes to, and its calldata.
+    pub fn calldata(&self, at: &Deployment) -> (Address, Bytes) {
+        let (to, data) = match self {
+            Self::State(Subject::Channel(id)) => (at.payment_channel, channel::bindings::ask_state(*id)),
+            Self::Token(query) => query.calldata(at),
+            Self::Channel(query) => (at.payment_channel, query.calldata()),
+            Self::Registry(query) => (at.registry, query.calldata()),
+        };
+        (to, data.into())
+    }
+
+    /// Reads what the contract returned.
+    pub fn answer(&self, output: &[u8]) -> Result<Answer, Malformed> {
+        match self {
+            Self::State(Subject::Channel(id)) => {
+                let channel = channel::bindings::state(*id, output)?;
+                Ok(Answer::State(channel.map(State::Channel)))
+            }
+            Self::Token(_) => amount(output).map(Answer::Amount),
+            Self::Channel(query) => query.answer(output),
+            Self::Registry(_) => flag(output).map(Answer::Flag),
+        }
+    }
+}
+
+/// A question has answers of one shape; whoever takes it for another made a mistake.
+impl Answer {
+    /// Yes or no.
+    #[track_caller]
+    pub fn flag(self) -> bool {
+        match self {
+            Self::Flag(flag) => flag,
+            other => panic!("{other:?} is neither yes nor no"),
+        }
+    }
+
+    /// A count, or seconds.
+    #[track_caller]
+    pub fn number(self) -> u64 {
+        match self {
+            Self::Number(number) => number,
+            other => panic!("{other:?} is no number"),
+        }
+    }
+
+    /// Money.
+    #[track_caller]
+    pub fn amount(self) -> Amount {
+        match self {
+            Self::Amount(amount) => amount,
+            other => panic!("{other:?} is no amount"),
+        }
+    }
+
+    /// What is there.
+    #[track_caller]
+    pub fn state(self) -> Option<State> {
+        match self {
+            Self::State(state) => state,
+            other => panic!("{other:?} is no state"),
+        }
+    }
+
+    /// The channel that is there.
+    #[track_caller]
+    pub fn channel(self) -> Option<chain::channel::State> {
+        self.state().and_then(|state| state.as_channel().copied())
+    }
+}
 
 /// A log or return value that the contract can't have produced.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,258 +296,34 @@ impl fmt::Display for Malformed {
 
 impl std::error::Error for Malformed {}
 
-/// The contract that a call goes to, and its calldata.
-///
-/// `token` is the channel's, as read from the chain: the empty voucher of C1 and C4 names it. Calls that carry a
-/// voucher name the voucher's own channel and token, whatever they are.
-pub fn calldata(call: &Call, payment_channel: Address, token: Address) -> (Address, Bytes) {
-    let data = match call {
-        Call::Approve { token, amount } => {
-            let data =
-                TestToken::approveCall { spender: payment_channel, value: U256::from(amount.0) }.abi_encode();
-            return (*token, data.into());
-        }
-        Call::Open { node, token, deposit } => PaymentChannel::openChannelCall {
-            counterparty: *node,
-            deposit: U256::from(deposit.0),
-            token: *token,
-        }
-        .abi_encode(),
-        Call::Close { channel, voucher } => {
-            PaymentChannel::closeChannelCall { voucher: voucher_or_empty(*channel, voucher.as_ref(), token) }
-                .abi_encode()
-        }
-        Call::Dispute { voucher } => {
-            PaymentChannel::disputeChannelCall { voucher: sol_voucher(voucher) }.abi_encode()
-        }
-        Call::Settle { channel } => {
-            PaymentChannel::settleChannelCall { channelId: B256::from(channel.0) }.abi_encode()
-        }
-        Call::CloseCooperatively { channel, voucher, node_signature } => {
-            PaymentChannel::closeCooperativelyCall {
-                voucher: voucher_or_empty(*channel, voucher.as_ref(), token),
-                nodeSignature: Bytes::copy_from_slice(&node_signature.0),
-            }
-            .abi_encode()
-        }
-        Call::WithdrawCredit { token } => PaymentChannel::withdrawCreditCall { token: *token }.abi_encode(),
-        Call::ForceClose { channel } => {
-            PaymentChannel::forceCloseChannelCall { channelId: B256::from(channel.0) }.abi_encode()
-        }
-    };
-    (payment_channel, data.into())
-}
-
-/// The contract that a setting goes to, and its calldata. `from` is the sender, whose own code [`Setup::Delegate`] calls.
-pub fn setup_calldata(setup: &Setup, from: Address, at: &Deployment) -> (Address, Bytes) {
-    let channel = at.payment_channel;
-    let (to, data) = match *setup {
-        Setup::Mint { token, to, amount } => {
-            (token, TestToken::mintCall { to, amount: U256::from(amount.0) }.abi_encode())
-        }
-        Setup::Transfer { token, to, amount } => {
-            (token, TestToken::transferCall { to, value: U256::from(amount.0) }.abi_encode())
-        }
-        Setup::SetNode { operator, node, active } => {
-            (at.registry, NodeList::setCall { operator, nodeId: B256::from(node.0), active }.abi_encode())
-        }
-        Setup::AllowToken { token, allowed } => {
-            (channel, PaymentChannel::setTokenAllowedCall { token, allowed }.abi_encode())
-        }
-        Setup::SetWindow { secs } => (channel, PaymentChannel::setDisputeWindowCall { secs }.abi_encode()),
-        Setup::Pause(paused) => (channel, PaymentChannel::setPausedCall { paused_: paused }.abi_encode()),
-        Setup::Delegate { trusted } => (from, TestWallet::trustCall { key: trusted }.abi_encode()),
-    };
-    (to, data.into())
-}
-
-fn voucher_or_empty(
-    channel: ChannelId,
-    voucher: Option<&SignedVoucher>,
-    token: Address,
-) -> PaymentChannel::Voucher {
-    voucher.map_or_else(
-        || PaymentChannel::Voucher {
-            channelId: B256::from(channel.0),
-            amount: U256::ZERO,
-            nonce: 0,
-            token,
-            signature: Bytes::new(),
-        },
-        sol_voucher,
-    )
-}
-
-fn sol_voucher(voucher: &SignedVoucher) -> PaymentChannel::Voucher {
-    PaymentChannel::Voucher {
-        channelId: B256::from(voucher.terms.channel.0),
-        amount: U256::from(voucher.terms.amount.0),
-        nonce: voucher.terms.nonce.0,
-        token: voucher.terms.token,
-        signature: Bytes::copy_from_slice(&voucher.signature.0),
-    }
-}
-
-/// The contract's custom errors by selector. The engine knows no `WindowOutOfBounds`: no role sets the
-/// window.
-const REVERTS: [([u8; 4], Revert); 21] = [
-    (PaymentChannel::Paused::SELECTOR, Revert::Paused),
-    (PaymentChannel::TokenNotAllowed::SELECTOR, Revert::TokenNotAllowed),
-    (PaymentChannel::ZeroDeposit::SELECTOR, Revert::ZeroDeposit),
-    (PaymentChannel::DepositTooLarge::SELECTOR, Revert::DepositTooLarge),
-    (PaymentChannel::NodeNotActive::SELECTOR, Revert::NodeNotActive),
-    (PaymentChannel::SelfChannel::SELECTOR, Revert::SelfChannel),
-    (PaymentChannel::UnknownChannel::SELECTOR, Revert::UnknownChannel),
-    (PaymentChannel::NotParty::SELECTOR, Revert::NotParty),
-    (PaymentChannel::NotOpen::SELECTOR, Revert::NotOpen),
-    (PaymentChannel::NotClosing::SELECTOR, Revert::NotClosing),
-    (PaymentChannel::WrongToken::SELECTOR, Revert::WrongToken),
-    (PaymentChannel::BadSignature::SELECTOR, Revert::BadSignature),
-    (PaymentChannel::BadVoucher::SELECTOR, Revert::BadVoucher),
-    (PaymentChannel::AmountNotHigher::SELECTOR, Revert::AmountNotHigher),
-    (PaymentChannel::AmountTooLow::SELECTOR, Revert::AmountTooLow),
-    (PaymentChannel::WindowOpen::SELECTOR, Revert::WindowOpen),
-    (PaymentChannel::WindowOver::SELECTOR, Revert::WindowOver),
-    (PaymentChannel::TransferFailed::SELECTOR, Revert::TransferFailed),
-    (PaymentChannel::NothingToWithdraw::SELECTOR, Revert::NothingToWithdraw),
-    (PaymentChannel::BadSplit::SELECTOR, Revert::BadSplit),
-    (PaymentChannel::TokenStillAllowed::SELECTOR, Revert::TokenStillAllowed),
-];
-
-/// The reason in a reverted call's output. The errors that have one take no arguments, so anything longer is
-/// another.
-pub fn revert(output: &[u8]) -> Revert {
-    REVERTS.iter().find(|(selector, _)| output == selector).map_or(Revert::Other, |(_, reason)| *reason)
-}
-
-/// A log of the payment channel as the engine knows it; `None` for events that no role follows.
-pub fn event(topics: &[B256], data: &[u8]) -> Result<Option<(ChannelId, EventKind)>, Malformed> {
-    let Some(signature) = topics.first() else { return Ok(None) };
-    let topics = || topics.iter().copied();
-    let found = match *signature {
-        PaymentChannel::ChannelOpened::SIGNATURE_HASH => {
-            let e = decoded::<PaymentChannel::ChannelOpened>(topics(), data)?;
-            let deposit = amount(e.deposit)?;
-            (e.channelId, EventKind::Opened { client: e.client, node: e.node, token: e.token, deposit })
-        }
-        PaymentChannel::ChannelClosing::SIGNATURE_HASH => {
-            let e = decoded::<PaymentChannel::ChannelClosing>(topics(), data)?;
-            let (amount, nonce) = (amount(e.amount)?, Nonce(e.nonce));
-            (e.channelId, EventKind::Closing { by: e.by, amount, nonce, deadline: ChainTime(e.deadline) })
-        }
-        PaymentChannel::ChannelDisputed::SIGNATURE_HASH => {
-            let e = decoded::<PaymentChannel::ChannelDisputed>(topics(), data)?;
-            (e.channelId, EventKind::Disputed { by: e.by, amount: amount(e.amount)?, nonce: Nonce(e.nonce) })
-        }
-        PaymentChannel::ChannelSettled::SIGNATURE_HASH => {
-            let e = decoded::<PaymentChannel::ChannelSettled>(topics(), data)?;
-            let (paid, refunded) = (amount(e.paid)?, amount(e.refunded)?);
-            (e.channelId, EventKind::Settled { paid, refunded, cooperative: e.cooperative })
-        }
-        _ => return Ok(None),
-    };
-    Ok(Some((ChannelId(found.0.0), found.1)))
-}
-
-fn decoded<E: SolEvent>(topics: impl Iterator<Item = B256>, data: &[u8]) -> Result<E, Malformed> {
+pub(crate) fn decoded<E: SolEvent>(topics: impl Iterator<Item = B256>, data: &[u8]) -> Result<E, Malformed> {
     E::decode_raw_log_validate(topics, data).map_err(|_| Malformed::Encoding)
 }
 
-/// What `channel(id)` returned; `None` where no channel has the id (C8).
-pub fn channel_view(output: &[u8]) -> Result<Option<ChannelView>, Malformed> {
-    let c = PaymentChannel::Channel::abi_decode_validate(output).map_err(|_| Malformed::Encoding)?;
-    let status = match c.status {
-        0 => return Ok(None),
-        1 => Status::Open,
-        2 => Status::Closing,
-        3 => Status::Settled,
-        _ => return Err(Malformed::Status),
-    };
-    Ok(Some(ChannelView {
-        client: c.client,
-        node: c.node,
-        token: c.token,
-        deposit: amount(c.deposit)?,
-        amount: amount(c.amount)?,
-        nonce: Nonce(c.nonce),
-        deadline: ChainTime(c.deadline),
-        status,
-    }))
-}
-
 /// A `uint256` as the engine counts money.
-pub fn amount(value: U256) -> Result<Amount, Malformed> {
+pub fn units(value: U256) -> Result<Amount, Malformed> {
     u128::try_from(value).map(Amount).map_err(|_| Malformed::Amount)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
+/// A returned amount.
+pub(crate) fn amount(output: &[u8]) -> Result<Amount, Malformed> {
+    word(output).and_then(units)
+}
 
-    fn opened(deposit: U256) -> (Vec<B256>, Vec<u8>) {
-        let event = PaymentChannel::ChannelOpened {
-            channelId: B256::repeat_byte(1),
-            client: Address::repeat_byte(2),
-            node: Address::repeat_byte(3),
-            token: Address::repeat_byte(4),
-            deposit,
-            counter: 1,
-        };
-        let log = event.encode_log_data();
-        (log.topics().to_vec(), log.data.to_vec())
-    }
+/// A returned `uint64`.
+pub(crate) fn number(output: &[u8]) -> Result<u64, Malformed> {
+    word(output)?.try_into().map_err(|_| Malformed::Encoding)
+}
 
-    #[test]
-    fn l4_an_amount_above_128_bits_is_malformed() {
-        let (topics, data) = opened(U256::from(u128::MAX));
-        let Ok(Some((_, EventKind::Opened { deposit, .. }))) = event(&topics, &data) else {
-            panic!("decodes")
-        };
-        assert_eq!(deposit, Amount::MAX);
-        let (topics, data) = opened(U256::from(u128::MAX) + U256::ONE);
-        assert_eq!(event(&topics, &data), Err(Malformed::Amount));
+/// A returned `bool`.
+pub(crate) fn flag(output: &[u8]) -> Result<bool, Malformed> {
+    match number(output)? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(Malformed::Encoding),
     }
+}
 
-    #[test]
-    fn l4_a_status_that_does_not_exist_is_malformed() {
-        let view = |status: u8| [[0; 32].repeat(7), U256::from(status).to_be_bytes::<32>().to_vec()].concat();
-        assert_eq!(channel_view(&view(0)), Ok(None));
-        assert!(matches!(channel_view(&view(3)), Ok(Some(v)) if v.status == Status::Settled));
-        assert_eq!(channel_view(&view(4)), Err(Malformed::Status));
-    }
-
-    #[test]
-    fn every_revert_of_the_engine_has_its_own_selector() {
-        for (i, (selector, reason)) in REVERTS.iter().enumerate() {
-            assert_eq!(revert(selector), *reason);
-            assert!(REVERTS[..i].iter().all(|(other, r)| other != selector && r != reason));
-            assert_eq!(revert(&selector[..3]), Revert::Other);
-        }
-        assert_eq!(revert(&[]), Revert::Other);
-        assert_eq!(revert(&PaymentChannel::WindowOutOfBounds::SELECTOR), Revert::Other);
-    }
-
-    proptest! {
-        #[test]
-        fn l4_no_bytes_from_an_endpoint_panic(
-            first in 0..5usize,
-            rest in prop::collection::vec(any::<[u8; 32]>(), 0..4),
-            data in prop::collection::vec(any::<u8>(), 0..300),
-        ) {
-            let known = [
-                PaymentChannel::ChannelOpened::SIGNATURE_HASH,
-                PaymentChannel::ChannelClosing::SIGNATURE_HASH,
-                PaymentChannel::ChannelDisputed::SIGNATURE_HASH,
-                PaymentChannel::ChannelSettled::SIGNATURE_HASH,
-                B256::ZERO,
-            ];
-            let topics: Vec<B256> = [known[first]].into_iter().chain(rest.into_iter().map(B256::from)).collect();
-            let right_size = first == 4 || event(&topics, &data).is_err() || data.len() % 32 == 0;
-            prop_assert!(right_size);
-            if data.len() < 256 {
-                prop_assert_eq!(channel_view(&data), Err(Malformed::Encoding));
-            }
-        }
-    }
+fn word(output: &[u8]) -> Result<U256, Malformed> {
+    output.get(..32).map(U256::from_be_slice).ok_or(Malformed::Encoding)
 }

@@ -4,13 +4,13 @@
 
 use decdn_engine::chain;
 
-use crate::backend::Call;
+use crate::{backend::Call, bindings::typical_gas};
 
 /// What the model says a transaction used. The bytecode's figures vary with zero bytes, cold slots and first
 /// balances; a test keeps these within a twentieth of what `measure` finds.
 pub(crate) fn quoted(call: &Call, succeeded: bool) -> u64 {
     match call {
-        Call::Role(call) if succeeded => typical(call),
+        Call::Role(call) if succeeded => typical_gas(call),
         Call::Role(_) => REFUSED,
         Call::Setup(_) => 50_000,
     }
@@ -18,21 +18,6 @@ pub(crate) fn quoted(call: &Call, succeeded: bool) -> u64 {
 
 /// A call that the contract refuses.
 const REFUSED: u64 = 30_000;
-
-/// Execution gas of a call that succeeds.
-pub const fn typical(call: &chain::Call) -> u64 {
-    match call {
-        chain::Call::Approve { .. } => 46_000,
-        chain::Call::Open { .. } => 149_000,
-        chain::Call::Close { voucher: None, .. } => 39_000,
-        chain::Call::Close { voucher: Some(_), .. } => 52_000,
-        chain::Call::Dispute { .. } => 46_500,
-        chain::Call::Settle { .. } => 65_500,
-        chain::Call::CloseCooperatively { .. } => 85_000,
-        chain::Call::WithdrawCredit { .. } => 45_000,
-        chain::Call::ForceClose { .. } => 40_500,
-    }
-}
 
 /// A line of the gas table.
 #[cfg(feature = "l2")]
@@ -59,7 +44,11 @@ pub fn measure() -> Vec<Measured> {
 #[cfg(feature = "l2")]
 mod lab {
     use decdn_engine::{
-        chain::{Block, Call, EventKind},
+        chain::{
+            self, Block, ChainEvent,
+            channel::{Call, EventKind},
+            token,
+        },
         crypto::{Signature, SignedVoucher, Typed, VoucherTerms},
         ids::{Address, ChannelId, NodeId},
         money::{Amount, Nonce},
@@ -69,7 +58,8 @@ mod lab {
     use super::Measured;
     use crate::{
         Curves, EthKey, Evm, Genesis,
-        backend::{self, Machine, Setup, Tx},
+        backend::{self, Machine, Tx},
+        channel, registry, token as test_token,
     };
 
     const DEPOSIT: Amount = Amount(900_000);
@@ -102,9 +92,10 @@ mod lab {
                 genesis,
             };
             let (operator, to, token) = (lab.node.address(), lab.client.address(), lab.token);
-            let node = Setup::SetNode { operator, node: NodeId([7; 32]), active: true };
-            lab.execute(lab.genesis.owner, backend::Call::Setup(node));
-            lab.execute(to, backend::Call::Setup(Setup::Mint { token, to, amount: Amount(1 << 60) }));
+            let node = registry::Setup::SetNode { operator, node: NodeId([7; 32]), active: true };
+            lab.execute(lab.genesis.owner, backend::Call::Setup(node.into()));
+            let mint = test_token::Setup::Mint { token, to, amount: Amount(1 << 60) };
+            lab.execute(to, backend::Call::Setup(mint.into()));
             lab
         }
 
@@ -136,12 +127,13 @@ mod lab {
 
         fn allow(&mut self, allowed: bool) {
             let token = self.token;
-            self.execute(self.genesis.owner, backend::Call::Setup(Setup::AllowToken { token, allowed }));
+            let setup = channel::Setup::AllowToken { token, allowed };
+            self.execute(self.genesis.owner, backend::Call::Setup(setup.into()));
         }
 
         fn open(&mut self) -> ChannelId {
             let (client, node, token) = (self.client.address(), self.node.address(), self.token);
-            self.call("approve", client, Call::Approve { token, amount: DEPOSIT });
+            self.call("approve", client, token::Call::Approve { token, amount: DEPOSIT });
             self.call("open", client, Call::Open { node, token, deposit: DEPOSIT })
         }
 
@@ -155,7 +147,8 @@ mod lab {
         }
 
         /// Makes a call that succeeds, and says which channel it opened.
-        fn call(&mut self, what: &'static str, from: Address, call: Call) -> ChannelId {
+        fn call(&mut self, what: &'static str, from: Address, call: impl Into<chain::Call>) -> ChannelId {
+            let call = call.into();
             let (gas, opened) = self.execute(from, backend::Call::Role(call));
             if self.table.iter().all(|line| line.what != what) {
                 self.table.push(Measured { what, call, gas });
@@ -168,8 +161,8 @@ mod lab {
             self.block.time.0 += 1;
             let receipt = self.evm.execute(self.block, &Tx { from, call }, &self.curves);
             assert_eq!(receipt.result, Ok(()), "the lab makes no mistakes: {call:?}");
-            let opened =
-                receipt.events.first().filter(|event| matches!(event.kind, EventKind::Opened { .. }));
+            let event = receipt.events.first().and_then(ChainEvent::as_channel);
+            let opened = event.filter(|event| matches!(event.kind, EventKind::Opened { .. }));
             (receipt.gas, opened.map_or(ChannelId::default(), |event| event.channel))
         }
     }
@@ -182,7 +175,7 @@ mod tests {
     #[test]
     fn the_model_quotes_gas_within_a_twentieth_of_the_bytecode() {
         for line in measure() {
-            let quoted = typical(&line.call);
+            let quoted = typical_gas(&line.call);
             let off = quoted.abs_diff(line.gas);
             assert!(off * 20 <= line.gas, "{}: quoted {quoted}, measured {}", line.what, line.gas);
         }

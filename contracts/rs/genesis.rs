@@ -3,6 +3,8 @@
 //! Addresses follow from the deployer and the order of deployment, as `CREATE` has it, so both backends agree
 //! on them without running anything.
 
+#[cfg(feature = "l2")]
+use alloy_primitives::Bytes;
 use alloy_primitives::{address, keccak256};
 use decdn_engine::{crypto::Deployment, ids::Address};
 
@@ -29,6 +31,17 @@ pub struct TokenSpec {
     pub symbol: &'static str,
     /// Its decimals.
     pub decimals: u8,
+}
+
+/// A contract that the deployer creates.
+#[cfg(feature = "l2")]
+pub(crate) struct Creation {
+    /// Where it ends up.
+    pub(crate) address: Address,
+    /// Its creation code.
+    pub(crate) code: Bytes,
+    /// Its constructor's arguments.
+    pub(crate) arguments: Vec<u8>,
 }
 
 impl Genesis {
@@ -63,14 +76,40 @@ impl Genesis {
         Some(created(3 + u8::try_from(index).ok()?))
     }
 
-    /// The code of test wallets, to which accounts delegate ([`Setup::Delegate`](crate::Setup::Delegate)).
+    /// The code of test wallets, to which accounts delegate ([`wallet`](crate::wallet)).
     pub fn wallet_code(&self) -> Address {
-        created(self.wallet_nonce())
+        created(u8::try_from(3 + self.tokens.len()).expect("the deployer made every one of them"))
     }
 
-    /// It is deployed last, so that it moves nobody else's address.
-    pub(crate) fn wallet_nonce(&self) -> u8 {
-        u8::try_from(3 + self.tokens.len()).expect("the deployer made every one of them")
+    /// What the deployer creates, in order.
+    #[cfg(feature = "l2")]
+    pub(crate) fn creations(&self) -> Vec<Creation> {
+        use alloy_sol_types::SolConstructor as _;
+
+        use crate::bindings::sol::{NodeList, NodeTakesAll, PaymentChannel, TestToken, TestWallet};
+
+        let at = self.deployment();
+        let created = |address, code: &Bytes, arguments| Creation { address, code: code.clone(), arguments };
+        let nodes = NodeList::constructorCall { owner: self.owner }.abi_encode();
+        let channels = PaymentChannel::constructorCall {
+            owner: self.owner,
+            registry_: at.registry,
+            feeSplit_: self.fee_split(),
+            disputeWindowSecs: self.dispute_window_secs,
+        }
+        .abi_encode();
+        let mut all = vec![
+            created(at.registry, &NodeList::BYTECODE, nodes),
+            created(self.fee_split(), &NodeTakesAll::BYTECODE, Vec::new()),
+            created(at.payment_channel, &PaymentChannel::BYTECODE, channels),
+        ];
+        for (token, spec) in self.token_addresses().zip(&self.tokens) {
+            let (name_, symbol_) = (spec.symbol.to_owned(), spec.symbol.to_owned());
+            let new = TestToken::constructorCall { name_, symbol_, decimals_: spec.decimals };
+            all.push(created(token, &TestToken::BYTECODE, new.abi_encode()));
+        }
+        all.push(created(self.wallet_code(), &TestWallet::BYTECODE, Vec::new()));
+        all
     }
 
     /// Every token's address, in order.

@@ -10,6 +10,7 @@
 pub mod artifacts;
 pub mod backend;
 pub mod bindings;
+pub mod channel;
 pub mod curves;
 #[cfg(feature = "l2")]
 pub mod differential;
@@ -19,9 +20,13 @@ pub mod gas;
 pub mod genesis;
 pub mod l2;
 pub mod model;
+pub mod registry;
+pub mod token;
+pub mod wallet;
 
 pub use artifacts::check_sources;
-pub use backend::{Backend, Call, ChannelView, Machine, Receipt, Setup, Status, Tx};
+pub use backend::{Backend, Call, Machine, Receipt, Tx};
+pub use bindings::{Answer, Query, Setup};
 pub use curves::{Curves, EthKey};
 #[cfg(feature = "l2")]
 pub use evm::Evm;

@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use decdn_engine::{
-    chain::{Block, ChainEvent, ChainUpdate, EventKind},
+    chain::{Block, ChainEvent, ChainUpdate, channel::EventKind},
     crypto::{Crypto, Deployment, Signature, Typed},
     ids::{Address, BlobHash, ChannelId, ConnId, NodeId, SignTicket, StreamId},
     io::{Effect, Input, Outputs},
@@ -82,7 +82,7 @@ fn with_channels(count: u64) -> Bench {
         let events = (first..count.min(first + 4_000)).map(|i| {
             let kind =
                 EventKind::Opened { client: CLIENT, node: account, token: TOKEN, deposit: Amount(1 << 60) };
-            ChainEvent { block: head, channel: channel_id(i), kind }
+            ChainEvent::of_channel(head, channel_id(i), kind)
         });
         let update = ChainUpdate {
             head,

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    chain::{Block, Call, Route, TxOutcome},
+    chain::{Block, Route, Subject, TxOutcome, channel},
     crypto::SignedVoucher,
     fault::{Fault, Rule, Surprise},
     ids::{ChannelId, TxTicket},
@@ -265,7 +265,7 @@ impl Watch {
                 Stage::Inbox(ticket)
             }
         };
-        out.tx(lane, ticket, Call::Dispute { voucher }, route);
+        out.tx(lane, ticket, channel::Call::Dispute { voucher }, route);
     }
 
     /// An outcome of one of the channel's transactions. A revert is a surprise: the engine looked before it sent.
@@ -293,7 +293,8 @@ impl Watch {
             }
             TxOutcome::Included { result: Err(reason), .. } => {
                 let surprise = Surprise::Reverted { ticket, reason };
-                out.fault(Fault::Chain { channel, rule: Rule::X1, surprise });
+                let about = Subject::Channel(channel);
+                out.fault(Fault::Chain { about, rule: Rule::X1, surprise });
             }
             TxOutcome::Lost => {}
         }

@@ -5,8 +5,9 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    chain::{Revert, Subject},
     crypto::{Signature, SignedVoucher, StreamResponseTerms},
-    ids::{ChannelId, NodeId, StreamId, TxTicket},
+    ids::{NodeId, StreamId, TxTicket},
     money::{Amount, Nonce},
     wire::RejectReason,
 };
@@ -110,8 +111,8 @@ pub enum Fault {
     },
     /// The chain did something that the engine did not expect.
     Chain {
-        /// The channel it concerns.
-        channel: ChannelId,
+        /// What it concerns.
+        about: Subject,
         /// The rule that noticed.
         rule: Rule,
         /// What it was.
@@ -178,7 +179,7 @@ pub enum Surprise {
         /// Which.
         ticket: TxTicket,
         /// Why.
-        reason: crate::chain::Revert,
+        reason: Revert,
     },
     /// The channel settled below what the best voucher says.
     SettledLow {

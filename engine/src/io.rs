@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     blob::Verdict,
-    chain::{Call, ChainUpdate, Route, TxOutcome},
+    chain::{Call, ChainUpdate, Interest, Route, TxOutcome},
     crypto::{Signature, StreamError, Typed},
     fault::{Fault, LimitHit, Proof, Rule},
     ids::{BlobHash, ChannelId, ConnId, FetchId, NodeId, SignTicket, StreamId, TxTicket},
@@ -249,6 +249,8 @@ pub enum Effect {
     Poll {
         /// The first block that is not read yet.
         from_block: u64,
+        /// What to read of it.
+        interests: Vec<Interest>,
     },
     /// A fault, for the log, the reputation, and whoever keeps evidence.
     Fault(Fault),
@@ -373,8 +375,8 @@ impl Outputs {
     }
 
     /// Makes a transaction.
-    pub fn tx(&mut self, lane: Lane, ticket: TxTicket, call: Call, route: Route) {
-        self.push(lane, Effect::Tx { ticket, call, route });
+    pub fn tx(&mut self, lane: Lane, ticket: TxTicket, call: impl Into<Call>, route: Route) {
+        self.push(lane, Effect::Tx { ticket, call: call.into(), route });
     }
 
     /// Refuses or gives up a stream, both ways.

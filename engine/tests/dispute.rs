@@ -1,7 +1,10 @@
 //! X1 to X3: a stale close is disputed at once, and through the delayed inbox when the sequencer has had its time.
 
 use decdn_engine::{
-    chain::{Block, Call, ChainEvent, ChainUpdate, EventKind, Revert, Route, TxOutcome},
+    chain::{
+        Block, Call, ChainEvent, ChainUpdate, Revert, Route, TxOutcome,
+        channel::{self, EventKind},
+    },
     crypto::{Crypto, Deployment, Signature, Typed},
     delivery::Meter,
     ids::{Address, ChannelId, NodeId, TxTicket},
@@ -71,7 +74,7 @@ impl Bench {
         let head = Block { number: 100 + late_secs, time: ChainTime(START + secs + late_secs) };
         let deadline = ChainTime(START + secs + window_hours * HOUR);
         let kind = EventKind::Closing { by, amount: Amount(0), nonce: Nonce::NONE, deadline };
-        let events = vec![ChainEvent { block, channel: CHANNEL, kind }];
+        let events = vec![ChainEvent::of_channel(block, CHANNEL, kind)];
         let (next, forced_inclusion) = (head.number + 1, Span::from_hours(24));
         let update = ChainUpdate { head, safe: 90, events, next, forced_inclusion };
         self.at(secs + late_secs, Input::Chain(update))
@@ -80,7 +83,7 @@ impl Bench {
 
 fn disputes(effects: &[Effect]) -> Vec<(TxTicket, Route)> {
     let found = effects.iter().filter_map(|effect| match effect {
-        Effect::Tx { ticket, call: Call::Dispute { voucher }, route } => {
+        Effect::Tx { ticket, call: Call::Channel(channel::Call::Dispute { voucher }), route } => {
             assert_eq!((voucher.terms.amount, voucher.terms.nonce), (Amount(700), Nonce(3)));
             Some((*ticket, *route))
         }
@@ -151,7 +154,7 @@ fn x1_a_dispute_that_lands_is_not_repeated_and_one_that_fails_is() {
     };
     bench.at(13, Input::Tx { ticket: again, outcome: TxOutcome::Included { block, result: Ok(()) } });
     let kind = EventKind::Disputed { by: OPERATOR, amount: Amount(700), nonce: Nonce(3) };
-    let events = vec![ChainEvent { block, channel: CHANNEL, kind }];
+    let events = vec![ChainEvent::of_channel(block, CHANNEL, kind)];
     let update =
         ChainUpdate { head: block, safe: 90, events, next: 104, forced_inclusion: Span::from_hours(24) };
     assert_eq!(disputes(&bench.at(14, Input::Chain(update))), []);

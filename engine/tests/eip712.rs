@@ -23,12 +23,12 @@ const KEY: [u8; 32] = [1; 32];
 const ACCOUNT: &str = "0x1a642f0e3c3af545e7acbd38b07251b3990914f1";
 
 fn deployment() -> Deployment {
-    Deployment {
-        chain_id: 42_161,
-        payment_channel: Address::repeat_byte(0xa1),
-        registry: Address::repeat_byte(0xa2),
-        judge: Address::repeat_byte(0xa3),
-    }
+    let [channel, registry, judge] = [0xa1, 0xa2, 0xa3].map(Address::repeat_byte);
+    Deployment { judge, ..deployed(42_161, channel, registry) }
+}
+
+fn deployed(chain_id: u64, payment_channel: Address, registry: Address) -> Deployment {
+    Deployment { chain_id, payment_channel, registry, ..Deployment::default() }
 }
 
 fn cases() -> Vec<(&'static str, Typed)> {
@@ -346,14 +346,8 @@ fn anything() -> impl Strategy<Value = (Typed, Deployment)> {
         response.prop_map(Typed::StreamResponse),
         (id(), any::<u64>()).prop_map(|(node, nonce)| Typed::BindNodeId { node: NodeId(node), nonce }),
     ];
-    let deployment = (any::<u64>(), address(), address(), address()).prop_map(
-        |(chain_id, payment_channel, registry, judge)| Deployment {
-            chain_id,
-            payment_channel,
-            registry,
-            judge,
-        },
-    );
+    let deployment = (any::<u64>(), address(), address(), address())
+        .prop_map(|(id, channel, registry, judge)| Deployment { judge, ..deployed(id, channel, registry) });
     (what, deployment)
 }
 

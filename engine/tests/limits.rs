@@ -1,7 +1,7 @@
 //! O11: every bound of the tiny profile is reached, answered with a fault that names it, and nothing breaks.
 
 use decdn_engine::{
-    chain::{Block, ChainEvent, ChainUpdate, EventKind},
+    chain::{Block, ChainEvent, ChainUpdate, channel::EventKind},
     crypto::{Crypto, Deployment, Signature, Typed},
     fault::{Fault, LimitHit},
     ids::{Address, BlobHash, ChannelId, ConnId, FetchId, NodeId, StreamId},
@@ -58,7 +58,7 @@ fn tiny_node(soft_cap: Amount) -> Node {
 fn opened(channels: std::ops::Range<u8>, safe: u64) -> Input {
     let head = Block { number: 5, time: ChainTime(1_700_000_000) };
     let kind = EventKind::Opened { client: CLIENT, node: OPERATOR, token: TOKEN, deposit: Amount(1_000_000) };
-    let events = channels.map(|i| ChainEvent { block: head, channel: ChannelId([i; 32]), kind }).collect();
+    let events = channels.map(|i| ChainEvent::of_channel(head, ChannelId([i; 32]), kind)).collect();
     Input::Chain(ChainUpdate { head, safe, events, next: 6, forced_inclusion: Span::from_hours(24) })
 }
 
@@ -109,7 +109,7 @@ fn o11_events_beyond_one_update_are_read_again() {
     let later = Now { mono: Time(60_000_001), ..NOW };
     let mut out = Outputs::new();
     node.step(later, Input::Tick, &Trusting, &mut out);
-    let polls = out.as_slice().iter().any(|o| o.effect == Effect::Poll { from_block: 5 });
+    let polls = out.as_slice().iter().any(|o| matches!(o.effect, Effect::Poll { from_block: 5, .. }));
     assert!(polls, "the block that did not fit is asked for again: {out:?}");
     step(&mut node, opened(0..3, 5));
     let request_on_third = {
@@ -120,7 +120,7 @@ fn o11_events_beyond_one_update_are_read_again() {
     assert!(request_on_third.iter().any(|effect| matches!(effect, Effect::Sign { .. })));
     let kind = EventKind::Settled { paid: Amount(0), refunded: Amount(0), cooperative: true };
     let head = Block { number: 6, time: ChainTime(1_700_000_000) };
-    let settled = |i| ChainEvent { block: head, channel: ChannelId([i; 32]), kind };
+    let settled = |i| ChainEvent::of_channel(head, ChannelId([i; 32]), kind);
     let events: Vec<_> = [9, 8, 0, 1].map(settled).into();
     let update = |events: &[ChainEvent]| {
         let forced_inclusion = Span::from_hours(24);

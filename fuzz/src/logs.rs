@@ -2,8 +2,14 @@
 
 use alloy_primitives::B256;
 use alloy_sol_types::SolEvent;
-use decdn_contracts::bindings::{channel_view, event, revert, sol::PaymentChannel};
-use decdn_engine::chain::{EventKind, predict::Status};
+use decdn_contracts::{
+    bindings::sol::PaymentChannel,
+    channel::bindings::{event, revert, state},
+};
+use decdn_engine::{
+    chain::channel::{Event, EventKind, Status},
+    ids::ChannelId,
+};
 
 use crate::{Bytes, tell::tell};
 
@@ -68,7 +74,7 @@ fn cut(mut data: Vec<u8>, input: &mut Bytes<'_>) -> Vec<u8> {
 fn log(topics: &[B256], data: &[u8]) {
     let found = event(topics, data);
     tell(|| format!("{found:?}"));
-    let Ok(Some((channel, kind))) = found else { return };
+    let Ok(Some(Event { channel, kind })) = found else { return };
     assert_eq!(topics[1], channel.0, "the channel is the first indexed word");
     let (indexed, words): (Vec<[u8; 32]>, Vec<[u8; 32]>) = match kind {
         EventKind::Opened { client, node, token, deposit } => {
@@ -94,7 +100,7 @@ fn log(topics: &[B256], data: &[u8]) {
 }
 
 fn view(output: &[u8]) {
-    let found = channel_view(output);
+    let found = state(ChannelId::default(), output);
     tell(|| format!("{found:?}"));
     let Ok(found) = found else { return };
     let Some(c) = found else {

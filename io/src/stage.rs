@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use decdn_contracts::{EthKey, Genesis, Profile, Setup};
+use decdn_contracts::{EthKey, Genesis, Profile, Setup, registry, token};
 use decdn_driver::{Chain, Clock};
 use decdn_engine::{
     chain::{Block, Call, Revert, Route, TxOutcome},
@@ -156,8 +156,9 @@ impl Stage {
 
         let parts = open(&home.join("node"), NODE_KEY, &*network).await?;
         for setup in [
-            Setup::Mint { token, to: client_account, amount: PURSE },
-            Setup::SetNode { operator: node_account, node: parts.transport.id(), active: true },
+            Setup::from(token::Setup::Mint { token, to: client_account, amount: PURSE }),
+            registry::Setup::SetNode { operator: node_account, node: parts.transport.id(), active: true }
+                .into(),
         ] {
             chain.setup(&setup).map_err(|why| format!("the contracts refused to set the stage: {why:?}"))?;
         }
@@ -210,7 +211,7 @@ impl Stage {
     /// As [`set`](Self::set).
     pub async fn newcomer(&self, n: u8) -> Result<Party, StartError> {
         let key = key(n)?;
-        let mint = Setup::Mint { token: self.token, to: key.address(), amount: PURSE };
+        let mint = token::Setup::Mint { token: self.token, to: key.address(), amount: PURSE }.into();
         self.chain
             .setup(&mint)
             .map_err(|why| format!("the contracts refused a client its money: {why:?}"))?;

@@ -9,10 +9,14 @@ use std::{
     time::Duration,
 };
 
-use decdn_contracts::{Backend, EthKey, Genesis, Policy, Profile, Setup};
+use decdn_contracts::{Backend, EthKey, Genesis, Policy, Profile, Setup, registry, token as test_token};
 use decdn_driver::Chain;
 use decdn_engine::{
-    chain::{Block, Call, ChainEvent, EventKind, Revert, Route, TxOutcome},
+    chain::{
+        Block, Call, ChainEvent, Interest, Revert, Route, TxOutcome,
+        channel::{self, EventKind},
+        token,
+    },
     crypto::{SignedVoucher, Typed, VoucherTerms},
     ids::{Address, ChannelId, NodeId, TxTicket},
     money::{Amount, Nonce},
@@ -49,8 +53,8 @@ impl Bench {
         let bench = Self { devnet, mono, client: key(1), node: key(2), token };
         let (operator, to) = (bench.node.address(), bench.client.address());
         let setups = [
-            Setup::SetNode { operator, node: NodeId([7; 32]), active: true },
-            Setup::Mint { token, to, amount: Amount(10_000_000) },
+            Setup::from(registry::Setup::SetNode { operator, node: NodeId([7; 32]), active: true }),
+            test_token::Setup::Mint { token, to, amount: Amount(10_000_000) }.into(),
         ];
         for setup in setups {
             bench.devnet.setup(&setup).expect("the owner may");
@@ -79,26 +83,23 @@ impl Bench {
 
     async fn open(&self, client: &mut AlloyChain) -> ChannelId {
         let (token, node) = (self.token, self.node.address());
-        included(client, Call::Approve { token, amount: DEPOSIT }).await.1.expect("approves");
-        let (block, result) = included(client, Call::Open { node, token, deposit: DEPOSIT }).await;
+        included(client, token::Call::Approve { token, amount: DEPOSIT }).await.1.expect("approves");
+        let (block, result) = included(client, channel::Call::Open { node, token, deposit: DEPOSIT }).await;
         result.expect("opens");
         let update = client.read(block.number).await.expect("reads");
-        update
-            .events
-            .iter()
-            .rfind(|event| matches!(event.kind, EventKind::Opened { .. }))
-            .expect("opened")
-            .channel
+        let mut events = update.events.iter().filter_map(ChainEvent::as_channel);
+        events.rfind(|event| matches!(event.kind, EventKind::Opened { .. })).expect("opened").channel
     }
 }
 
 /// Makes a transaction and follows it to the end.
-async fn outcomes(chain: &mut AlloyChain, call: Call, route: Route) -> Vec<TxOutcome> {
-    let following = chain.submit(TxTicket(1), call, route).collect();
+async fn outcomes(chain: &mut AlloyChain, call: impl Into<Call>, route: Route) -> Vec<TxOutcome> {
+    let following = chain.submit(TxTicket(1), call.into(), route).collect();
     tokio::time::timeout(Duration::from_secs(30), following).await.expect("ends")
 }
 
-async fn included(chain: &mut AlloyChain, call: Call) -> (Block, Result<(), Revert>) {
+async fn included(chain: &mut AlloyChain, call: impl Into<Call>) -> (Block, Result<(), Revert>) {
+    let call = call.into();
     match outcomes(chain, call, Route::Sequencer).await[..] {
         [TxOutcome::Included { block, result }] => (block, result),
         ref other => panic!("{call:?} ended as {other:?}"),
@@ -106,7 +107,7 @@ async fn included(chain: &mut AlloyChain, call: Call) -> (Block, Result<(), Reve
 }
 
 fn kinds(events: &[ChainEvent]) -> Vec<EventKind> {
-    events.iter().map(|event| event.kind).collect()
+    events.iter().filter_map(ChainEvent::as_channel).map(|event| event.kind).collect()
 }
 
 #[tokio::test]
@@ -117,21 +118,24 @@ async fn a_stale_close_is_disputed_and_settles_right() {
     let id = bench.open(&mut client).await;
     let (by, token) = (bench.client.address(), bench.token);
 
-    let (_, result) = included(&mut client, Call::Close { channel: id, voucher: None }).await;
+    let (_, result) = included(&mut client, channel::Call::Close { channel: id, voucher: None }).await;
     assert_eq!(result, Ok(()));
-    let (_, result) = included(&mut node, Call::Settle { channel: id }).await;
-    assert_eq!(result, Err(Revert::WindowOpen));
-    let (_, result) = included(&mut node, Call::Dispute { voucher: bench.voucher(id, 700_000) }).await;
+    let (_, result) = included(&mut node, channel::Call::Settle { channel: id }).await;
+    assert_eq!(result, Err(channel::Revert::WindowOpen.into()));
+    let (_, result) =
+        included(&mut node, channel::Call::Dispute { voucher: bench.voucher(id, 700_000) }).await;
     assert_eq!(result, Ok(()));
-    let (_, result) = included(&mut node, Call::Dispute { voucher: bench.voucher(id, 700_000) }).await;
-    assert_eq!(result, Err(Revert::AmountNotHigher));
+    let (_, result) =
+        included(&mut node, channel::Call::Dispute { voucher: bench.voucher(id, 700_000) }).await;
+    assert_eq!(result, Err(channel::Revert::AmountNotHigher.into()));
     bench.pass(WINDOW);
-    let (_, result) = included(&mut node, Call::Dispute { voucher: bench.voucher(id, 800_000) }).await;
-    assert_eq!(result, Err(Revert::WindowOver));
-    let (block, result) = included(&mut client, Call::Settle { channel: id }).await;
+    let (_, result) =
+        included(&mut node, channel::Call::Dispute { voucher: bench.voucher(id, 800_000) }).await;
+    assert_eq!(result, Err(channel::Revert::WindowOver.into()));
+    let (block, result) = included(&mut client, channel::Call::Settle { channel: id }).await;
     assert_eq!(result, Ok(()));
 
-    let update = node.poll(0).await.expect("answers");
+    let update = node.poll(0, vec![Interest::ChannelsOf(node.account())]).await.expect("answers");
     assert!(update.head.number >= block.number && update.next == update.head.number + 1);
     assert!(update.safe <= update.head.number);
     assert_eq!(update.forced_inclusion, Span::from_hours(24));
@@ -154,6 +158,18 @@ async fn a_stale_close_is_disputed_and_settles_right() {
     let strangers =
         bench.chain(&EthKey::from_secret([9; 32]).expect("in range")).read(0).await.expect("reads");
     assert_eq!(strangers.events, [], "only the account's own channels are watched");
+    let mut watcher = bench.chain(&EthKey::from_secret([9; 32]).expect("in range"));
+    let other = ChannelId([5; 32]);
+    for (interests, expected) in [
+        (vec![Interest::Channel(id)], 4),
+        (vec![Interest::Channel(other)], 0),
+        (vec![Interest::Channels], 4),
+        (vec![Interest::ChannelsOf(by), Interest::Channel(id), Interest::Channels], 4),
+        (vec![Interest::ChannelsOf(watcher.account()), Interest::Channel(other)], 0),
+    ] {
+        let heard = watcher.poll(0, interests.clone()).await.expect("answers").events;
+        assert_eq!(heard, update.events[..expected], "{interests:?}");
+    }
 }
 
 #[tokio::test]
@@ -163,9 +179,9 @@ async fn c4_an_unused_channel_closes_cooperatively_with_the_empty_voucher() {
     let id = bench.open(&mut client).await;
     let terms = VoucherTerms { channel: id, amount: Amount::ZERO, nonce: Nonce::NONE, token: bench.token };
     let node_signature = bench.node.sign(&Typed::CooperativeClose(terms), &bench.devnet.deployment());
-    let call = Call::CloseCooperatively { channel: id, voucher: None, node_signature };
+    let call = channel::Call::CloseCooperatively { channel: id, voucher: None, node_signature };
     assert_eq!(included(&mut client, call).await.1, Ok(()));
-    assert_eq!(included(&mut client, call).await.1, Err(Revert::NotOpen));
+    assert_eq!(included(&mut client, call).await.1, Err(channel::Revert::NotOpen.into()));
     let refunded = client.balance(bench.token, client.account()).await.expect("reads");
     assert_eq!(refunded, Amount(10_000_000));
 }
@@ -176,13 +192,13 @@ async fn l2_a_censored_dispute_gets_in_by_force() {
         let bench = Bench::new().await;
         let (mut client, mut node) = (bench.chain(&bench.client), bench.chain(&bench.node));
         let id = bench.open(&mut client).await;
-        included(&mut client, Call::Close { channel: id, voucher: None }).await.1.expect("closes");
+        included(&mut client, channel::Call::Close { channel: id, voucher: None }).await.1.expect("closes");
         match policy {
             Policy::Down => bench.devnet.set_policy(Policy::Down),
             _ => bench.devnet.censor(BTreeSet::from([bench.node.address()])),
         }
-        let call = Call::Dispute { voucher: bench.voucher(id, 5) };
-        let mut following = Box::pin(node.submit(TxTicket(4), call, Route::DelayedInbox));
+        let call = channel::Call::Dispute { voucher: bench.voucher(id, 5) };
+        let mut following = Box::pin(node.submit(TxTicket(4), call.into(), Route::DelayedInbox));
         let Some(TxOutcome::Queued { at, forcible }) = following.next().await else { panic!("queued") };
         assert_eq!(forcible.0 - at.0, 24 * 3_600);
         node.force_include(TxTicket(4)).await;
@@ -202,7 +218,7 @@ async fn a_sequencer_that_is_down_loses_what_it_is_given() {
     let bench = Bench::new().await;
     let mut client = bench.chain(&bench.client);
     bench.devnet.set_policy(Policy::Down);
-    let call = Call::Approve { token: bench.token, amount: DEPOSIT };
+    let call = token::Call::Approve { token: bench.token, amount: DEPOSIT };
     assert_eq!(outcomes(&mut client, call, Route::Sequencer).await, [TxOutcome::Lost]);
 }
 
@@ -212,7 +228,7 @@ async fn an_endpoint_that_is_gone_answers_no_poll() {
     let mut client = bench.chain(&bench.client);
     drop(bench);
     tokio::time::sleep(Duration::from_millis(20)).await;
-    assert_eq!(client.poll(0).await, None);
+    assert_eq!(client.poll(0, vec![Interest::ChannelsOf(client.account())]).await, None);
 }
 
 #[tokio::test]
@@ -228,14 +244,14 @@ async fn polls_that_follow_each_other_tell_everything_once() {
     let mut next = 0;
     for _ in 0..3 {
         let id = bench.open(&mut client).await;
-        included(&mut client, Call::Close { channel: id, voucher: None }).await.1.expect("closes");
-        let update = tiny.poll(next).await.expect("answers");
+        included(&mut client, channel::Call::Close { channel: id, voucher: None }).await.1.expect("closes");
+        let update = tiny.poll(next, vec![Interest::ChannelsOf(client.account())]).await.expect("answers");
         assert!(update.next > next);
         next = update.next;
         heard.extend(update.events);
     }
     loop {
-        let update = tiny.poll(next).await.expect("answers");
+        let update = tiny.poll(next, vec![Interest::ChannelsOf(client.account())]).await.expect("answers");
         next = update.next;
         if update.events.is_empty() {
             break;

@@ -7,7 +7,7 @@ use std::{fs, io::Write};
 use decdn_driver::Clock;
 use decdn_engine::{
     blob::Outboard,
-    chain::Call,
+    chain::channel,
     fault::{Fault, Proof, Rule},
     ids::{BlobHash, FetchId},
     io::{FetchFailure, Input, Notice},
@@ -64,7 +64,7 @@ async fn x1_a_close_at_zero_is_disputed_within_the_window() {
     until(&mut stage.client, fetched).await;
     stage.client.stop().await;
 
-    let close = Call::Close { channel, voucher: None };
+    let close = channel::Call::Close { channel, voucher: None }.into();
     let (_, result) = stage.transact_as_client(close).await.expect("a chain");
     result.expect("either party may close at zero (C1)");
     let disputed = until(&mut stage.node, |news| match news {

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use decdn_contracts::{EthKey, Genesis, Profile, Setup};
+use decdn_contracts::{EthKey, Genesis, Profile, Setup, registry, token};
 use decdn_driver::{Clock, Incoming, Outgoing, Transport, suite::Dice};
 use decdn_engine::{
     ids::{Address, BlobHash, ChannelId, ConnId, FetchId, NodeId, StreamId},
@@ -302,8 +302,8 @@ async fn purchase(who: usize, spoil: Spoil, step: usize) {
     let mut node = scene.node(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0)).await;
     let operator = scene.keys[1].address();
     for setup in [
-        Setup::Mint { token: scene.token, to: scene.keys[0].address(), amount: PURSE },
-        Setup::SetNode { operator, node: node.node, active: true },
+        Setup::from(token::Setup::Mint { token: scene.token, to: scene.keys[0].address(), amount: PURSE }),
+        registry::Setup::SetNode { operator, node: node.node, active: true }.into(),
     ] {
         scene.chain.setup(&setup).expect("the owner may");
     }

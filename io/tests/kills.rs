@@ -9,10 +9,8 @@ use std::{collections::BTreeMap, fs, time::Duration};
 
 use alloy_primitives::Bytes;
 use alloy_sol_types::SolCall;
-use decdn_contracts::{
-    Status,
-    bindings::{channel_view, sol::PaymentChannel},
-};
+use decdn_contracts::{bindings::sol::PaymentChannel, channel::bindings::state};
+use decdn_engine::{chain::channel::Status, ids::ChannelId};
 use serde_json::{Value, json};
 use world::{Running, World, content, price};
 
@@ -57,7 +55,7 @@ fn is_settled(world: &World, channel: &str) -> bool {
     let data = Bytes::from(PaymentChannel::channelCall { channelId: id }.abi_encode());
     let output = world.ask("eth_call", json!([{ "to": world.contract, "data": data }, "latest"]));
     let output: Bytes = serde_json::from_value(output).expect("bytes");
-    let view = channel_view(&output).expect("what the contract says").expect("a channel");
+    let view = state(ChannelId::default(), &output).expect("what the contract says").expect("a channel");
     view.status == Status::Settled
 }
 

@@ -9,7 +9,7 @@ use alloy_primitives::B256;
 use decdn_contracts::Genesis;
 use decdn_driver::Chain;
 use decdn_engine::{
-    chain::{Call, Route, TxOutcome},
+    chain::{Route, TxOutcome, channel},
     crypto::Deployment,
     ids::{ChannelId, TxTicket},
 };
@@ -95,7 +95,7 @@ fn stale_close(world: &World, channel: B256) {
     let outcome = runtime.block_on(async {
         let config = Config { receipt_poll: Duration::from_millis(20), ..Config::default() };
         let mut chain = AlloyChain::new(&world.rpc, deployment, keys.eth().clone(), config).expect("a URL");
-        let call = Call::Close { channel: ChannelId(channel.0), voucher: None };
+        let call = channel::Call::Close { channel: ChannelId(channel.0), voucher: None }.into();
         pin!(chain.submit(TxTicket(0), call, Route::Sequencer)).next().await
     });
     assert!(matches!(outcome, Some(TxOutcome::Included { result: Ok(()), .. })), "{outcome:?}");

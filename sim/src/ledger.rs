@@ -99,17 +99,17 @@ impl Ledger {
             page.gas += tx.gas;
             page.txs += 1;
         }
-        let Some(after) = &tx.after else { return };
+        let Some(after) = tx.channel_after() else { return };
         let Some(token) = self.token(after.token) else { return };
         let account = |address| people.of(address).map_or(Account::World, Account::Of);
         let (client, node) = (account(after.client), account(after.node));
-        let was = tx.before.map_or(OnChainStatus::None, |before| before.status);
+        let was = tx.channel_before().map(|before| before.status);
         let is_live = |status| matches!(status, OnChainStatus::Open | OnChainStatus::Closing);
         let mut post = |from, to, amount| self.enter(Entry { at, token, from, to, amount });
-        if was == OnChainStatus::None && is_live(after.status) {
+        if was.is_none() && is_live(after.status) {
             post(client, Account::Escrow, after.deposit);
         }
-        if is_live(was) && after.status == OnChainStatus::Settled {
+        if was.is_some_and(is_live) && after.status == OnChainStatus::Settled {
             let paid = after.amount.min(after.deposit);
             post(Account::Escrow, node, paid);
             post(Account::Escrow, client, after.deposit.saturating_sub(paid));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use decdn_engine::{
     blob::Verdict,
-    chain::{Call, Route},
+    chain::{Revert, Route, channel},
     fault::{Fault, Rule},
     ids::{BlobHash, ChannelId},
     io::{Effect, Notice},
@@ -147,7 +147,7 @@ impl Measure {
             report.probe(revert_probe(revert));
             return;
         }
-        if matches!(tx.call, Call::Dispute { .. }) {
+        if matches!(tx.channel_call(), Some(channel::Call::Dispute { .. })) {
             report.probe(match tx.route {
                 Route::Sequencer => Probe::DisputeLanded,
                 Route::DelayedInbox => Probe::DisputeLandedByForce,
@@ -268,7 +268,8 @@ impl Oracle for Measure {
                     report.probe(Probe::CrashedMidStep);
                 }
             }
-            Seen::Submitted { actor, call: Call::Dispute { voucher }, .. } if self.cast.get(actor).honest => {
+            Seen::Submitted { actor, call, .. } if self.cast.get(actor).honest => {
+                let Some(channel::Call::Dispute { voucher }) = call.as_channel() else { return };
                 let count = self.disputes.entry(voucher.terms.channel).or_default();
                 *count += 1;
                 report.observe(Quantity::Disputes, *count);
@@ -281,16 +282,17 @@ impl Oracle for Measure {
 }
 
 /// What a revert shows.
-fn revert_probe(revert: decdn_engine::chain::Revert) -> Probe {
-    use decdn_engine::chain::Revert;
-    match revert {
-        Revert::WindowOpen => Probe::RevertWindowOpen,
-        Revert::WindowOver => Probe::RevertWindowOver,
-        Revert::AmountNotHigher => Probe::RevertAmountNotHigher,
-        Revert::BadSignature => Probe::RevertBadSignature,
-        Revert::NotClosing => Probe::RevertNotClosing,
-        Revert::NotOpen => Probe::RevertNotOpen,
-        Revert::NotParty => Probe::RevertNotParty,
+fn revert_probe(revert: Revert) -> Probe {
+    use channel::Revert as Why;
+    let Revert::Channel(why) = revert else { return Probe::Revert };
+    match why {
+        Why::WindowOpen => Probe::RevertWindowOpen,
+        Why::WindowOver => Probe::RevertWindowOver,
+        Why::AmountNotHigher => Probe::RevertAmountNotHigher,
+        Why::BadSignature => Probe::RevertBadSignature,
+        Why::NotClosing => Probe::RevertNotClosing,
+        Why::NotOpen => Probe::RevertNotOpen,
+        Why::NotParty => Probe::RevertNotParty,
         _ => Probe::Revert,
     }
 }

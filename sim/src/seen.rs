@@ -3,16 +3,17 @@
 //! An oracle stands outside the actors, survives their restarts, and restates the rule itself. It sees an event
 //! after it happened; the events of one simulated instant come in the order in which they happened.
 
+use decdn_contracts::{Answer, Query, channel as channel_contract, token};
 use decdn_engine::{
     blob::Verdict,
-    chain::{Block, Call, EventKind, Revert, Route},
+    chain::{Block, Call, ChainEvent, Revert, Route, State, Subject, channel},
     crypto::{Signature, Typed},
     ids::{Address, BlobHash, ChannelId},
     io::{Effect, Gone, Input, Output},
     money::Amount,
     record::{Key, PersistSeq, Record},
     state::Digest,
-    time::{ChainTime, Now, Span, Time},
+    time::{Now, Span, Time},
     wire::Message,
 };
 
@@ -31,57 +32,38 @@ pub struct Pipe {
     pub index: u32,
 }
 
-/// A channel as the contract has it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct OnChain {
-    /// Which.
-    pub id: ChannelId,
-    /// Who pays.
-    pub client: Address,
-    /// Who is paid.
-    pub node: Address,
-    /// In what.
-    pub token: Address,
-    /// What was paid in.
-    pub deposit: Amount,
-    /// What is recorded since the first close.
-    pub amount: Amount,
-    /// The recorded nonce.
-    pub nonce: u64,
-    /// When the window ends, zero before the first close.
-    pub deadline: ChainTime,
-    /// Where it stands.
-    pub status: OnChainStatus,
-}
-
-/// The contract's statuses (C8).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-#[expect(missing_docs, reason = "the names are the contract's")]
-pub enum OnChainStatus {
-    None,
-    Open,
-    Closing,
-    Settled,
-}
+/// A channel as the contract has it, and where it stands (C8: "none" is the absence of this).
+pub use decdn_engine::chain::channel::{State as OnChain, Status as OnChainStatus};
 
 /// The chain at one moment, read from the contracts themselves.
 pub trait ChainView {
-    /// A wallet's balance; the escrow's, the treasury's and the burn sink's too.
-    fn balance(&self, token: Address, account: Address) -> Amount;
-    /// What a refusing token left for an account to withdraw (C6).
-    fn credit(&self, token: Address, account: Address) -> Amount;
+    /// What a contract answers.
+    fn ask(&self, query: &Query) -> Answer;
     /// What was ever minted of a token.
     fn supply(&self, token: Address) -> Amount;
     /// The tokens there are.
     fn tokens(&self) -> &[Address];
     /// Every account that could hold a token: actors, escrow, treasury, burn sink.
     fn holders(&self) -> &[Address];
-    /// A channel.
-    fn channel(&self, id: ChannelId) -> Option<OnChain>;
     /// Every channel, oldest first.
     fn channels(&self) -> &[ChannelId];
     /// The newest block at a time.
     fn head(&self, now: Time) -> Block;
+
+    /// A wallet's balance; the escrow's, the treasury's and the burn sink's too.
+    fn balance(&self, token: Address, account: Address) -> Amount {
+        self.ask(&token::Query::Balance { token, who: account }.into()).amount()
+    }
+
+    /// What a refusing token left for an account to withdraw (C6).
+    fn credit(&self, token: Address, account: Address) -> Amount {
+        self.ask(&channel_contract::Query::Credit { payee: account, token }.into()).amount()
+    }
+
+    /// A channel.
+    fn channel(&self, id: ChannelId) -> Option<OnChain> {
+        self.ask(&Query::State(Subject::Channel(id))).channel()
+    }
 }
 
 /// A transaction in a block.
@@ -101,20 +83,37 @@ pub struct Included<'a> {
     pub submitted: Time,
     /// What it did.
     pub result: Result<(), Revert>,
-    /// What the engine predicts, given the state at its place in the block: the channel after it, where it names
-    /// one that exists, or why it reverts (O9).
-    pub predicted: Option<Result<Option<OnChain>, Revert>>,
-    /// What the second chain did, and the channel after it there, where two run side by side: the Rust model
+    /// What the engine predicts, given the state at its place in the block: what it is about after it, where it names
+    /// something that exists, or why it reverts (O9).
+    pub predicted: Option<Result<Option<State>, Revert>>,
+    /// What the second chain did, and what it is about after it there, where two run side by side: the Rust model
     /// beside the bytecode (O9).
-    pub beside: Option<(Result<(), Revert>, Option<OnChain>)>,
+    pub beside: Option<(Result<(), Revert>, Option<State>)>,
     /// Gas used, 0 on the model.
     pub gas: u64,
-    /// The events of it that concern channels.
-    pub events: &'a [(ChannelId, EventKind)],
-    /// The channel it is about, before it, as the contract had it.
-    pub before: Option<OnChain>,
-    /// The channel it is about, after it; for an opening the new one.
-    pub after: Option<OnChain>,
+    /// Its events that roles follow.
+    pub events: &'a [ChainEvent],
+    /// What it is about, before it, as the contract had it.
+    pub before: Option<State>,
+    /// What it is about, after it; for an opening the new channel.
+    pub after: Option<State>,
+}
+
+impl Included<'_> {
+    /// The call, if it is one of the payment channel's.
+    pub fn channel_call(&self) -> Option<&channel::Call> {
+        self.call.as_channel()
+    }
+
+    /// The channel it is about, before it.
+    pub fn channel_before(&self) -> Option<&OnChain> {
+        self.before.as_ref().and_then(State::as_channel)
+    }
+
+    /// The channel it is about, after it.
+    pub fn channel_after(&self) -> Option<&OnChain> {
+        self.after.as_ref().and_then(State::as_channel)
+    }
 }
 
 macro_rules! seen {

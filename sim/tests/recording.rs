@@ -9,7 +9,10 @@ use std::{
 
 use decdn_contracts::Curves;
 use decdn_engine::{
-    chain::{Block, ChainEvent, ChainUpdate, EventKind},
+    chain::{
+        Block, ChainEvent, ChainUpdate, Revert, TxOutcome,
+        channel::{self, EventKind},
+    },
     crypto::Deployment,
     ids::{Address, BlobHash, ChannelId, ConnId, NodeId},
     io::{Gone, Input, Outputs},
@@ -34,25 +37,18 @@ fn config() -> NodeConfig {
 /// What a node hears in its first minutes.
 fn story() -> Vec<Input> {
     let head = Block { number: 5, time: ChainTime(WALL / 1_000_000) };
-    let opened = |n: u8| ChainEvent {
-        block: head,
-        channel: ChannelId([n; 32]),
-        kind: EventKind::Opened {
-            client: Address::repeat_byte(n),
-            node: OPERATOR,
-            token: TOKEN,
-            deposit: Amount(u128::from(u64::MAX) + u128::from(n)),
-        },
+    let opened = |n: u8| {
+        let deposit = Amount(u128::from(u64::MAX) + u128::from(n));
+        let (client, node, token) = (Address::repeat_byte(n), OPERATOR, TOKEN);
+        ChainEvent::of_channel(head, ChannelId([n; 32]), EventKind::Opened { client, node, token, deposit })
     };
-    let closing = ChainEvent {
-        kind: EventKind::Closing {
-            by: Address::repeat_byte(3),
-            amount: Amount(0),
-            nonce: decdn_engine::money::Nonce(0),
-            deadline: ChainTime(WALL / 1_000_000 + 48 * 3_600),
-        },
-        ..opened(3)
+    let kind = EventKind::Closing {
+        by: Address::repeat_byte(3),
+        amount: Amount(0),
+        nonce: decdn_engine::money::Nonce(0),
+        deadline: ChainTime(WALL / 1_000_000 + 48 * 3_600),
     };
+    let closing = ChainEvent::of_channel(head, ChannelId([3; 32]), kind);
     let update = |events, next| {
         Input::Chain(ChainUpdate { head, safe: 1, events, next, forced_inclusion: Span::from_hours(24) })
     };
@@ -209,4 +205,33 @@ fn nothing_is_recorded_over() {
     let path = recorded("twice", Vec::new(), true);
     let again = Recorder::create(&path, "0.1.0", Config::Node(config()), &[], Node::new(config()).digest());
     assert_eq!(again.expect_err("it is there").kind(), std::io::ErrorKind::AlreadyExists);
+}
+
+#[test]
+fn what_was_recorded_before_there_was_a_second_contract_is_still_read() {
+    let head = r#"{"number":7,"time":9}"#;
+    let channel = serde_json::to_string(&ChannelId([1; 32])).expect("an id");
+    let kind = r#"{"Settled":{"paid":18446744073709551617,"refunded":0,"cooperative":true}}"#;
+    let event = format!(r#"{{"block":{head},"channel":{channel},"kind":{kind}}}"#);
+    let update = format!(
+        r#"{{"Chain":{{"head":{head},"safe":1,"events":[{event}],"next":8,"forced_inclusion":86400000000}}}}"#
+    );
+    let settled = EventKind::Settled { paid: Amount((1 << 64) + 1), refunded: Amount(0), cooperative: true };
+    let block = Block { number: 7, time: ChainTime(9) };
+    let expected = Input::Chain(ChainUpdate {
+        head: block,
+        safe: 1,
+        events: vec![ChainEvent::of_channel(block, ChannelId([1; 32]), settled)],
+        next: 8,
+        forced_inclusion: Span::from_hours(24),
+    });
+    assert_eq!(serde_json::from_str::<Input>(&update).expect("as it was written"), expected);
+    assert_eq!(serde_json::to_string(&expected).expect("JSON"), update);
+    for (reason, text) in [(Revert::Other, "Other"), (channel::Revert::NotOpen.into(), "NotOpen")] {
+        let outcome = TxOutcome::Included { block, result: Err(reason) };
+        let written = format!(r#"{{"Included":{{"block":{head},"result":{{"Err":"{text}"}}}}}}"#);
+        assert_eq!(serde_json::to_string(&outcome).expect("JSON"), written);
+        assert_eq!(serde_json::from_str::<TxOutcome>(&written).expect("as it was written"), outcome);
+    }
+    assert!(serde_json::from_str::<ChainEvent>(&format!(r#"{{"block":{head}}}"#)).is_err());
 }

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use alloy_primitives::{U256, address};
 use decdn_engine::{
     chain::{
-        self, Block, EventKind, Revert,
-        predict::{Wallets, predict},
+        self, Before, Block, ChainEvent, Revert, Subject,
+        channel::{self, EventKind, State, Status, predict::Wallets},
+        predict, token,
     },
     crypto::{Crypto, Deployment, Signature, SignedVoucher, Typed, VoucherTerms},
     ids::{Address, ChannelId, NodeId},
@@ -17,8 +18,11 @@ use decdn_engine::{
 
 use super::step::{By, Consent, Content, Ink, Owner, PARTIES, Paper, Step, Sum, TOKENS, Terms};
 use crate::{
-    Backend, Call, ChannelView, Curves, EthKey, Evm, Genesis, Machine, Model, Setup, Status, Tx,
+    Answer, Backend, Call, Curves, EthKey, Evm, Genesis, Machine, Model, Query, Tx,
+    bindings::{self, Scene},
+    channel::Setup as ChannelSetup,
     genesis::TokenSpec,
+    registry, token as test_token, wallet,
 };
 
 /// An allow-listed address without code.
@@ -29,25 +33,6 @@ const ORDER: [u8; 32] = [
     0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe, 0xba,
     0xae, 0xdc, 0xe6, 0xaf, 0x48, 0xa0, 0x3b, 0xbf, 0xd2, 0x5e, 0x8c, 0xd0, 0x36, 0x41, 0x41,
 ];
-
-/// Everything that can be read of a chain.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-struct Readings {
-    window_secs: u64,
-    is_paused: bool,
-    channels: Vec<Option<ChannelView>>,
-    allowed: [bool; TOKENS],
-    accounts: Vec<Account>,
-}
-
-/// What can be read of an account.
-#[derive(Clone, PartialEq, Eq, Debug)]
-struct Account {
-    counter: u64,
-    is_active: bool,
-    /// Balance, allowance and credit, by token.
-    money: [[Amount; 3]; TOKENS],
-}
 
 /// The kind of call and what came of it; `None` where a step is no transaction.
 pub type Taken = Option<(&'static str, Result<(), Revert>)>;
@@ -66,7 +51,7 @@ pub struct Run {
     /// What the payees took, in order.
     held: BTreeMap<ChannelId, Vec<SignedVoucher>>,
     block: Block,
-    bytecode_says: Readings,
+    bytecode_says: Vec<Answer>,
     /// Calls that succeeded with a signature that a wallet takes.
     pub taken_by_wallets: u64,
 }
@@ -100,7 +85,7 @@ impl Run {
             channels: Vec::new(),
             held: BTreeMap::new(),
             block: Block { number: 1, time: ChainTime(1_800_000_000) },
-            bytecode_says: Readings::default(),
+            bytecode_says: Vec::new(),
             taken_by_wallets: 0,
         };
         let mut scene = vec![Step::AllowToken { by: Owner::Real, token: 2, allowed: true }];
@@ -135,16 +120,23 @@ impl Run {
         Some((kind, self.execute(&tx)))
     }
 
-    fn execute(&mut self, tx: &Tx) -> Result<(), Revert> {
+    /// A transaction of anybody's on both sides.
+    ///
+    /// # Panics
+    /// As [`take`](Self::take).
+    pub fn execute(&mut self, tx: &Tx) -> Result<(), Revert> {
         let mut wallets = Wallets::default();
         let foretold = match &tx.call {
             // An allow-listed address that is no token fails before the transfer; the engine does not look
             // that far.
-            Call::Role(chain::Call::Open { token, .. }) if *token == NO_TOKEN => None,
+            Call::Role(chain::Call::Channel(channel::Call::Open { token, .. })) if *token == NO_TOKEN => None,
             Call::Role(call) => {
-                let before = self.model.before(self.block, tx.from, call, &self.curves);
-                assert_eq!(before, self.evm.before(self.block, tx.from, call, &self.curves));
-                wallets = before.wallets;
+                let before = bindings::before(&self.model, self.block, tx.from, call, &self.curves);
+                let evm = bindings::before(&self.evm, self.block, tx.from, call, &self.curves);
+                assert_eq!(before, evm);
+                if let Before::Channel(before) = &before {
+                    wallets = before.wallets;
+                }
                 Some(predict(call, &before, &self.deployment, &self.curves))
             }
             Call::Setup(_) => None,
@@ -153,15 +145,16 @@ impl Run {
         let evm = self.evm.execute(self.block, tx, &self.curves);
         assert_eq!(model.result, evm.result, "{:?} at {:?}", tx, self.block);
         assert_eq!(&model.events, &evm.events, "{:?}", tx);
-        for event in &model.events {
+        for event in model.events.iter().filter_map(ChainEvent::as_channel) {
             if matches!(event.kind, EventKind::Opened { .. }) {
                 self.channels.push(event.channel);
             }
         }
         if let Some(foretold) = foretold {
             assert_eq!(foretold.map(drop), evm.result, "foretold of {:?}", tx);
-            if let (Ok(Some(after)), Some(event)) = (foretold, evm.events.first()) {
-                assert_eq!(Some(after), self.evm.channel(event.channel), "foretold of {:?}", tx);
+            if let Ok(Some(after)) = foretold {
+                let found = self.evm.ask(&Query::State(after.subject()));
+                assert_eq!(Answer::State(Some(after)), found, "foretold of {:?}", tx);
             }
         }
         if model.result.is_ok() && wallets != Wallets::default() {
@@ -177,33 +170,26 @@ impl Run {
     /// Compares all that can be read. A call that reverted leaves the bytecode's state as it was, so the model's has to be what
     /// the bytecode's was then; asking the bytecode again is what costs most here.
     fn compare(&mut self, is_changed: bool) {
+        let questions = self.questions();
         if is_changed {
-            self.bytecode_says = self.read(&self.evm);
+            self.bytecode_says = questions.iter().map(|query| self.evm.ask(query)).collect();
         }
-        assert_eq!(self.read(&self.model), self.bytecode_says, "the model (left) and the bytecode");
+        assert_eq!(
+            questions.len(),
+            self.bytecode_says.len(),
+            "a call that reverts leaves nothing new to ask for"
+        );
+        for (query, bytecode) in questions.iter().zip(&self.bytecode_says) {
+            assert_eq!(self.model.ask(query), *bytecode, "the model (left) and the bytecode: {query:?}");
+        }
     }
 
-    fn read(&self, backend: &impl Backend) -> Readings {
-        let accounts = self.keys.iter().map(EthKey::address).chain([self.deployment.payment_channel]);
-        Readings {
-            window_secs: backend.dispute_window(),
-            is_paused: backend.is_paused(),
-            channels: self.channels.iter().chain([&lost()]).map(|id| backend.channel(*id)).collect(),
-            allowed: self.tokens.map(|token| backend.is_token_allowed(token)),
-            accounts: accounts
-                .map(|who| Account {
-                    counter: backend.counter_of(who),
-                    is_active: backend.is_node_active(who),
-                    money: self.tokens.map(|token| {
-                        [
-                            backend.balance(token, who),
-                            backend.allowance(token, who),
-                            backend.credit(who, token),
-                        ]
-                    }),
-                })
-                .collect(),
-        }
+    fn questions(&self) -> Vec<Query> {
+        let parties = self.keys.iter().map(EthKey::address);
+        let accounts: Vec<Address> = parties.chain([self.deployment.payment_channel]).collect();
+        let subjects: Vec<Subject> =
+            self.channels.iter().copied().chain([lost()]).map(Subject::Channel).collect();
+        bindings::questions(&Scene { accounts: &accounts, tokens: &self.tokens, subjects: &subjects })
     }
 
     /// The payee's ruling, as the engine's (V1): by the best it holds, and by recovery alone (V8). What it takes is money: until
@@ -229,8 +215,8 @@ impl Run {
         };
         if is_in_time {
             let mut cashed = self.clone();
-            let call = chain::Call::Close { channel: terms.channel, voucher: Some(voucher) };
-            let result = cashed.execute(&Tx { from: c.node, call: Call::Role(call) });
+            let call = channel::Call::Close { channel: terms.channel, voucher: Some(voucher) };
+            let result = cashed.execute(&Tx { from: c.node, call: Call::Role(call.into()) });
             assert_eq!(result, Ok(()), "the engine takes {voucher:?}, the contract does not: {c:?}");
             let recorded = cashed.evm.channel(terms.channel).map(|c| c.amount);
             assert_eq!(recorded, Some(terms.amount), "{voucher:?}");
@@ -254,68 +240,85 @@ impl Run {
                 return None;
             }
             Step::Approve { by, token, amount: sum } => {
-                let call = chain::Call::Approve { token: self.tokens[*token], amount: amount(*sum) };
-                ("approve", self.party(*by), Call::Role(call))
+                let call = token::Call::Approve { token: self.tokens[*token], amount: amount(*sum) };
+                ("approve", self.party(*by), Call::Role(call.into()))
             }
             Step::Open { by, node, token, deposit } => {
                 let (node, token) = (self.party(*node), self.tokens[*token]);
-                let call = chain::Call::Open { node, token, deposit: amount(*deposit) };
-                ("open", self.party(*by), Call::Role(call))
+                let call = channel::Call::Open { node, token, deposit: amount(*deposit) };
+                ("open", self.party(*by), Call::Role(call.into()))
             }
             Step::Close { by, voucher } => {
                 let (channel, voucher, from) =
                     (self.named(voucher), self.written(voucher), self.by(*by, voucher.channel));
-                ("close", from, Call::Role(chain::Call::Close { channel, voucher }))
+                ("close", from, Call::Role(channel::Call::Close { channel, voucher }.into()))
             }
             Step::Dispute { by, voucher } => {
                 let from = self.by(*by, voucher.channel);
-                ("dispute", from, Call::Role(chain::Call::Dispute { voucher: self.written(voucher)? }))
+                (
+                    "dispute",
+                    from,
+                    Call::Role(channel::Call::Dispute { voucher: self.written(voucher)? }.into()),
+                )
             }
             Step::Settle { by, channel } => {
                 let id = if *channel % 32 == 0 { lost() } else { self.channel(*channel) };
-                ("settle", self.by(*by, *channel), Call::Role(chain::Call::Settle { channel: id }))
+                ("settle", self.by(*by, *channel), Call::Role(channel::Call::Settle { channel: id }.into()))
             }
             Step::CloseCooperatively { by, voucher, consent } => {
                 let (channel, from) = (self.named(voucher), self.by(*by, voucher.channel));
                 let node_signature = self.consent(voucher, *consent);
                 let voucher = self.written(voucher);
-                let call = chain::Call::CloseCooperatively { channel, voucher, node_signature };
-                ("cooperative", from, Call::Role(call))
+                let call = channel::Call::CloseCooperatively { channel, voucher, node_signature };
+                ("cooperative", from, Call::Role(call.into()))
             }
             Step::Withdraw { by, token } => {
-                let call = chain::Call::WithdrawCredit { token: self.tokens[*token] };
-                ("withdraw", self.party(*by), Call::Role(call))
+                let call = channel::Call::WithdrawCredit { token: self.tokens[*token] };
+                ("withdraw", self.party(*by), Call::Role(call.into()))
             }
             Step::ForceClose { by, channel } => {
                 let id = if *channel % 32 == 0 { lost() } else { self.channel(*channel) };
-                let call = chain::Call::ForceClose { channel: id };
-                ("force", self.by(*by, *channel), Call::Role(call))
+                let call = channel::Call::ForceClose { channel: id };
+                ("force", self.by(*by, *channel), Call::Role(call.into()))
             }
             Step::Delegate { by, trusted } => {
                 let trusted = self.account(*trusted);
-                ("delegate", self.party(*by), Call::Setup(Setup::Delegate { trusted }))
+                ("delegate", self.party(*by), Call::Setup(wallet::Setup::Delegate { trusted }.into()))
             }
             Step::Mint { token, to, amount: sum } => {
-                let setup =
-                    Setup::Mint { token: self.tokens[*token], to: self.account(*to), amount: amount(*sum) };
-                ("setup", self.party(0), Call::Setup(setup))
+                let setup = test_token::Setup::Mint {
+                    token: self.tokens[*token],
+                    to: self.account(*to),
+                    amount: amount(*sum),
+                };
+                ("setup", self.party(0), Call::Setup(setup.into()))
             }
             Step::Transfer { by, token, to, amount: sum } => {
                 let (token, to) = (self.tokens[*token], self.account(*to));
-                ("setup", self.party(*by), Call::Setup(Setup::Transfer { token, to, amount: amount(*sum) }))
+                (
+                    "setup",
+                    self.party(*by),
+                    Call::Setup(test_token::Setup::Transfer { token, to, amount: amount(*sum) }.into()),
+                )
             }
             Step::SetNode { by, who, active } => {
                 let (operator, node) = (self.account(*who), NodeId([9; 32]));
-                ("setup", self.owner(*by), Call::Setup(Setup::SetNode { operator, node, active: *active }))
+                (
+                    "setup",
+                    self.owner(*by),
+                    Call::Setup(registry::Setup::SetNode { operator, node, active: *active }.into()),
+                )
             }
             Step::AllowToken { by, token, allowed } => {
-                let setup = Setup::AllowToken { token: self.tokens[*token], allowed: *allowed };
-                ("setup", self.owner(*by), Call::Setup(setup))
+                let setup = ChannelSetup::AllowToken { token: self.tokens[*token], allowed: *allowed };
+                ("setup", self.owner(*by), Call::Setup(setup.into()))
             }
             Step::SetWindow { by, secs } => {
-                ("setup", self.owner(*by), Call::Setup(Setup::SetWindow { secs: *secs }))
+                ("setup", self.owner(*by), Call::Setup(ChannelSetup::SetWindow { secs: *secs }.into()))
             }
-            Step::Pause { by, paused } => ("setup", self.owner(*by), Call::Setup(Setup::Pause(*paused))),
+            Step::Pause { by, paused } => {
+                ("setup", self.owner(*by), Call::Setup(ChannelSetup::Pause(*paused).into()))
+            }
         };
         Some((kind, Tx { from, call }))
     }
@@ -340,7 +343,7 @@ impl Run {
         self.channels.get(place % self.channels.len().max(1)).copied().unwrap_or(lost())
     }
 
-    fn view(&self, place: usize) -> Option<ChannelView> {
+    fn view(&self, place: usize) -> Option<State> {
         self.model.channel(self.channel(place))
     }
 

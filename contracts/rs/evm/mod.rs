@@ -7,11 +7,11 @@
 mod raw;
 
 use alloy_primitives::{B256, Bytes, TxKind, U256};
-use alloy_sol_types::{SolCall, SolConstructor};
+use alloy_sol_types::SolCall;
 use decdn_engine::{
-    chain::{self, Block, ChainEvent, Revert},
+    chain::{Block, ChainEvent},
     crypto::{Crypto, Deployment, Signature, Typed},
-    ids::{Address, ChannelId},
+    ids::Address,
     money::Amount,
 };
 use revm::{
@@ -27,12 +27,11 @@ use revm::{
 
 pub use self::raw::{Called, RawEvm, RawReceipt, RawTx};
 use crate::{
-    backend::{Backend, Call, ChannelView, Machine, Receipt, Setup, Tx},
-    bindings::{
-        self,
-        sol::{NodeList, NodeTakesAll, PaymentChannel, TestToken, TestWallet},
-    },
-    genesis::{DEPLOYER, Genesis},
+    backend::{Backend, Call, Machine, Receipt, Tx},
+    bindings::{self, Answer, Malformed, Query, Setup, sol::TestWallet},
+    channel,
+    genesis::{Creation, DEPLOYER, Genesis},
+    wallet,
 };
 
 /// What a transaction may use: far above anything the contracts need.
@@ -79,26 +78,15 @@ impl Evm {
         let wallet_code = genesis.wallet_code();
         let mut new = Self { state, cfg: cfg(genesis.chain_id), deployment, tokens, wallet_code };
 
-        let nodes = NodeList::constructorCall { owner: genesis.owner };
-        let channels = PaymentChannel::constructorCall {
-            owner: genesis.owner,
-            registry_: deployment.registry,
-            feeSplit_: genesis.fee_split(),
-            disputeWindowSecs: genesis.dispute_window_secs,
-        };
-        new.create(0, deployment.registry, &NodeList::BYTECODE, &nodes.abi_encode());
-        new.create(1, genesis.fee_split(), &NodeTakesAll::BYTECODE, &[]);
-        new.create(2, deployment.payment_channel, &PaymentChannel::BYTECODE, &channels.abi_encode());
-        for (nonce, (token, spec)) in (3..).zip(genesis.token_addresses().zip(&genesis.tokens)) {
-            let (name_, symbol_) = (spec.symbol.to_owned(), spec.symbol.to_owned());
-            let test_token = TestToken::constructorCall { name_, symbol_, decimals_: spec.decimals };
-            new.create(nonce, token, &TestToken::BYTECODE, &test_token.abi_encode());
-            let data = PaymentChannel::setTokenAllowedCall { token, allowed: true }.abi_encode();
-            let allowed =
-                new.run(Block::default(), call(genesis.owner, deployment.payment_channel, data.into()));
+        for (nonce, creation) in (0..).zip(genesis.creations()) {
+            new.create(nonce, &creation);
+        }
+        for token in genesis.token_addresses() {
+            let allow = Setup::from(channel::Setup::AllowToken { token, allowed: true });
+            let (to, data) = allow.calldata(genesis.owner, &deployment);
+            let allowed = new.run(Block::default(), call(genesis.owner, to, data));
             assert!(allowed.success, "the owner may allow a token");
         }
-        new.create(genesis.wallet_nonce(), wallet_code, &TestWallet::BYTECODE, &[]);
         new
     }
 
@@ -107,8 +95,8 @@ impl Evm {
         self.deployment
     }
 
-    fn create(&mut self, nonce: u8, expected: Address, code: &Bytes, arguments: &[u8]) {
-        let data = [code, arguments].concat().into();
+    fn create(&mut self, nonce: u8, creation: &Creation) {
+        let data = [&creation.code[..], &creation.arguments].concat().into();
         let tx = TxEnv {
             caller: DEPLOYER,
             kind: TxKind::Create,
@@ -119,7 +107,7 @@ impl Evm {
         };
         let ran = self.run(Block::default(), tx);
         assert!(ran.success, "an artifact's constructor refused its arguments");
-        assert_eq!(ran.created, Some(expected), "addresses follow from the deployer's nonces");
+        assert_eq!(ran.created, Some(creation.address), "addresses follow from the deployer's nonces");
     }
 
     fn run(&mut self, block: Block, tx: TxEnv) -> Ran {
@@ -146,30 +134,11 @@ impl Evm {
         context.build_mainnet().transact(tx).ok().map(|done| ran(done.result))
     }
 
-    fn view(&self, to: Address, data: Vec<u8>) -> Bytes {
-        let tried = self.try_on(&self.state, Block::default(), call(Address::ZERO, to, data.into()));
+    fn view(&self, to: Address, data: Bytes) -> Bytes {
+        let tried = self.try_on(&self.state, Block::default(), call(Address::ZERO, to, data));
         let ran = tried.expect("as in `run`");
         assert!(ran.success, "the contracts' views answer every question");
         ran.output
-    }
-
-    fn word(&self, to: Address, data: Vec<u8>) -> U256 {
-        U256::from_be_slice(self.view(to, data).get(..32).expect("views of numbers return a word"))
-    }
-
-    /// A token's answer about an account; zero where the address is no token.
-    fn token_word(&self, token: Address, data: Vec<u8>) -> Amount {
-        if self.tokens.contains(&token) { capped(self.word(token, data)) } else { Amount::ZERO }
-    }
-
-    /// The token of a channel that a call may have to name (see [`bindings::calldata`]).
-    fn token_for(&self, call: &chain::Call) -> Address {
-        let unsigned = match call {
-            chain::Call::Close { channel, voucher: None }
-            | chain::Call::CloseCooperatively { channel, voucher: None, .. } => self.channel(*channel),
-            _ => None,
-        };
-        unsigned.map_or(Address::ZERO, |c| c.token)
     }
 
     /// The authorization by which an account delegates to the test wallet in its next transaction (EIP-7702). Whether the
@@ -187,11 +156,22 @@ impl Evm {
     }
 
     fn target(&self, from: Address, call: &Call) -> (Address, Bytes) {
-        let channel = self.deployment.payment_channel;
         match call {
-            Call::Role(call) => bindings::calldata(call, channel, self.token_for(call)),
-            Call::Setup(setup) => bindings::setup_calldata(setup, from, &self.deployment),
+            Call::Role(call) => {
+                let channel = bindings::wants_token_of(call).and_then(|id| self.channel(id));
+                bindings::calldata(call, &self.deployment, channel.map_or(Address::ZERO, |c| c.token))
+            }
+            Call::Setup(setup) => setup.calldata(from, &self.deployment),
         }
+    }
+
+    /// The events that roles follow among a transaction's logs.
+    fn events(&self, logs: &[Log], block: Block) -> Vec<ChainEvent> {
+        let event = |log: &Log| {
+            bindings::event(&self.deployment, log.address, log.topics(), &log.data.data)
+                .expect("the contracts' own logs decode")
+        };
+        logs.iter().filter_map(event).map(|event| ChainEvent { block, event }).collect()
     }
 }
 
@@ -202,7 +182,7 @@ impl Machine for Evm {
     fn execute(&mut self, block: Block, tx: &Tx, _: &dyn Crypto) -> Receipt {
         let (to, data) = self.target(tx.from, &tx.call);
         let mut tx_env = call(tx.from, to, data);
-        if matches!(tx.call, Call::Setup(Setup::Delegate { .. })) {
+        if matches!(tx.call, Call::Setup(Setup::Wallet(wallet::Setup::Delegate { .. }))) {
             tx_env.set_recovered_authorization(vec![self.delegation(tx.from)]);
             // Such a transaction always names its chain.
             tx_env.chain_id = Some(self.cfg.chain_id);
@@ -210,56 +190,28 @@ impl Machine for Evm {
         }
         let ran = self.run(block, tx_env);
         if !ran.success {
-            // A token's own error may look like the contract's: only the contract's calls can give its
-            // reasons.
-            let known = to == self.deployment.payment_channel;
-            let reason = if known { bindings::revert(&ran.output) } else { Revert::Other };
+            let reason = bindings::revert(&self.deployment, to, &ran.output);
             return Receipt { result: Err(reason), events: Vec::new(), gas: ran.gas };
         }
-        let events = channel_events(&ran.logs, block, self.deployment.payment_channel);
+        let events = self.events(&ran.logs, block);
         Receipt { result: Ok(()), events, gas: ran.gas }
     }
 }
 
 impl Backend for Evm {
-    fn channel(&self, id: ChannelId) -> Option<ChannelView> {
-        let data = PaymentChannel::channelCall { channelId: B256::from(id.0) }.abi_encode();
-        let output = self.view(self.deployment.payment_channel, data);
-        bindings::channel_view(&output)
-            .expect("the contract holds deposits below 2^128 and knows its statuses")
-    }
-
-    fn balance(&self, token: Address, who: Address) -> Amount {
-        self.token_word(token, TestToken::balanceOfCall { account: who }.abi_encode())
-    }
-
-    fn allowance(&self, token: Address, who: Address) -> Amount {
-        let spender = self.deployment.payment_channel;
-        self.token_word(token, TestToken::allowanceCall { owner: who, spender }.abi_encode())
-    }
-
-    fn credit(&self, who: Address, token: Address) -> Amount {
-        let data = PaymentChannel::creditCall { payee: who, token }.abi_encode();
-        capped(self.word(self.deployment.payment_channel, data))
-    }
-
-    fn counter_of(&self, client: Address) -> u64 {
-        let data = PaymentChannel::counterOfCall { client }.abi_encode();
-        self.word(self.deployment.payment_channel, data).to()
-    }
-
-    fn dispute_window(&self) -> u64 {
-        let data = PaymentChannel::disputeWindowCall {}.abi_encode();
-        self.word(self.deployment.payment_channel, data).to()
-    }
-
-    fn is_node_active(&self, operator: Address) -> bool {
-        !self.word(self.deployment.registry, NodeList::isActiveCall { operator }.abi_encode()).is_zero()
-    }
-
-    fn is_token_allowed(&self, token: Address) -> bool {
-        let data = PaymentChannel::tokenAllowedCall { token }.abi_encode();
-        !self.word(self.deployment.payment_channel, data).is_zero()
+    fn ask(&self, query: &Query) -> Answer {
+        if let Query::Token(query) = query
+            && !self.tokens.contains(&query.token())
+        {
+            return Answer::Amount(Amount::ZERO);
+        }
+        let (to, data) = query.calldata(&self.deployment);
+        match query.answer(&self.view(to, data)) {
+            Ok(answer) => answer,
+            // A test token may hold more than the engine counts.
+            Err(Malformed::Amount) => Answer::Amount(Amount::MAX),
+            Err(why) => panic!("the contracts answered {query:?} with {why}"),
+        }
     }
 
     fn wallet_takes(&self, account: Address, what: &Typed, signature: &Signature, _: &dyn Crypto) -> bool {
@@ -272,21 +224,6 @@ impl Backend for Evm {
         let asked = self.try_on(&self.state, Block::default(), call(Address::ZERO, account, data.into()));
         asked.is_some_and(|ran| ran.success && ran.output.as_ref() == YES)
     }
-
-    fn is_paused(&self) -> bool {
-        let data = PaymentChannel::pausedCall {}.abi_encode();
-        !self.word(self.deployment.payment_channel, data).is_zero()
-    }
-}
-
-/// The payment channel's events among a transaction's logs.
-fn channel_events(logs: &[Log], block: Block, payment_channel: Address) -> Vec<ChainEvent> {
-    let ours = logs.iter().filter(|log| log.address == payment_channel);
-    ours.filter_map(|log| {
-        let event = bindings::event(log.topics(), &log.data.data).expect("the contract's own logs decode");
-        event.map(|(channel, kind)| ChainEvent { block, channel, kind })
-    })
-    .collect()
 }
 
 fn ran(result: ExecutionResult) -> Ran {
@@ -333,8 +270,4 @@ fn block_env(block: Block) -> BlockEnv {
         prevrandao: Some(B256::ZERO),
         ..BlockEnv::default()
     }
-}
-
-fn capped(value: U256) -> Amount {
-    bindings::amount(value).unwrap_or(Amount::MAX)
 }

@@ -16,7 +16,7 @@ use revm::{
     primitives::Log,
 };
 
-use super::{Evm, channel_events, free, ran};
+use super::{Evm, free, ran};
 use crate::backend::{Events, Machine, Sender};
 
 /// Past states that are kept, one per block with transactions.
@@ -63,7 +63,7 @@ pub struct RawReceipt {
     pub logs: Vec<Log>,
     /// The contract it created.
     pub created: Option<Address>,
-    /// The payment channel's events among the logs.
+    /// The events that roles follow among the logs.
     pub events: Vec<ChainEvent>,
 }
 
@@ -159,7 +159,7 @@ impl Machine for RawEvm {
         }
         self.states.insert(block.number, self.evm.state.clone());
         let ran = ran(result);
-        let events = channel_events(&ran.logs, block, self.evm.deployment.payment_channel);
+        let events = self.evm.events(&ran.logs, block);
         RawReceipt {
             is_valid: true,
             success: ran.success,

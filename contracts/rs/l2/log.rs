@@ -1,53 +1,49 @@
-//! Every channel event so far, found by block and by account.
+//! Every event so far, found by block and by interest.
 
 use std::collections::BTreeMap;
 
-use decdn_engine::{
-    chain::{ChainEvent, EventKind},
-    ids::{Address, ChannelId},
-};
+use decdn_engine::chain::{ChainEvent, Interest};
+
+use crate::bindings::Readers;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Log {
     events: Vec<ChainEvent>,
-    parties: BTreeMap<ChannelId, [Address; 2]>,
+    readers: Readers,
     /// Places in `events`, rising.
-    by_account: BTreeMap<Address, Vec<usize>>,
+    places: BTreeMap<Interest, Vec<usize>>,
 }
 
 impl Log {
     pub(super) fn append(&mut self, events: &[ChainEvent]) {
         for event in events {
-            if let EventKind::Opened { client, node, .. } = event.kind {
-                self.parties.insert(event.channel, [client, node]);
-            }
-            for party in self.parties.get(&event.channel).into_iter().flatten() {
-                self.by_account.entry(*party).or_default().push(self.events.len());
+            for interest in self.readers.of(&event.event) {
+                self.places.entry(interest).or_default().push(self.events.len());
             }
             self.events.push(*event);
         }
     }
 
-    /// Events from a block on, oldest first, in whole blocks up to about `cap`, and the first block that is
-    /// not covered, if there is one.
+    /// Events from a block on that one of these interests covers, each once, oldest first, in whole blocks up to about
+    /// `cap`, and the first block that is not covered, if there is one.
     pub(super) fn since(
         &self,
         from_block: u64,
-        account: Option<Address>,
+        interests: &[Interest],
         cap: usize,
     ) -> (Vec<ChainEvent>, Option<u64>) {
-        let place = |place: &usize| self.events[*place];
-        match account {
-            None => {
-                let first = self.events.partition_point(|event| event.block.number < from_block);
-                whole_blocks(self.events[first..].iter().copied(), cap)
+        let first = self.events.partition_point(|event| event.block.number < from_block);
+        let places = interests.iter().filter_map(|interest| self.places.get(interest));
+        let mut ahead: Vec<&[usize]> =
+            places.map(|places| &places[places.partition_point(|place| *place < first)..]).collect();
+        let merged = std::iter::from_fn(|| {
+            let next = ahead.iter().filter_map(|places| places.first()).min().copied()?;
+            for places in &mut ahead {
+                *places = places.strip_prefix(&[next]).unwrap_or(places);
             }
-            Some(account) => {
-                let places = self.by_account.get(&account).map_or(&[][..], Vec::as_slice);
-                let first = places.partition_point(|p| place(p).block.number < from_block);
-                whole_blocks(places[first..].iter().map(place), cap)
-            }
-        }
+            Some(self.events[next])
+        });
+        whole_blocks(merged, cap)
     }
 }
 

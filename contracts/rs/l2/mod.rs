@@ -16,9 +16,8 @@ mod profile;
 use std::collections::{BTreeMap, VecDeque};
 
 use decdn_engine::{
-    chain::{Block, ChainUpdate},
+    chain::{Block, ChainUpdate, Interest},
     crypto::Crypto,
-    ids::Address,
     time::{ChainTime, Span, Time},
 };
 
@@ -221,18 +220,17 @@ impl<M: Machine> L2<M> {
         self.clock.block(number)
     }
 
-    /// What a poll answers: the events from a block on, of one account's channels or of all, up to about
-    /// `cap`. Blocks are never cut in two: only where the first block alone holds more are more than `cap`
+    /// What a poll answers: the events from a block on that one of the interests covers, up to about `cap`. Blocks are never cut in two: only where the first block alone holds more are more than `cap`
     /// returned.
     pub fn events_since(
         &self,
         now: Time,
         from_block: u64,
-        account: Option<Address>,
+        interests: &[Interest],
         cap: usize,
     ) -> ChainUpdate {
         let head = self.head(now);
-        let (events, next) = self.log.since(from_block, account, cap);
+        let (events, next) = self.log.since(from_block, interests, cap);
         ChainUpdate {
             head,
             safe: self.safe(now).number,

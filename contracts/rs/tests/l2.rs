@@ -9,7 +9,7 @@ use decdn_contracts::{
     l2::{CantForce, TxId},
 };
 use decdn_engine::{
-    chain::{Block, ChainEvent, EventKind},
+    chain::{Block, ChainEvent, Interest, channel::EventKind},
     crypto::Crypto,
     ids::{Address, ChannelId},
     money::Amount,
@@ -52,12 +52,17 @@ impl Machine for Recorder {
 
     fn execute(&mut self, block: Block, tx: &Note, _: &dyn Crypto) -> Noted {
         self.executed.push((block, tx.number));
-        let mut id = [0; 32];
-        id[..8].copy_from_slice(&tx.number.to_be_bytes());
         let (client, node) = (tx.from, account(200));
         let kind = EventKind::Opened { client, node, token: Address::ZERO, deposit: Amount(1) };
-        Noted([ChainEvent { block, channel: ChannelId(id), kind }])
+        Noted([ChainEvent::of_channel(block, opened_by(tx.number), kind)])
     }
+}
+
+/// The channel of a transaction's opening.
+fn opened_by(number: u64) -> ChannelId {
+    let mut id = [0; 32];
+    id[..8].copy_from_slice(&number.to_be_bytes());
+    ChannelId(id)
 }
 
 fn account(n: u8) -> Address {
@@ -189,6 +194,15 @@ enum Event {
     Poll,
 }
 
+/// Of one of three accounts, one of the first transactions, or all.
+fn interest() -> impl Strategy<Value = Interest> {
+    prop_oneof![
+        2 => (1..4u8).prop_map(|n| Interest::ChannelsOf(account(n))),
+        2 => (1..20u64).prop_map(|number| Interest::Channel(opened_by(number))),
+        1 => Just(Interest::Channels),
+    ]
+}
+
 fn event() -> impl Strategy<Value = (u64, Event)> {
     let wait = prop_oneof![Just(0), 1..SLOT, (0..8u64).prop_map(|n| n * SLOT), Just(13 * HOUR.0)];
     let what = prop_oneof![
@@ -208,14 +222,13 @@ proptest! {
     fn o8_polls_that_follow_each_other_miss_nothing_and_repeat_nothing(
         events in prop::collection::vec(event(), 1..80),
         cap in 1..4usize,
-        follow in prop_oneof![Just(None), (1..4u8).prop_map(Some)],
+        interests in prop::collection::vec(interest(), 1..4),
     ) {
         let mut l2 = chain();
         let (mut now, mut number) = (Time(0), 0);
         let (mut next, mut heard) = (0, Vec::new());
         let mut newest = None;
         let mut sent = BTreeMap::new();
-        let follow = follow.map(account);
         let produce = |l2: &mut L2<Recorder>, now| {
             // Any due time up to now may come first: the driver may be late.
             l2.produce(now, &Curves::new(), |n| n / 2);
@@ -240,7 +253,7 @@ proptest! {
                 Event::Skew(secs) => l2.set_skew(now, secs),
                 Event::Produce => produce(&mut l2, now),
                 Event::Poll => {
-                    let update = l2.events_since(now, next, follow, cap);
+                    let update = l2.events_since(now, next, &interests, cap);
                     prop_assert!(update.next >= next && update.safe <= update.head.number);
                     prop_assert!(update.events.iter().all(|event| event.block.number <= update.head.number));
                     next = update.next;
@@ -253,7 +266,7 @@ proptest! {
         let end = now + Span::from_hours(30);
         run_until(&mut l2, now, end);
         loop {
-            let update = l2.events_since(end, next, follow, cap);
+            let update = l2.events_since(end, next, &interests, cap);
             let is_last = update.events.is_empty();
             next = update.next;
             heard.extend(update.events);
@@ -264,12 +277,19 @@ proptest! {
         prop_assert!(executed.windows(2).all(|w| w[0].0.number <= w[1].0.number && w[0].0.time <= w[1].0.time));
         let expected: Vec<(Block, u64)> = executed
             .iter()
-            .filter(|(_, number)| follow.is_none_or(|who| sent[number] == who))
+            .filter(|(_, number)| {
+                interests.iter().any(|interest| match interest {
+                    Interest::ChannelsOf(who) => sent[number] == *who,
+                    Interest::Channel(id) => *id == opened_by(*number),
+                    Interest::Channels => true,
+                })
+            })
             .copied()
             .collect();
         let heard: Vec<(Block, u64)> = heard
             .iter()
-            .map(|event| (event.block, event.channel.0[..8].iter().fold(0, |n, byte| n << 8 | u64::from(*byte))))
+            .filter_map(|event| Some((event.block, event.as_channel()?.channel)))
+            .map(|(block, channel)| (block, channel.0[..8].iter().fold(0, |n, byte| n << 8 | u64::from(*byte))))
             .collect();
         prop_assert_eq!(heard, expected);
     }

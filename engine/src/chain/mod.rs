@@ -1,8 +1,10 @@
-//! What is said to the chain and heard from it, and what the engine expects a call to do.
+//! What is said to the chain and heard from it, and what the engine expects a call to do. A file per contract has its
+//! calls, reasons, events and state; here they are one vocabulary.
 
+pub mod channel;
 mod checkpoint;
 mod cursor;
-pub mod predict;
+pub mod token;
 
 pub use checkpoint::Checkpoint;
 pub use cursor::{Cursor, Taken};
@@ -12,9 +14,8 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    crypto::{Signature, SignedVoucher},
+    crypto::{Crypto, Deployment},
     ids::{Address, ChannelId},
-    money::{Amount, Nonce},
     time::{ChainTime, Span},
 };
 
@@ -27,73 +28,79 @@ pub struct Block {
     pub time: ChainTime,
 }
 
-/// A call that a role asks to be made from its account.
+/// A call that a role asks to be made from its account, by contract.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Call {
-    /// ERC-20 `approve(PaymentChannel, amount)`.
-    Approve {
-        /// The token.
-        token: Address,
-        /// The allowance.
-        amount: Amount,
-    },
-    /// `openChannel`.
-    Open {
-        /// The node's operator account.
-        node: Address,
-        /// The token.
-        token: Address,
-        /// The deposit.
-        deposit: Amount,
-    },
-    /// `closeChannel`; without a voucher, the empty one (C1).
-    Close {
-        /// The channel.
-        channel: ChannelId,
-        /// The voucher to close with.
-        voucher: Option<SignedVoucher>,
-    },
-    /// `disputeChannel` (C2).
-    Dispute {
-        /// The voucher with the higher amount.
-        voucher: SignedVoucher,
-    },
-    /// `settleChannel` (C3).
-    Settle {
-        /// The channel.
-        channel: ChannelId,
-    },
-    /// `closeCooperatively` (C4).
-    CloseCooperatively {
-        /// The channel.
-        channel: ChannelId,
-        /// The final voucher; `None` for the empty one.
-        voucher: Option<SignedVoucher>,
-        /// The node's signature of the same terms.
-        node_signature: Signature,
-    },
-    /// `withdrawCredit` (C6).
-    WithdrawCredit {
-        /// The token.
-        token: Address,
-    },
-    /// `forceCloseChannel` (C5). No role of ours makes it; anyone may.
-    ForceClose {
-        /// The channel.
-        channel: ChannelId,
-    },
+    /// A token's.
+    Token(token::Call),
+    /// The payment channel's.
+    Channel(channel::Call),
 }
 
 impl Call {
-    /// The channel that the call is about.
-    pub fn channel(&self) -> Option<ChannelId> {
+    /// What the call is about, if it names it.
+    pub fn subject(&self) -> Option<Subject> {
         match self {
-            Self::Close { channel, .. }
-            | Self::Settle { channel }
-            | Self::ForceClose { channel }
-            | Self::CloseCooperatively { channel, .. } => Some(*channel),
-            Self::Dispute { voucher } => Some(voucher.terms.channel),
-            Self::Approve { .. } | Self::Open { .. } | Self::WithdrawCredit { .. } => None,
+            Self::Token(_) => None,
+            Self::Channel(call) => call.channel().map(Subject::Channel),
+        }
+    }
+
+    /// What it is to do, for whoever reads that it was not done.
+    pub fn purpose(&self) -> &'static str {
+        match self {
+            Self::Token(call) => call.purpose(),
+            Self::Channel(call) => call.purpose(),
+        }
+    }
+
+    /// The payment channel's call.
+    pub fn as_channel(&self) -> Option<&channel::Call> {
+        match self {
+            Self::Channel(call) => Some(call),
+            Self::Token(_) => None,
+        }
+    }
+}
+
+impl From<token::Call> for Call {
+    fn from(call: token::Call) -> Self {
+        Self::Token(call)
+    }
+}
+
+impl From<channel::Call> for Call {
+    fn from(call: channel::Call) -> Self {
+        Self::Channel(call)
+    }
+}
+
+/// What a contract keeps apart: calls, events and surprises are about one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub enum Subject {
+    /// A channel.
+    Channel(ChannelId),
+}
+
+/// A subject as its contract has it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum State {
+    /// A channel.
+    Channel(channel::State),
+}
+
+impl State {
+    /// Which one it is.
+    pub fn subject(&self) -> Subject {
+        match self {
+            Self::Channel(channel) => Subject::Channel(channel.id),
+        }
+    }
+
+    /// The channel.
+    pub fn as_channel(&self) -> Option<&channel::State> {
+        match self {
+            Self::Channel(channel) => Some(channel),
         }
     }
 }
@@ -128,61 +135,113 @@ pub enum TxOutcome {
     Lost,
 }
 
-/// Why the contract refused a call: its custom errors.
+/// Why a call was refused: a contract's own reason where the engine knows it. Those of the payment channel are written
+/// without their contract's name, as recordings have them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the names are the contract's; contracts/src documents them")]
 pub enum Revert {
-    Paused,
-    TokenNotAllowed,
-    ZeroDeposit,
-    DepositTooLarge,
-    NodeNotActive,
-    SelfChannel,
-    UnknownChannel,
-    NotParty,
-    NotOpen,
-    NotClosing,
-    WrongToken,
-    BadSignature,
-    BadVoucher,
-    AmountNotHigher,
-    AmountTooLow,
-    WindowOpen,
-    WindowOver,
-    TransferFailed,
-    NothingToWithdraw,
-    BadSplit,
-    TokenStillAllowed,
     /// Anything else: a token's own error, out of gas, a panic.
     Other,
+    /// The payment channel's.
+    #[serde(untagged)]
+    Channel(channel::Revert),
 }
 
-/// Something that happened to a channel, on chain.
+impl From<channel::Revert> for Revert {
+    fn from(reason: channel::Revert) -> Self {
+        Self::Channel(reason)
+    }
+}
+
+/// Something that happened, by contract.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// To a channel.
+    Channel(channel::Event),
+}
+
+impl Event {
+    /// What happened to a channel.
+    pub fn as_channel(&self) -> Option<&channel::Event> {
+        match self {
+            Self::Channel(event) => Some(event),
+        }
+    }
+
+    /// What it happened to.
+    pub fn subject(&self) -> Subject {
+        match self {
+            Self::Channel(event) => Subject::Channel(event.channel),
+        }
+    }
+}
+
+/// An event in its block.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
 pub struct ChainEvent {
     /// In which block.
     pub block: Block,
-    /// Which channel.
-    pub channel: ChannelId,
     /// What.
-    pub kind: EventKind,
+    pub event: Event,
 }
 
-/// The contract's events, as far as a role cares.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the fields are those of the contract's events")]
-pub enum EventKind {
-    /// `ChannelOpened`
-    Opened { client: Address, node: Address, token: Address, deposit: Amount },
-    /// `ChannelClosing`, of a close or, with amount 0, of a forced one (C5)
-    Closing { by: Address, amount: Amount, nonce: Nonce, deadline: ChainTime },
-    /// `ChannelDisputed`
-    Disputed { by: Address, amount: Amount, nonce: Nonce },
-    /// `ChannelSettled`
-    Settled { paid: Amount, refunded: Amount, cooperative: bool },
+impl ChainEvent {
+    /// An event of a channel in this block.
+    pub fn of_channel(block: Block, channel: ChannelId, kind: channel::EventKind) -> Self {
+        Self { block, event: Event::Channel(channel::Event { channel, kind }) }
+    }
+
+    /// What happened to a channel.
+    pub fn as_channel(&self) -> Option<&channel::Event> {
+        self.event.as_channel()
+    }
 }
 
-/// An answer to a poll, or news from a subscription: events of the role's channels, oldest first.
+/// An event as it is recorded: a channel's beside its block. Another contract's gets a field of its own.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    block: Block,
+    #[serde(default)]
+    channel: Option<ChannelId>,
+    #[serde(default)]
+    kind: Option<channel::EventKind>,
+}
+
+impl From<ChainEvent> for Written {
+    fn from(ChainEvent { block, event }: ChainEvent) -> Self {
+        match event {
+            Event::Channel(channel::Event { channel, kind }) => {
+                Self { block, channel: Some(channel), kind: Some(kind) }
+            }
+        }
+    }
+}
+
+impl TryFrom<Written> for ChainEvent {
+    type Error = &'static str;
+
+    fn try_from(written: Written) -> Result<Self, &'static str> {
+        match written {
+            Written { block, channel: Some(channel), kind: Some(kind) } => {
+                Ok(Self::of_channel(block, channel, kind))
+            }
+            Written { .. } => Err("an event of no contract"),
+        }
+    }
+}
+
+/// What a poll is about. An update holds the events that one of the poll's interests covers.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub enum Interest {
+    /// The channels of an account, be it the client or the node.
+    ChannelsOf(Address),
+    /// One channel, whosever it is.
+    Channel(ChannelId),
+    /// All channels there are.
+    Channels,
+}
+
+/// An answer to a poll, or news from a subscription: what was asked about, oldest first.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct ChainUpdate {
     /// The soft head (L1).
@@ -195,4 +254,42 @@ pub struct ChainUpdate {
     pub next: u64,
     /// How long the chain's delayed inbox takes (L2), read live.
     pub forced_inclusion: Span,
+}
+
+/// The state at a transaction's place, as far as the call depends on it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(clippy::large_enum_variant, reason = "asked for once per transaction")]
+pub enum Before {
+    /// For a token's call: nothing.
+    Token,
+    /// For a call of the payment channel.
+    Channel(channel::predict::Before),
+}
+
+/// What the call is about, after it, or why it reverts (O9). `None` where the call names nothing that exists.
+///
+/// The simulator asks before every transaction and compares with what the bytecode did, so that the engine's
+/// idea of the contracts can't drift from them.
+///
+/// # Errors
+/// The contract's custom error.
+///
+/// # Panics
+/// If the state is another contract's than the call.
+pub fn predict<C: Crypto>(
+    call: &Call,
+    before: &Before,
+    deployment: &Deployment,
+    crypto: &C,
+) -> Result<Option<State>, Revert> {
+    match (call, before) {
+        (Call::Token(_), Before::Token) => Ok(None),
+        (Call::Channel(call), Before::Channel(before)) => {
+            let after = channel::predict::predict(call, before, deployment, crypto);
+            after.map(|channel| channel.map(State::Channel)).map_err(Revert::Channel)
+        }
+        (Call::Token(_) | Call::Channel(_), _) => {
+            unreachable!("the state is asked for by the call: {call:?}")
+        }
+    }
 }

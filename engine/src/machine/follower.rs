@@ -2,11 +2,11 @@
 
 use core::ops::Range;
 
-use alloc::vec;
+use alloc::{vec, vec::Vec};
 
 use super::{AlarmKey, Cx};
 use crate::{
-    chain::{Block, ChainUpdate, Checkpoint, Cursor},
+    chain::{Block, ChainUpdate, Checkpoint, Cursor, Interest},
     dispute::{Monitor, Outlook},
     fault::{LimitHit, Rule},
     io::{Effect, Lane},
@@ -25,6 +25,8 @@ const LOOK_AGAIN: Span = Span::from_millis(500);
 #[derive(Clone, Debug)]
 pub struct Follower {
     monitor: Monitor,
+    /// What is read.
+    interests: Vec<Interest>,
     /// The newest head.
     head: Block,
     /// When it was heard.
@@ -43,10 +45,11 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Reads from this block on.
-    pub fn new(start_block: u64, monitor: Monitor) -> Self {
+    /// Reads what these are about, from this block on.
+    pub fn new(start_block: u64, monitor: Monitor, interests: Vec<Interest>) -> Self {
         Self {
             monitor,
+            interests,
             head: Block::default(),
             head_at: None,
             is_clock_sane: true,
@@ -104,7 +107,8 @@ impl Follower {
     pub fn poll(&mut self, cx: &mut Cx<'_>) {
         if !self.is_polling {
             self.is_polling = true;
-            cx.out.push(Lane::Role, Effect::Poll { from_block: self.cursor.next_block });
+            let (from_block, interests) = (self.cursor.next_block, self.interests.clone());
+            cx.out.push(Lane::Role, Effect::Poll { from_block, interests });
         }
         self.rest(cx);
     }

@@ -4,7 +4,7 @@ use alloc::collections::VecDeque;
 
 use super::{AlarmKey, Cx};
 use crate::{
-    chain::{Call, Route, TxOutcome},
+    chain::{Route, TxOutcome, channel, token},
     ids::{Address, NodeId, TxTicket},
     io::Lane,
     money::Amount,
@@ -117,7 +117,7 @@ impl Opener {
         assert_eq!(opening.step, Step::Queued, "an opening begins once");
         let ticket = cx.tools.tx_ticket();
         opening.step = Step::Approving(ticket);
-        let call = Call::Approve { token: opening.token, amount: opening.deposit };
+        let call = token::Call::Approve { token: opening.token, amount: opening.deposit };
         cx.tools.alarms.arm(AlarmKey::Opening, cx.now.mono + inclusion);
         cx.out.tx(Lane::Role, ticket, call, Route::Sequencer);
     }
@@ -140,8 +140,8 @@ impl Opener {
             TxOutcome::Included { result: Ok(()), .. } if is_approval => {
                 let ticket = cx.tools.tx_ticket();
                 opening.step = Step::Opening(ticket);
-                let call =
-                    Call::Open { node: opening.operator, token: opening.token, deposit: opening.deposit };
+                let (node, token, deposit) = (opening.operator, opening.token, opening.deposit);
+                let call = channel::Call::Open { node, token, deposit };
                 cx.tools.alarms.arm(AlarmKey::Opening, cx.now.mono + inclusion);
                 cx.out.tx(Lane::Role, ticket, call, Route::Sequencer);
                 Progress::Nothing

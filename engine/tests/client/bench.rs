@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use decdn_engine::{
     blob::Verdict,
-    chain::{Block, Call, ChainEvent, ChainUpdate, EventKind, TxOutcome},
+    chain::{Block, Call, ChainEvent, ChainUpdate, TxOutcome, channel::EventKind},
     crypto::{Crypto, Deployment, ProbeResponseTerms, Signature, StreamError, StreamResponseTerms, Typed},
     ids::{Address, BlobHash, ChannelId, ConnId, FetchId, NodeId, SignTicket, StreamId, TxTicket},
     io::{Effect, Input, Lane, Outputs},
@@ -138,7 +138,7 @@ impl Bench {
                         inputs.push_back(Input::Signed { ticket, signature });
                     }
                     Effect::Sign { ticket, what } => self.unsigned.push((ticket, what)),
-                    Effect::Poll { from_block } => inputs.push_back(Input::Chain(self.news(from_block))),
+                    Effect::Poll { from_block, .. } => inputs.push_back(Input::Chain(self.news(from_block))),
                     Effect::Connect { conn, peer } => {
                         self.dialled.insert(conn, peer);
                         let rtt = Span::from_millis(1);
@@ -318,7 +318,8 @@ impl Bench {
     pub fn include(&mut self, ticket: TxTicket, events: &[(ChannelId, EventKind)]) {
         self.height += 1;
         let block = self.head();
-        self.events.extend(events.iter().map(|&(channel, kind)| ChainEvent { block, channel, kind }));
+        self.events
+            .extend(events.iter().map(|&(channel, kind)| ChainEvent::of_channel(block, channel, kind)));
         self.feed(Input::Tx { ticket, outcome: TxOutcome::Included { block, result: Ok(()) } });
     }
 
@@ -326,7 +327,8 @@ impl Bench {
     pub fn happened(&mut self, number: u64, events: &[(ChannelId, EventKind)]) -> Block {
         self.height = self.height.max(number);
         let block = Block { number, time: self.clock_in(0) };
-        self.events.extend(events.iter().map(|&(channel, kind)| ChainEvent { block, channel, kind }));
+        self.events
+            .extend(events.iter().map(|&(channel, kind)| ChainEvent::of_channel(block, channel, kind)));
         block
     }
 

@@ -1,6 +1,11 @@
 //! V7, D11: "not now" to a close is asked again until the consent is late; then the client closes alone.
 
-use decdn_engine::{chain::Call, io::Input, time::Span, wire::Code};
+use decdn_engine::{
+    chain::{Call, channel},
+    io::Input,
+    time::Span,
+    wire::Code,
+};
 
 use crate::bench::{Bench, channel};
 
@@ -18,7 +23,10 @@ fn d11_a_close_that_is_put_off_is_asked_again_and_settles_together() {
         }
         let asked = bench.close_asked().expect("asked once more");
         bench.consent(1, asked);
-        assert!(matches!(bench.tx(), Some((_, Call::CloseCooperatively { .. }))), "{code:?}");
+        assert!(
+            matches!(bench.tx(), Some((_, Call::Channel(channel::Call::CloseCooperatively { .. })))),
+            "{code:?}"
+        );
     }
 }
 
@@ -37,7 +45,7 @@ fn v7_a_close_that_is_put_off_for_ever_goes_alone_when_the_consent_is_late() {
     assert!((4..=6).contains(&asked), "asked {asked} times, with a growing back-off");
     assert_eq!(bench.tx(), None, "the consent is not late yet");
     bench.pass(Span::from_millis(200));
-    assert!(matches!(bench.tx(), Some((_, Call::Close { .. }))));
+    assert!(matches!(bench.tx(), Some((_, Call::Channel(channel::Call::Close { .. })))));
     bench.pass(Span::from_secs(30));
     assert_eq!(bench.close_asked(), None, "and the node is not asked any more");
 }
@@ -48,5 +56,5 @@ fn v7_a_close_that_is_refused_otherwise_goes_alone_at_once() {
     bench.feed(Input::CloseChannel(channel(1)));
     let (stream, _) = bench.close_asked().expect("asked");
     bench.reset(stream, Code::Malformed);
-    assert!(matches!(bench.tx(), Some((_, Call::Close { .. }))));
+    assert!(matches!(bench.tx(), Some((_, Call::Channel(channel::Call::Close { .. })))));
 }

@@ -1,7 +1,11 @@
 //! V1, O5: a channel that the chain tells of and no record does may have been paid on. It is closed, and never paid on again.
 
 use decdn_engine::{
-    chain::{Call, EventKind, TxOutcome},
+    chain::{
+        Call, TxOutcome,
+        channel::{self, EventKind},
+        token,
+    },
     ids::ChannelId,
     io::{Effect, Input, Notice},
     money::Amount,
@@ -49,7 +53,7 @@ fn v1_a_channel_that_no_record_speaks_of_is_closed_and_another_one_paid_on() {
     // The node holds a voucher, and so consents to no other amount.
     bench.pass(Span::from_secs(11));
     let (_, call) = bench.tx().expect("a close alone");
-    assert_eq!(call, Call::Close { channel: channel(1), voucher: None });
+    assert_eq!(call, Call::Channel(channel::Call::Close { channel: channel(1), voucher: None }));
 }
 
 #[test]
@@ -62,9 +66,9 @@ fn v1_a_channel_that_was_found_is_not_paid_on_after_a_restart_either() {
     let mut again = Bench::recover(bench.config(), kept);
     again.order(1, &[1], true);
     assert_eq!(again.asked(), None);
-    assert!(matches!(again.tx(), Some((_, Call::Approve { .. }))), "another channel");
+    assert!(matches!(again.tx(), Some((_, Call::Token(token::Call::Approve { .. })))), "another channel");
     assert!(
-        matches!(again.tx(), Some((_, Call::Close { voucher: None, .. }))),
+        matches!(again.tx(), Some((_, Call::Channel(channel::Call::Close { voucher: None, .. })))),
         "nobody knows its node's key"
     );
 }
@@ -100,7 +104,7 @@ fn v1_an_opening_whose_transaction_counts_as_lost_is_closed_when_it_shows() {
     assert_eq!(bench.close_asked().expect("closed").1.channel, channel(1));
     bench.pass(Span::from_secs(1));
     assert_eq!(bench.asked(), None);
-    assert!(matches!(bench.tx(), Some((_, Call::Approve { .. }))), "another attempt");
+    assert!(matches!(bench.tx(), Some((_, Call::Token(token::Call::Approve { .. })))), "another attempt");
 }
 
 #[test]
@@ -113,5 +117,7 @@ fn x1_a_close_of_a_found_channel_that_is_older_than_the_start_is_settled() {
     bench.feed(Input::Tick);
     assert_eq!((bench.close_asked(), bench.tx()), (None, None), "it is closing already");
     bench.pass(Span::from_hours(49));
-    assert!(matches!(bench.tx(), Some((_, Call::Settle { channel: id })) if id == channel(1)));
+    assert!(
+        matches!(bench.tx(), Some((_, Call::Channel(channel::Call::Settle { channel: id }))) if id == channel(1))
+    );
 }

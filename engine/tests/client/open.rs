@@ -1,7 +1,11 @@
 //! O10: an opening that no block takes does not keep its download waiting, and is used if it comes late.
 
 use decdn_engine::{
-    chain::{Call, EventKind},
+    chain::{
+        Call,
+        channel::{self, EventKind},
+        token,
+    },
     io::{Effect, FetchFailure, Notice},
     money::Amount,
     time::Span,
@@ -29,7 +33,7 @@ fn o10_a_download_whose_opening_is_never_included_fails_in_bounded_time() {
     }
     assert_eq!(failed(&mut bench), Some(FetchFailure::OpenFailed));
     assert_eq!(tried.len(), 6, "three attempts with each of two nodes: {tried:?}");
-    assert!(tried.iter().all(|call| matches!(call, Call::Approve { .. })));
+    assert!(tried.iter().all(|call| matches!(call, Call::Token(token::Call::Approve { .. }))));
     assert_eq!((bench.table("openings"), bench.table("fetches"), bench.table("peers")), (0, 0, 0));
 }
 
@@ -42,7 +46,7 @@ fn o10_a_slow_sequencer_still_opens_within_the_timeout() {
     bench.include(approval, &[]);
     bench.pass(Span::from_secs(119));
     let (opening, call) = bench.tx().expect("the opening");
-    let Call::Open { node, token, deposit } = call else { panic!("{call:?}") };
+    let Call::Channel(channel::Call::Open { node, token, deposit }) = call else { panic!("{call:?}") };
     bench.include(opening, &[(channel(1), EventKind::Opened { client: CLIENT, node, token, deposit })]);
     assert!(bench.asked().is_some(), "the download begins");
     assert_eq!(failed(&mut bench), None);
@@ -62,5 +66,8 @@ fn o10_an_opening_that_comes_after_its_download_failed_is_closed_again() {
     let kind = EventKind::Opened { client: CLIENT, node, token: TOKEN, deposit: Amount(1 << 40) };
     bench.include(opening, &[(channel(1), kind)]);
     bench.pass(Span::from_secs(120));
-    assert!(matches!(bench.tx(), Some((_, Call::Close { .. }))), "nobody knows its node's key any more");
+    assert!(
+        matches!(bench.tx(), Some((_, Call::Channel(channel::Call::Close { .. })))),
+        "nobody knows its node's key any more"
+    );
 }

@@ -1,7 +1,7 @@
 //! O11: what a client knows of nodes goes with its last use for them, and connections are bounded.
 
 use decdn_engine::{
-    chain::EventKind,
+    chain::channel::EventKind,
     fault::{Fault, LimitHit},
     ids::FetchId,
     io::{Effect, Gone, Input},

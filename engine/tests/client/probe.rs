@@ -1,7 +1,11 @@
 //! Section 3, D1: a node is asked for its price before money goes into a channel with it, and is held to its answer.
 
 use decdn_engine::{
-    chain::{Call, EventKind},
+    chain::{
+        Call,
+        channel::{self, EventKind},
+        token,
+    },
     crypto::{Signature, StreamError},
     fault::{Fault, Rule},
     ids::{ConnId, NodeId, StreamId, TxTicket},
@@ -69,7 +73,9 @@ fn approved(bench: &mut Bench) -> (TxTicket, Call) {
 
 /// Lets that opening be in a block.
 fn opened(bench: &mut Bench, node: u8, (ticket, call): (TxTicket, Call)) {
-    let Call::Open { node: operator, token, deposit } = call else { panic!("{call:?}") };
+    let Call::Channel(channel::Call::Open { node: operator, token, deposit }) = call else {
+        panic!("{call:?}")
+    };
     let event = EventKind::Opened { client: CLIENT, node: operator, token, deposit };
     bench.include(ticket, &[(channel(node), event)]);
 }
@@ -108,7 +114,9 @@ fn d1_a_deposit_follows_the_quoted_price_not_the_highest() {
     let mut bench = Bench::new(0);
     bench.quotes = Some((LOW, true));
     bench.order_with(1, &[1], false, Amount(u128::from(BLOB / 2)));
-    let Some((_, Call::Approve { amount, .. })) = bench.tx() else { panic!("an allowance is asked for") };
+    let Some((_, Call::Token(token::Call::Approve { amount, .. }))) = bench.tx() else {
+        panic!("an allowance is asked for")
+    };
     assert_eq!(amount, Amount(u128::from(BLOB / 2)), "at half a unit per byte it is enough");
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use decdn_engine::{
-    chain::{Block, Call, ChainEvent, ChainUpdate},
+    chain::{Block, Call, ChainEvent, ChainUpdate, channel},
     crypto::{Crypto, Deployment, Quote, Signature, Typed},
     delivery::Meter,
     ids::{Address, BlobHash, ChannelId, ConnId, NodeId, StreamId, TxTicket},
@@ -219,7 +219,9 @@ impl Bench {
 /// The closes that were asked for.
 pub fn closes(said: &[Effect]) -> Vec<(TxTicket, ChannelId)> {
     let found = said.iter().filter_map(|effect| match effect {
-        Effect::Tx { ticket, call: Call::Close { channel, .. }, .. } => Some((*ticket, *channel)),
+        Effect::Tx { ticket, call: Call::Channel(channel::Call::Close { channel, .. }), .. } => {
+            Some((*ticket, *channel))
+        }
         _ => None,
     });
     found.collect()

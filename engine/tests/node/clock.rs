@@ -1,7 +1,7 @@
 //! V1, L3: credit needs a head that is young by its own timestamp, and a chain clock that is near the wall clock.
 
 use decdn_engine::{
-    chain::{ChainEvent, EventKind, TxOutcome},
+    chain::{ChainEvent, TxOutcome, channel::EventKind},
     ids::TxTicket,
     io::{Effect, Input},
     limits::Limits,
@@ -80,7 +80,7 @@ fn l3_a_close_that_failed_is_tried_again_and_one_that_landed_is_not() {
     bench.feed(Input::Tx { ticket, outcome: TxOutcome::Included { block, result: Ok(()) } });
     let deadline = ChainTime(block.time.0 + 48 * 3_600);
     let kind = EventKind::Closing { by: CLIENT, amount: Amount(700), nonce: Nonce(1), deadline };
-    let closing = ChainEvent { block, channel: channel(0), kind };
+    let closing = ChainEvent::of_channel(block, channel(0), kind);
     assert_eq!(closes(&bench.hear(block, 10, vec![closing])), []);
 }
 

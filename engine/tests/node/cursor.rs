@@ -1,7 +1,7 @@
 //! O12: a restart reads the chain on from where all that came of it is durable, and misses nothing.
 
 use decdn_engine::{
-    chain::{ChainEvent, EventKind},
+    chain::{ChainEvent, channel::EventKind},
     ids::ChannelId,
     io::{Effect, Input},
     limits::{CURSOR_BLOCKS, Limits},
@@ -19,13 +19,21 @@ fn cursor(bench: &Bench) -> Option<u64> {
     }
 }
 
+/// Where a node reads on from when its time has come.
+fn polled(bench: &mut Bench) -> u64 {
+    match bench.feed(Input::Tick)[..] {
+        [Effect::Poll { from_block, .. }] => from_block,
+        ref other => panic!("{other:?}"),
+    }
+}
+
 /// News of an empty chain up to a head that is safe.
 fn quiet(bench: &mut Bench, head: u64) {
     bench.hear(bench.block(head, 0), head, vec![]);
 }
 
 fn event(bench: &Bench, number: u64, channel: ChannelId, kind: EventKind) -> ChainEvent {
-    ChainEvent { block: bench.block(number, 0), channel, kind }
+    ChainEvent::of_channel(bench.block(number, 0), channel, kind)
 }
 
 fn opened() -> EventKind {
@@ -47,7 +55,7 @@ fn o12_the_cursor_is_stored_every_so_many_blocks_and_a_restart_goes_on_there() {
     quiet(&mut bench, 2 * CURSOR_BLOCKS);
     assert_eq!(cursor(&bench), Some(CURSOR_BLOCKS + 6));
     bench.restart();
-    assert_eq!(bench.feed(Input::Tick), [Effect::Poll { from_block: CURSOR_BLOCKS + 6 }]);
+    assert_eq!(polled(&mut bench), CURSOR_BLOCKS + 6);
 }
 
 #[test]
@@ -81,7 +89,7 @@ fn o12_a_close_under_way_is_read_again_after_a_restart_and_disputed() {
     quiet(&mut bench, 9 * CURSOR_BLOCKS);
     assert_eq!(cursor(&bench), Some(2 * CURSOR_BLOCKS), "the close's own block");
     bench.restart();
-    assert_eq!(bench.feed(Input::Tick), [Effect::Poll { from_block: 2 * CURSOR_BLOCKS }]);
+    assert_eq!(polled(&mut bench), 2 * CURSOR_BLOCKS);
     let said = bench.hear(head, head.number, vec![close]);
     assert!(said.iter().any(|effect| matches!(effect, Effect::Tx { .. })), "{said:?}");
     let kind = EventKind::Settled { paid: Amount(700), refunded: Amount(0), cooperative: false };

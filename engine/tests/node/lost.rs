@@ -1,7 +1,7 @@
 //! A node without its records finds its channels on the chain, and goes by the voucher that the client sends again (V3).
 
 use decdn_engine::{
-    chain::{ChainEvent, EventKind},
+    chain::{ChainEvent, channel::EventKind},
     crypto::Signature,
     io::Effect,
     limits::{GROUP, Limits},
@@ -16,7 +16,7 @@ use crate::bench::{Bench, CLIENT, OPERATOR, TOKEN, channel};
 fn forgetful() -> Bench {
     let mut bench = Bench::new(Limits::standard(), &[]);
     let kind = EventKind::Opened { client: CLIENT, node: OPERATOR, token: TOKEN, deposit: Amount(1_000_000) };
-    let event = ChainEvent { block: bench.block(5, 0), channel: channel(0), kind };
+    let event = ChainEvent::of_channel(bench.block(5, 0), channel(0), kind);
     bench.hear(bench.block(9, 0), 9, vec![event]);
     bench
 }

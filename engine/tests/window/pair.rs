@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use decdn_engine::{
     blob::Verdict,
-    chain::{Block, Call, ChainEvent, ChainUpdate, EventKind, TxOutcome},
+    chain::{
+        Block, Call, ChainEvent, ChainUpdate, TxOutcome,
+        channel::{self, EventKind},
+    },
     crypto::{Crypto, Deployment, Signature, Typed},
     ids::{Address, BlobHash, ChannelId, ConnId, FetchId, NodeId, StreamId},
     io::{Effect, Gone, Input, Lane, Notice, Outputs},
@@ -304,7 +307,7 @@ impl Pair {
                 let block = self.block();
                 self.to(side, Input::Tx { ticket, outcome: TxOutcome::Included { block, result: Ok(()) } });
             }
-            Effect::Poll { from_block } => {
+            Effect::Poll { from_block, .. } => {
                 let events = self.events.iter().filter(|e| e.block.number >= from_block).copied().collect();
                 let head = self.block();
                 let update = ChainUpdate {
@@ -368,25 +371,27 @@ impl Pair {
         self.height += 1;
         let block = self.block();
         let by = if side == Side::Client { client_account() } else { operator() };
+        let Call::Channel(call) = call else { return None };
         let (channel, kind) = match call {
-            Call::Open { node, token, deposit } => {
+            channel::Call::Open { node, token, deposit } => {
                 self.opened += 1;
                 let channel = ChannelId([u8::try_from(self.opened).expect("few channels"); 32]);
                 (channel, EventKind::Opened { client: client_account(), node, token, deposit })
             }
-            Call::Close { channel, voucher } => {
+            channel::Call::Close { channel, voucher } => {
                 let amount = voucher.map_or(Amount::ZERO, |v| v.terms.amount);
                 let nonce = voucher.map_or(decdn_engine::money::Nonce::NONE, |v| v.terms.nonce);
                 let deadline = ChainTime(block.time.0 + 48 * 3600);
                 (channel, EventKind::Closing { by, amount, nonce, deadline })
             }
-            Call::CloseCooperatively { channel, voucher, .. } => {
+            channel::Call::CloseCooperatively { channel, voucher, .. } => {
                 let paid = voucher.map_or(Amount::ZERO, |v| v.terms.amount);
                 self.paid.insert(channel, paid);
                 (channel, EventKind::Settled { paid, refunded: Amount::ZERO, cooperative: true })
             }
-            Call::Settle { channel } => {
-                let of_channel = self.events.iter().rev().filter(|event| event.channel == channel);
+            channel::Call::Settle { channel } => {
+                let events = self.events.iter().rev().filter_map(ChainEvent::as_channel);
+                let of_channel = events.filter(|event| event.channel == channel);
                 let mut recorded = of_channel.filter_map(|event| match event.kind {
                     EventKind::Closing { amount, .. } | EventKind::Disputed { amount, .. } => Some(amount),
                     _ => None,
@@ -395,13 +400,13 @@ impl Pair {
                 self.paid.insert(channel, paid);
                 (channel, EventKind::Settled { paid, refunded: Amount::ZERO, cooperative: false })
             }
-            Call::Dispute { voucher } => {
+            channel::Call::Dispute { voucher } => {
                 let (amount, nonce) = (voucher.terms.amount, voucher.terms.nonce);
                 (voucher.terms.channel, EventKind::Disputed { by, amount, nonce })
             }
-            Call::Approve { .. } | Call::WithdrawCredit { .. } | Call::ForceClose { .. } => return None,
+            channel::Call::WithdrawCredit { .. } | channel::Call::ForceClose { .. } => return None,
         };
-        Some(ChainEvent { block, channel, kind })
+        Some(ChainEvent::of_channel(block, channel, kind))
     }
 
     /// The connection dies with everything in flight on it.

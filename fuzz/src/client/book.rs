@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use decdn_engine::{
-    chain::Call,
+    chain::{Call, channel, token},
     crypto::{SignedVoucher, VoucherTerms},
     ids::{Address, BlobHash, ChannelId, FetchId},
     limits::GROUP,
@@ -179,8 +179,10 @@ impl Book {
             })
         };
         match *call {
-            Call::Approve { token, amount } => assert!(is_allowed(None, token, amount), "{call:?}"),
-            Call::Open { node, token, deposit } => {
+            Call::Token(token::Call::Approve { token, amount }) => {
+                assert!(is_allowed(None, token, amount), "{call:?}")
+            }
+            Call::Channel(channel::Call::Open { node, token, deposit }) => {
                 assert!(is_allowed(Some(node), token, deposit), "{call:?}")
             }
             _ => {}

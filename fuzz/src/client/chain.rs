@@ -1,7 +1,10 @@
 //! A chain that does what it is asked, and may say what it likes.
 
 use decdn_engine::{
-    chain::{Block, Call, ChainEvent, ChainUpdate, EventKind},
+    chain::{
+        Block, Call, ChainEvent, ChainUpdate,
+        channel::{self, EventKind},
+    },
     ids::{Address, ChannelId},
     money::{Amount, Nonce},
     time::{ChainTime, Now, Span},
@@ -38,32 +41,33 @@ impl Chain {
         let block = self.block(now);
         let deadline = ChainTime(block.time.0 + WINDOW_SECS);
         let zero = (Amount::ZERO, Nonce::NONE);
+        let Call::Channel(call) = call else { return block };
         let (channel, kind) = match *call {
-            Call::Approve { .. } | Call::WithdrawCredit { .. } | Call::ForceClose { .. } => return block,
-            Call::Open { node, token, deposit } => {
+            channel::Call::WithdrawCredit { .. } | channel::Call::ForceClose { .. } => return block,
+            channel::Call::Open { node, token, deposit } => {
                 self.opened += 1;
                 let kind = EventKind::Opened { client: CLIENT, node, token, deposit };
                 (ChannelId([self.opened; 32]), kind)
             }
-            Call::Close { channel, voucher } => {
+            channel::Call::Close { channel, voucher } => {
                 let (amount, nonce) = voucher.map_or(zero, |v| (v.terms.amount, v.terms.nonce));
                 (channel, EventKind::Closing { by: CLIENT, amount, nonce, deadline })
             }
-            Call::Dispute { voucher } => {
+            channel::Call::Dispute { voucher } => {
                 let terms = voucher.terms;
                 let kind = EventKind::Disputed { by: CLIENT, amount: terms.amount, nonce: terms.nonce };
                 (terms.channel, kind)
             }
-            Call::Settle { channel } => (
+            channel::Call::Settle { channel } => (
                 channel,
                 EventKind::Settled { paid: Amount::ZERO, refunded: Amount::ZERO, cooperative: false },
             ),
-            Call::CloseCooperatively { channel, voucher, .. } => {
+            channel::Call::CloseCooperatively { channel, voucher, .. } => {
                 let paid = voucher.map_or(Amount::ZERO, |v| v.terms.amount);
                 (channel, EventKind::Settled { paid, refunded: Amount::ZERO, cooperative: true })
             }
         };
-        self.log.push(ChainEvent { block, channel, kind });
+        self.log.push(ChainEvent::of_channel(block, channel, kind));
         block
     }
 
@@ -85,7 +89,7 @@ impl Chain {
         let block = self.block(now);
         let deadline = ChainTime(block.time.0 + WINDOW_SECS);
         let kind = EventKind::Closing { by: OPERATOR, amount, nonce: Nonce::NONE, deadline };
-        self.log.push(ChainEvent { block, channel, kind });
+        self.log.push(ChainEvent::of_channel(block, channel, kind));
     }
 
     /// Anything.
@@ -133,5 +137,5 @@ fn lie(input: &mut Bytes<'_>, known: &[ChannelId]) -> ChainEvent {
         },
         _ => EventKind::Closing { by: CLIENT, amount: Amount::ZERO, nonce, deadline: ChainTime(0) },
     };
-    ChainEvent { block, channel, kind }
+    ChainEvent::of_channel(block, channel, kind)
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use decdn_engine::{
     blob::{Verdict, Verifier},
-    chain::{Call, Revert, TxOutcome},
+    chain::{Call, Revert, TxOutcome, channel},
     crypto::{Deployment, Typed},
     ids::{Address, ChannelId, ConnId, FetchId, NodeId, StreamId, TxTicket},
     io::{Effect, Gone, Input, Notice, Output},
@@ -248,7 +248,7 @@ impl Driver {
         let block = self.chain.block(self.bench.now);
         let outcome = match input.byte() % 10 {
             0..=4 => TxOutcome::Included { block: self.chain.include(self.bench.now, &call), result: Ok(()) },
-            5 => TxOutcome::Included { block, result: Err(Revert::NotOpen) },
+            5 => TxOutcome::Included { block, result: Err(Revert::Channel(channel::Revert::NotOpen)) },
             6 => TxOutcome::Included { block, result: Err(Revert::Other) },
             7 => TxOutcome::Lost,
             8 => TxOutcome::Queued { at: block.time, forcible: ChainTime(harness::odd(input)) },
@@ -321,22 +321,24 @@ impl Driver {
             }
             Effect::Tx { ticket, call, .. } => {
                 self.book.check_spending(&call);
-                if let Call::Open { node, .. } = call {
+                if let Call::Channel(channel::Call::Open { node, .. }) = call {
                     assert!(
                         self.quoted.contains(&node),
                         "D1: money goes to a node that was not asked for its price"
                     );
                 }
-                if let Call::Close { voucher: Some(voucher), .. }
-                | Call::Dispute { voucher }
-                | Call::CloseCooperatively { voucher: Some(voucher), .. } = call
+                if let Some(
+                    channel::Call::Close { voucher: Some(voucher), .. }
+                    | channel::Call::Dispute { voucher }
+                    | channel::Call::CloseCooperatively { voucher: Some(voucher), .. },
+                ) = call.as_channel()
                 {
                     let terms = voucher.terms;
                     self.book.reveal(&self.bench.store, terms.channel, terms.nonce, terms.amount);
                 }
                 self.txs.push((ticket, call));
             }
-            Effect::Poll { from_block } => self.polls.push(from_block),
+            Effect::Poll { from_block, .. } => self.polls.push(from_block),
             Effect::SendRange { .. } => panic!("a client sells nothing"),
             Effect::Finish { .. } | Effect::ForceInclude { .. } | Effect::Fault(_) | Effect::Notice(_) => {}
         }

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use decdn_engine::{
-    chain::{Block, Call, ChainEvent, ChainUpdate, EventKind, Revert, TxOutcome},
+    chain::{
+        Block, Call, ChainEvent, ChainUpdate, Revert, TxOutcome,
+        channel::{self, EventKind},
+    },
     crypto::Deployment,
     ids::{ChannelId, ConnId, NodeId, StreamId, TxTicket},
     io::{Effect, Gone, Input, Notice, Output},
@@ -224,7 +227,9 @@ impl Driver {
                 }
             }
             Effect::Tx { ticket, call, .. } => {
-                if let Call::Close { voucher: Some(voucher), .. } | Call::Dispute { voucher } = call
+                if let Call::Channel(
+                    channel::Call::Close { voucher: Some(voucher), .. } | channel::Call::Dispute { voucher },
+                ) = call
                     && voucher.terms.channel == CHANNEL
                 {
                     let said = (voucher.terms.nonce, voucher.terms.amount);
@@ -286,7 +291,9 @@ impl Driver {
         let block = Block { number: odd(input), time: ChainTime(odd(input)) };
         let outcome = match input.byte() % 5 {
             0 => TxOutcome::Included { block, result: Ok(()) },
-            1 => TxOutcome::Included { block, result: Err(Revert::AmountNotHigher) },
+            1 => {
+                TxOutcome::Included { block, result: Err(Revert::Channel(channel::Revert::AmountNotHigher)) }
+            }
             2 => TxOutcome::Included { block, result: Err(Revert::Other) },
             3 => TxOutcome::Lost,
             _ => TxOutcome::Queued { at: block.time, forcible: ChainTime(odd(input)) },
@@ -303,7 +310,7 @@ impl Driver {
         self.feed(Input::Chain(ChainUpdate {
             head: block,
             safe: block.number,
-            events: kinds.into_iter().map(|kind| ChainEvent { block, channel: CHANNEL, kind }).collect(),
+            events: kinds.into_iter().map(|kind| ChainEvent::of_channel(block, CHANNEL, kind)).collect(),
             next: block.number + 1,
             forced_inclusion: Span::from_hours(24),
         }));
@@ -414,5 +421,5 @@ fn lie(input: &mut Bytes<'_>) -> ChainEvent {
         4 => EventKind::Disputed { by: STRANGER, amount, nonce },
         _ => EventKind::Settled { paid: amount, refunded: Amount::ZERO, cooperative: how & 8 == 0 },
     };
-    ChainEvent { block, channel, kind }
+    ChainEvent::of_channel(block, channel, kind)
 }

@@ -302,8 +302,8 @@ where
                     Done::Forced
                 }));
             }
-            Effect::Poll { from_block } => {
-                let polling = self.ports.chain.poll(from_block);
+            Effect::Poll { from_block, interests } => {
+                let polling = self.ports.chain.poll(from_block, interests);
                 self.work.push(Box::pin(async { Done::Polled(polling.await) }));
             }
             Effect::Fault(fault) => self.ports.owner.fault(fault),

@@ -9,7 +9,7 @@ use std::{
 };
 
 use decdn_engine::{
-    chain::{Call, ChainUpdate, Route, TxOutcome},
+    chain::{Call, ChainUpdate, Interest, Route, TxOutcome},
     crypto::{Signature, Typed},
     fault::Fault,
     ids::{BlobHash, ConnId, FetchId, NodeId, StreamId, TxTicket},
@@ -114,6 +114,7 @@ pub trait Chain: Send {
     fn poll(
         &mut self,
         from_block: u64,
+        interests: Vec<Interest>,
     ) -> impl Future<Output = Option<ChainUpdate>> + Send + 'static + use<Self>;
 }
 

@@ -212,7 +212,7 @@ impl Receipt {
 
     fn deployment(&self) -> Deployment {
         let (chain_id, payment_channel, judge) = (self.chain_id, self.contract, self.judge);
-        Deployment { chain_id, payment_channel, registry: Address::ZERO, judge }
+        Deployment { chain_id, payment_channel, judge, ..Deployment::default() }
     }
 
     /// What the bytes cost at the highest rate that was agreed on, rounded up.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ops::RangeInclusive,
     sync::{Arc, Mutex as StdMutex, PoisonError},
 };
 
@@ -9,18 +10,14 @@ use alloy_eips::BlockNumberOrTag;
 use alloy_primitives::{Address, B256, Bytes};
 use alloy_provider::{Provider, RootProvider, transport::TransportError};
 use alloy_rpc_types_eth::{BlockOverrides, TransactionReceipt, TransactionRequest};
-use alloy_sol_types::SolCall;
 use decdn_contracts::{
-    EthKey,
-    backend::ChannelView,
-    bindings::{
-        self,
-        sol::{PaymentChannel, TestToken},
-    },
+    Answer, EthKey, Query,
+    bindings::{self, Wanted},
+    token,
 };
 use decdn_driver::Chain;
 use decdn_engine::{
-    chain::{Block, Call, ChainUpdate, Revert, Route, TxOutcome},
+    chain::{Block, Call, ChainUpdate, Interest, Revert, Route, Subject, TxOutcome, channel},
     crypto::Deployment,
     ids::{ChannelId, TxTicket},
     money::Amount,
@@ -37,7 +34,7 @@ use tokio::{
 use super::{
     ChainError, Config, Inbox,
     account::{self, Terms},
-    logs::{self, Watched},
+    logs::{self, Found, Watched},
 };
 
 /// Requests for logs in one poll: at [`Config::log_blocks`] each, a week of blocks.
@@ -54,7 +51,8 @@ struct Shared {
     deployment: Deployment,
     key: EthKey,
     config: Config,
-    watched: Mutex<Watched>,
+    /// The accounts whose channels were asked about.
+    watched: Mutex<BTreeMap<Address, Watched>>,
     /// Held from choosing a nonce until the transaction is sent, so that no two choose the same.
     sending: Mutex<()>,
     /// Why the last request that failed did.
@@ -113,13 +111,12 @@ impl AlloyChain {
         config: Config,
     ) -> Result<Self, ChainError> {
         let provider = super::endpoint::provider(urls)?;
-        let watched = Mutex::new(Watched::new(key.address(), config.start_block));
         let shared = Shared {
             provider,
             deployment,
             key,
             config,
-            watched,
+            watched: Mutex::default(),
             sending: Mutex::new(()),
             trouble: StdMutex::default(),
             delayed: StdMutex::default(),
@@ -154,11 +151,19 @@ impl AlloyChain {
         Ok(())
     }
 
+    /// What a contract answers to a question, at the soft head.
+    ///
+    /// # Errors
+    /// The endpoint failed or lied.
+    pub async fn ask(&self, query: &Query) -> Result<Answer, ChainError> {
+        self.shared.ask(query).await
+    }
+
     /// A channel as the contract has it.
     ///
     /// # Errors
     /// The endpoint failed or lied.
-    pub async fn channel(&self, id: ChannelId) -> Result<Option<ChannelView>, ChainError> {
+    pub async fn channel(&self, id: ChannelId) -> Result<Option<channel::State>, ChainError> {
         self.shared.channel(id).await
     }
 
@@ -167,10 +172,7 @@ impl AlloyChain {
     /// # Errors
     /// The endpoint failed or lied.
     pub async fn balance(&self, token: Address, who: Address) -> Result<Amount, ChainError> {
-        let output = self.shared.call(token, TestToken::balanceOfCall { account: who }.abi_encode()).await?;
-        let balance = TestToken::balanceOfCall::abi_decode_returns(&output)
-            .map_err(|_| ChainError::Malformed(bindings::Malformed::Encoding))?;
-        Ok(bindings::amount(balance)?)
+        Ok(self.ask(&token::Query::Balance { token, who }.into()).await?.amount())
     }
 
     /// Reads the account's channels from a block on; see [`Chain::poll`].
@@ -178,7 +180,7 @@ impl AlloyChain {
     /// # Errors
     /// The endpoint failed or lied; nothing of its answer counts.
     pub async fn read(&self, from_block: u64) -> Result<ChainUpdate, ChainError> {
-        self.shared.read(from_block).await
+        self.shared.read(from_block, &[Interest::ChannelsOf(self.account())]).await
     }
 }
 
@@ -211,9 +213,10 @@ impl Chain for AlloyChain {
     fn poll(
         &mut self,
         from_block: u64,
+        interests: Vec<Interest>,
     ) -> impl Future<Output = Option<ChainUpdate>> + Send + 'static + use<> {
         let shared = Arc::clone(&self.shared);
-        async move { shared.read(from_block).await.map_err(|why| shared.remember(&why)).ok() }
+        async move { shared.read(from_block, &interests).await.map_err(|why| shared.remember(&why)).ok() }
     }
 }
 
@@ -253,7 +256,7 @@ impl Shared {
         route: Route,
     ) -> Result<(UnderWay, Option<TxOutcome>), ChainError> {
         let token = self.token_of(call).await?;
-        let (to, input) = bindings::calldata(call, self.deployment.payment_channel, token);
+        let (to, input) = bindings::calldata(call, &self.deployment, token);
         let fees = self.provider.estimate_eip1559_fees().await.map_err(endpoint)?;
         let max_fee_per_gas = fees.max_fee_per_gas.min(self.config.max_fee_per_gas);
 
@@ -272,7 +275,7 @@ impl Shared {
             max_priority_fee_per_gas: fees.max_priority_fee_per_gas.min(max_fee_per_gas),
         };
         let (hash, raw) = account::signed(&self.key, terms, to, input.clone());
-        let under_way = |until| UnderWay { what: name(call), hash, nonce: terms.nonce, to, input, until };
+        let under_way = |until| UnderWay { what: call.purpose(), hash, nonce: terms.nonce, to, input, until };
         match route {
             Route::Sequencer => {
                 // Followed by its receipt, not by the provider's own watcher, which needs the endpoint's
@@ -300,13 +303,8 @@ impl Shared {
 
     /// The channel's token, where the empty voucher has to name it.
     async fn token_of(&self, call: &Call) -> Result<Address, ChainError> {
-        match call {
-            Call::Close { channel, voucher: None }
-            | Call::CloseCooperatively { channel, voucher: None, .. } => {
-                Ok(self.channel(*channel).await?.map_or(Address::ZERO, |channel| channel.token))
-            }
-            _ => Ok(Address::ZERO),
-        }
+        let Some(channel) = bindings::wants_token_of(call) else { return Ok(Address::ZERO) };
+        Ok(self.channel(channel).await?.map_or(Address::ZERO, |channel| channel.token))
     }
 
     /// Waits for a receipt, or for the certainty or the assumption that there will be none.
@@ -355,23 +353,22 @@ impl Shared {
             .number(block.number.saturating_sub(1))
             .with_block_overrides(overrides)
             .await;
-        let known = tx.to == self.deployment.payment_channel;
-        match call {
-            Err(error) if known => {
-                let data = error.as_error_resp().and_then(|payload| payload.as_revert_data());
-                data.map_or(Revert::Other, |data| bindings::revert(&data))
-            }
-            _ => Revert::Other,
-        }
+        let data = call.as_ref().err().and_then(TransportError::as_error_resp);
+        let data = data.and_then(|payload| payload.as_revert_data());
+        data.map_or(Revert::Other, |data| bindings::revert(&self.deployment, tx.to, &data))
     }
 
-    async fn channel(&self, id: ChannelId) -> Result<Option<ChannelView>, ChainError> {
-        let data = PaymentChannel::channelCall { channelId: B256::from(id.0) }.abi_encode();
-        Ok(bindings::channel_view(&self.call(self.deployment.payment_channel, data).await?)?)
+    async fn ask(&self, query: &Query) -> Result<Answer, ChainError> {
+        let (to, data) = query.calldata(&self.deployment);
+        Ok(query.answer(&self.call(to, data).await?)?)
     }
 
-    async fn call(&self, to: Address, data: Vec<u8>) -> Result<Bytes, ChainError> {
-        let request = TransactionRequest::default().to(to).input(Bytes::from(data).into());
+    async fn channel(&self, id: ChannelId) -> Result<Option<channel::State>, ChainError> {
+        Ok(self.ask(&Query::State(Subject::Channel(id))).await?.channel())
+    }
+
+    async fn call(&self, to: Address, data: Bytes) -> Result<Bytes, ChainError> {
+        let request = TransactionRequest::default().to(to).input(data.into());
         self.provider.call(request).await.map_err(endpoint)
     }
 
@@ -386,7 +383,7 @@ impl Shared {
         Ok(Block { number: header.number, time: ChainTime(header.timestamp) })
     }
 
-    async fn read(&self, from_block: u64) -> Result<ChainUpdate, ChainError> {
+    async fn read(&self, from_block: u64, interests: &[Interest]) -> Result<ChainUpdate, ChainError> {
         let head = self.block(BlockNumberOrTag::Latest).await?;
         let safe = self.block(BlockNumberOrTag::Safe).await?.number.min(head.number);
         let forced_inclusion = self.forced_inclusion().await?;
@@ -398,22 +395,30 @@ impl Shared {
         };
         // Openings before the asked range: their channels are watched, their events are old news.
         let ahead = from_block.min(head.number.saturating_add(1));
-        while watched.next < ahead {
-            // The next poll goes on where this one stops.
-            let blocks = page(watched.next, ahead - 1).ok_or(ChainError::Behind { next: watched.next })?;
-            self.openings(&mut watched, &blocks).await?;
-            watched.next = blocks.end() + 1;
+        for account in interests.iter().filter_map(account) {
+            let watched =
+                watched.entry(account).or_insert_with(|| Watched::new(account, self.config.start_block));
+            while watched.next < ahead {
+                // The next poll goes on where this one stops.
+                let blocks =
+                    page(watched.next, ahead - 1).ok_or(ChainError::Behind { next: watched.next })?;
+                self.openings(watched, &blocks).await?;
+                watched.next = blocks.end() + 1;
+            }
         }
         let (mut found, mut next) = (Vec::new(), from_block);
         while next <= head.number && found.len() <= self.config.events_max {
             let Some(blocks) = page(next, head.number) else { break };
-            found.extend(self.openings(&mut watched, &blocks).await?);
-            if let Some(filter) = watched.changes(self.deployment.payment_channel, &blocks) {
-                found.extend(self.logs(&mut watched, &filter, &blocks).await?);
+            for interest in interests {
+                found.extend(self.page(&mut watched, interest, &blocks).await?);
             }
             next = blocks.end().saturating_add(1);
         }
-        watched.next = watched.next.max(next);
+        for account in interests.iter().filter_map(account) {
+            if let Some(watched) = watched.get_mut(&account) {
+                watched.next = watched.next.max(next);
+            }
+        }
         let mut found = logs::in_order(found)?;
         let next = logs::cut(&mut found, self.config.events_max).unwrap_or(next);
         let mut times = BTreeMap::new();
@@ -423,27 +428,44 @@ impl Shared {
         Ok(ChainUpdate { head, safe, events: logs::events(&found, &times)?, next, forced_inclusion })
     }
 
-    async fn openings(
+    /// What these blocks hold of an interest.
+    async fn page(
         &self,
-        watched: &mut Watched,
-        blocks: &std::ops::RangeInclusive<u64>,
-    ) -> Result<Vec<logs::Found>, ChainError> {
-        let mut found = Vec::new();
-        for filter in watched.openings(self.deployment.payment_channel, blocks) {
-            found.extend(self.logs(watched, &filter, blocks).await?);
+        watched: &mut BTreeMap<Address, Watched>,
+        interest: &Interest,
+        blocks: &RangeInclusive<u64>,
+    ) -> Result<Vec<Found>, ChainError> {
+        if let Some(wanted) = bindings::wanted(interest, &self.deployment) {
+            return self.logs(&wanted, blocks).await;
+        }
+        let Some(watched) = account(interest).and_then(|account| watched.get_mut(&account)) else {
+            return Ok(Vec::new());
+        };
+        let mut found = self.openings(watched, blocks).await?;
+        if let Some(wanted) = watched.changes(&self.deployment) {
+            let changes = self.logs(&wanted, blocks).await?;
+            found.extend(changes.into_iter().filter(|change| watched.takes(change)));
         }
         Ok(found)
     }
 
-    async fn logs(
+    async fn openings(
         &self,
         watched: &mut Watched,
-        filter: &alloy_rpc_types_eth::Filter,
-        blocks: &std::ops::RangeInclusive<u64>,
-    ) -> Result<Vec<logs::Found>, ChainError> {
-        let logs = self.provider.get_logs(filter).await.map_err(endpoint)?;
-        let escrow = self.deployment.payment_channel;
-        logs.iter().filter_map(|log| watched.take(log, escrow, blocks).transpose()).collect()
+        blocks: &RangeInclusive<u64>,
+    ) -> Result<Vec<Found>, ChainError> {
+        let mut found = Vec::new();
+        for wanted in watched.openings(&self.deployment) {
+            found.extend(self.logs(&wanted, blocks).await?);
+        }
+        found.retain(|opening| watched.takes(opening));
+        Ok(found)
+    }
+
+    async fn logs(&self, wanted: &Wanted, blocks: &RangeInclusive<u64>) -> Result<Vec<Found>, ChainError> {
+        let filter = logs::filter(wanted, blocks);
+        let logs = self.provider.get_logs(&filter).await.map_err(endpoint)?;
+        logs.iter().map(|log| logs::check(log, wanted, &self.deployment, blocks)).collect()
     }
 
     async fn forced_inclusion(&self) -> Result<Span, ChainError> {
@@ -467,16 +489,11 @@ fn is_known(error: &TransportError) -> bool {
     refusal.is_some_and(says("already known")) || refusal.is_some_and(says("nonce too low"))
 }
 
-/// What a call is to do, for whoever reads that it was not done.
-fn name(call: &Call) -> &'static str {
-    match call {
-        Call::Approve { .. } => "approving a deposit",
-        Call::Open { .. } => "opening a channel",
-        Call::Close { .. } | Call::ForceClose { .. } => "closing a channel",
-        Call::CloseCooperatively { .. } => "closing a channel together",
-        Call::Dispute { .. } => "disputing a close",
-        Call::Settle { .. } => "settling a channel",
-        Call::WithdrawCredit { .. } => "withdrawing a credit",
+/// The account whose channels an interest is about.
+fn account(interest: &Interest) -> Option<Address> {
+    match interest {
+        Interest::ChannelsOf(account) => Some(*account),
+        _ => None,
     }
 }
 

@@ -1,16 +1,19 @@
-//! Finding an account's channels, and reading their events from logs that nobody vouches for.
+//! Finding what a poll is about, and reading its events from logs that nobody vouches for.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::RangeInclusive,
 };
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::Address;
 use alloy_rpc_types_eth::{Filter, Log};
-use alloy_sol_types::SolEvent;
-use decdn_contracts::bindings::{self, sol::PaymentChannel};
+use decdn_contracts::{
+    bindings::{self, Wanted},
+    channel::bindings::{changes, openings},
+};
 use decdn_engine::{
-    chain::{Block, ChainEvent, EventKind},
+    chain::{Block, ChainEvent, Event, channel::EventKind},
+    crypto::Deployment,
     ids::ChannelId,
     time::ChainTime,
 };
@@ -35,8 +38,7 @@ pub(super) struct Found {
     pub(super) number: u64,
     index: u64,
     time: Option<u64>,
-    channel: ChannelId,
-    kind: EventKind,
+    event: Event,
 }
 
 impl Watched {
@@ -44,68 +46,64 @@ impl Watched {
         Self { account, channels: BTreeSet::new(), next: start_block }
     }
 
-    /// What to ask for to learn of the account's openings: it is the client, or the node.
-    pub(super) fn openings(&self, escrow: Address, blocks: &RangeInclusive<u64>) -> [Filter; 2] {
-        let opened = Filter::new()
-            .address(escrow)
-            .event_signature(PaymentChannel::ChannelOpened::SIGNATURE_HASH)
-            .from_block(*blocks.start())
-            .to_block(*blocks.end());
-        [opened.clone().topic2(self.account.into_word()), opened.topic3(self.account.into_word())]
+    /// The account's openings.
+    pub(super) fn openings(&self, at: &Deployment) -> [Wanted; 2] {
+        openings(self.account, at)
     }
 
-    /// What to ask for to learn what became of the channels known so far.
-    pub(super) fn changes(&self, escrow: Address, blocks: &RangeInclusive<u64>) -> Option<Filter> {
-        if self.channels.is_empty() {
-            return None;
-        }
-        let kinds = vec![
-            PaymentChannel::ChannelClosing::SIGNATURE_HASH,
-            PaymentChannel::ChannelDisputed::SIGNATURE_HASH,
-            PaymentChannel::ChannelSettled::SIGNATURE_HASH,
-        ];
-        let all = Filter::new()
-            .address(escrow)
-            .event_signature(kinds)
-            .from_block(*blocks.start())
-            .to_block(*blocks.end());
-        if self.channels.len() > NAMED_MAX {
-            return Some(all);
-        }
-        Some(all.topic1(self.channels.iter().map(|id| B256::from(id.0)).collect::<Vec<_>>()))
+    /// What became of the channels known so far.
+    pub(super) fn changes(&self, at: &Deployment) -> Option<Wanted> {
+        let named = if self.channels.len() > NAMED_MAX { 0 } else { self.channels.len() };
+        (!self.channels.is_empty()).then(|| changes(self.channels.iter().take(named).copied(), at))
     }
 
-    /// Checks a log; `None` where it is about somebody else's channel. An opening is remembered.
-    pub(super) fn take(
-        &mut self,
-        log: &Log,
-        escrow: Address,
-        blocks: &RangeInclusive<u64>,
-    ) -> Result<Option<Found>, ChainError> {
-        let (Some(number), Some(index)) = (log.block_number, log.log_index) else {
-            return Err(ChainError::Nonsense("a log without its place"));
-        };
-        if log.address() != escrow || log.removed || !blocks.contains(&number) {
-            return Err(ChainError::Nonsense("a log that was not asked for"));
-        }
-        let Some((channel, kind)) = bindings::event(log.topics(), &log.data().data)? else {
-            return Err(ChainError::Nonsense("a log of another kind than asked for"));
-        };
-        match kind {
+    /// Whether an event is about a channel of the account. An opening is remembered.
+    pub(super) fn takes(&mut self, found: &Found) -> bool {
+        let Some(event) = found.event.as_channel() else { return false };
+        match event.kind {
             EventKind::Opened { client, node, .. } if client == self.account || node == self.account => {
-                self.channels.insert(channel);
+                self.channels.insert(event.channel);
+                true
             }
-            _ if self.channels.contains(&channel) => {}
-            _ => return Ok(None),
+            _ => self.channels.contains(&event.channel),
         }
-        Ok(Some(Found { number, index, time: log.block_timestamp, channel, kind }))
     }
+}
+
+pub(super) fn filter(wanted: &Wanted, blocks: &RangeInclusive<u64>) -> Filter {
+    let [signature, first, second, third] = wanted.topics.clone();
+    Filter::new()
+        .address(wanted.address)
+        .event_signature(signature)
+        .topic1(first)
+        .topic2(second)
+        .topic3(third)
+        .from_block(*blocks.start())
+        .to_block(*blocks.end())
+}
+
+/// Checks that a log is what was asked for.
+pub(super) fn check(
+    log: &Log,
+    wanted: &Wanted,
+    at: &Deployment,
+    blocks: &RangeInclusive<u64>,
+) -> Result<Found, ChainError> {
+    let (Some(number), Some(index)) = (log.block_number, log.log_index) else {
+        return Err(ChainError::Nonsense("a log without its place"));
+    };
+    if !wanted.has(log.address(), log.topics()) || log.removed || !blocks.contains(&number) {
+        return Err(ChainError::Nonsense("a log that was not asked for"));
+    }
+    let event = bindings::event(at, log.address(), log.topics(), &log.data().data)?
+        .ok_or(ChainError::Nonsense("a log of another kind than asked for"))?;
+    Ok(Found { number, index, time: log.block_timestamp, event })
 }
 
 /// Puts what was found in order, each once; `Err` where two logs claim one place.
 pub(super) fn in_order(mut found: Vec<Found>) -> Result<Vec<Found>, ChainError> {
     found.sort_by_key(|found| (found.number, found.index));
-    found.dedup_by(|a, b| (a.number, a.index, a.channel, a.kind) == (b.number, b.index, b.channel, b.kind));
+    found.dedup_by(|a, b| (a.number, a.index, a.event) == (b.number, b.index, b.event));
     if found.windows(2).any(|pair| (pair[0].number, pair[0].index) == (pair[1].number, pair[1].index)) {
         return Err(ChainError::Nonsense("two logs in one place"));
     }
@@ -142,7 +140,7 @@ pub(super) fn events(
             let told = found.time.map(ChainTime).or_else(|| times.get(&found.number).copied());
             let time = told.ok_or(ChainError::Nonsense("a log in a block that is not there"))?;
             let block = Block { number: found.number, time };
-            Ok(ChainEvent { block, channel: found.channel, kind: found.kind })
+            Ok(ChainEvent { block, event: found.event })
         })
         .collect()
 }

@@ -14,7 +14,10 @@ mod survey;
 use std::{fmt, time::Duration};
 
 use decdn_contracts::bindings::Malformed;
-use decdn_engine::{chain::Revert, time::Span};
+use decdn_engine::{
+    chain::{Revert, channel},
+    time::Span,
+};
 
 pub use self::{
     alloy::AlloyChain,
@@ -112,11 +115,12 @@ impl fmt::Display for ChainError {
                     "still looking for earlier channels, from block {next} on; a later start_block shortens it"
                 )
             }
-            Self::Reverted { what, why: Revert::TransferFailed } => write!(
+            Self::Reverted { what, why: Revert::Channel(channel::Revert::TransferFailed) } => write!(
                 f,
                 "{what} was reverted because the token did not move, so its allowance for the payment channel or the \
                  balance is too low"
             ),
+            Self::Reverted { what, why: Revert::Channel(why) } => write!(f, "{what} was reverted ({why:?})"),
             Self::Reverted { what, why } => write!(f, "{what} was reverted ({why:?})"),
             Self::NoInbox => f.write_str("no way into the L1's delayed inbox is configured"),
         }

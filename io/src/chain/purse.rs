@@ -8,7 +8,7 @@ use std::{
 
 use decdn_driver::Chain;
 use decdn_engine::{
-    chain::{Call, ChainUpdate, Route, TxOutcome},
+    chain::{Call, ChainUpdate, Interest, Route, TxOutcome, channel, token},
     ids::{ChannelId, TxTicket},
     money::Amount,
 };
@@ -151,16 +151,18 @@ impl<H: Chain + Clone + 'static> Chain for Purse<H> {
     ) -> impl Stream<Item = TxOutcome> + Send + 'static + use<H> {
         let (spending, mut chain) = (self.spending.clone(), self.chain.clone());
         match call {
-            Call::Approve { token, amount } => {
+            Call::Token(token::Call::Approve { token, amount }) => {
                 let patience = self.patience;
                 let granted = async move { spending.grant(amount, patience).await };
                 let approve = move |granted: Option<Amount>| match granted {
-                    Some(amount) => chain.submit(ticket, Call::Approve { token, amount }, route).boxed(),
+                    Some(amount) => {
+                        chain.submit(ticket, token::Call::Approve { token, amount }.into(), route).boxed()
+                    }
                     None => stream::iter([TxOutcome::Lost]).boxed(),
                 };
                 stream::once(granted).flat_map(approve).boxed()
             }
-            Call::Open { node, token, deposit } => {
+            Call::Channel(channel::Call::Open { node, token, deposit }) => {
                 let deposit = spending.take(deposit);
                 // One that is lost may still turn up: what it would take stays taken.
                 let watch = move |outcome: &TxOutcome| {
@@ -168,7 +170,8 @@ impl<H: Chain + Clone + 'static> Chain for Purse<H> {
                         spending.give_back(deposit);
                     }
                 };
-                chain.submit(ticket, Call::Open { node, token, deposit }, route).inspect(watch).boxed()
+                let call = channel::Call::Open { node, token, deposit }.into();
+                chain.submit(ticket, call, route).inspect(watch).boxed()
             }
             other => chain.submit(ticket, other, route).boxed(),
         }
@@ -181,8 +184,9 @@ impl<H: Chain + Clone + 'static> Chain for Purse<H> {
     fn poll(
         &mut self,
         from_block: u64,
+        interests: Vec<Interest>,
     ) -> impl Future<Output = Option<ChainUpdate>> + Send + 'static + use<H> {
-        self.chain.poll(from_block)
+        self.chain.poll(from_block, interests)
     }
 }
 
@@ -207,7 +211,7 @@ mod tests {
             call: Call,
             _: Route,
         ) -> impl Stream<Item = TxOutcome> + Send + 'static + use<> {
-            if let Call::Open { deposit, .. } = call {
+            if let Call::Channel(channel::Call::Open { deposit, .. }) = call {
                 self.0.lock().expect("one thread").push(deposit);
             }
             let block = Block { number: 1, time: ChainTime(1) };
@@ -218,7 +222,11 @@ mod tests {
             std::future::ready(())
         }
 
-        fn poll(&mut self, _: u64) -> impl Future<Output = Option<ChainUpdate>> + Send + 'static + use<> {
+        fn poll(
+            &mut self,
+            _: u64,
+            _: Vec<Interest>,
+        ) -> impl Future<Output = Option<ChainUpdate>> + Send + 'static + use<> {
             std::future::ready(None)
         }
     }
@@ -227,12 +235,12 @@ mod tests {
         purse.patience = Duration::from_millis(1);
         purse.spending().shown();
         let (node, token) = (Address::ZERO, Address::ZERO);
-        let approve = Call::Approve { token, amount: Amount(deposit) };
+        let approve = token::Call::Approve { token, amount: Amount(deposit) }.into();
         let approved: Vec<_> = purse.submit(TxTicket(1), approve, Route::Sequencer).collect().await;
         if approved == [TxOutcome::Lost] {
             return approved;
         }
-        let call = Call::Open { node, token, deposit: Amount(deposit) };
+        let call = channel::Call::Open { node, token, deposit: Amount(deposit) }.into();
         purse.submit(TxTicket(2), call, Route::Sequencer).collect().await
     }
 
@@ -270,7 +278,8 @@ mod tests {
     async fn a_deposit_that_was_reverted_is_in_the_purse_again() {
         let (mut purse, opened) = purse(Err(Revert::Other));
         // The approval is included as well, and reverted; the engine would stop there.
-        let call = Call::Open { node: Address::ZERO, token: Address::ZERO, deposit: Amount(100) };
+        let (node, token, deposit) = (Address::ZERO, Address::ZERO, Amount(100));
+        let call = channel::Call::Open { node, token, deposit }.into();
         for _ in 0..2 {
             purse.spending().shown();
             purse.spending().grant(Amount(100), Duration::ZERO).await.expect("it is all there");

@@ -104,7 +104,7 @@ impl Survey {
             )));
         }
         let deployment =
-            Deployment { chain_id: found, payment_channel: contract, registry: Address::ZERO, judge };
+            Deployment { chain_id: found, payment_channel: contract, judge, ..Deployment::default() };
         let mut survey = Self { provider, deployment, is_devnet: false, window: Span(0) };
         let other = || {
             SurveyError::Wrong(format!(
@@ -175,7 +175,7 @@ impl Survey {
     pub async fn balance(&self, token: Address, account: Address) -> Result<Amount, SurveyError> {
         let balance = self.read(token, &TestToken::balanceOfCall { account }).await?;
         balance
-            .and_then(|balance| bindings::amount(balance).ok())
+            .and_then(|balance| bindings::units(balance).ok())
             .ok_or_else(|| away(format!("the balance of {account} can't be read")))
     }
 

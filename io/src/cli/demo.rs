@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use decdn_driver::Clock;
 use decdn_engine::{
-    chain::Call,
+    chain::channel,
     ids::{Address, BlobHash, ChannelId, FetchId},
     io::{Input, Notice},
     money::Amount,
@@ -210,7 +210,7 @@ async fn stale_close(mut stage: Stage, json: bool) -> Result<Statement, Failure>
 
     // It takes what it verified with it, and its monitor, which would dispute even its own close.
     stage.client.stop().await;
-    let close = Call::Close { channel, voucher: None };
+    let close = channel::Call::Close { channel, voucher: None }.into();
     let (block, result) = stage.transact_as_client(close).await.map_err(failed)?;
     result.map_err(|why| failed(format!("the close at zero was refused: {why:?}")))?;
     say(format!("the client closes at {} in block {} and is gone", usdc(0), block.number));

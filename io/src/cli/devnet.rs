@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 use alloy_primitives::{Address, B256, U256, hex};
 use alloy_rpc_client::{ClientBuilder, RpcClient};
 use clap::{Args, Subcommand};
-use decdn_contracts::{EthKey, Genesis, Profile, Setup};
+use decdn_contracts::{EthKey, Genesis, Profile, token};
 use decdn_driver::Clock;
 use decdn_engine::money::Amount;
 use serde_json::{Value, json};
@@ -166,7 +166,7 @@ async fn serve(args: &RunArgs) -> Result<(), Failure> {
     for n in 0..ACCOUNTS {
         for (token, _, decimals) in &tokens {
             let amount = Amount(PURSE * 10u128.pow((*decimals).into()));
-            let mint = Setup::Mint { token: *token, to: key(n).address(), amount };
+            let mint = token::Setup::Mint { token: *token, to: key(n).address(), amount }.into();
             devnet.setup(&mint).map_err(|why| failed(format!("the token would not mint: {why:?}")))?;
         }
     }

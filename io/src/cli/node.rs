@@ -259,8 +259,8 @@ pub(super) fn log_fault(fault: &Fault) {
         Fault::Peer { peer, rule, .. } => tracing::warn!(%peer, %rule, "a peer broke a rule"),
         Fault::Unattributed { peer, rule } => tracing::info!(%peer, %rule, "nobody's provable doing"),
         Fault::Limit { rule, limit } => tracing::warn!(%rule, ?limit, "a limit was reached"),
-        Fault::Chain { channel, rule, surprise } => {
-            tracing::warn!(%channel, %rule, ?surprise, "the chain surprises")
+        Fault::Chain { about, rule, surprise } => {
+            tracing::warn!(?about, %rule, ?surprise, "the chain surprises")
         }
     }
 }

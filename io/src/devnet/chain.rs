@@ -192,12 +192,12 @@ impl Chain {
     /// Executes a setting by itself, between blocks.
     pub(super) fn setup(&mut self, owner: Address, setup: &Setup) -> Result<(), Revert> {
         let now = self.now();
-        let (to, data) = bindings::setup_calldata(setup, owner, &self.deployment);
+        let (to, data) = setup.calldata(owner, &self.deployment);
         let (hash, gas_limit) = (B256::ZERO, BLOCK_GAS);
         let tx = RawTx { hash, from: owner, to: Some(to), data, value: U256::ZERO, nonce: None, gas_limit };
         let block = self.l2.head(now);
         let receipt = decdn_contracts::Machine::execute(self.l2.machine_mut(), block, &tx, &self.curves);
-        if receipt.success { Ok(()) } else { Err(bindings::revert(&receipt.output)) }
+        if receipt.success { Ok(()) } else { Err(bindings::revert(&self.deployment, to, &receipt.output)) }
     }
 
     /// Makes a setting as a transaction of the contracts' owner, so that its events are there to read.
@@ -205,7 +205,7 @@ impl Chain {
     pub(super) fn send_setup(&mut self, setup: &Setup) -> Option<Result<B256, Refused>> {
         let owner = self.owner.clone()?;
         let next = self.head().number + 1;
-        let (to, data) = bindings::setup_calldata(setup, owner.address(), &self.deployment);
+        let (to, data) = setup.calldata(owner.address(), &self.deployment);
         let terms = Terms {
             chain_id: self.deployment.chain_id,
             nonce: self.next_nonce(owner.address()),

@@ -19,7 +19,7 @@ use std::{
 };
 
 use alloy_consensus::Transaction as _;
-use decdn_contracts::{Backend, EthKey, Evm, Genesis, Policy, Profile, Setup};
+use decdn_contracts::{Backend, EthKey, Evm, Genesis, Policy, Profile, Setup, token};
 use decdn_engine::{
     chain::{Block, Revert},
     crypto::Deployment,
@@ -143,7 +143,7 @@ impl Devnet {
 
     /// What an account holds of a token.
     pub fn balance(&self, token: Address, who: Address) -> decdn_engine::money::Amount {
-        self.read(|contracts| contracts.balance(token, who))
+        self.read(|contracts| contracts.ask(&token::Query::Balance { token, who }.into()).amount())
     }
 
     /// Every transaction of an account that is in a block, oldest first.

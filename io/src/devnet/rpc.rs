@@ -11,7 +11,7 @@ use alloy_rpc_types_eth::{
     Block as RpcBlock, BlockOverrides, BlockTransactions, Filter, FilterBlockOption, Header, Log,
     Transaction, TransactionReceipt, TransactionRequest,
 };
-use decdn_contracts::{Policy, Setup, evm::RawTx, l2::CantForce};
+use decdn_contracts::{Policy, Setup, evm::RawTx, l2::CantForce, registry, token};
 use decdn_engine::{
     chain::Block,
     ids::NodeId,
@@ -128,14 +128,14 @@ pub(super) fn dispatch(chain: &mut Chain, method: &str, params: Value) -> Answer
         "decdn_setNode" => {
             let (operator, node): (Address, B256) = (params.take(0)?, params.take(1)?);
             let active = params.optional(2)?.unwrap_or(true);
-            setup(chain, &Setup::SetNode { operator, node: NodeId(node.0), active })
+            setup(chain, &registry::Setup::SetNode { operator, node: NodeId(node.0), active }.into())
         }
         "decdn_mint" => {
             let (token, to, amount): (Address, Address, U256) =
                 (params.take(0)?, params.take(1)?, params.take(2)?);
             let amount =
                 u128::try_from(amount).map_err(|_| RpcError::params("the amount is above 128 bits"))?;
-            setup(chain, &Setup::Mint { token, to, amount: Amount(amount) })
+            setup(chain, &token::Setup::Mint { token, to, amount: Amount(amount) }.into())
         }
         "decdn_sendInbox" => {
             let raw: Bytes = params.take(0)?;

@@ -3,7 +3,7 @@
 //! after its consent would be lost to it.
 
 use decdn_engine::{
-    chain::Call,
+    chain::channel::Call,
     crypto::{Signature, SignedVoucher, Typed, VoucherTerms},
     ids::{SignTicket, StreamId},
     io::{Effect, Input, Lane, Output},

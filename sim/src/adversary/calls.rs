@@ -1,7 +1,7 @@
 //! Calls that an adversary makes on chain in its own name, and those that first wait for its own signature.
 
 use decdn_engine::{
-    chain::{Call, Route},
+    chain::{Route, channel::Call},
     crypto::Typed,
     ids::{SignTicket, TxTicket},
     io::{Effect, Input, Lane},
@@ -29,7 +29,7 @@ impl Calls {
 
     /// Makes a call as it is.
     pub(super) fn submit(&mut self, call: Call, turn: &mut Turn<'_>) {
-        let ticket = TxTicket(self.ticket());
+        let (ticket, call) = (TxTicket(self.ticket()), call.into());
         turn.push(Lane::Role, Effect::Tx { ticket, call, route: Route::Sequencer });
     }
 

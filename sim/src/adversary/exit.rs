@@ -2,7 +2,10 @@
 //! lie gained — settling before the window is over (C3), and disputing downwards with a higher nonce (C2).
 
 use decdn_engine::{
-    chain::{Call, EventKind, Route},
+    chain::{
+        self, ChainEvent, Route,
+        channel::{Call, EventKind},
+    },
     crypto::{SignedVoucher, Typed, VoucherTerms},
     ids::{Address, ChannelId, SignTicket, TxTicket},
     io::{Effect, Input, Lane, Output},
@@ -134,7 +137,7 @@ impl Exit {
             }
             Input::Tx { ticket, .. } if ticket.0 > OWN_TICKETS => None,
             Input::Chain(update) => {
-                for event in &update.events {
+                for event in update.events.iter().filter_map(ChainEvent::as_channel) {
                     match event.kind {
                         EventKind::Closing { deadline, .. } => {
                             let left = Span::from_secs(deadline.0.saturating_sub(update.head.time.0));
@@ -170,9 +173,9 @@ impl Exit {
             }
             // No consent is asked for, nothing is put right: the role waits in vain, and closes alone.
             Effect::Send { message: Message::CloseRequest(_), .. }
-            | Effect::Tx { call: Call::Dispute { .. }, .. }
+            | Effect::Tx { call: chain::Call::Channel(Call::Dispute { .. }), .. }
             | Effect::ForceInclude { .. } => return None,
-            Effect::Tx { ticket, call: Call::Close { channel, .. }, .. } => {
+            Effect::Tx { ticket, call: chain::Call::Channel(Call::Close { channel, .. }), .. } => {
                 let (ticket, channel) = (*ticket, *channel);
                 self.hold(channel, output.lane, ticket, turn);
                 return None;
@@ -215,7 +218,7 @@ impl Exit {
         for held in self.held.extract_if(.., ready) {
             let Held { channel, lane, ticket, voucher, .. } = held;
             let call = Call::Close { channel, voucher };
-            turn.push(lane, Effect::Tx { ticket, call, route: Route::Sequencer });
+            turn.push(lane, Effect::Tx { ticket, call: call.into(), route: Route::Sequencer });
         }
     }
 
@@ -259,6 +262,7 @@ impl Exit {
     /// Sends a call of its own to the chain; nobody hears what becomes of it.
     pub fn submit(&mut self, call: Call, turn: &mut Turn<'_>) {
         let ticket = TxTicket(self.ticket());
+        let call = call.into();
         turn.push(Lane::Role, Effect::Tx { ticket, call, route: Route::Sequencer });
     }
 

@@ -1,7 +1,7 @@
 //! A client that pays, and settles at zero with a consent that it signed itself (C4); then it closes at zero.
 
 use decdn_engine::{
-    chain::Call,
+    chain::channel::Call,
     crypto::{Typed, VoucherTerms},
     ids::{ChannelId, SignTicket},
     io::{Effect, Input, Lane, Output},

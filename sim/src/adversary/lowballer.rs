@@ -2,7 +2,10 @@
 //! its customers' monitors asleep. A client holds the higher voucher, and has it settled (X1).
 
 use decdn_engine::{
-    chain::{Call, EventKind, Route},
+    chain::{
+        self, ChainEvent, Route,
+        channel::{Call, EventKind},
+    },
     ids::{ChannelId, TxTicket},
     io::{Effect, Input, Lane, Notice, Output},
     time::{Span, Time, WallTime},
@@ -41,7 +44,7 @@ impl Lowballer {
         for channel in std::mem::take(&mut self.marks) {
             self.next_ticket += 1;
             let ticket = TxTicket(self.next_ticket);
-            let call = Call::Close { channel, voucher: None };
+            let call = Call::Close { channel, voucher: None }.into();
             turn.push(Lane::Role, Effect::Tx { ticket, call, route: Route::Sequencer });
         }
     }
@@ -54,7 +57,7 @@ impl Hand for Lowballer {
             Input::Tick => self.close(turn),
             Input::Chain(update) => {
                 let is_over = |id: &ChannelId| {
-                    update.events.iter().any(|event| {
+                    update.events.iter().filter_map(ChainEvent::as_channel).any(|event| {
                         event.channel == *id
                             && matches!(event.kind, EventKind::Closing { .. } | EventKind::Settled { .. })
                     })
@@ -69,7 +72,7 @@ impl Hand for Lowballer {
     fn say(&mut self, output: Output, turn: &mut Turn<'_>) {
         match output.effect {
             // It puts nothing right, and consents to nothing.
-            Effect::Tx { call: Call::Dispute { .. }, .. } => return,
+            Effect::Tx { call: chain::Call::Channel(Call::Dispute { .. }), .. } => return,
             Effect::Notice(Notice::Voucher { channel, .. }) if !self.marks.contains(&channel) => {
                 self.marks.push(channel);
                 self.close(turn);

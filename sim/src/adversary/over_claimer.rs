@@ -3,7 +3,10 @@
 //! with them by its own consent, and disputes the client's close with them (C1, C2, C4).
 
 use decdn_engine::{
-    chain::{Call, EventKind},
+    chain::{
+        ChainEvent,
+        channel::{Call, EventKind},
+    },
     crypto::{Signature, SignedVoucher, Typed, VoucherTerms},
     ids::ChannelId,
     io::{Effect, Input, Output},
@@ -67,7 +70,7 @@ impl Hand for OverClaimer {
     fn hear(&mut self, input: Input, turn: &mut Turn<'_>) -> Option<Input> {
         let input = self.calls.hear(input, turn)?;
         if let Input::Chain(update) = &input {
-            for event in &update.events {
+            for event in update.events.iter().filter_map(ChainEvent::as_channel) {
                 if matches!(event.kind, EventKind::Closing { .. }) {
                     self.rob(event.channel, dispute, turn);
                     self.rob(event.channel, dispute, turn);

@@ -2,7 +2,7 @@
 //! that it signed itself (C4) or before its time (C3), to dispute with vouchers that its payer never signed (C2).
 
 use decdn_engine::{
-    chain::Call,
+    chain::channel::Call,
     crypto::{Signature, SignedVoucher, Typed, VoucherTerms},
     ids::Address,
     io::Input,
@@ -35,10 +35,7 @@ impl Stranger {
     }
 
     fn act(&mut self, turn: &mut Turn<'_>) {
-        let is_fit = |other: &OnChain| {
-            other.client != self.account
-                && !matches!(other.status, OnChainStatus::None | OnChainStatus::Settled)
-        };
+        let is_fit = |other: &OnChain| other.client != self.account && other.status != OnChainStatus::Settled;
         let fit: Vec<OnChain> =
             turn.chain.channels().iter().filter_map(|id| turn.chain.channel(*id)).filter(is_fit).collect();
         if fit.is_empty() {

@@ -1,18 +1,14 @@
 //! What executes transactions in a run: the contracts, the second backend beside them, and before each transaction
 //! the engine's own prediction (O9).
 
-use decdn_contracts::{Backend, Call, Genesis, Machine, Receipt, Tx, backend::Events};
+use decdn_contracts::{Backend, Call, Genesis, Machine, Query, Receipt, Tx, backend::Events, bindings};
 use decdn_engine::{
-    chain::{self, Block, ChainEvent, EventKind, Revert, predict::predict},
+    chain::{self, Block, ChainEvent, Revert, State, Subject, predict},
     crypto::{Crypto, Deployment, Signature, Typed},
-    ids::{Address, ChannelId},
+    ids::Address,
 };
 
-use super::view;
-use crate::{
-    actor::ActorId,
-    seen::{self, OnChain},
-};
+use crate::{actor::ActorId, seen};
 
 /// The contracts of a run.
 pub struct Court {
@@ -34,15 +30,13 @@ pub struct Done {
     /// What it did.
     pub receipt: Receipt,
     /// What the engine predicted.
-    pub predicted: Option<Result<Option<OnChain>, Revert>>,
-    /// What it did on the second backend, and the channel after it there.
-    pub beside: Option<(Result<(), Revert>, Option<OnChain>)>,
-    /// The channel it is about, before it.
-    pub before: Option<OnChain>,
-    /// The channel it is about, after it.
-    pub after: Option<OnChain>,
-    /// The events that concern channels.
-    pub events: Vec<(ChannelId, EventKind)>,
+    pub predicted: Option<Result<Option<State>, Revert>>,
+    /// What it did on the second backend, and what it is about after it there.
+    pub beside: Option<(Result<(), Revert>, Option<State>)>,
+    /// What it is about, before it.
+    pub before: Option<State>,
+    /// What it is about, after it.
+    pub after: Option<State>,
 }
 
 impl Events for Done {
@@ -70,7 +64,7 @@ impl Done {
             predicted: self.predicted,
             beside: self.beside,
             gas: self.receipt.gas,
-            events: &self.events,
+            events: &self.receipt.events,
             before: self.before,
             after: self.after,
         })
@@ -86,21 +80,20 @@ impl Court {
         self.deployment
     }
 
-    fn on_chain(&self, id: ChannelId) -> Option<OnChain> {
-        self.main.channel(id).map(|channel| view::on_chain(id, &channel))
+    fn state(&self, about: Subject) -> Option<State> {
+        self.main.ask(&Query::State(about)).state()
     }
 
-    /// The engine's prediction: the channel after the call, or why it reverts.
+    /// The engine's prediction: what the call is about after it, or why it reverts.
     fn predict(
         &self,
         block: Block,
         from: Address,
         call: &chain::Call,
         crypto: &dyn Crypto,
-    ) -> Result<Option<OnChain>, Revert> {
-        let before = self.main.before(block, from, call, crypto);
-        let after = predict(call, &before, &self.deployment, &Asked(crypto))?;
-        Ok(after.zip(call.channel()).map(|(channel, id)| view::on_chain(id, &channel)))
+    ) -> Result<Option<State>, Revert> {
+        let before = bindings::before(&*self.main, block, from, call, crypto);
+        predict(call, &before, &self.deployment, &Asked(crypto))
     }
 }
 
@@ -113,26 +106,25 @@ impl Machine for Court {
             Call::Role(call) => Some(call),
             Call::Setup(_) => None,
         };
-        let about = call.and_then(|call| call.channel());
-        let before = about.and_then(|id| self.on_chain(id));
+        let about = call.and_then(|call| call.subject());
+        let before = about.and_then(|about| self.state(about));
         let predicted = call.map(|call| self.predict(block, tx.from, &call, crypto));
         let receipt = self.main.execute(block, tx, crypto);
-        let about = about.or_else(|| receipt.events.first().map(|event| event.channel));
+        let about = about.or_else(|| receipt.events.first().map(|event| event.event.subject()));
         let beside = self.beside.as_mut().map(|backend| {
             let receipt = backend.execute(block, tx, crypto);
-            let after = about.and_then(|id| Some(view::on_chain(id, &backend.channel(id)?)));
+            let after = about.and_then(|about| backend.ask(&Query::State(about)).state());
             (receipt.result, after)
         });
         Done {
             sender: tx.from,
             call,
             block,
-            events: receipt.events.iter().map(|event| (event.channel, event.kind)).collect(),
             receipt,
             predicted,
             beside,
             before,
-            after: about.and_then(|id| self.on_chain(id)),
+            after: about.and_then(|about| self.state(about)),
         }
     }
 }

@@ -7,11 +7,12 @@ mod view;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use decdn_contracts::{
-    Backend, Call, Evm, Genesis, L2, Machine, Model, Policy, Profile, Setup, Tx,
+    Backend, Call, Evm, Genesis, L2, Machine, Model, Policy, Profile, Setup, Tx, channel,
     l2::{Included, TxId},
+    registry, token,
 };
 use decdn_engine::{
-    chain::{self, ChainUpdate, Route, TxOutcome},
+    chain::{self, ChainEvent, ChainUpdate, Interest, Route, TxOutcome, channel::EventKind},
     crypto::Deployment,
     ids::{Address, ChannelId, NodeId, TxTicket},
     money::Amount,
@@ -117,18 +118,18 @@ impl Chain {
         let mut l2 = L2::new(Court::new(genesis, backends.0, backends.1), profile);
         let tokens: Vec<Address> = genesis.token_addresses().collect();
         let (mut minted, block) = (Amount::ZERO, l2.head(Time(0)));
-        let mut set_up = |setup| {
+        let mut set_up = |setup: Setup| {
             let tx = Tx { from: genesis.owner, call: Call::Setup(setup) };
             let done = l2.machine_mut().execute(block, &tx, &SimCrypto::Ideal);
             assert!(done.receipt.result.is_ok(), "the first state can be set up");
         };
         for &(account, node, wallet) in people {
             for &token in &tokens {
-                set_up(Setup::Mint { token, to: account, amount: wallet });
+                set_up(token::Setup::Mint { token, to: account, amount: wallet }.into());
             }
             minted = Amount(minted.0 + wallet.0);
             if let Some(node) = node {
-                set_up(Setup::SetNode { operator: account, node, active: true });
+                set_up(registry::Setup::SetNode { operator: account, node, active: true }.into());
             }
         }
         let mut holders: Vec<Address> = people.iter().map(|(account, _, _)| *account).collect();
@@ -178,7 +179,7 @@ impl Chain {
 
     /// The owner sets the window of closes from now on (C9).
     pub fn set_window(&mut self, now: Time, secs: u64) {
-        let tx = Tx { from: self.owner, call: Call::Setup(Setup::SetWindow { secs }) };
+        let tx = Tx { from: self.owner, call: Call::Setup(channel::Setup::SetWindow { secs }.into()) };
         let block = self.l2.head(now);
         let done = self.l2.machine_mut().execute(block, &tx, &SimCrypto::Ideal);
         assert!(done.receipt.result.is_ok(), "a scenario's windows are checked when it is read");
@@ -271,8 +272,8 @@ impl Chain {
     fn include(&mut self, now: Time, included: Included<Done>, decide: &mut Decisions) {
         let Some((owner, route, submitted)) = self.owners.remove(&included.id) else { return };
         let done = included.receipt;
-        for event in &done.receipt.events {
-            if let chain::EventKind::Opened { .. } = event.kind {
+        for event in done.receipt.events.iter().filter_map(ChainEvent::as_channel) {
+            if let EventKind::Opened { .. } = event.kind {
                 self.channels.push(event.channel);
             }
         }
@@ -301,8 +302,8 @@ impl Chain {
     }
 
     /// The answer to a poll; `None` where no endpoint answers.
-    pub fn poll(&self, now: Time, account: Address, from_block: u64) -> Option<ChainUpdate> {
-        Some(self.l2.events_since(now, from_block, Some(account), POLL_EVENTS))
+    pub fn poll(&self, now: Time, from_block: u64, interests: &[Interest]) -> Option<ChainUpdate> {
+        Some(self.l2.events_since(now, from_block, interests, POLL_EVENTS))
     }
 
     /// Whether nothing is under way, and every channel has settled, or is open where its
@@ -314,7 +315,7 @@ impl Chain {
             && self.channels.iter().filter_map(|id| self.channel(*id)).all(|channel| match channel.status {
                 OnChainStatus::Settled => true,
                 OnChainStatus::Open => keeps(channel.client),
-                OnChainStatus::Closing | OnChainStatus::None => false,
+                OnChainStatus::Closing => false,
             })
     }
 }

@@ -1,6 +1,6 @@
 //! The chain as oracles read it.
 
-use decdn_contracts::{ChannelView, Status};
+use decdn_contracts::{Answer, Query};
 use decdn_engine::{
     chain::Block,
     ids::{Address, ChannelId},
@@ -9,34 +9,11 @@ use decdn_engine::{
 };
 
 use super::Chain;
-use crate::seen::{ChainView, OnChain, OnChainStatus};
-
-/// A channel in the oracles' words.
-pub(super) fn on_chain(id: ChannelId, channel: &ChannelView) -> OnChain {
-    OnChain {
-        id,
-        client: channel.client,
-        node: channel.node,
-        token: channel.token,
-        deposit: channel.deposit,
-        amount: channel.amount,
-        nonce: channel.nonce.0,
-        deadline: channel.deadline,
-        status: match channel.status {
-            Status::Open => OnChainStatus::Open,
-            Status::Closing => OnChainStatus::Closing,
-            Status::Settled => OnChainStatus::Settled,
-        },
-    }
-}
+use crate::seen::ChainView;
 
 impl ChainView for Chain {
-    fn balance(&self, token: Address, account: Address) -> Amount {
-        self.l2.machine().main.balance(token, account)
-    }
-
-    fn credit(&self, token: Address, account: Address) -> Amount {
-        self.l2.machine().main.credit(account, token)
+    fn ask(&self, query: &Query) -> Answer {
+        self.l2.machine().main.ask(query)
     }
 
     fn supply(&self, token: Address) -> Amount {
@@ -49,10 +26,6 @@ impl ChainView for Chain {
 
     fn holders(&self) -> &[Address] {
         &self.holders
-    }
-
-    fn channel(&self, id: ChannelId) -> Option<OnChain> {
-        self.l2.machine().main.channel(id).map(|channel| on_chain(id, &channel))
     }
 
     fn channels(&self) -> &[ChannelId] {

@@ -112,7 +112,7 @@ pub struct Deal {
 impl<T: Default> Channels<T> {
     /// Takes a channel up if this transaction opened it.
     pub fn learn(&mut self, tx: &Included<'_>, people: &People) {
-        if let (None, Ok(()), Some(after)) = (&tx.before, &tx.result, &tx.after)
+        if let (None, Ok(()), Some(after)) = (tx.before, tx.result, tx.channel_after())
             && after.status == OnChainStatus::Open
         {
             self.add(after, people);

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use decdn_engine::{
-    chain::Call,
+    chain::{self, channel::Call},
     ids::ChannelId,
     io::{Effect, Output},
     record::{ChannelStatus, Key, PersistSeq, Record},
@@ -159,10 +159,12 @@ impl DurableFirst {
     }
 
     /// A voucher goes to the chain: what a payer signed has to be on its disk.
-    fn on_call(&mut self, at: Time, actor: ActorId, call: &Call, report: &mut Report) {
-        let (Call::Close { voucher: Some(voucher), .. }
-        | Call::CloseCooperatively { voucher: Some(voucher), .. }
-        | Call::Dispute { voucher }) = call
+    fn on_call(&mut self, at: Time, actor: ActorId, call: &chain::Call, report: &mut Report) {
+        let Some(
+            Call::Close { voucher: Some(voucher), .. }
+            | Call::CloseCooperatively { voucher: Some(voucher), .. }
+            | Call::Dispute { voucher },
+        ) = call.as_channel()
         else {
             return;
         };

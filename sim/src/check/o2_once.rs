@@ -3,7 +3,11 @@
 //! Whoever a transaction is about gains or loses what the channel's terms say, to the base unit; nobody else gains
 //! or loses anything; a settled channel stays settled, and its money is gone.
 
-use decdn_engine::{chain::EventKind, ids::Address, time::Time};
+use decdn_engine::{
+    chain::{ChainEvent, channel::EventKind},
+    ids::Address,
+    time::Time,
+};
 
 use super::{book::People, o1_conservation::clock};
 use crate::{
@@ -40,11 +44,12 @@ impl Once {
 
     /// What the contract says it paid, and that it pays once.
     fn judge(&self, at: Time, tx: &Included<'_>, report: &mut Report) {
-        for (channel, event) in tx.events {
-            let EventKind::Settled { paid, refunded, .. } = event else { continue };
-            let Some(after) = tx.after.filter(|after| after.id == *channel) else { continue };
-            let sum = paid.checked_add(*refunded);
-            if sum != Some(after.deposit) || *paid != after.amount.min(after.deposit) {
+        for event in tx.events.iter().filter_map(ChainEvent::as_channel) {
+            let channel = event.channel;
+            let EventKind::Settled { paid, refunded, .. } = event.kind else { continue };
+            let Some(after) = tx.channel_after().filter(|after| after.id == channel) else { continue };
+            let sum = paid.checked_add(refunded);
+            if sum != Some(after.deposit) || paid != after.amount.min(after.deposit) {
                 report.violation("O2", "C3", || {
                     format!(
                         "{}: channel {channel} settled with {paid} paid and {refunded} refunded, of a deposit of {} with {} recorded",
@@ -55,8 +60,9 @@ impl Once {
                 });
             }
         }
-        let Some(before) = tx.before.filter(|before| before.status == OnChainStatus::Settled) else { return };
-        if tx.result.is_ok() || tx.after != Some(before) {
+        let was = tx.channel_before();
+        let Some(before) = was.filter(|before| before.status == OnChainStatus::Settled) else { return };
+        if tx.result.is_ok() || tx.channel_after() != Some(before) {
             report.violation("O2", "C3", || {
                 format!(
                     "{}: channel {} was settled, and changed again by {:?}",

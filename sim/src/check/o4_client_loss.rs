@@ -183,7 +183,9 @@ impl ClientLoss {
 
     fn on_included(&mut self, at: Time, tx: &Included<'_>, report: &mut Report) {
         self.channels.learn(tx, &self.people);
-        let Some(after) = tx.after.filter(|after| after.status == OnChainStatus::Settled) else { return };
+        let Some(after) = tx.channel_after().filter(|after| after.status == OnChainStatus::Settled) else {
+            return;
+        };
         let Some((deal, bill)) = self.channels.get(&after.id) else { return };
         if bill.settled.is_some() {
             return;

@@ -143,7 +143,7 @@ impl Rising {
 
     fn on_included(&mut self, at: Time, tx: &Included<'_>, report: &mut Report) {
         self.channels.learn(tx, &self.people);
-        let (Some(before), Some(after)) = (&tx.before, &tx.after) else { return };
+        let (Some(before), Some(after)) = (tx.channel_before(), tx.channel_after()) else { return };
         if after.status == OnChainStatus::Settled
             && let Some((_, kept)) = self.channels.get(&after.id)
         {
@@ -155,9 +155,9 @@ impl Rising {
                     "{}: channel {} had nonce {} over {} recorded, and now has nonce {} over {}",
                     clock(at),
                     after.id,
-                    before.nonce,
+                    before.nonce.0,
                     before.amount,
-                    after.nonce,
+                    after.nonce.0,
                     after.amount
                 )
             });

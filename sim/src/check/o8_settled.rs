@@ -14,7 +14,7 @@
 use std::collections::BTreeSet;
 
 use decdn_engine::{
-    chain::Call,
+    chain::channel::Call,
     crypto::{SignedVoucher, Typed},
     record::Record,
     time::Time,
@@ -136,8 +136,8 @@ impl Settled {
         self.check_window(at, tx, report);
         self.check_dispute(at, tx, report);
         self.check_signed(at, tx, report);
-        let Some(after) = tx.after else { return };
-        let was = tx.before.map_or(OnChainStatus::None, |before| before.status);
+        let Some(after) = tx.channel_after() else { return };
+        let was = tx.channel_before().map(|before| before.status);
         let forced = self.forced_secs;
         if let Some((_, claim)) = self.channels.get(&after.id)
             && claim.counts_until.is_none()
@@ -146,14 +146,14 @@ impl Settled {
             let needs = forced.saturating_add(MARGIN_SECS);
             claim.counts_until = Some(after.deadline.0.saturating_sub(needs).max(tx.block.time.0));
         }
-        if after.status == OnChainStatus::Settled && was != OnChainStatus::Settled {
-            self.check_settled(at, &after, report);
+        if after.status == OnChainStatus::Settled && was != Some(OnChainStatus::Settled) {
+            self.check_settled(at, after, report);
         }
     }
 
     /// C2, C3, C9: the window.
     fn check_window(&mut self, at: Time, tx: &Included<'_>, report: &mut Report) {
-        let (Some(before), Some(after)) = (&tx.before, &tx.after) else { return };
+        let (Some(before), Some(after)) = (tx.channel_before(), tx.channel_after()) else { return };
         let now = tx.block.time.0;
         let mut wrong = |rule: &str, what: String| {
             report.violation("O8", rule, || format!("{}: channel {}: {what}", clock(at), after.id));
@@ -170,7 +170,7 @@ impl Settled {
                 wrong("C2", format!("{:?} moved its deadline from {old} to {new}", tx.call));
             }
             (OnChainStatus::Open | OnChainStatus::Closing, OnChainStatus::Settled)
-                if !matches!(tx.call, Call::CloseCooperatively { .. })
+                if !matches!(tx.channel_call(), Some(Call::CloseCooperatively { .. }))
                     && (before.status == OnChainStatus::Open || now < before.deadline.0) =>
             {
                 let left = before.deadline.0.saturating_sub(now);
@@ -186,7 +186,9 @@ impl Settled {
 
     /// C1, C2, C4: who ends a channel, and by what.
     fn check_signed(&mut self, at: Time, tx: &Included<'_>, report: &mut Report) {
-        let (Some(before), Some(after), Ok(())) = (&tx.before, &tx.after, tx.result) else { return };
+        let (Some(before), Some(after), Ok(())) = (tx.channel_before(), tx.channel_after(), tx.result) else {
+            return;
+        };
         let is_party = self.is_party(tx);
         let Some((deal, claim)) = self.channels.get(&after.id) else { return };
         let mut wrong = |rule: &str, what: &str| {
@@ -195,20 +197,20 @@ impl Settled {
             });
         };
         let is_ended = before.status == OnChainStatus::Open && after.status != OnChainStatus::Open;
-        if !is_party && (is_ended || matches!(tx.call, Call::CloseCooperatively { .. })) {
+        if !is_party && (is_ended || matches!(tx.channel_call(), Some(Call::CloseCooperatively { .. }))) {
             wrong("C1", "somebody who is no party of it ended it");
         }
-        let terms = match tx.call {
-            Call::Close { voucher, .. } | Call::CloseCooperatively { voucher, .. } => {
+        let terms = match tx.channel_call() {
+            Some(Call::Close { voucher, .. } | Call::CloseCooperatively { voucher, .. }) => {
                 voucher.map_or((0, 0), |voucher| (voucher.terms.nonce.0, voucher.terms.amount.0))
             }
-            Call::Dispute { voucher } => (voucher.terms.nonce.0, voucher.terms.amount.0),
+            Some(Call::Dispute { voucher }) => (voucher.terms.nonce.0, voucher.terms.amount.0),
             _ => return,
         };
         if terms != (0, 0) && !claim.signed.contains(&terms) {
             wrong("C2", "its payer never signed that");
         }
-        if matches!(tx.call, Call::CloseCooperatively { .. })
+        if matches!(tx.channel_call(), Some(Call::CloseCooperatively { .. }))
             && after.status == OnChainStatus::Settled
             && !claim.consents.contains(&terms)
         {
@@ -219,12 +221,12 @@ impl Settled {
 
     /// C2: a genuine voucher over more than is recorded is recorded while the window lasts.
     fn check_dispute(&mut self, at: Time, tx: &Included<'_>, report: &mut Report) {
-        let voucher = match tx.call {
-            Call::Dispute { voucher } => voucher,
-            Call::Close { voucher: Some(voucher), .. } if self.is_party(tx) => voucher,
+        let voucher = match tx.channel_call() {
+            Some(Call::Dispute { voucher }) => voucher,
+            Some(Call::Close { voucher: Some(voucher), .. }) if self.is_party(tx) => voucher,
             _ => return,
         };
-        let (Some(before), Some(after)) = (&tx.before, &tx.after) else { return };
+        let (Some(before), Some(after)) = (tx.channel_before(), tx.channel_after()) else { return };
         let SignedVoucher { terms, .. } = voucher;
         let is_open = before.status == OnChainStatus::Closing && tx.block.time < before.deadline;
         let Some((deal, claim)) = self.channels.get(&terms.channel) else { return };
@@ -248,7 +250,7 @@ impl Settled {
     }
 
     fn is_party(&self, tx: &Included<'_>) -> bool {
-        tx.before.is_some_and(|before| tx.sender == before.client || tx.sender == before.node)
+        tx.channel_before().is_some_and(|before| tx.sender == before.client || tx.sender == before.node)
     }
 
     fn check_settled(&mut self, at: Time, after: &OnChain, report: &mut Report) {

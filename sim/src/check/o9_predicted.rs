@@ -1,12 +1,15 @@
 //! O9: what the engine predicts of a transaction, given the state at its place in the block, is what the bytecode
 //! does, revert reasons included; and where the second model of the contract runs beside it, it does the same.
 
-use decdn_engine::{chain::Revert, time::Time};
+use decdn_engine::{
+    chain::{Revert, State},
+    time::Time,
+};
 
 use super::o1_conservation::clock;
 use crate::{
     report::Report,
-    seen::{Included, Kind, OnChain, Seen},
+    seen::{Included, Kind, Seen},
 };
 
 /// See the module.
@@ -21,8 +24,8 @@ impl Predicted {
         if let Some(predicted) = &tx.predicted {
             let did = tx.result.map(|()| None);
             let is_same = match (predicted, tx.result) {
-                // The engine names the channel after the call only where the call names a channel.
-                (Ok(Some(channel)), Ok(())) => tx.after.as_ref() == Some(channel),
+                // The engine says what is there after the call only where the call names it.
+                (Ok(Some(after)), Ok(())) => tx.after.as_ref() == Some(after),
                 (Ok(None), Ok(())) => true,
                 (Err(why), Err(did)) => *why == did,
                 _ => false,
@@ -40,23 +43,20 @@ impl Predicted {
     }
 }
 
-type Expected = Result<Option<OnChain>, Revert>;
+type Expected = Result<Option<State>, Revert>;
 
 fn differ(
     at: Time,
     tx: &Included<'_>,
     (who, expected): (&str, &Expected),
-    (did, after): (Expected, Option<OnChain>),
+    (did, after): (Expected, Option<State>),
     report: &mut Report,
 ) {
     report.violation("O9", "O9", || {
         let short = |result: &Expected| match result {
             Err(revert) => format!("{revert:?}"),
             Ok(None) => "success".to_owned(),
-            Ok(Some(channel)) => format!(
-                "{:?} at {} with nonce {} until {}",
-                channel.status, channel.amount, channel.nonce, channel.deadline.0
-            ),
+            Ok(Some(after)) => format!("{after:?}"),
         };
         let did = did.map(|_| after);
         format!("{}: {who} {} of {:?}, and it does {}", clock(at), short(expected), tx.call, short(&did))

@@ -7,7 +7,7 @@ use decdn_engine::{
     wire::{Code, Message},
 };
 
-use super::{Event, Slot, World};
+use super::{Event, Poll, Slot, World};
 use crate::{
     actor::{ActorId, Trick},
     decide::{Decisions, Label},
@@ -114,10 +114,10 @@ impl World {
             }
             Effect::Tx { ticket, call, route } => self.submit(id, ticket, call, route),
             Effect::ForceInclude { ticket } => self.force(id, ticket),
-            Effect::Poll { from_block } => {
-                let epoch = self.slot(id).epoch;
+            Effect::Poll { from_block, interests } => {
+                let poll = Poll { actor: id, epoch: self.slot(id).epoch, from_block, interests };
                 let takes = self.chain.endpoint_delay(&mut self.decide);
-                self.queue.push(now + takes, Event::Polled(id, epoch, from_block));
+                self.queue.push(now + takes, Event::Polled(Box::new(poll)));
             }
             Effect::Fault(_) | Effect::Notice(_) => {}
         }

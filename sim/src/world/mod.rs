@@ -17,6 +17,7 @@ pub use order::{Job, Order};
 use std::collections::BTreeMap;
 
 use decdn_engine::{
+    chain::Interest,
     fault::Rule,
     ids::{BlobHash, ConnId},
     io::{Effect, Gone, Input, Notice, Outputs},
@@ -43,7 +44,7 @@ use crate::{
 pub const EPOCH: WallTime = WallTime(1_800_000_000_000_000);
 
 /// What happens next.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Event {
     /// An actor's deadline may have come.
     Wake(ActorId),
@@ -64,13 +65,22 @@ enum Event {
     /// The chain has something to do.
     Chain,
     /// A poll is answered.
-    Polled(ActorId, u32, u64),
+    Polled(Box<Poll>),
     /// An owner orders something.
     Order(u32),
     /// One of the scenario's timed faults.
     Timed(u32),
     /// Faults end.
     Calm,
+}
+
+/// A poll on its way to the chain.
+#[derive(Clone, Debug)]
+struct Poll {
+    actor: ActorId,
+    epoch: u32,
+    from_block: u64,
+    interests: Vec<Interest>,
 }
 
 /// An input that waits for its time.
@@ -364,7 +374,7 @@ impl World {
             Event::Durable(actor, epoch, seq) => self.on_durable(actor, epoch, seq),
             Event::Feed(slot) => self.on_feed(slot),
             Event::Chain => self.on_chain_work(),
-            Event::Polled(actor, epoch, from) => self.on_polled(actor, epoch, from),
+            Event::Polled(poll) => self.on_polled(*poll),
             Event::Order(job) => self.on_order(job as usize),
             Event::Timed(fault) => self.on_timed(fault as usize),
             Event::Calm => self.on_calm(),

@@ -2,8 +2,8 @@
 
 use decdn_engine::{io::Input, time::Time};
 
-use super::{Event, World};
-use crate::{actor::ActorId, chain::News, seen::Seen};
+use super::{Event, Poll, World};
+use crate::{chain::News, seen::Seen};
 
 impl World {
     /// Lets the chain work when it next has something to do.
@@ -48,12 +48,12 @@ impl World {
         }
     }
 
-    pub(super) fn on_polled(&mut self, id: ActorId, epoch: u32, from_block: u64) {
+    pub(super) fn on_polled(&mut self, poll: Poll) {
+        let Poll { actor: id, epoch, from_block, interests } = poll;
         if !self.lives(id, epoch) {
             return;
         }
-        let account = self.cast.get(id).account;
-        let input = match self.chain.poll(self.queue.now(), account, from_block) {
+        let input = match self.chain.poll(self.queue.now(), from_block, &interests) {
             Some(update) => Input::Chain(update),
             None => Input::ChainUnreachable,
         };

@@ -4,7 +4,10 @@
 mod story;
 
 use decdn_engine::{
-    chain::{Call, Revert, Route},
+    chain::{
+        Route,
+        channel::{Call, Revert},
+    },
     crypto::{Signature, Typed},
     fault::{Fault, Proof, Rule},
     ids::{Address, ConnId, FetchId, StreamId},
@@ -281,8 +284,12 @@ fn o8_only_a_party_ends_a_channel_and_only_what_was_signed_is_recorded() {
     short(&mut story);
     story.names("C9");
     let together = |story: &mut Story| {
-        let after =
-            OnChain { status: OnChainStatus::Settled, amount: Amount(500), nonce: 1, ..opened(CLIENT, NODE) };
+        let after = OnChain {
+            status: OnChainStatus::Settled,
+            amount: Amount(500),
+            nonce: Nonce(1),
+            ..opened(CLIENT, NODE)
+        };
         let (voucher, node_signature) = (Some(voucher(id, 1, 500)), Signature([9; 65]));
         let call = Call::CloseCooperatively { channel: id, voucher, node_signature };
         story.tx(CLIENT, call, after, Odd::default());
@@ -312,7 +319,7 @@ fn o9_a_transaction_does_what_was_predicted_of_it() {
     settle(Err(Revert::NotClosing), Some(Revert::WindowOpen)).names("O9");
     settle(Err(Revert::NotClosing), None).names("O9");
     settle(same, Some(Revert::NotClosing)).names("O9");
-    settle(Ok(Some(OnChain { nonce: 1, ..opened(CLIENT, NODE) })), None).names("O9");
+    settle(Ok(Some(OnChain { nonce: Nonce(1), ..opened(CLIENT, NODE) })), None).names("O9");
 }
 
 fn order() -> FetchOrder {
@@ -359,7 +366,7 @@ fn o10_downloads_and_channels_end_nobody_spins_and_nobody_honest_is_blamed() {
     story.names("O10");
     let settle = |times| {
         let mut story = Story::of("O10");
-        let call = Call::Settle { channel: channel(CLIENT, NODE) };
+        let call = Call::Settle { channel: channel(CLIENT, NODE) }.into();
         for _ in 0..times {
             story.see(Seen::Submitted { actor: NODE, call: &call, route: Route::Sequencer });
         }
@@ -455,7 +462,7 @@ fn o12_a_node_that_buys_stores_first_on_either_side() {
     let call = |id| Call::Close { channel: id, voucher: Some(voucher(id, 1, 10)) };
     let closes = |client, node| {
         let mut story = Story::of("O12");
-        let call = call(channel(client, node));
+        let call = call(channel(client, node)).into();
         story.open(client, node);
         story.see(Seen::Submitted { actor: TRADER, call: &call, route: Route::Sequencer });
         story

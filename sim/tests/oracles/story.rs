@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use decdn_contracts::{Answer, Query, channel as channel_contract, token};
 use decdn_engine::{
     blob::Verdict,
-    chain::{Block, Call, EventKind, Revert, Route},
+    chain::{
+        Block, ChainEvent, Route, State, Subject,
+        channel::{Call, EventKind, Revert},
+    },
     crypto::{Signature, SignedVoucher, Typed, VoucherTerms},
     delivery::Meter,
     ids::{Address, BlobHash, ChannelId, ConnId, NodeId, StreamId},
@@ -68,7 +72,7 @@ pub fn opened(client: ActorId, node: ActorId) -> OnChain {
         token: TOKEN,
         deposit: Amount(DEPOSIT),
         amount: Amount::ZERO,
-        nonce: 0,
+        nonce: Nonce::NONE,
         deadline: ChainTime(0),
         status: OnChainStatus::Open,
     }
@@ -167,11 +171,17 @@ pub struct Books {
 }
 
 impl ChainView for Books {
-    fn balance(&self, _token: Address, account: Address) -> Amount {
-        Amount(self.balances.get(&account).copied().unwrap_or(0))
-    }
-    fn credit(&self, _token: Address, _account: Address) -> Amount {
-        Amount::ZERO
+    fn ask(&self, query: &Query) -> Answer {
+        match *query {
+            Query::State(Subject::Channel(id)) => {
+                Answer::State(self.channels.get(&id).copied().map(State::Channel))
+            }
+            Query::Token(token::Query::Balance { who, .. }) => {
+                Answer::Amount(Amount(self.balances.get(&who).copied().unwrap_or(0)))
+            }
+            Query::Channel(channel_contract::Query::Credit { .. }) => Answer::Amount(Amount::ZERO),
+            other => panic!("no oracle asks {other:?}"),
+        }
     }
     fn supply(&self, _token: Address) -> Amount {
         Amount(self.supply)
@@ -181,9 +191,6 @@ impl ChainView for Books {
     }
     fn holders(&self) -> &[Address] {
         &self.holders
-    }
-    fn channel(&self, id: ChannelId) -> Option<OnChain> {
-        self.channels.get(&id).copied()
     }
     fn channels(&self) -> &[ChannelId] {
         &self.ids
@@ -284,23 +291,25 @@ impl Story {
                 let paid = after.amount.min(after.deposit);
                 let refunded = Amount(after.deposit.0 - paid.0);
                 let cooperative = matches!(call, Call::CloseCooperatively { .. });
-                (after.id, EventKind::Settled { paid, refunded, cooperative })
+                EventKind::Settled { paid, refunded, cooperative }
             });
-        let books = self.books.clone();
+        let (books, call) = (self.books.clone(), call.into());
+        let block = books.head(self.at);
+        let event = event.map(|kind| ChainEvent::of_channel(block, after.id, kind));
         let tx = Included {
             from: Some(from),
             sender: account(from),
             call: &call,
             route: Route::Sequencer,
-            block: books.head(self.at),
+            block,
             submitted: self.at,
-            result: odd.result.map_or(Ok(()), Err),
-            predicted: odd.predicted,
+            result: odd.result.map_or(Ok(()), |why| Err(why.into())),
+            predicted: odd.predicted.map(|after| Ok(after?.map(State::Channel))),
             beside: None,
             gas: 1,
             events: event.as_slice(),
-            before,
-            after: Some(after),
+            before: before.map(State::Channel),
+            after: Some(State::Channel(after)),
         };
         self.see(Seen::Included { tx: &tx, chain: &books })
     }
@@ -324,13 +333,14 @@ impl Story {
         let deadline = ChainTime(self.books.head(self.at).time.0 + WINDOW);
         let before = self.books.channel(id).expect("opened before");
         let status = OnChainStatus::Closing;
+        let nonce = Nonce(nonce);
         let after = OnChain { amount: Amount(amount), nonce, deadline, status, ..before };
         self.tx(by, Call::Close { channel: id, voucher }, after, Odd::default())
     }
 
     pub fn dispute(&mut self, by: ActorId, id: ChannelId, nonce: u64, amount: u128) -> &mut Self {
         let before = self.books.channel(id).expect("opened before");
-        let after = OnChain { amount: Amount(amount), nonce, ..before };
+        let after = OnChain { amount: Amount(amount), nonce: Nonce(nonce), ..before };
         self.tx(by, Call::Dispute { voucher: voucher(id, nonce, amount) }, after, Odd::default())
     }
 

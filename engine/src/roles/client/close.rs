@@ -2,7 +2,7 @@
 
 use super::Client;
 use crate::{
-    chain::{Call, Revert, Route, TxOutcome},
+    chain::{Call, Revert, Route, Subject, TxOutcome, channel},
     crypto::{Crypto, Signature, Typed},
     fault::Rule,
     ids::{ChannelId, NodeId, StreamId, TxTicket},
@@ -111,7 +111,7 @@ impl Client {
         if !crypto.verify(&self.config.deployment, &what, &signature, channel.paying.operator) {
             return self.on_malformed(now, id, out);
         }
-        let call = Call::CloseCooperatively {
+        let call = channel::Call::CloseCooperatively {
             channel: channel.paying.channel,
             voucher: channel.signed_voucher(),
             node_signature: signature,
@@ -192,12 +192,19 @@ impl Client {
         if channel.needs_signature() {
             return self.sign_newest(now, slot, out);
         }
-        let call = Call::Close { channel: channel.paying.channel, voucher: channel.signed_voucher() };
+        let call =
+            channel::Call::Close { channel: channel.paying.channel, voucher: channel.signed_voucher() };
         let ticket = self.submit(slot, call, Route::Sequencer, out);
         self.wallet.channels[slot].closing = Closing::Unilateral(ticket);
     }
 
-    pub(super) fn submit(&mut self, slot: Slot, call: Call, route: Route, out: &mut Outputs) -> TxTicket {
+    pub(super) fn submit(
+        &mut self,
+        slot: Slot,
+        call: impl Into<Call>,
+        route: Route,
+        out: &mut Outputs,
+    ) -> TxTicket {
         let ticket = self.tools.tx_ticket();
         self.txs.insert(ticket, slot);
         out.tx(Lane::Channel(slot.index), ticket, call, route);
@@ -226,7 +233,10 @@ impl Client {
         match outcome {
             TxOutcome::Included { result: Ok(()), block } => self.await_block(now, block.number, out),
             TxOutcome::Queued { .. } => {}
-            TxOutcome::Included { result: Err(Revert::NotOpen | Revert::AmountNotHigher), .. } => {
+            TxOutcome::Included {
+                result: Err(Revert::Channel(channel::Revert::NotOpen | channel::Revert::AmountNotHigher)),
+                ..
+            } => {
                 // Somebody else closed it meanwhile: the events say how.
                 self.poll(now, out);
             }
@@ -239,7 +249,7 @@ impl Client {
                     let channel = &mut self.wallet.channels[slot];
                     self.tools.alarms.arm(AlarmKey::Consent(slot), at);
                     let fault = crate::fault::Fault::Chain {
-                        channel: channel.paying.channel,
+                        about: Subject::Channel(channel.paying.channel),
                         rule: Rule::X1,
                         surprise: crate::fault::Surprise::Reverted {
                             ticket,

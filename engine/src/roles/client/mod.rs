@@ -12,10 +12,11 @@ mod probe;
 mod stream;
 mod watch;
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{collections::BTreeMap, vec, vec::Vec};
 
 use super::{Reason, Role, config::ClientConfig};
 use crate::{
+    chain::Interest,
     crypto::{Crypto, Signature},
     dispute::Cue,
     fault::Rule,
@@ -67,7 +68,8 @@ impl Client {
     /// A client from its durable records (O12): a fold, the last record of a key wins. Downloads go on at their
     /// last durable byte (D14), channels that nothing uses are closed.
     pub fn recover(config: ClientConfig, records: impl Iterator<Item = Record>) -> Self {
-        let follower = Follower::new(config.start_block, config.monitor);
+        let interests = vec![Interest::ChannelsOf(config.account)];
+        let follower = Follower::new(config.start_block, config.monitor, interests);
         let fetcher = Fetcher::new(config.account, config.attempts, config.timeouts);
         let identity = Identity::new(config.node, config.account);
         let mut client = Self {

@@ -4,7 +4,10 @@ use alloc::vec;
 
 use super::Client;
 use crate::{
-    chain::{Call, ChainEvent, ChainUpdate, EventKind, Route, TxOutcome},
+    chain::{
+        Block, ChainUpdate, Route, TxOutcome,
+        channel::{self, EventKind},
+    },
     dispute::Cue,
     ids::{ChannelId, StreamId, TxTicket},
     io::{Lane, Notice, Outputs},
@@ -42,7 +45,9 @@ impl Client {
         let cap = self.config.limits.chain_events;
         let taken = self.follower.take(&update, cap, &mut Cx { now, tools: &mut self.tools, out });
         for event in &update.events[taken] {
-            self.on_event(now, event, out);
+            if let Some(happened) = event.as_channel() {
+                self.on_event(now, event.block, happened, out);
+            }
         }
         for slot in self.closings.take_retrying() {
             self.defend(now, slot, Cue::Failed, out);
@@ -77,15 +82,15 @@ impl Client {
         self.advance_all(now, out);
     }
 
-    fn on_event(&mut self, now: Now, event: &ChainEvent, out: &mut Outputs) {
+    fn on_event(&mut self, now: Now, block: Block, event: &channel::Event, out: &mut Outputs) {
         let slot = self.wallet.slot(&event.channel);
         match (event.kind, slot) {
             (EventKind::Opened { client, node, token, deposit }, None) if client == self.config.account => {
-                self.on_opened(now, event.channel, event.block.number, (node, token, deposit), out);
+                self.on_opened(now, event.channel, block.number, (node, token, deposit), out);
             }
             (EventKind::Closing { amount, deadline, .. }, Some(slot)) => {
-                if self.closings.begin(slot, (event.block, amount, deadline)) {
-                    self.follower.checkpoint.closes(event.block.number, slot);
+                if self.closings.begin(slot, (block, amount, deadline)) {
+                    self.follower.checkpoint.closes(block.number, slot);
                     self.on_closing(now, slot, out);
                 }
             }
@@ -178,7 +183,7 @@ impl Client {
         let Some(channel) = self.wallet.channels.get(slot) else { return };
         let id = channel.paying.channel;
         if self.closings.is_settleable(slot) {
-            let ticket = self.submit(slot, Call::Settle { channel: id }, Route::Sequencer, out);
+            let ticket = self.submit(slot, channel::Call::Settle { channel: id }, Route::Sequencer, out);
             self.closings.settles(slot, ticket);
         }
     }

@@ -10,12 +10,13 @@ mod sell;
 mod state;
 mod watch;
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{collections::BTreeMap, vec, vec::Vec};
 
 use state::{Channel, Conn, Signing, Stream, StreamState};
 
 use super::{Reason, Role, config::NodeConfig};
 use crate::{
+    chain::Interest,
     crypto::{Crypto, Deployment, Typed},
     delivery::{Meter, Tail},
     dispute::Cue,
@@ -66,7 +67,8 @@ impl Node {
 
     /// A node from its durable records (O12): a fold, the last record of a key wins.
     pub fn recover(config: NodeConfig, records: impl Iterator<Item = Record>) -> Self {
-        let follower = Follower::new(config.start_block, config.monitor);
+        let interests = vec![Interest::ChannelsOf(config.account)];
+        let follower = Follower::new(config.start_block, config.monitor, interests);
         let mut node = Self {
             config,
             channels: TrackedSlab::default(),

@@ -4,7 +4,10 @@ use alloc::{collections::BTreeSet, vec};
 
 use super::{Channel, Node};
 use crate::{
-    chain::{Call, ChainEvent, ChainUpdate, EventKind, Route, TxOutcome},
+    chain::{
+        Block, ChainUpdate, Route, Subject, TxOutcome,
+        channel::{self, EventKind},
+    },
     crypto::{SignedVoucher, VoucherTerms},
     dispute::{Cue, Held},
     fault::{Fault, LimitHit, Rule, Surprise},
@@ -65,7 +68,9 @@ impl Node {
         let cap = self.config.limits.chain_events;
         let taken = self.follower.take(&update, cap, &mut Cx { now, tools: &mut self.tools, out });
         for event in &update.events[taken] {
-            self.on_event(now, event, out);
+            if let Some(happened) = event.as_channel() {
+                self.on_event(now, event.block, happened, out);
+            }
         }
         for slot in self.closings.take_retrying() {
             self.defend(now, slot, Cue::Failed, out);
@@ -90,12 +95,12 @@ impl Node {
         }
     }
 
-    fn on_event(&mut self, now: Now, event: &ChainEvent, out: &mut Outputs) {
+    fn on_event(&mut self, now: Now, block: Block, event: &channel::Event, out: &mut Outputs) {
         match event.kind {
             EventKind::Opened { client, node, token, deposit } => {
                 if node == self.config.account && self.by_id.get(&event.channel).is_none() {
                     if self.channels.len() >= self.config.limits.channels {
-                        self.follower.checkpoint.refuses(event.block.number);
+                        self.follower.checkpoint.refuses(block.number);
                         return out.limit(Rule::O11, LimitHit::Channels);
                     }
                     let slot = self.adopt(Earning {
@@ -103,7 +108,7 @@ impl Node {
                         client,
                         token,
                         deposit,
-                        opened_at_block: event.block.number,
+                        opened_at_block: block.number,
                         status: ChannelStatus::Open,
                         best: None,
                     });
@@ -115,10 +120,10 @@ impl Node {
             }
             EventKind::Closing { amount, deadline, .. } => {
                 let Some(slot) = self.by_id.get(&event.channel) else { return };
-                if !self.closings.begin(slot, (event.block, amount, deadline)) {
+                if !self.closings.begin(slot, (block, amount, deadline)) {
                     return;
                 }
-                self.follower.checkpoint.closes(event.block.number, slot);
+                self.follower.checkpoint.closes(block.number, slot);
                 if self.channels[slot].status != ChannelStatus::Closing {
                     self.channels[slot].status = ChannelStatus::Closing;
                     let record = self.channels[slot].record();
@@ -158,7 +163,7 @@ impl Node {
         let held = held.min(self.channels[slot].deposit);
         if paid < held {
             let surprise = Surprise::SettledLow { paid, held, nonce };
-            out.fault(Fault::Chain { channel: id, rule: Rule::X1, surprise });
+            out.fault(Fault::Chain { about: Subject::Channel(id), rule: Rule::X1, surprise });
         }
         self.stop_streams(slot, out);
         let seq = self.persist(slot, vec![Record::Gone(Key::Earning(id))], out);
@@ -199,7 +204,7 @@ impl Node {
         }
         self.closings.settles(slot, ticket);
         self.txs.insert(ticket, slot);
-        out.tx(Lane::Channel(slot.index), ticket, Call::Settle { channel: id }, Route::Sequencer);
+        out.tx(Lane::Channel(slot.index), ticket, channel::Call::Settle { channel: id }, Route::Sequencer);
         self.channels.touch(slot);
         self.poll(now, out);
     }
@@ -219,7 +224,7 @@ impl Node {
         self.channels.touch(slot);
         let ticket = self.tools.tx_ticket();
         self.txs.insert(ticket, slot);
-        let call = Call::Close { channel: id, voucher };
+        let call = channel::Call::Close { channel: id, voucher };
         out.tx(Lane::Channel(slot.index), ticket, call, Route::Sequencer);
     }
 

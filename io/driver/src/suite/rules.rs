@@ -1,7 +1,7 @@
 //! One function per rule of the contract.
 
 use decdn_engine::{
-    chain::{Call, Route, TxOutcome},
+    chain::{Route, TxOutcome, channel},
     ids::{Address, BlobHash, ConnId, FetchId, SignTicket, StreamId, TxTicket},
     io::{Effect, Gone, Input, Lane},
     money::{Amount, Rate},
@@ -312,8 +312,8 @@ pub fn every_request_is_answered_once<B: Bench>() {
         if matches!(input, Input::Connected { conn: CONN, .. }) {
             out.push(Lane::Role, sign(1));
             out.push(lane(0), sign(2));
-            out.push(Lane::Role, Effect::Poll { from_block: 5 });
-            let call = Call::Settle { channel: Default::default() };
+            out.push(Lane::Role, Effect::Poll { from_block: 5, interests: Vec::new() });
+            let call = channel::Call::Settle { channel: Default::default() }.into();
             out.push(Lane::Role, Effect::Tx { ticket: TxTicket(1), call, route: Route::Sequencer });
             out.push(Lane::Role, Effect::Tx { ticket: TxTicket(2), call, route: Route::DelayedInbox });
             out.push(Lane::Role, Effect::Connect { conn: dialled, peer: B::REACHABLE });

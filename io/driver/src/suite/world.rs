@@ -10,7 +10,7 @@ use std::{
 };
 
 use decdn_engine::{
-    chain::{Block, Call, ChainUpdate, Route, TxOutcome},
+    chain::{Block, Call, ChainUpdate, Interest, Route, TxOutcome},
     crypto::{Signature, Typed},
     fault::Fault,
     ids::{ConnId, FetchId, NodeId, SignTicket, StreamId, TxTicket},
@@ -392,8 +392,9 @@ impl<S: Setting> Chain for World<S> {
     fn poll(
         &mut self,
         from_block: u64,
+        interests: Vec<Interest>,
     ) -> impl Future<Output = Option<ChainUpdate>> + Send + 'static + use<S> {
-        self.started(Effect::Poll { from_block });
+        self.started(Effect::Poll { from_block, interests });
         self.answer(None, |_| None).map(Option::flatten)
     }
 }

@@ -1,40 +1,12 @@
 //! What the engine expects a call to do, given the state at its place in the block (O9).
-//!
-//! The simulator asks before every transaction and compares with what the bytecode did, so that the engine's
-//! idea of the contract can't drift from the contract.
 
-use super::{Call, Revert};
+use super::{Call, Revert, State, Status};
 use crate::{
     crypto::{Crypto, Deployment, SignedVoucher, Typed, VoucherTerms},
     ids::{Address, ChannelId},
     money::{Amount, Nonce},
     time::ChainTime,
 };
-
-/// Where a channel stands on chain (C8: "none" is the absence of this).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Status {
-    /// Open.
-    Open,
-    /// Inside or past the dispute window, not settled.
-    Closing,
-    /// Settled.
-    Settled,
-}
-
-/// A channel as the contract has it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[expect(missing_docs, reason = "the fields are the contract's")]
-pub struct OnChain {
-    pub client: Address,
-    pub node: Address,
-    pub token: Address,
-    pub deposit: Amount,
-    pub amount: Amount,
-    pub nonce: Nonce,
-    pub deadline: ChainTime,
-    pub status: Status,
-}
 
 /// What an opening depends on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,9 +37,8 @@ pub struct Before {
     pub time: ChainTime,
     /// The dispute window in force (C9), in seconds.
     pub window_secs: u64,
-    /// The channel that the call names: a voucher's own, where it carries one. The empty voucher of C1 and C4 is sent with
-    /// the channel's token.
-    pub channel: Option<OnChain>,
+    /// The channel that the call is about.
+    pub channel: Option<State>,
     /// For [`Call::Open`] and [`Call::ForceClose`]: whether new channels may use the token.
     pub is_token_allowed: bool,
     /// For [`Call::Open`].
@@ -87,10 +58,9 @@ pub fn predict<C: Crypto>(
     before: &Before,
     deployment: &Deployment,
     crypto: &C,
-) -> Result<Option<OnChain>, Revert> {
+) -> Result<Option<State>, Revert> {
     let at = Place { before, deployment, crypto };
     match call {
-        Call::Approve { .. } => Ok(None),
         Call::Open { node, deposit, .. } => at.open(*node, *deposit).map(|()| None),
         Call::Close { voucher, .. } => at.close(voucher.as_ref()).map(Some),
         Call::Dispute { voucher } => {
@@ -129,7 +99,7 @@ impl<C: Crypto> Place<'_, C> {
     }
 
     /// C1.
-    fn close(&self, voucher: Option<&SignedVoucher>) -> Result<OnChain, Revert> {
+    fn close(&self, voucher: Option<&SignedVoucher>) -> Result<State, Revert> {
         let mut channel = self.before.channel.ok_or(Revert::UnknownChannel)?;
         if self.before.from != channel.client && self.before.from != channel.node {
             return Err(Revert::NotParty);
@@ -152,7 +122,7 @@ impl<C: Crypto> Place<'_, C> {
     }
 
     /// C5: as a close at amount 0.
-    fn force_close(&self) -> Result<OnChain, Revert> {
+    fn force_close(&self) -> Result<State, Revert> {
         let channel = self.before.channel.ok_or(Revert::UnknownChannel)?;
         match channel.status {
             Status::Closing | Status::Settled => Err(Revert::NotOpen),
@@ -161,13 +131,13 @@ impl<C: Crypto> Place<'_, C> {
         }
     }
 
-    fn start_window(&self, channel: OnChain) -> OnChain {
+    fn start_window(&self, channel: State) -> State {
         let deadline = ChainTime(self.before.time.0 + self.before.window_secs);
-        OnChain { status: Status::Closing, deadline, ..channel }
+        State { status: Status::Closing, deadline, ..channel }
     }
 
     /// C2: the amount decides, whatever the nonce; the deadline does not move.
-    fn dispute(&self, mut channel: OnChain, voucher: &SignedVoucher) -> Result<OnChain, Revert> {
+    fn dispute(&self, mut channel: State, voucher: &SignedVoucher) -> Result<State, Revert> {
         if channel.status != Status::Closing {
             return Err(Revert::NotClosing);
         }
@@ -188,11 +158,11 @@ impl<C: Crypto> Place<'_, C> {
     }
 
     /// C3.
-    fn settle(&self) -> Result<OnChain, Revert> {
+    fn settle(&self) -> Result<State, Revert> {
         let channel = self.before.channel.ok_or(Revert::UnknownChannel)?;
         match channel.status {
             Status::Closing if self.before.time >= channel.deadline => {
-                Ok(OnChain { status: Status::Settled, ..channel })
+                Ok(State { status: Status::Settled, ..channel })
             }
             Status::Closing => Err(Revert::WindowOpen),
             Status::Open | Status::Settled => Err(Revert::NotClosing),
@@ -203,7 +173,7 @@ impl<C: Crypto> Place<'_, C> {
     fn close_cooperatively(
         &self,
         (id, voucher, consent): (ChannelId, Option<&SignedVoucher>, &crate::crypto::Signature),
-    ) -> Result<OnChain, Revert> {
+    ) -> Result<State, Revert> {
         let channel = self.before.channel.ok_or(Revert::UnknownChannel)?;
         if channel.status == Status::Settled {
             return Err(Revert::NotOpen);
@@ -230,10 +200,10 @@ impl<C: Crypto> Place<'_, C> {
             return Err(Revert::BadSignature);
         }
         let nonce = channel.nonce.max(terms.nonce);
-        Ok(OnChain { status: Status::Settled, amount, nonce, ..channel })
+        Ok(State { status: Status::Settled, amount, nonce, ..channel })
     }
 
-    fn check_voucher(&self, channel: &OnChain, voucher: &SignedVoucher) -> Result<(), Revert> {
+    fn check_voucher(&self, channel: &State, voucher: &SignedVoucher) -> Result<(), Revert> {
         if voucher.terms.token != channel.token {
             return Err(Revert::WrongToken);
         }
