@@ -24,9 +24,9 @@ const FLOORS = [
   ['dispute'],
   ['machine'],
   ['machine/*'],
-  ['roles/config'],
-  ['roles'],
+  ['roles/config', 'roles/role'],
   ['roles/*'],
+  ['roles'],
   ['lib'],
 ];
 const floor = new Map(FLOORS.flatMap((names, at) => names.map((name) => [name, at])));
@@ -89,7 +89,8 @@ function named(file) {
   const isTop = /^(machine|roles)[\\/][a-z_]+\.rs$/.test(path.relative(src, file)) || /^roles[\\/][a-z_]+[\\/]mod\.rs$/.test(path.relative(src, file));
   const folder = own.split('/')[0];
   const above = isTop && own.includes('/') ? pathsFrom(text, 'super').map((names) => of([folder, ...names])) : [];
-  return [...new Set([...crate, ...above])].filter((name) => name !== own);
+  const below = ['machine', 'roles'].includes(own) ? pathsFrom(text, 'self').map((names) => of([folder, ...names])) : [];
+  return [...new Set([...crate, ...above, ...below])].filter((name) => name !== own);
 }
 
 const wrong = [];

@@ -3,6 +3,9 @@
 pub mod client;
 pub mod config;
 pub mod node;
+mod role;
+
+pub use role::{Reason, Role};
 
 use serde::{Deserialize, Serialize};
 
@@ -19,41 +22,6 @@ use crate::{
     state::Digest,
     time::{Now, Time},
 };
-
-/// Why a role wants to be woken.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Reason {
-    /// A peer has been silent for too long (D10).
-    Silence,
-    /// Nothing has arrived for two round trips: sign for what is verified (D8).
-    Quiet,
-    /// A voucher has no ack yet (V3).
-    Resend,
-    /// Try again after a back-off.
-    Retry,
-    /// Read the chain (X1).
-    Poll,
-    /// Take the forced-inclusion path (X2).
-    Force,
-    /// The dispute window ends: settle.
-    Settle,
-    /// A cooperative close got no consent.
-    Consent,
-    /// An opening is in no block yet.
-    Inclusion,
-}
-
-/// What all roles have in common: what a driver needs to run one.
-pub trait Role {
-    /// Takes one input; everything that follows is appended to `out`. Runs to completion.
-    fn step<C: Crypto>(&mut self, now: Now, input: Input, crypto: &C, out: &mut Outputs);
-
-    /// When `Input::Tick` is due, and why; O(1).
-    fn next_deadline(&self) -> Option<(Time, Reason)>;
-
-    /// The fingerprint of the state; O(changes since the last call).
-    fn digest(&mut self) -> Digest;
-}
 
 /// A role of any kind: the one list of them, for whoever runs what it is given.
 #[derive(Clone, Debug)]

@@ -14,7 +14,10 @@ mod watch;
 
 use alloc::{collections::BTreeMap, vec, vec::Vec};
 
-use super::{Reason, Role, config::ClientConfig};
+use super::{
+    config::ClientConfig,
+    role::{Reason, Role},
+};
 use crate::{
     chain::Interest,
     crypto::{Crypto, Signature},

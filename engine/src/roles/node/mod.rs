@@ -14,7 +14,10 @@ use alloc::{collections::BTreeMap, vec, vec::Vec};
 
 use state::{Channel, Conn, Signing, Stream, StreamState};
 
-use super::{Reason, Role, config::NodeConfig};
+use super::{
+    config::NodeConfig,
+    role::{Reason, Role},
+};
 use crate::{
     chain::Interest,
     crypto::{Crypto, Deployment, Typed},
