@@ -108,6 +108,15 @@ export default [
     }],
   },
   {
+    name: 'another-domain', rule: 'W6', breaks: 'what is signed is signed for another version of the contracts',
+    oracle: ['O8', 'O9', 'O10', 'O13'],
+    edits: [{
+      file: 'engine/src/crypto/eip712.rs',
+      from: 'version: "1",',
+      to: 'version: "2",',
+    }],
+  },
+  {
     name: 'quote-for-nobody', rule: 'P1', breaks: 'a quote is signed for nobody instead of who asked',
     oracle: ['O10'],
     edits: [{
