@@ -32,6 +32,7 @@ const ROOMS = {
   D1: 'node/request.rs',
   D4: 'blob/verify.rs',
   V1: 'engine/src/voucher.rs',
+  C8: 'contracts/src/IPaymentChannel.sol',
   V7: 'node/earn.rs',
   G3: 'cli/settings.rs',
   L1: 'l2/profile.rs',

@@ -55,6 +55,7 @@ const MUTANTS = [
   ['C6 false counts as paid', 'src/TokenCall.sol', ['eq(mload(0x00), 1)', '1']],
   ['C6 a short answer counts as paid', 'src/TokenCall.sol', ['and(gt(returndatasize(), 0x1f), eq(mload(0x00), 1))', 'gt(mload(0x00), 0)']],
   ['C6 no code counts as paid', 'src/TokenCall.sol', ['gt(extcodesize(token), 0)', '1']],
+  ['C8 a channel that never was is open', CHANNEL, ['if (c.status == Status.None) revert UnknownChannel();', '']],
   ['Open trusts the requested deposit', CHANNEL, ['uint128 received = _take(token, deposit);', '_take(token, deposit); uint128 received = uint128(deposit);']],
   ['Open truncates the deposit', CHANNEL, ['if (received > type(uint128).max) revert DepositTooLarge();', '']],
   ['Open re-entered', CHANNEL, ['external\n        nonReentrant\n        returns', 'external\n        returns']],
