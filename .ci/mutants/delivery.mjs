@@ -77,7 +77,7 @@ export default [
     test: 'cargo test -p decdn-engine --test wire w1_caps_are_checked_before_anything_is_kept',
     edits: [{
       file: 'engine/src/wire/frame.rs',
-      from: 'if length as usize > MESSAGE_BYTES { return Err(FrameFault::TooLarge); }',
+      from: 'if length as usize > self.protocol.message_bytes() { return Err(FrameFault::TooLarge); }',
       to: '',
     }],
   },
@@ -94,7 +94,7 @@ export default [
     name: 'streams-uncapped', rule: 'W3', breaks: 'a connection may have as many streams as it likes',
     test: 'cargo test -p decdn-engine --test limits w3_streams_beyond_a_connections_share_are_refused',
     edits: [
-      { file: 'engine/src/roles/node/request.rs', from: 'if conn.streams >= self.config.limits.streams_per_conn', to: 'if false' },
+      { file: 'engine/src/roles/node/request.rs', from: 'if conn.streams >= self.config.limits.streams_per_conn.min(conn.protocol.streams())', to: 'if false' },
       { file: 'engine/src/roles/node/request.rs', from: 'if channel.streams.len() >= self.config.limits.streams_per_conn as usize', to: 'if false' },
     ],
   },

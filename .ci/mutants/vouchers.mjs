@@ -69,14 +69,14 @@ export default [
     edits: [
       {
         file: 'engine/src/roles/node/earn.rs',
-        from: 'out.send(lane, id, Message::VoucherAck(voucher.nonce));',
+        from: 'out.send(lane, id, ClientMessage::VoucherAck(voucher.nonce));',
         to: '',
       },
       {
         file: 'engine/src/roles/node/earn.rs',
         from: 'let seq = self.persist(slot, vec![record], out); self.raising.insert',
         to: [
-          'out.send(lane, id, Message::VoucherAck(voucher.nonce));',
+          'out.send(lane, id, ClientMessage::VoucherAck(voucher.nonce));',
           'let seq = self.persist(slot, vec![record], out); self.raising.insert',
         ].join('\n'),
       },

@@ -16,7 +16,7 @@ use decdn_engine::{
     record::PersistSeq,
     roles::{Role, config::NodeConfig, node::Node},
     time::{ChainTime, Now, Span, Time, WallTime},
-    wire::{Auth, Message, StreamRequest, Voucher},
+    wire::{Auth, ClientMessage, Message, Protocol, StreamRequest, Voucher},
 };
 
 const TOKEN: Address = Address::repeat_byte(0x70);
@@ -98,7 +98,12 @@ fn with_channels(count: u64) -> Bench {
         }
     }
     bench.step(Input::BlobReady { hash: HASH, bytes: 1 << 40 });
-    bench.step(Input::Connected { conn: CONN, peer: NodeId([2; 32]), rtt: Span(1_000) });
+    bench.step(Input::Connected {
+        conn: CONN,
+        peer: NodeId([2; 32]),
+        protocol: Protocol::Client,
+        rtt: Span(1_000),
+    });
     bench
 }
 
@@ -120,15 +125,15 @@ fn serve(bench: &mut Bench, index: u32, channel: ChannelId, nonce: u64) {
         auth: (index == 0).then_some(Auth { address: CLIENT, signature }),
         newest: None,
     };
-    bench.step(Input::Message { stream, message: Message::StreamRequest(request) });
+    bench.step(Input::Message { stream, message: Message::Client(ClientMessage::StreamRequest(request)) });
     let ticket = bench.ticket();
     bench.step(Input::Signed { ticket, signature: Some(signature) });
     bench.step(Input::RangeSent { stream });
     let voucher = Voucher { amount: Amount(u128::from(nonce) * 625), nonce: Nonce(nonce), signature };
-    bench.step(Input::Message { stream, message: Message::Voucher(voucher) });
+    bench.step(Input::Message { stream, message: Message::Client(ClientMessage::Voucher(voucher)) });
     let seq = bench.persisted();
     bench.step(Input::Persisted { seq });
-    bench.step(Input::Message { stream, message: Message::StreamEnd });
+    bench.step(Input::Message { stream, message: Message::Client(ClientMessage::StreamEnd) });
 }
 
 fn resident_bytes() -> u64 {

@@ -66,17 +66,6 @@ id32! {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct ConnId(pub u64);
 
-impl ConnId {
-    /// Set in the number of every connection that speaks `cdn/probe/v1`, whoever made it: a peer has one connection per
-    /// ALPN (W3).
-    pub const PROBE: u64 = 1 << 62;
-
-    /// Whether it speaks `cdn/probe/v1`; else it is `cdn/client/v1`.
-    pub const fn is_probe(self) -> bool {
-        self.0 & Self::PROBE != 0
-    }
-}
-
 /// One bidirectional stream, hence one request (W3): the connection and the stream's place on it, from 0.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct StreamId {

@@ -25,7 +25,7 @@ use crate::{
     order::FetchOrder,
     record::{PersistSeq, Record},
     time::Span,
-    wire::{Code, Message},
+    wire::{Code, Message, Protocol},
 };
 
 /// Why a connection is gone.
@@ -53,6 +53,8 @@ pub enum Input {
         conn: ConnId,
         /// The authenticated peer.
         peer: NodeId,
+        /// What both speak on it.
+        protocol: Protocol,
         /// Round trip so far.
         rtt: Span,
     },
@@ -171,6 +173,8 @@ pub enum Effect {
         conn: ConnId,
         /// Whom to reach; the driver knows its addresses.
         peer: NodeId,
+        /// What to speak.
+        protocol: Protocol,
     },
     /// Close a connection.
     Disconnect {
@@ -370,8 +374,8 @@ impl Outputs {
     }
 
     /// Sends a message.
-    pub fn send(&mut self, lane: Lane, stream: StreamId, message: Message) {
-        self.push(lane, Effect::Send { stream, message });
+    pub fn send(&mut self, lane: Lane, stream: StreamId, message: impl Into<Message>) {
+        self.push(lane, Effect::Send { stream, message: message.into() });
     }
 
     /// Makes a transaction.

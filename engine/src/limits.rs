@@ -41,7 +41,7 @@ pub struct Limits {
     pub channels: usize,
     /// Connections a role tracks.
     pub conns: usize,
-    /// Streams per connection (W3: client 100).
+    /// Streams per connection; its protocol may allow fewer (W3).
     pub streams_per_conn: u32,
     /// Downloads a client runs at once.
     pub fetches: usize,

@@ -16,7 +16,7 @@ use decdn_engine::{
         node::Node,
     },
     time::{ChainTime, Now, Span, Time, WallTime},
-    wire::{Auth, Code, Message, StreamRequest},
+    wire::{Auth, ClientMessage, Code, Message, Protocol, StreamRequest},
 };
 
 const TOKEN: Address = Address::repeat_byte(0x70);
@@ -63,7 +63,12 @@ fn opened(channels: std::ops::Range<u8>, safe: u64) -> Input {
 }
 
 fn connected(conn: u64) -> Input {
-    Input::Connected { conn: ConnId(conn), peer: NodeId([conn as u8 + 10; 32]), rtt: Span(1) }
+    Input::Connected {
+        conn: ConnId(conn),
+        peer: NodeId([conn as u8 + 10; 32]),
+        protocol: Protocol::Client,
+        rtt: Span(1),
+    }
 }
 
 fn request(index: u32, channel: u8) -> Input {
@@ -81,7 +86,10 @@ fn request(index: u32, channel: u8) -> Input {
         auth: (index == 0).then_some(Auth { address: CLIENT, signature: Signature([1; 65]) }),
         newest: None,
     };
-    Input::Message { stream: StreamId { conn: ConnId(0), index }, message: Message::StreamRequest(request) }
+    Input::Message {
+        stream: StreamId { conn: ConnId(0), index },
+        message: Message::Client(ClientMessage::StreamRequest(request)),
+    }
 }
 
 /// The signature that the step asked for, given.

@@ -11,7 +11,8 @@ use decdn_engine::{
     money::{Amount, Nonce, Rate},
     time::{Span, WallTime},
     wire::{
-        Auth, CloseRequest, Code, Message, ProbeRequest, StreamRequest, Voucher,
+        Auth, ClientMessage, CloseRequest, Code, ProbeMessage, ProbeRequest, Protocol, StreamRequest,
+        Voucher,
         frame::{Decoder, Piece},
     },
 };
@@ -28,6 +29,13 @@ const BLOB: BlobHash = BlobHash([7; 32]);
 const BLOB_BYTES: u64 = 12 * GROUP + 99;
 const DEPOSIT: Amount = Amount(1_000_000);
 
+/// The name of the peer's connection for probes; the others are small numbers.
+const PROBES: ConnId = ConnId(1 << 62);
+
+fn protocol(name: ConnId) -> Protocol {
+    if name == PROBES { Protocol::Probe } else { Protocol::Client }
+}
+
 /// A node with one funded channel and one blob, and peers that do what `input` says.
 pub fn node(input: &[u8]) {
     let mut input = Bytes::new(input);
@@ -41,21 +49,21 @@ pub fn node(input: &[u8]) {
 
 fn act(driver: &mut Driver, input: &mut Bytes<'_>) {
     let kind = input.byte();
-    let conn = if kind >> 4 == 15 { ConnId(ConnId::PROBE) } else { ConnId(u64::from(kind >> 4) % 3) };
+    let conn = if kind >> 4 == 15 { PROBES } else { ConnId(u64::from(kind >> 4) % 3) };
     let stream = StreamId { conn, index: u32::from(input.byte() % 6) };
     match kind % 16 {
         0 => driver.connect(stream.conn, NodeId([input.byte() % 3; 32])),
         1 => driver.lose(stream.conn, Gone::Lost),
-        2..=4 if conn.is_probe() => {
-            let message = Message::ProbeRequest(probe(driver.wall(), input));
-            driver.hear(stream, message);
+        2..=4 if conn == PROBES => {
+            let message = ProbeMessage::Request(probe(driver.wall(), input));
+            driver.hear(stream, message.into());
         }
         2..=4 => {
-            let message = Message::StreamRequest(request(driver.wall(), input));
-            driver.hear(stream, message);
+            let message = ClientMessage::StreamRequest(request(driver.wall(), input));
+            driver.hear(stream, message.into());
         }
-        5..=7 => driver.hear(stream, Message::Voucher(voucher(driver.owed(), input))),
-        8 => driver.hear(stream, Message::StreamEnd),
+        5..=7 => driver.hear(stream, ClientMessage::Voucher(voucher(driver.owed(), input)).into()),
+        8 => driver.hear(stream, ClientMessage::StreamEnd.into()),
         9 => {
             let voucher = voucher(driver.owed(), input);
             let terms =
@@ -66,7 +74,7 @@ fn act(driver: &mut Driver, input: &mut Bytes<'_>) {
                     .then_some(SignedVoucher { terms, signature: voucher.signature }),
                 auth: None,
             };
-            driver.hear(stream, Message::CloseRequest(request));
+            driver.hear(stream, ClientMessage::CloseRequest(request).into());
         }
         10 => {
             let length = usize::from(input.byte());
@@ -133,7 +141,7 @@ fn voucher(owed: Amount, input: &mut Bytes<'_>) -> Voucher {
 
 /// Raw bytes, as the edge would hand them on.
 fn speak(driver: &mut Driver, stream: StreamId, mut bytes: &[u8]) {
-    let mut decoder = Decoder::on(stream.conn);
+    let mut decoder = Decoder::new(protocol(stream.conn));
     loop {
         match decoder.next(&mut bytes) {
             Ok(None) => return,

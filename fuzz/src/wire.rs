@@ -1,11 +1,8 @@
 //! Do bytes of a peer mean the same however they are cut, and does what they mean survive our own encoder (W1, W2, W4)?
 
-use decdn_engine::{
-    ids::ConnId,
-    wire::{
-        Code, Message,
-        frame::{Decoder, FrameFault, MESSAGE_BYTES, Piece, encode, encode_chunk_header},
-    },
+use decdn_engine::wire::{
+    Code, Message, Protocol,
+    frame::{Decoder, FrameFault, Piece, encode, encode_chunk_header},
 };
 
 use crate::Bytes;
@@ -15,14 +12,14 @@ pub fn wire(input: &[u8]) {
     let mut input = Bytes::new(input);
     let step = usize::from(input.byte()).max(1);
     let stream = input.take(usize::MAX);
-    for conn in [ConnId(0), ConnId(ConnId::PROBE)] {
-        speak(stream, step, conn);
+    for protocol in Protocol::ALL {
+        speak(stream, step, protocol);
     }
 }
 
-/// Bytes of a stream on this connection.
-fn speak(stream: &[u8], step: usize, conn: ConnId) {
-    let decode = |bytes: &[u8], step: usize| decode(bytes, step, conn);
+/// Bytes of a stream of this protocol.
+fn speak(stream: &[u8], step: usize, protocol: Protocol) {
+    let decode = |bytes: &[u8], step: usize| decode(bytes, step, protocol);
     let whole = decode(stream, stream.len().max(1));
     assert_eq!(decode(stream, step), whole, "cutting every {step} bytes changes what was said");
     for message in &whole.messages {
@@ -60,13 +57,16 @@ struct Said {
     ends_between_frames: bool,
 }
 
-fn decode(stream: &[u8], step: usize, conn: ConnId) -> Said {
-    let mut decoder = Decoder::on(conn);
+fn decode(stream: &[u8], step: usize, protocol: Protocol) -> Said {
+    let mut decoder = Decoder::new(protocol);
     let mut said = Said::default();
     for mut input in stream.chunks(step) {
         loop {
             let next = decoder.next(&mut input);
-            assert!(decoder.buffered_bytes() <= MESSAGE_BYTES, "W1: more is kept than a message has");
+            assert!(
+                decoder.buffered_bytes() <= protocol.message_bytes(),
+                "W1: more is kept than a message has"
+            );
             match next {
                 Ok(None) => break assert!(input.is_empty(), "input is left, and nothing was found"),
                 Ok(Some(_)) if said.fault.is_some() => panic!("something was found after a fault"),

@@ -10,7 +10,7 @@ use std::{
 };
 
 use alloy_primitives::{Address, B256, keccak256};
-use decdn_engine::wire::ALPN_CLIENT;
+use decdn_engine::wire::Protocol;
 use decdn_io::keys::Keys;
 use serde_json::json;
 use world::{World, content, decdn, one_sentence, price, refused};
@@ -246,7 +246,7 @@ fn d1_a_node_that_knows_no_probes_is_paid_nothing() {
         let builder = builder.bind_addr((std::net::Ipv4Addr::LOCALHOST, 0)).expect("an address");
         let builder =
             builder.relay_mode(iroh::RelayMode::Disabled).secret_key(iroh::SecretKey::from_bytes(&secret));
-        builder.alpns(vec![ALPN_CLIENT.to_vec()]).bind().await.expect("loopback")
+        builder.alpns(vec![Protocol::Client.alpn().to_vec()]).bind().await.expect("loopback")
     });
     let listening = old.clone();
     runtime.spawn(async move {

@@ -24,7 +24,7 @@ use decdn_engine::{
         node::Node,
     },
     time::Span,
-    wire::{Code, Message},
+    wire::{ClientMessage, Code, Message, Protocol},
 };
 use decdn_io::{
     chain::{AlloyChain, Config},
@@ -68,31 +68,32 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Guard {
     fn looks_at(&mut self, stream: StreamId, message: &Message) {
-        match message {
-            Message::StreamRequest(request) => {
+        let Message::Client(client) = message else { return };
+        match client {
+            ClientMessage::StreamRequest(request) => {
                 self.channels.insert(stream, request.channel);
                 if let Some(voucher) = request.newest {
                     self.pays(request.channel, voucher.nonce, voucher.amount);
                 }
             }
-            Message::Voucher(voucher) => {
+            ClientMessage::Voucher(voucher) => {
                 let channel = self.channels[&stream];
                 self.pays(channel, voucher.nonce, voucher.amount);
             }
-            Message::CloseRequest(close) => {
+            ClientMessage::CloseRequest(close) => {
                 self.channels.insert(stream, close.channel);
                 if let Some(voucher) = close.voucher {
                     self.pays(close.channel, voucher.terms.nonce, voucher.terms.amount);
                 }
             }
-            Message::VoucherAck(nonce) => {
+            ClientMessage::VoucherAck(nonce) => {
                 let channel = self.channels[&stream];
                 self.rests_on(Key::Earning(channel), message, |record| {
                     matches!(record, Record::Earning(earning)
                         if earning.best.is_some_and(|best| best.nonce >= *nonce))
                 });
             }
-            Message::CloseConsent(_) => {
+            ClientMessage::CloseConsent(_) => {
                 let channel = self.channels[&stream];
                 self.rests_on(Key::Earning(channel), message, |record| {
                     matches!(record, Record::Earning(earning) if earning.status != ChannelStatus::Open)
@@ -136,16 +137,20 @@ impl Transport for Guard {
         let event = self.transport.poll_event(cx);
         if let Poll::Ready((Input::Message { stream, message }, _)) = &event {
             match message {
-                Message::StreamRequest(request) => self.channels.insert(*stream, request.channel),
-                Message::CloseRequest(close) => self.channels.insert(*stream, close.channel),
+                Message::Client(ClientMessage::StreamRequest(request)) => {
+                    self.channels.insert(*stream, request.channel)
+                }
+                Message::Client(ClientMessage::CloseRequest(close)) => {
+                    self.channels.insert(*stream, close.channel)
+                }
                 _ => None,
             };
         }
         event
     }
 
-    fn connect(&mut self, conn: ConnId, peer: NodeId) {
-        self.transport.connect(conn, peer);
+    fn connect(&mut self, conn: ConnId, peer: NodeId, protocol: Protocol) {
+        self.transport.connect(conn, peer, protocol);
     }
 
     fn disconnect(&mut self, conn: ConnId, code: Code) {

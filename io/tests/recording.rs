@@ -4,7 +4,10 @@ mod world;
 
 use std::path::Path;
 
-use decdn_engine::io::{Effect, Input};
+use decdn_engine::{
+    io::{Effect, Input},
+    wire::{ClientMessage, Message},
+};
 use decdn_sim::trace::{self, Ending};
 use world::{Running, World, content, price};
 
@@ -12,11 +15,11 @@ use world::{Running, World, content, price};
 fn told(path: &Path) -> (u64, Ending, Vec<u128>) {
     let mut amounts = Vec::new();
     let incident = trace::retell(path, |fed, outputs| {
-        if let Input::Message { message: decdn_engine::wire::Message::Voucher(voucher), .. } = &fed.input {
+        if let Input::Message { message: Message::Client(ClientMessage::Voucher(voucher)), .. } = &fed.input {
             amounts.push(voucher.amount.0);
         }
         for output in outputs {
-            if let Effect::Send { message: decdn_engine::wire::Message::Voucher(voucher), .. } =
+            if let Effect::Send { message: Message::Client(ClientMessage::Voucher(voucher)), .. } =
                 &output.effect
             {
                 amounts.push(voucher.amount.0);

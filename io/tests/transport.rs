@@ -6,14 +6,16 @@ use decdn_contracts::Curves;
 use decdn_driver::Clock as _;
 use decdn_engine::{
     crypto::{Crypto as _, ProbeResponseTerms, Typed},
-    ids::ConnId,
-    wire::{ALPN_CLIENT, ALPN_PROBE, Message, ProbeRequest, frame},
+    wire::{Message, ProbeMessage, ProbeRequest, Protocol, frame},
 };
 use decdn_io::stage::Stage;
 use iroh::{
     Endpoint, EndpointAddr, PublicKey, RelayMode, TransportAddr,
     endpoint::{Connection, ConnectionError, ReadError, presets},
 };
+
+const CLIENT: &[u8] = Protocol::Client.alpn();
+const PROBE: &[u8] = Protocol::Probe.alpn();
 
 async fn peer() -> Endpoint {
     Endpoint::builder(presets::Minimal)
@@ -36,7 +38,7 @@ async fn connect(from: &Endpoint, stage: &Stage, alpn: &[u8]) -> Result<Connecti
 async fn code_for(bytes: &[u8], is_finished: bool) -> u64 {
     let stage = Stage::set().await.expect("a stage");
     let from = peer().await;
-    let connection = connect(&from, &stage, ALPN_CLIENT).await.expect("a node that listens");
+    let connection = connect(&from, &stage, CLIENT).await.expect("a node that listens");
     let (mut send, mut recv) = connection.open_bi().await.expect("a stream");
     send.write_all(bytes).await.expect("a few bytes");
     if is_finished {
@@ -77,7 +79,7 @@ async fn w4_a_stream_that_ends_inside_a_frame_is_malformed() {
 async fn w4_no_refusal_gets_lost_however_many_there_are() {
     let stage = Stage::set().await.expect("a stage");
     let from = peer().await;
-    let connection = connect(&from, &stage, ALPN_CLIENT).await.expect("a node that listens");
+    let connection = connect(&from, &stage, CLIENT).await.expect("a node that listens");
     for n in 0..2_000 {
         let (mut send, mut recv) = connection.open_bi().await.expect("a stream");
         send.write_all(&[9, 0]).await.expect("a few bytes");
@@ -95,7 +97,7 @@ async fn w4_no_refusal_gets_lost_however_many_there_are() {
 async fn w3_a_peer_has_at_most_a_hundred_streams_open() {
     let stage = Stage::set().await.expect("a stage");
     let from = peer().await;
-    let connection = connect(&from, &stage, ALPN_CLIENT).await.expect("a node that listens");
+    let connection = connect(&from, &stage, CLIENT).await.expect("a node that listens");
     let mut open = Vec::new();
     for _ in 0..100 {
         let (mut send, recv) = connection.open_bi().await.expect("a stream");
@@ -110,12 +112,12 @@ async fn w3_a_peer_has_at_most_a_hundred_streams_open() {
 async fn w3_a_new_connection_of_a_peer_takes_the_place_of_its_old_one() {
     let stage = Stage::set().await.expect("a stage");
     let from = peer().await;
-    let old = connect(&from, &stage, ALPN_CLIENT).await.expect("a node that listens");
+    let old = connect(&from, &stage, CLIENT).await.expect("a node that listens");
     // Something has been said on it, so the node knows it before the new one comes.
     let (mut send, mut recv) = old.open_bi().await.expect("a stream");
     send.write_all(&[3, 99, 0, 0]).await.expect("a few bytes");
     recv.read_to_end(10).await.expect_err("malformed");
-    let new = connect(&from, &stage, ALPN_CLIENT).await.expect("a node that listens");
+    let new = connect(&from, &stage, CLIENT).await.expect("a node that listens");
     let gone = tokio::time::timeout(Duration::from_secs(20), old.closed()).await.expect("it is closed");
     assert!(
         matches!(&gone, ConnectionError::ApplicationClosed(close) if close.error_code.into_inner() == 0x10),
@@ -129,8 +131,8 @@ async fn p1_a_probe_is_answered_over_a_connection_of_its_own() {
     let stage = Stage::set().await.expect("a stage");
     let (hash, bytes) = stage.import(std::io::Cursor::new(vec![7; 100_000]), |_| {}).await.expect("room");
     let from = peer().await;
-    let streams = connect(&from, &stage, ALPN_CLIENT).await.expect("a node that listens");
-    let probes = connect(&from, &stage, ALPN_PROBE).await.expect("a node that answers probes");
+    let streams = connect(&from, &stage, CLIENT).await.expect("a node that listens");
+    let probes = connect(&from, &stage, PROBE).await.expect("a node that answers probes");
     let order = stage.order(1, hash, bytes, false);
     let asked = ProbeRequest {
         hash,
@@ -139,13 +141,14 @@ async fn p1_a_probe_is_answered_over_a_connection_of_its_own() {
         timestamp: stage.clock.now().wall,
     };
     let mut frame = Vec::new();
-    frame::encode(&Message::ProbeRequest(asked), &mut frame);
+    frame::encode(&Message::Probe(ProbeMessage::Request(asked)), &mut frame);
     let (mut send, mut recv) = probes.open_bi().await.expect("a stream");
     send.write_all(&frame).await.expect("a few bytes");
     let answer = tokio::time::timeout(Duration::from_secs(20), recv.read_to_end(1_000)).await;
     let answer = answer.expect("the node answers").expect("orderly");
-    let mut decoder = frame::Decoder::on(ConnId(ConnId::PROBE));
-    let Ok(Some(frame::Piece::Message(Message::ProbeResponse(response)))) = decoder.next(&mut &answer[..])
+    let mut decoder = frame::Decoder::new(Protocol::Probe);
+    let Ok(Some(frame::Piece::Message(Message::Probe(ProbeMessage::Response(response))))) =
+        decoder.next(&mut &answer[..])
     else {
         panic!("an answer to a probe");
     };

@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 
 use decdn_engine::{
     blob::{Encoder, Outboard, Part, Verdict, Verifier},
-    ids::{BlobHash, ConnId},
-    wire::frame::{self, Decoder, Piece},
+    ids::BlobHash,
+    wire::{
+        Message, Protocol,
+        frame::{self, Decoder, Piece},
+    },
 };
 
 use crate::{
@@ -137,7 +140,7 @@ fn verify(receive: &mut Receive, receiver: &mut Bytes, mut framed: &[u8]) -> [Op
     let state = receiver.receiver.get_or_insert_with(|| {
         let Receive { hash, total_bytes, next, until, .. } = *receive;
         let verifier = Verifier::new(hash, total_bytes, next, until.saturating_sub(next)).ok();
-        Box::new((Decoder::new(), verifier))
+        Box::new((Decoder::new(Protocol::Client), verifier))
     });
     let (decoder, Some(verifier)) = &mut **state else { return [None, None] };
     let mut found = [None, None];
@@ -168,11 +171,10 @@ fn fill(blob: &PlannedBlob) -> Vec<u8> {
 }
 
 /// A message through its frame and back, as the wire would have it; `None` where it does not survive.
-pub fn through_frame(message: &decdn_engine::wire::Message) -> Option<decdn_engine::wire::Message> {
+pub fn through_frame(message: &Message) -> Option<Message> {
     let mut bytes = Vec::new();
     frame::encode(message, &mut bytes);
-    let conn = ConnId(if message.is_probe() { ConnId::PROBE } else { 0 });
-    match Decoder::on(conn).next(&mut bytes.as_slice()) {
+    match Decoder::new(message.protocol()).next(&mut bytes.as_slice()) {
         Ok(Some(Piece::Message(message))) => Some(message),
         _ => None,
     }

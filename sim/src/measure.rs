@@ -11,7 +11,7 @@ use decdn_engine::{
     io::{Effect, Notice},
     money::MB,
     time::Time,
-    wire::Message,
+    wire::{ClientMessage, Message},
 };
 
 use crate::{
@@ -225,11 +225,11 @@ impl Oracle for Measure {
         match *seen {
             Seen::Start { cast, .. } => self.cast = cast.clone(),
             Seen::Unlinked { why: decdn_engine::io::Gone::Lost, .. } => report.probe(Probe::LinkLost),
-            Seen::Sent { pipe, message, .. } => match message {
-                Message::StreamRequest(request) => {
+            Seen::Sent { pipe, message: Message::Client(message), .. } => match message {
+                ClientMessage::StreamRequest(request) => {
                     self.paid_by.insert(pipe, request.channel);
                 }
-                Message::StreamResponse(response) if response.ok => {
+                ClientMessage::StreamResponse(response) if response.ok => {
                     self.agreed.insert(pipe, (response.rate.0, at));
                     if let Some(channel) = self.paid_by.get(&pipe)
                         && !self.served.insert(*channel)
@@ -237,13 +237,19 @@ impl Oracle for Measure {
                         report.probe(Probe::AskedAgain);
                     }
                 }
-                Message::VoucherReject(_) => report.probe(Probe::VoucherRejected),
+                ClientMessage::VoucherReject(_) => report.probe(Probe::VoucherRejected),
                 _ => {}
             },
-            Seen::Delivered { pipe, message: Message::StreamResponse(response), .. } if response.ok => {
+            Seen::Delivered {
+                pipe,
+                message: Message::Client(ClientMessage::StreamResponse(response)),
+                ..
+            } if response.ok => {
                 self.agreed.insert(pipe, (response.rate.0, at));
             }
-            Seen::Lost { message: Message::Voucher(_), .. } => report.probe(Probe::VoucherLost),
+            Seen::Lost { message: Message::Client(ClientMessage::Voucher(_)), .. } => {
+                report.probe(Probe::VoucherLost)
+            }
             Seen::SentContent { from, pipe, channel: Some(channel), hash, offset, bytes, .. }
                 if self.is_honest(from, Part::Node) =>
             {

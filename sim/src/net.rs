@@ -9,7 +9,7 @@ use decdn_engine::{
     ids::{BlobHash, ChannelId, ConnId, FetchId},
     limits::{CHUNK_BYTES, GROUP},
     time::{Span, Time},
-    wire::{Code, Message},
+    wire::{ClientMessage, Code, Message, Protocol},
 };
 
 use crate::{
@@ -166,6 +166,8 @@ pub struct Link {
     pub ends: [End; 2],
     /// How they are connected.
     pub path: Path,
+    /// What they speak.
+    pub protocol: Protocol,
     /// Nothing arrives any more.
     pub dead: bool,
     lines: [Line; 2],
@@ -223,8 +225,9 @@ impl Net {
     }
 
     /// Adds a connection that is being made.
-    pub fn dial(&mut self, ends: [End; 2], path: Path) -> LinkId {
-        self.links.push(Link { ends, path, dead: false, lines: Default::default(), streams: Vec::new() });
+    pub fn dial(&mut self, ends: [End; 2], path: Path, protocol: Protocol) -> LinkId {
+        let (lines, streams) = (Default::default(), Vec::new());
+        self.links.push(Link { ends, path, protocol, dead: false, lines, streams });
         LinkId(self.links.len() as u32 - 1)
     }
 
@@ -324,7 +327,10 @@ impl Net {
             }
             // A stream keeps its order; what a payer sends again, or on another stream, is all that can come twice
             // or too late.
-            let is_loose = matches!(item, Item::Message(Message::Voucher(_) | Message::VoucherAck(_)));
+            let is_loose = matches!(
+                item,
+                Item::Message(Message::Client(ClientMessage::Voucher(_) | ClientMessage::VoucherAck(_)))
+            );
             let control = is_loose && !calm;
             let twice = control && decide.chance(Label::Shuffle, link.path.duplicate);
             let late = control && decide.chance(Label::Shuffle, link.path.delay);

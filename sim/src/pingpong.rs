@@ -10,7 +10,7 @@ use decdn_engine::{
     record::Record,
     state::Digest,
     time::{Span, Time},
-    wire::Message,
+    wire::{ClientMessage, Protocol},
 };
 
 use crate::{
@@ -41,7 +41,10 @@ impl Actor for Player {
         let stream = match input {
             Input::Tick => {
                 if let Some(peer) = self.dials.take() {
-                    turn.push(Lane::Role, Effect::Connect { conn: ConnId(0), peer });
+                    turn.push(
+                        Lane::Role,
+                        Effect::Connect { conn: ConnId(0), peer, protocol: Protocol::Client },
+                    );
                 }
                 return;
             }
@@ -53,7 +56,7 @@ impl Actor for Player {
             }
             _ => return,
         };
-        turn.push(Lane::Stream(stream), Effect::Send { stream, message: Message::StreamEnd });
+        turn.push(Lane::Stream(stream), Effect::Send { stream, message: ClientMessage::StreamEnd.into() });
     }
 
     fn next_deadline(&self) -> Option<Time> {

@@ -211,7 +211,9 @@ impl Bench for Simulated {
         let dialled = |conn: ConnId| ConnId(conn.0 - CONN.0);
         let on = |stream: StreamId| StreamId { conn: dialled(stream.conn), index: stream.index };
         let order = match input {
-            Input::Connected { conn, .. } => Effect::Connect { conn: dialled(conn), peer: ROLE_NODE },
+            Input::Connected { conn, protocol, .. } => {
+                Effect::Connect { conn: dialled(conn), peer: ROLE_NODE, protocol }
+            }
             Input::Message { stream, message } => Effect::Send { stream: on(stream), message },
             Input::StreamClosed { stream, .. } => {
                 let finished = &mut self.0.borrow_mut().finished;

@@ -20,6 +20,7 @@ use decdn_engine::{
     record::Record,
     roles::{Config, Role, config::NodeConfig, node::Node},
     time::{ChainTime, Now, Span, Time, WallTime},
+    wire::Protocol,
 };
 use decdn_recording::Recorder;
 use decdn_sim::trace::{self, Ending};
@@ -56,7 +57,12 @@ fn story() -> Vec<Input> {
         Input::Tick,
         Input::BlobReady { hash: BlobHash([7; 32]), bytes: 1 << 40 },
         update(vec![opened(2), opened(3)], 5),
-        Input::Connected { conn: ConnId(1 << 63), peer: NodeId([9; 32]), rtt: Span::from_millis(3) },
+        Input::Connected {
+            conn: ConnId(1 << 63),
+            peer: NodeId([9; 32]),
+            protocol: Protocol::Client,
+            rtt: Span::from_millis(3),
+        },
         update(vec![closing], 6),
         Input::Disconnected { conn: ConnId(1 << 63), why: Gone::Lost },
     ]

@@ -10,7 +10,7 @@ use crate::{
     money::Nonce,
     state::{Canon, Canonical, Slot, TrackedMap},
     time::Span,
-    wire::{Code, StreamRequest},
+    wire::{Code, Protocol, StreamRequest},
 };
 
 /// A node that is connected, or being dialled.
@@ -128,7 +128,7 @@ impl Links {
         };
         self.peers.insert(node, peer);
         self.conns.insert(conn, node);
-        cx.out.push(Lane::Role, Effect::Connect { conn, peer: node });
+        cx.out.push(Lane::Role, Effect::Connect { conn, peer: node, protocol: Protocol::Client });
         true
     }
 

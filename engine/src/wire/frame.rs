@@ -1,7 +1,7 @@
 //! Frames: a length (LEB128 u32, minimal) and a postcard body (W1).
 //!
 //! The body is a tag and the message's fields. A `Chunk`'s content is handed on as it arrives, so that the
-//! largest thing ever buffered is a message of at most [`MESSAGE_BYTES`]. What follows the known fields of a body
+//! largest thing ever buffered is a message, of at most [`Protocol::message_bytes`]. What follows the known fields of a body
 //! belongs to newer versions and is ignored (W2), up to the same bound.
 
 use alloc::vec::Vec;
@@ -10,18 +10,10 @@ use core::{fmt, mem};
 use postcard::ser_flavors::Size;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Auth, Code, Message, StreamRequest, Voucher};
-use crate::{
-    crypto::Quote,
-    ids::{Address, BlobHash, ChannelId, ConnId},
-    limits::FRAME_BYTES,
-    money::Rate,
-    time::WallTime,
-};
+use super::{Code, Message, Protocol};
+use crate::limits::FRAME_BYTES;
 
-/// The largest frame body that is not a `Chunk`.
-pub const MESSAGE_BYTES: usize = 1_024;
-
+/// Of a piece of content, in every protocol that has any.
 const TAG_CHUNK: u8 = 2;
 
 /// Why bytes are no frame.
@@ -61,9 +53,9 @@ pub enum Piece<'a> {
 /// Appends a message's frame.
 pub fn encode(message: &Message, out: &mut Vec<u8>) {
     let length = body_len(message);
-    debug_assert!(length <= MESSAGE_BYTES, "a message outgrew its cap");
+    debug_assert!(length <= message.protocol().message_bytes(), "a message outgrew its cap");
     leb128(length as u32, out);
-    write_body(message, out);
+    message.write(out);
 }
 
 /// How long a message's frame is.
@@ -74,86 +66,12 @@ pub(super) fn frame_len(message: &Message) -> usize {
 
 fn body_len(message: &Message) -> usize {
     let mut counted = Counted(0);
-    write_body(message, &mut counted);
+    message.write(&mut counted);
     counted.0
 }
 
-fn write_body(message: &Message, body: &mut impl Body) {
-    match message {
-        Message::StreamRequest(request) => {
-            body.put(0, &request_to_wire(request));
-            if request.newest.is_some() {
-                body.put_more(&request.newest);
-            }
-        }
-        Message::StreamResponse(response) => body.put(1, response),
-        // 2 is a chunk.
-        Message::Voucher(voucher) => body.put(3, voucher),
-        Message::VoucherAck(nonce) => body.put(4, nonce),
-        Message::VoucherReject(reject) => body.put(5, reject),
-        Message::StreamAbort(error) => body.put(6, error),
-        Message::StreamEnd => body.put(7, &()),
-        Message::CloseRequest(request) => body.put(8, request),
-        Message::CloseConsent(signature) => body.put(9, signature),
-        // Another protocol's enum, which begins anew.
-        Message::ProbeRequest(request) => body.put(0, request),
-        Message::ProbeResponse(response) => body.put(1, response),
-    }
-}
-
-/// The base fields of a request in the order of the wire: hash, channel, token, offset, length, cadence, highest
-/// rate, requester, timestamp, quote, proof of the account.
-type RequestFields =
-    (BlobHash, ChannelId, [u8; 20], u64, u64, u64, Rate, [u8; 20], WallTime, Option<Quote>, Option<Auth>);
-
-fn request_to_wire(request: &StreamRequest) -> RequestFields {
-    (
-        request.hash,
-        request.channel,
-        request.token.into_array(),
-        request.offset_bytes,
-        request.len_bytes,
-        request.cadence_bytes,
-        request.max_rate,
-        request.requester.into_array(),
-        request.timestamp,
-        request.quote,
-        request.auth,
-    )
-}
-
-fn request_from_wire(fields: RequestFields, newest: Option<Voucher>) -> StreamRequest {
-    let (
-        hash,
-        channel,
-        token,
-        offset_bytes,
-        len_bytes,
-        cadence_bytes,
-        max_rate,
-        requester,
-        timestamp,
-        quote,
-        auth,
-    ) = fields;
-    StreamRequest {
-        hash,
-        channel,
-        token: Address::new(token),
-        offset_bytes,
-        len_bytes,
-        cadence_bytes,
-        max_rate,
-        requester: Address::new(requester),
-        timestamp,
-        quote,
-        auth,
-        newest,
-    }
-}
-
 /// What a body is written to: bytes, or a count of them.
-trait Body {
+pub(super) trait Body {
     fn put_more<T: Serialize>(&mut self, value: &T);
 
     fn put<T: Serialize>(&mut self, tag: u8, value: &T) {
@@ -203,19 +121,17 @@ fn leb128(mut value: u32, out: &mut Vec<u8>) {
 }
 
 /// Cuts one direction of a stream into messages and chunk content, whatever pieces the bytes come in.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Decoder {
-    /// Whether the stream is one of `cdn/probe/v1`.
-    is_probe: bool,
+    protocol: Protocol,
     state: State,
     /// Bytes of a number or a message that is not whole yet.
     held: Vec<u8>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// In a frame's length.
-    #[default]
     Length,
     /// At the tag of a body of this many bytes.
     Tag(u32),
@@ -244,14 +160,9 @@ impl fmt::Debug for Decoder {
 }
 
 impl Decoder {
-    /// A decoder at the start of a stream of `cdn/client/v1`.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// A decoder at the start of a stream on this connection.
-    pub fn on(conn: ConnId) -> Self {
-        Self { is_probe: conn.is_probe(), ..Self::default() }
+    /// A decoder at the start of a stream of this protocol.
+    pub fn new(protocol: Protocol) -> Self {
+        Self { protocol, state: State::Length, held: Vec::new() }
     }
 
     /// Whether the stream may end here: not inside a frame.
@@ -259,7 +170,7 @@ impl Decoder {
         self.state == State::Length && self.held.is_empty()
     }
 
-    /// How many bytes it holds: at most [`MESSAGE_BYTES`].
+    /// How many bytes it holds: at most [`Protocol::message_bytes`].
     pub fn buffered_bytes(&self) -> usize {
         self.held.len()
     }
@@ -274,7 +185,7 @@ impl Decoder {
         }
         let found = self.advance(input);
         if let Err(fault) = found {
-            *self = Self { is_probe: self.is_probe, state: State::Broken(fault), held: Vec::new() };
+            *self = Self { state: State::Broken(fault), ..Self::new(self.protocol) };
         }
         found
     }
@@ -288,17 +199,19 @@ impl Decoder {
                     if let Some(length) = self.number(first)? {
                         self.state = match length {
                             0 => return Err(FrameFault::Malformed),
-                            _ if length as usize > FRAME_BYTES => return Err(FrameFault::TooLarge),
+                            _ if length as usize > self.protocol.frame_bytes() => {
+                                return Err(FrameFault::TooLarge);
+                            }
                             _ => State::Tag(length),
                         };
                     }
                 }
-                State::Tag(length) if first == TAG_CHUNK && !self.is_probe => {
+                State::Tag(length) if first == TAG_CHUNK && self.protocol.has_chunks() => {
                     *input = rest;
                     self.state = State::ChunkLength(length - 1);
                 }
                 State::Tag(length) => {
-                    if length as usize > MESSAGE_BYTES {
+                    if length as usize > self.protocol.message_bytes() {
                         return Err(FrameFault::TooLarge);
                     }
                     self.state = State::Body(length);
@@ -309,8 +222,7 @@ impl Decoder {
                     if self.held.len() < length as usize {
                         return Ok(None);
                     }
-                    let decode = if self.is_probe { decode_probe } else { decode_body };
-                    let message = decode(&self.held).ok_or(FrameFault::Malformed)?;
+                    let message = Message::read(self.protocol, &self.held).ok_or(FrameFault::Malformed)?;
                     self.held.clear();
                     self.state = State::Length;
                     return Ok(Some(Piece::Message(message)));
@@ -323,7 +235,7 @@ impl Decoder {
                         Some(0) => return Err(FrameFault::Malformed),
                         Some(length) => match left.checked_sub(length) {
                             None => return Err(FrameFault::Malformed),
-                            Some(unknown) if unknown as usize > MESSAGE_BYTES => {
+                            Some(unknown) if unknown as usize > self.protocol.message_bytes() => {
                                 return Err(FrameFault::TooLarge);
                             }
                             Some(unknown) => State::Chunk { left: length, unknown },
@@ -372,41 +284,10 @@ fn take<'a>(input: &mut &'a [u8], at_most: usize) -> &'a [u8] {
     front
 }
 
-/// A message from its body: known fields, then an extension whose unknown part is ignored (W2).
-fn decode_body(body: &[u8]) -> Option<Message> {
-    let (&tag, rest) = body.split_first()?;
-    Some(match tag {
-        0 => {
-            let (fields, more) = get_first(rest)?;
-            let newest = if more.is_empty() { None } else { get(more)? };
-            Message::StreamRequest(request_from_wire(fields, newest))
-        }
-        1 => Message::StreamResponse(get(rest)?),
-        3 => Message::Voucher(get(rest)?),
-        4 => Message::VoucherAck(get(rest)?),
-        5 => Message::VoucherReject(get(rest)?),
-        6 => Message::StreamAbort(get(rest)?),
-        7 => Message::StreamEnd,
-        8 => Message::CloseRequest(get(rest)?),
-        9 => Message::CloseConsent(get(rest)?),
-        _ => return None,
-    })
-}
-
-/// A message of `cdn/probe/v1` from its body.
-fn decode_probe(body: &[u8]) -> Option<Message> {
-    let (&tag, rest) = body.split_first()?;
-    Some(match tag {
-        0 => Message::ProbeRequest(get(rest)?),
-        1 => Message::ProbeResponse(get(rest)?),
-        _ => return None,
-    })
-}
-
-fn get<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+pub(super) fn get<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     get_first(bytes).map(|(value, _)| value)
 }
 
-fn get_first<T: DeserializeOwned>(bytes: &[u8]) -> Option<(T, &[u8])> {
+pub(super) fn get_first<T: DeserializeOwned>(bytes: &[u8]) -> Option<(T, &[u8])> {
     postcard::take_from_bytes(bytes).ok()
 }

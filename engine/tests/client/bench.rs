@@ -14,7 +14,10 @@ use decdn_engine::{
     record::{ChannelStatus, Key, Paying, Record},
     roles::{Role, client::Client, config::ClientConfig},
     time::{ChainTime, Now, Span, Time, WallTime},
-    wire::{CloseRequest, Code, Message, ProbeRequest, ProbeResponse, StreamRequest, StreamResponse},
+    wire::{
+        ClientMessage, CloseRequest, Code, Message, ProbeMessage, ProbeRequest, ProbeResponse, Protocol,
+        StreamRequest, StreamResponse,
+    },
 };
 
 pub const TOKEN: Address = Address::repeat_byte(0x70);
@@ -66,7 +69,7 @@ pub struct Bench {
     pub quotes: Option<(Rate, bool)>,
     pub unsigned: Vec<(SignTicket, Typed)>,
     height: u64,
-    dialled: BTreeMap<ConnId, NodeId>,
+    pub dialled: BTreeMap<ConnId, (NodeId, Protocol)>,
 }
 
 impl Bench {
@@ -139,12 +142,12 @@ impl Bench {
                     }
                     Effect::Sign { ticket, what } => self.unsigned.push((ticket, what)),
                     Effect::Poll { from_block, .. } => inputs.push_back(Input::Chain(self.news(from_block))),
-                    Effect::Connect { conn, peer } => {
-                        self.dialled.insert(conn, peer);
+                    Effect::Connect { conn, peer, protocol } => {
+                        self.dialled.insert(conn, (peer, protocol));
                         let rtt = Span::from_millis(1);
-                        inputs.push_back(Input::Connected { conn, peer, rtt });
+                        inputs.push_back(Input::Connected { conn, peer, protocol, rtt });
                     }
-                    Effect::Send { stream, message: Message::ProbeRequest(request) }
+                    Effect::Send { stream, message: Message::Probe(ProbeMessage::Request(request)) }
                         if self.quotes.is_some() =>
                     {
                         inputs.push_back(self.quote(stream, request));
@@ -158,12 +161,12 @@ impl Bench {
     /// What a node answers to a probe.
     pub fn quote(&self, stream: StreamId, asked: ProbeRequest) -> Input {
         let (rate, has_blob) = self.quotes.expect("somebody answers");
-        let node = self.dialled[&stream.conn];
+        let (node, _) = self.dialled[&stream.conn];
         let ProbeRequest { hash, token, requester, timestamp } = asked;
         let terms = ProbeResponseTerms { node, hash, has_blob, token, rate, requester, timestamp };
         let signature = sign(Address::repeat_byte(node.0[0]), &Typed::ProbeResponse(terms));
         let response = ProbeResponse { has_blob, rate, total_bytes: has_blob.then_some(BLOB), signature };
-        Input::Message { stream, message: Message::ProbeResponse(response) }
+        Input::Message { stream, message: Message::Probe(ProbeMessage::Response(response)) }
     }
 
     fn news(&self, from_block: u64) -> ChainUpdate {
@@ -216,14 +219,18 @@ impl Bench {
     /// Takes the newest stream request that nobody has answered.
     pub fn asked(&mut self) -> Option<(StreamId, StreamRequest)> {
         self.take(|effect| match effect {
-            Effect::Send { stream, message: Message::StreamRequest(request) } => Some((*stream, *request)),
+            Effect::Send { stream, message: Message::Client(ClientMessage::StreamRequest(request)) } => {
+                Some((*stream, *request))
+            }
             _ => None,
         })
     }
 
     pub fn close_asked(&mut self) -> Option<(StreamId, CloseRequest)> {
         self.take(|effect| match effect {
-            Effect::Send { stream, message: Message::CloseRequest(request) } => Some((*stream, *request)),
+            Effect::Send { stream, message: Message::Client(ClientMessage::CloseRequest(request)) } => {
+                Some((*stream, *request))
+            }
             _ => None,
         })
     }
@@ -273,7 +280,10 @@ impl Bench {
             error: None,
             signature: sign(candidate(node).operator, &Typed::StreamResponse(terms)),
         };
-        self.feed(Input::Message { stream, message: Message::StreamResponse(response) });
+        self.feed(Input::Message {
+            stream,
+            message: Message::Client(ClientMessage::StreamResponse(response)),
+        });
     }
 
     /// The node refuses the request, signed.
@@ -289,7 +299,10 @@ impl Bench {
         };
         let terms = StreamResponseTerms::of(candidate(node).node, &request, &response);
         response.signature = sign(candidate(node).operator, &Typed::StreamResponse(terms));
-        self.feed(Input::Message { stream, message: Message::StreamResponse(response) });
+        self.feed(Input::Message {
+            stream,
+            message: Message::Client(ClientMessage::StreamResponse(response)),
+        });
     }
 
     #[expect(clippy::disallowed_methods, reason = "the bench stands in for the verifier")]
@@ -311,7 +324,10 @@ impl Bench {
             token: TOKEN,
         });
         let signature = sign(candidate(node).operator, &Typed::CooperativeClose(terms));
-        self.feed(Input::Message { stream, message: Message::CloseConsent(signature) });
+        self.feed(Input::Message {
+            stream,
+            message: Message::Client(ClientMessage::CloseConsent(signature)),
+        });
     }
 
     /// A block with these events, and the transaction's outcome.
@@ -355,7 +371,7 @@ impl Bench {
     pub fn ack_on(&mut self, stream: StreamId, node: u8) {
         let newest = self.client.channels().find(|paying| paying.channel == channel(node));
         if let Some(nonce) = newest.map(|paying| paying.nonce) {
-            self.feed(Input::Message { stream, message: Message::VoucherAck(nonce) });
+            self.feed(Input::Message { stream, message: Message::Client(ClientMessage::VoucherAck(nonce)) });
         }
     }
 

@@ -13,7 +13,7 @@ use decdn_engine::{
     limits::PROBE_WINDOW,
     money::{Amount, Rate},
     time::Span,
-    wire::{Code, Message, ProbeRequest, StreamRequest},
+    wire::{ClientMessage, Code, Message, ProbeMessage, ProbeRequest, Protocol, StreamRequest},
 };
 
 use crate::bench::{BLOB, Bench, CLIENT, HASH, RATE, TOKEN, candidate, channel};
@@ -30,7 +30,9 @@ fn asking(nodes: &[u8]) -> Bench {
 
 fn probed(bench: &mut Bench) -> Option<(StreamId, ProbeRequest)> {
     bench.take(|effect| match effect {
-        Effect::Send { stream, message: Message::ProbeRequest(request) } => Some((*stream, *request)),
+        Effect::Send { stream, message: Message::Probe(ProbeMessage::Request(request)) } => {
+            Some((*stream, *request))
+        }
         _ => None,
     })
 }
@@ -92,7 +94,7 @@ fn d1_no_money_moves_before_the_price_is_known_and_the_request_presents_it() {
     let mut bench = asking(&[1]);
     assert_eq!(bench.tx(), None);
     let (stream, request) = probed(&mut bench).expect("asked");
-    assert!(stream.conn.is_probe());
+    assert_eq!(bench.dialled[&stream.conn].1, Protocol::Probe);
     assert_eq!((request.hash, request.token, request.requester), (HASH, TOKEN, CLIENT));
     bench.quotes = Some((LOW, true));
     let input = bench.quote(stream, request);
@@ -170,7 +172,7 @@ fn p6_an_answer_that_the_operator_did_not_sign_ends_the_candidate() {
         let mut bench = asking(&[1]);
         let (stream, request) = probed(&mut bench).expect("asked");
         bench.quotes = Some((rate, true));
-        let Input::Message { stream, message: Message::ProbeResponse(mut response) } =
+        let Input::Message { stream, message: Message::Probe(ProbeMessage::Response(mut response)) } =
             bench.quote(stream, request)
         else {
             panic!("an answer");
@@ -178,7 +180,7 @@ fn p6_an_answer_that_the_operator_did_not_sign_ends_the_candidate() {
         if is_forged {
             response.signature = Signature([7; 65]);
         }
-        bench.feed(Input::Message { stream, message: Message::ProbeResponse(response) });
+        bench.feed(Input::Message { stream, message: Message::Probe(ProbeMessage::Response(response)) });
         assert_eq!(blamed(&mut bench), Some(Rule::P6));
         assert_eq!((failed(&mut bench), bench.tx()), (Some(FetchFailure::NoCandidateLeft), None));
     }
@@ -188,7 +190,7 @@ fn p6_an_answer_that_the_operator_did_not_sign_ends_the_candidate() {
 fn w1_anything_else_on_a_stream_of_a_probe_ends_the_candidate() {
     let mut bench = asking(&[1]);
     let (stream, request) = probed(&mut bench).expect("asked");
-    bench.feed(Input::Message { stream, message: Message::ProbeRequest(request) });
+    bench.feed(Input::Message { stream, message: Message::Probe(ProbeMessage::Request(request)) });
     assert_eq!(
         (blamed(&mut bench), failed(&mut bench)),
         (Some(Rule::W1), Some(FetchFailure::NoCandidateLeft))
@@ -273,7 +275,7 @@ fn w3_a_download_that_is_given_up_while_it_asks_leaves_its_place_to_the_next() {
     let hung_up = Effect::Disconnect { conn: stream.conn, code: Code::NotNow };
     assert!(bench.said.contains(&hung_up));
     assert!(probed(&mut bench).is_some(), "the second");
-    assert_eq!((bench.table("probes"), stream.conn), (1, ConnId(ConnId::PROBE)));
+    assert_eq!((bench.table("probes"), stream.conn), (1, ConnId(0)));
     assert_eq!(NodeId([1; 32]), candidate(1).node);
 }
 
@@ -312,7 +314,7 @@ fn e5_a_price_that_moves_in_an_abort_ends_the_candidate() {
     let asked = open(&mut bench, 1);
     bench.agree_at(LOW, 1, asked);
     bench.quotes = None;
-    let message = Message::StreamAbort(StreamError::RateExceeded);
+    let message = Message::Client(ClientMessage::StreamAbort(StreamError::RateExceeded));
     bench.feed(Input::Message { stream: asked.0, message });
     bench.pass(Span::from_secs(5));
     assert_eq!(failed(&mut bench), Some(FetchFailure::NoCandidateLeft));

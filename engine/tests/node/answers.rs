@@ -6,7 +6,7 @@ use decdn_engine::{
     io::{Effect, Input},
     limits::{GROUP, Limits},
     money::{Amount, Nonce, Rate},
-    wire::{Message, StreamResponse, Voucher},
+    wire::{ClientMessage, Message, StreamResponse, Voucher},
 };
 
 use crate::bench::{Bench, HASH};
@@ -34,7 +34,9 @@ fn answered(bench: &mut Bench, said: &[Effect]) -> (Typed, StreamResponse, bool)
     });
     let said = bench.sign(said);
     let sent = said.iter().find_map(|effect| match effect {
-        Effect::Send { message: Message::StreamResponse(response), .. } => Some(*response),
+        Effect::Send { message: Message::Client(ClientMessage::StreamResponse(response)), .. } => {
+            Some(*response)
+        }
         _ => None,
     });
     let is_over = said.iter().any(|effect| matches!(effect, Effect::Finish { .. }));
@@ -89,7 +91,7 @@ fn v4_no_group_goes_out_that_the_deposit_does_not_cover() {
         }
         assert!(sent <= room, "{sent} of {room} bytes");
         let reason = said.iter().find_map(|effect| match effect {
-            Effect::Send { message: Message::StreamAbort(error), .. } => Some(*error),
+            Effect::Send { message: Message::Client(ClientMessage::StreamAbort(error)), .. } => Some(*error),
             _ => None,
         });
         if let Some(reason) = reason {
@@ -98,7 +100,10 @@ fn v4_no_group_goes_out_that_the_deposit_does_not_cover() {
         }
         bench.feed(Input::RangeSent { stream });
         let amount = (held + (sent * RATE).div_ceil(MB)).min(DEPOSIT);
-        said = bench.feed(Input::Message { stream, message: Message::Voucher(voucher(nonce, amount)) });
+        said = bench.feed(Input::Message {
+            stream,
+            message: Message::Client(ClientMessage::Voucher(voucher(nonce, amount))),
+        });
         assert!(nonce < 100, "it goes on for ever");
     }
     assert!(sent + u128::from(GROUP) > room, "it stops early: {sent} of {room} bytes");

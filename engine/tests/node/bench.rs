@@ -13,7 +13,7 @@ use decdn_engine::{
     record::{Best, ChannelStatus, Earning, Key, PersistSeq, Record},
     roles::{Role, config::NodeConfig, node::Node},
     time::{ChainTime, Now, Span, Time, WallTime},
-    wire::{Auth, Code, Message, StreamRequest, Voucher},
+    wire::{Auth, ClientMessage, Code, Message, Protocol, StreamRequest, Voucher},
 };
 
 pub const TOKEN: Address = Address::repeat_byte(0x70);
@@ -85,7 +85,12 @@ impl Bench {
         self.node = Node::recover(self.config.clone(), self.disk.values().cloned());
         self.streams = 0;
         self.feed(Input::BlobReady { hash: HASH, bytes: 64 * GROUP });
-        self.feed(Input::Connected { conn: ConnId(0), peer: NodeId([9; 32]), rtt: Span(1) });
+        self.feed(Input::Connected {
+            conn: ConnId(0),
+            peer: NodeId([9; 32]),
+            protocol: Protocol::Client,
+            rtt: Span(1),
+        });
     }
 
     /// Feeds an input; what is to be stored is stored at once.
@@ -162,7 +167,7 @@ impl Bench {
 
     fn send(&mut self, request: StreamRequest) -> Vec<Effect> {
         let stream = StreamId { conn: ConnId(0), index: self.next_index() };
-        self.feed(Input::Message { stream, message: Message::StreamRequest(request) })
+        self.feed(Input::Message { stream, message: Message::Client(ClientMessage::StreamRequest(request)) })
     }
 
     fn stream_request(&self, n: u8, cadence_bytes: u64) -> StreamRequest {

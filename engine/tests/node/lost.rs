@@ -7,7 +7,7 @@ use decdn_engine::{
     limits::{GROUP, Limits},
     money::{Amount, Nonce},
     record::{Key, Record},
-    wire::{Message, Voucher},
+    wire::{ClientMessage, Message, Voucher},
 };
 
 use crate::bench::{Bench, CLIENT, OPERATOR, TOKEN, channel};
@@ -43,8 +43,9 @@ fn v3_a_node_without_records_takes_the_voucher_that_the_client_sends_again() {
     assert_eq!(best(&bench), None);
     let said = bench.ask_with(0, 4 * GROUP, Some(newest(7, 5_000)));
     assert_eq!(best(&bench), Some((Nonce(7), Amount(5_000))));
-    let is_ack =
-        |effect: &Effect| matches!(effect, Effect::Send { message: Message::VoucherAck(Nonce(7)), .. });
+    let is_ack = |effect: &Effect| {
+        matches!(effect, Effect::Send { message: Message::Client(ClientMessage::VoucherAck(Nonce(7))), .. })
+    };
     assert!(said.iter().any(is_ack), "{said:?}");
     assert!(!said.iter().any(|effect| matches!(effect, Effect::Fault(_))), "nobody is to blame: {said:?}");
 }

@@ -8,18 +8,23 @@ use decdn_engine::{
     limits::{GROUP, Limits, PROBE_WINDOW},
     money::Rate,
     time::{Span, WallTime},
-    wire::{Code, Message, ProbeRequest, ProbeResponse},
+    wire::{Code, Message, ProbeMessage, ProbeRequest, ProbeResponse, Protocol},
 };
 
 use crate::bench::{Bench, CLIENT, HASH, OPERATOR, TOKEN};
 
-const PROBER: ConnId = ConnId(ConnId::PROBE | 7);
+const PROBER: ConnId = ConnId(7);
+
+/// Somebody asks for prices.
+fn prober(conn: ConnId, peer: u8) -> Input {
+    Input::Connected { conn, peer: NodeId([peer; 32]), protocol: Protocol::Probe, rtt: Span(1) }
+}
 
 /// A node that sells, with somebody who asks.
 fn node() -> Bench {
     let mut bench = Bench::new(Limits::standard(), &[0]);
     bench.hear(bench.block(10, 0), 10, vec![]);
-    bench.feed(Input::Connected { conn: PROBER, peer: NodeId([9; 32]), rtt: Span(1) });
+    bench.feed(prober(PROBER, 9));
     bench
 }
 
@@ -29,7 +34,7 @@ fn request(bench: &Bench) -> ProbeRequest {
 
 fn ask(bench: &mut Bench, request: ProbeRequest) -> Vec<Effect> {
     let stream = StreamId { conn: PROBER, index: bench.next_index() };
-    bench.feed(Input::Message { stream, message: Message::ProbeRequest(request) })
+    bench.feed(Input::Message { stream, message: Message::Probe(ProbeMessage::Request(request)) })
 }
 
 fn code(said: &[Effect]) -> Option<Code> {
@@ -48,7 +53,7 @@ fn answered(bench: &mut Bench, request: ProbeRequest) -> (ProbeResponseTerms, Pr
     });
     let said = bench.sign(&said);
     let answer = said.iter().find_map(|effect| match effect {
-        Effect::Send { message: Message::ProbeResponse(response), .. } => Some(*response),
+        Effect::Send { message: Message::Probe(ProbeMessage::Response(response)), .. } => Some(*response),
         _ => None,
     });
     (terms.expect("signed"), answer.expect("sent"))
@@ -127,7 +132,7 @@ fn p5_a_node_id_gets_five_answers_a_second() {
     let limit = Effect::Fault(Fault::Limit { rule: Rule::P5, limit: LimitHit::Probes });
     assert!(said.contains(&limit));
     // Another connection of the same peer is no way around it.
-    bench.feed(Input::Connected { conn: PROBER, peer: NodeId([9; 32]), rtt: Span(1) });
+    bench.feed(prober(PROBER, 9));
     let good = request(&bench);
     assert_eq!(code(&ask(&mut bench, good)), Some(Code::NotNow));
     bench.pass(1);
@@ -143,7 +148,7 @@ fn p5_who_asks_too_often_takes_nothing_from_the_others() {
         let said = ask(&mut bench, request);
         bench.sign(&said);
     }
-    bench.feed(Input::Connected { conn: PROBER, peer: NodeId([10; 32]), rtt: Span(1) });
+    bench.feed(prober(PROBER, 10));
     let good = request(&bench);
     answered(&mut bench, good);
 }
@@ -156,7 +161,7 @@ fn w3_one_probe_at_a_time_and_none_among_streams() {
     assert_eq!(code(&ask(&mut bench, good)), Some(Code::NotNow));
     assert!(!bench.sign(&first).is_empty(), "the first is answered");
     let stream = StreamId { conn: ConnId(0), index: 9 };
-    let said = bench.feed(Input::Message { stream, message: Message::ProbeRequest(good) });
+    let said = bench.feed(Input::Message { stream, message: Message::Probe(ProbeMessage::Request(good)) });
     assert_eq!(code(&said), Some(Code::Malformed));
     // Neither connection has ended the other.
     assert_eq!(bench.request(0), Ok(()));
@@ -229,10 +234,11 @@ fn o11_a_signer_that_is_slow_is_asked_for_no_more_than_may_be_wanted_at_once() {
     // A peer asks, leaves before it is answered, and comes again.
     for n in 0..20 {
         let conn = ConnId(PROBER.0 + 1 + n);
-        bench.feed(Input::Connected { conn, peer: NodeId([9; 32]), rtt: Span(1) });
+        bench.feed(prober(conn, 9));
         let request = request(&bench);
         let stream = StreamId { conn, index: 0 };
-        let said = bench.feed(Input::Message { stream, message: Message::ProbeRequest(request) });
+        let said =
+            bench.feed(Input::Message { stream, message: Message::Probe(ProbeMessage::Request(request)) });
         assert_eq!(code(&said).is_some(), n >= 8, "{n}");
         bench.feed(Input::Disconnected { conn, why: Gone::Lost });
         bench.pass(1);

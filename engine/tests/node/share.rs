@@ -6,7 +6,7 @@ use decdn_engine::{
     io::{Effect, Input},
     limits::{GROUP, Limits},
     money::{Amount, Nonce},
-    wire::{Message, Voucher},
+    wire::{ClientMessage, Message, Voucher},
 };
 
 use crate::bench::{Bench, HASH};
@@ -36,7 +36,8 @@ fn begin(bench: &mut Bench) -> Vec<Effect> {
 fn pay(bench: &mut Bench, windows: u64) -> Vec<Effect> {
     let (amount, signature) = (Amount(u128::from(windows * 1_000)), Signature([1; 65]));
     let voucher = Voucher { amount, nonce: Nonce(windows), signature };
-    bench.feed(Input::Message { stream: stream(0), message: Message::Voucher(voucher) })
+    bench
+        .feed(Input::Message { stream: stream(0), message: Message::Client(ClientMessage::Voucher(voucher)) })
 }
 
 #[test]

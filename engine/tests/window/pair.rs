@@ -22,7 +22,7 @@ use decdn_engine::{
         node::Node,
     },
     time::{ChainTime, Now, Span, Time, WallTime},
-    wire::Message,
+    wire::{ClientMessage, Message, Protocol},
 };
 
 pub const TOKEN: Address = Address::repeat_byte(0x70);
@@ -261,22 +261,23 @@ impl Pair {
                 }
                 self.to(side, Input::Persisted { seq });
             }
-            Effect::Connect { conn, .. } => {
+            Effect::Connect { conn, protocol, .. } => {
                 // Those of probes don't die.
-                if !conn.is_probe() {
+                if protocol == Protocol::Client {
                     self.conn = conn;
                     self.is_connected = true;
                 }
                 let rtt = Span::from_millis(1);
                 let theirs = ConnId(conn.0 + self.epoch);
-                self.to(Side::Node, Input::Connected { conn: theirs, peer: NodeId([2; 32]), rtt });
-                self.to(Side::Client, Input::Connected { conn, peer: node_id(), rtt });
+                let peer = NodeId([2; 32]);
+                self.to(Side::Node, Input::Connected { conn: theirs, peer, protocol, rtt });
+                self.to(Side::Client, Input::Connected { conn, peer: node_id(), protocol, rtt });
             }
             Effect::Send { stream, message } => {
-                if let Message::StreamResponse(response) = &message {
+                if let Message::Client(ClientMessage::StreamResponse(response)) = &message {
                     self.offers.insert(stream, response.max_bytes_per_voucher);
                 }
-                if let Message::Voucher(_) = &message {
+                if let Message::Client(ClientMessage::Voucher(_)) = &message {
                     self.vouchers += 1;
                 }
                 if let Some(stream) = self.across(side, stream) {

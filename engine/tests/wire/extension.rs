@@ -1,9 +1,9 @@
 //! Newer versions may append; older ones ignore what they don't know (W2).
 
-use decdn_engine::wire::{Message, StreamRequest, frame::MESSAGE_BYTES};
+use decdn_engine::wire::{ClientMessage, Message, StreamRequest};
 use proptest::{collection::vec, prelude::*};
 
-use super::{Found, decode, decode_one, frame, message, request, voucher};
+use super::{Found, MESSAGE_BYTES, decode, decode_one, frame, message, request, voucher};
 
 /// The body of a message, without its length.
 fn body(message: &Message) -> Vec<u8> {
@@ -29,7 +29,7 @@ proptest! {
     fn w2_what_follows_known_fields_is_ignored(message in message(), unknown in vec(any::<u8>(), 1..200)) {
         let mut longer = body(&message);
         // A request without its extension has to say so before anything newer can follow.
-        if let Message::StreamRequest(StreamRequest { newest: None, .. }) = message {
+        if let Message::Client(ClientMessage::StreamRequest(StreamRequest { newest: None, .. })) = message {
             longer.push(0);
         }
         longer.extend(unknown);
@@ -56,9 +56,9 @@ proptest! {
     #[test]
     fn w2_a_missing_extension_is_none(request in request()) {
         let without = StreamRequest { newest: None, ..request };
-        let base = body(&Message::StreamRequest(without));
-        prop_assert_eq!(decode_one(&framed(&base)), Some(Message::StreamRequest(without)));
-        prop_assert!(body(&Message::StreamRequest(request)).starts_with(&base), "the base fields stay where they are");
+        let base = body(&Message::Client(ClientMessage::StreamRequest(without)));
+        prop_assert_eq!(decode_one(&framed(&base)), Some(Message::Client(ClientMessage::StreamRequest(without))));
+        prop_assert!(body(&Message::Client(ClientMessage::StreamRequest(request))).starts_with(&base), "the base fields stay where they are");
     }
 
     #[test]
@@ -69,9 +69,9 @@ proptest! {
     ) {
         let mut whole = message;
         let mut base = 0;
-        if let Message::StreamRequest(request) = &mut whole {
+        if let Message::Client(ClientMessage::StreamRequest(request)) = &mut whole {
             request.newest = None;
-            base = body(&Message::StreamRequest(*request)).len();
+            base = body(&Message::Client(ClientMessage::StreamRequest(*request))).len();
             request.newest = Some(newest);
         }
         let whole = body(&whole);

@@ -9,8 +9,8 @@ use decdn_engine::{
     money::{Amount, Nonce, Rate},
     time::WallTime,
     wire::{
-        Auth, CloseRequest, Code, Message, ProbeRequest, ProbeResponse, RejectReason, StreamRequest,
-        StreamResponse, Voucher, VoucherReject, frame::encode_chunk_header,
+        Auth, ClientMessage, CloseRequest, Code, Message, ProbeMessage, ProbeRequest, ProbeResponse,
+        RejectReason, StreamRequest, StreamResponse, Voucher, VoucherReject, frame::encode_chunk_header,
     },
 };
 
@@ -75,93 +75,99 @@ fn messages() -> Vec<(&'static str, Message)> {
     let terms =
         VoucherTerms { channel, amount: Amount(5), nonce: Nonce(1), token: Address::repeat_byte(0x33) };
     vec![
-        ("stream_request", Message::StreamRequest(request())),
+        ("stream_request", Message::Client(ClientMessage::StreamRequest(request()))),
         (
             "stream_request_with_everything",
-            Message::StreamRequest(StreamRequest {
+            Message::Client(ClientMessage::StreamRequest(StreamRequest {
                 quote: Some(quote),
                 auth: Some(auth),
                 newest: Some(newest),
                 ..request()
-            }),
+            })),
         ),
         (
             "stream_response",
-            Message::StreamResponse(StreamResponse {
+            Message::Client(ClientMessage::StreamResponse(StreamResponse {
                 ok: true,
                 rate: Rate(7_000),
                 total_bytes: 1 << 60,
                 max_bytes_per_voucher: 16 << 20,
                 ..refusal()
-            }),
+            })),
         ),
         (
             "stream_response_refusal",
-            Message::StreamResponse(StreamResponse { error: Some(StreamError::Unavailable), ..refusal() }),
+            Message::Client(ClientMessage::StreamResponse(StreamResponse {
+                error: Some(StreamError::Unavailable),
+                ..refusal()
+            })),
         ),
         (
             "stream_response_redirect",
-            Message::StreamResponse(StreamResponse { redirect: Some(NodeId([0x99; 32])), ..refusal() }),
+            Message::Client(ClientMessage::StreamResponse(StreamResponse {
+                redirect: Some(NodeId([0x99; 32])),
+                ..refusal()
+            })),
         ),
         (
             "voucher",
-            Message::Voucher(Voucher {
+            Message::Client(ClientMessage::Voucher(Voucher {
                 amount: Amount::MAX,
                 nonce: Nonce(u64::MAX),
                 signature: signature(0xbb),
-            }),
+            })),
         ),
-        ("voucher_ack", Message::VoucherAck(Nonce(129))),
+        ("voucher_ack", Message::Client(ClientMessage::VoucherAck(Nonce(129)))),
         (
             "voucher_reject",
-            Message::VoucherReject(VoucherReject {
+            Message::Client(ClientMessage::VoucherReject(VoucherReject {
                 reason: RejectReason::V1,
                 error: Some(StreamError::ChannelInsufficient),
                 best_nonce: Nonce(128),
                 best_amount: Amount(1_000_000),
-            }),
+            })),
         ),
-        ("stream_abort", Message::StreamAbort(StreamError::Blacklisted)),
-        ("stream_end", Message::StreamEnd),
+        ("stream_abort", Message::Client(ClientMessage::StreamAbort(StreamError::Blacklisted))),
+        ("stream_end", Message::Client(ClientMessage::StreamEnd)),
         (
             "close_request",
-            Message::CloseRequest(CloseRequest {
+            Message::Client(ClientMessage::CloseRequest(CloseRequest {
                 channel,
                 voucher: Some(SignedVoucher { terms, signature: signature(0xbb) }),
                 auth: Some(auth),
-            }),
+            })),
         ),
         (
             "close_request_of_an_unused_channel",
-            Message::CloseRequest(CloseRequest { channel, voucher: None, auth: None }),
+            Message::Client(ClientMessage::CloseRequest(CloseRequest { channel, voucher: None, auth: None })),
         ),
-        ("close_consent", Message::CloseConsent(signature(0xdd))),
+        ("close_consent", Message::Client(ClientMessage::CloseConsent(signature(0xdd)))),
         (
             "probe_request",
-            Message::ProbeRequest(ProbeRequest {
+            Message::Probe(ProbeMessage::Request(ProbeRequest {
                 hash: BlobHash([0x11; 32]),
                 token: Address::repeat_byte(0x33),
                 requester: Address::repeat_byte(0x44),
                 timestamp: WallTime(TIMESTAMP),
-            }),
+            })),
         ),
         (
             "probe_response",
-            Message::ProbeResponse(ProbeResponse {
+            Message::Probe(ProbeMessage::Response(ProbeResponse {
                 has_blob: true,
                 rate: Rate(7_000),
                 total_bytes: Some(1 << 60),
                 signature: signature(0xee),
-            }),
+            })),
         ),
         (
             "probe_response_without",
-            Message::ProbeResponse(ProbeResponse {
+            Message::Probe(ProbeMessage::Response(ProbeResponse {
                 has_blob: false,
                 rate: Rate(0),
                 total_bytes: None,
                 signature: signature(0xee),
-            }),
+            })),
         ),
     ]
 }
@@ -188,13 +194,13 @@ fn w6_every_message_has_the_pinned_frame() {
 #[test]
 fn w2_the_numbers_of_errors_and_reasons_never_change() {
     for (number, error) in (0..).zip(ERRORS) {
-        assert_eq!(frame(&Message::StreamAbort(error)), [2, 6, number]);
+        assert_eq!(frame(&Message::Client(ClientMessage::StreamAbort(error))), [2, 6, number]);
         assert_eq!(error.code(), number + 1, "D1: in the signed set 0 means none");
     }
     for (number, reason) in [13, 14, 16, 18].into_iter().zip(RejectReason::ALL) {
         let reject =
             VoucherReject { reason, error: None, best_nonce: Nonce::NONE, best_amount: Amount::ZERO };
-        assert_eq!(frame(&Message::VoucherReject(reject))[2], number, "{reason}");
+        assert_eq!(frame(&Message::Client(ClientMessage::VoucherReject(reject)))[2], number, "{reason}");
     }
 }
 

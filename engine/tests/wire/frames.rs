@@ -1,17 +1,17 @@
 //! Frames under any cutting, at their caps, and under bytes that are none (W1).
 
 use decdn_engine::{
-    ids::ConnId,
     limits::FRAME_BYTES,
     wire::{
-        Message,
-        frame::{Decoder, FrameFault, MESSAGE_BYTES, Piece, encode_chunk_header},
+        ClientMessage, Message, Protocol,
+        frame::{Decoder, FrameFault, Piece, encode_chunk_header},
     },
 };
 use proptest::{collection::vec, prelude::*};
 
 use super::{
-    Found, decode, decode_by, decode_one, decoder_for, extension::leb128, frame, message, one_by, probe,
+    Found, MESSAGE_BYTES, decode, decode_by, decode_one, decoder_for, extension::leb128, frame, message,
+    one_by, probe,
 };
 
 fn found() -> impl Strategy<Value = Found> {
@@ -96,7 +96,7 @@ proptest! {
         bytes in vec(prop_oneof![0..16_u8, Just(0x80), Just(0xff), any::<u8>()], 0..4_000),
         cuts in vec(any::<prop::sample::Index>(), 0..8),
     ) {
-        let mut decoder = Decoder::new();
+        let mut decoder = Decoder::new(Protocol::Client);
         let mut fault = None;
         let mut from = 0;
         for to in sorted(&cuts, bytes.len()).into_iter().chain([bytes.len()]) {
@@ -171,7 +171,7 @@ fn w1_the_largest_chunk_is_handed_on_as_it_comes() {
     let content = vec![7; FRAME_BYTES - 6];
     let mut header = Vec::new();
     encode_chunk_header(content.len(), &mut header);
-    let mut decoder = Decoder::new();
+    let mut decoder = Decoder::new(Protocol::Client);
     assert_eq!(decoder.next(&mut &header[..]), Ok(None));
     let mut total = 0;
     for mut input in content.chunks(100_000) {
@@ -202,11 +202,11 @@ fn w1_chunks_that_are_empty_or_longer_than_their_frame_are_malformed() {
 #[test]
 fn w1_an_unknown_tag_and_an_amount_above_128_bits_are_malformed() {
     assert_eq!(decode(&[1, 10], &[]).1, Err(FrameFault::Malformed));
-    let voucher = frame(&Message::Voucher(decdn_engine::wire::Voucher {
+    let voucher = frame(&Message::Client(ClientMessage::Voucher(decdn_engine::wire::Voucher {
         amount: decdn_engine::money::Amount::MAX,
         nonce: decdn_engine::money::Nonce(1),
         signature: decdn_engine::crypto::Signature([1; 65]),
-    }));
+    })));
     for high in 2..18 {
         let mut bytes = voucher.clone();
         assert_eq!(bytes[high], 0, "the upper half of the amount");
@@ -217,7 +217,7 @@ fn w1_an_unknown_tag_and_an_amount_above_128_bits_are_malformed() {
 
 #[test]
 fn a_decoder_does_not_show_what_it_holds() {
-    let mut decoder = Decoder::new();
+    let mut decoder = Decoder::new(Protocol::Client);
     assert_eq!(decoder.next(&mut &[100, 3, 0xde, 0xad, 222, 173][..]), Ok(None));
     let shown = format!("{decoder:?}").to_lowercase();
     assert!(!shown.contains("222") && !shown.contains("0xde"), "{shown}");
@@ -226,7 +226,7 @@ fn a_decoder_does_not_show_what_it_holds() {
 #[test]
 fn w2_no_content_and_no_other_message_comes_on_a_stream_of_a_probe() {
     for tag in 2..=u8::MAX {
-        let decoder = Decoder::on(ConnId(ConnId::PROBE));
+        let decoder = Decoder::new(Protocol::Probe);
         assert_eq!(decode_by(decoder, &[2, tag, 1], &[]).1, Err(FrameFault::Malformed), "{tag}");
     }
 }

@@ -3,15 +3,16 @@
 mod extension;
 mod fixtures;
 mod frames;
+mod protocols;
 
 use decdn_engine::{
     crypto::{Quote, Signature, SignedVoucher, StreamError, VoucherTerms},
-    ids::{Address, BlobHash, ChannelId, ConnId, NodeId},
+    ids::{Address, BlobHash, ChannelId, NodeId},
     money::{Amount, Nonce, Rate},
     time::WallTime,
     wire::{
-        Auth, CloseRequest, Message, ProbeRequest, ProbeResponse, RejectReason, StreamRequest,
-        StreamResponse, Voucher, VoucherReject,
+        Auth, ClientMessage, CloseRequest, Message, ProbeMessage, ProbeRequest, ProbeResponse, Protocol,
+        RejectReason, StreamRequest, StreamResponse, Voucher, VoucherReject,
         frame::{Decoder, FrameFault, Piece, encode},
     },
 };
@@ -24,6 +25,9 @@ const ERRORS: [StreamError; 5] = [
     StreamError::Blacklisted,
     StreamError::Unavailable,
 ];
+
+/// The most that a decoder of `cdn/client/v1` holds.
+const MESSAGE_BYTES: usize = Protocol::Client.message_bytes();
 
 fn frame(message: &Message) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -41,7 +45,7 @@ enum Found {
 
 /// Decodes `bytes` cut at `cuts`; content of one chunk is put together again.
 fn decode(bytes: &[u8], cuts: &[usize]) -> (Vec<Found>, Result<bool, FrameFault>) {
-    decode_by(Decoder::new(), bytes, cuts)
+    decode_by(Decoder::new(Protocol::Client), bytes, cuts)
 }
 
 fn decode_by(mut decoder: Decoder, bytes: &[u8], cuts: &[usize]) -> (Vec<Found>, Result<bool, FrameFault>) {
@@ -72,12 +76,12 @@ fn decode_by(mut decoder: Decoder, bytes: &[u8], cuts: &[usize]) -> (Vec<Found>,
 
 /// A decoder of the protocol that a message belongs to.
 fn decoder_for(message: &Message) -> Decoder {
-    Decoder::on(ConnId(if message.is_probe() { ConnId::PROBE } else { 0 }))
+    Decoder::new(message.protocol())
 }
 
 /// Decodes exactly one message.
 fn decode_one(bytes: &[u8]) -> Option<Message> {
-    one_by(Decoder::new(), bytes)
+    one_by(Decoder::new(Protocol::Client), bytes)
 }
 
 fn one_by(decoder: Decoder, bytes: &[u8]) -> Option<Message> {
@@ -187,28 +191,29 @@ fn probe() -> impl Strategy<Value = Message> {
     let asks = (uniform32(any::<u8>()), address(), address(), any::<u64>()).prop_map(
         |(hash, token, requester, timestamp)| {
             let timestamp = WallTime(timestamp);
-            Message::ProbeRequest(ProbeRequest { hash: BlobHash(hash), token, requester, timestamp })
+            ProbeMessage::Request(ProbeRequest { hash: BlobHash(hash), token, requester, timestamp })
         },
     );
     let answers = (any::<bool>(), any::<u64>(), option::of(any::<u64>()), signature()).prop_map(
         |(has_blob, rate, total_bytes, signature)| {
             let rate = Rate(rate);
-            Message::ProbeResponse(ProbeResponse { has_blob, rate, total_bytes, signature })
+            ProbeMessage::Response(ProbeResponse { has_blob, rate, total_bytes, signature })
         },
     );
-    prop_oneof![asks, answers]
+    prop_oneof![asks, answers].prop_map(Message::Probe)
 }
 
 fn message() -> impl Strategy<Value = Message> {
     prop_oneof![
-        request().prop_map(Message::StreamRequest),
-        response().prop_map(Message::StreamResponse),
-        voucher().prop_map(Message::Voucher),
-        any::<u64>().prop_map(|nonce| Message::VoucherAck(Nonce(nonce))),
-        reject().prop_map(Message::VoucherReject),
-        error().prop_map(Message::StreamAbort),
-        Just(Message::StreamEnd),
-        close().prop_map(Message::CloseRequest),
-        signature().prop_map(Message::CloseConsent),
+        request().prop_map(ClientMessage::StreamRequest),
+        response().prop_map(ClientMessage::StreamResponse),
+        voucher().prop_map(ClientMessage::Voucher),
+        any::<u64>().prop_map(|nonce| ClientMessage::VoucherAck(Nonce(nonce))),
+        reject().prop_map(ClientMessage::VoucherReject),
+        error().prop_map(ClientMessage::StreamAbort),
+        Just(ClientMessage::StreamEnd),
+        close().prop_map(ClientMessage::CloseRequest),
+        signature().prop_map(ClientMessage::CloseConsent),
     ]
+    .prop_map(Message::Client)
 }

@@ -14,7 +14,9 @@ use decdn_engine::{
     roles::{client::Client, config::ClientConfig},
     state::ALARMS_SPARE,
     time::{ChainTime, Span},
-    wire::{Code, Message, ProbeRequest, ProbeResponse, StreamRequest},
+    wire::{
+        ClientMessage, Code, Message, ProbeMessage, ProbeRequest, ProbeResponse, Protocol, StreamRequest,
+    },
 };
 
 use super::{BLOBS, book::Book, chain::Chain};
@@ -63,6 +65,8 @@ pub(super) struct Driver {
     /// Probes under way. They are answered as soon as they are asked, which keeps an input's meaning where it has no part in
     /// them.
     probes: BTreeMap<ConnId, NodeId>,
+    /// Connections of probes, those that are over among them.
+    probed: BTreeSet<ConnId>,
     /// How nodes answer them.
     mood: u8,
     /// Who has quoted a price since the start.
@@ -84,6 +88,7 @@ impl Driver {
             conns: BTreeMap::new(),
             streams: BTreeMap::new(),
             probes: BTreeMap::new(),
+            probed: BTreeSet::new(),
             mood: 0,
             quoted: BTreeSet::new(),
             txs: Vec::new(),
@@ -131,13 +136,14 @@ impl Driver {
         Some((id, self.streams[&id].clone()))
     }
 
-    pub(super) fn hear(&mut self, stream: StreamId, message: Message) {
-        if let (Message::StreamResponse(response), Some(wire)) = (&message, self.streams.get_mut(&stream))
+    pub(super) fn hear(&mut self, stream: StreamId, message: ClientMessage) {
+        if let (ClientMessage::StreamResponse(response), Some(wire)) =
+            (&message, self.streams.get_mut(&stream))
             && wire.content.is_none()
         {
             wire.rate = response.rate;
         }
-        self.feed(Input::Message { stream, message });
+        self.feed(Input::Message { stream, message: message.into() });
     }
 
     pub(super) fn malformed(&mut self, choice: u8, code: Code) {
@@ -181,7 +187,7 @@ impl Driver {
         let entry = self.conns.get_mut(&conn).expect("picked from the table");
         entry.1 = true;
         let peer = entry.0;
-        self.feed(Input::Connected { conn, peer, rtt });
+        self.feed(Input::Connected { conn, peer, protocol: Protocol::Client, rtt });
     }
 
     pub(super) fn lose(&mut self, choice: u8, why: Gone) {
@@ -269,6 +275,7 @@ impl Driver {
         self.bench.reboot(client);
         self.book.crashed(&self.bench.store);
         self.probes.clear();
+        self.probed.clear();
         self.quoted.clear();
         self.conns.clear();
         self.streams.clear();
@@ -290,7 +297,7 @@ impl Driver {
                 self.book.durable(&self.bench.store, &writes);
                 self.feed(Input::Persisted { seq });
             }
-            Effect::Connect { conn, peer } => {
+            Effect::Connect { conn, peer, .. } => {
                 self.conns.insert(conn, (peer, false));
             }
             Effect::Disconnect { conn, code } => {
@@ -349,8 +356,9 @@ impl Driver {
         let Some(&(node, is_up)) = self.conns.get(&stream.conn) else { return };
         assert!(is_up, "spoken to before it is up");
         let store = &self.bench.store;
+        let Message::Client(message) = message else { panic!("{message:?} does not belong here") };
         match message {
-            Message::StreamRequest(request) => {
+            ClientMessage::StreamRequest(request) => {
                 let newest = request.newest.map_or(Nonce::NONE, |voucher| voucher.nonce);
                 let is_held = request.quote.is_none_or(|quote| quote.rate == request.max_rate);
                 assert!(is_held, "D1: {request:?} would pay more than it was quoted");
@@ -360,7 +368,7 @@ impl Driver {
                 let wire = Wire { node, request: Some(request), newest, rate: Rate(0), content: None };
                 assert!(self.streams.insert(stream, wire).is_none(), "W3: one stream, one request");
             }
-            Message::CloseRequest(request) => {
+            ClientMessage::CloseRequest(request) => {
                 if let Some(voucher) = request.voucher {
                     self.book.reveal(store, request.channel, voucher.terms.nonce, voucher.terms.amount);
                 }
@@ -368,13 +376,13 @@ impl Driver {
                 let wire = Wire { node, request: None, newest: Nonce::NONE, rate: Rate(0), content: None };
                 assert!(self.streams.insert(stream, wire).is_none(), "W3: one stream, one request");
             }
-            Message::Voucher(voucher) => {
+            ClientMessage::Voucher(voucher) => {
                 let Some(wire) = self.streams.get_mut(&stream) else { return };
                 let request = wire.request.expect("vouchers go with content");
                 wire.newest = voucher.nonce;
                 self.book.reveal(store, request.channel, voucher.nonce, voucher.amount);
             }
-            Message::StreamEnd => {}
+            ClientMessage::StreamEnd => {}
             other => panic!("a client does not say {other:?}"),
         }
     }
@@ -397,7 +405,7 @@ impl Driver {
             self.drain();
             for (stream, wire) in self.streams.clone() {
                 if wire.newest != Nonce::NONE {
-                    self.hear(stream, Message::VoucherAck(wire.newest));
+                    self.hear(stream, ClientMessage::VoucherAck(wire.newest));
                 } else if wire.rate == Rate(0) {
                     let response = super::message(&wire, &mut Bytes::new(&[]));
                     self.hear(stream, response);
@@ -435,23 +443,25 @@ impl Driver {
     }
 
     fn serve_probes(&mut self) {
-        let is_probe = |effect: &Effect| match effect {
-            Effect::Connect { conn, .. } | Effect::Disconnect { conn, .. } => conn.is_probe(),
-            Effect::Send { stream, .. } => stream.conn.is_probe(),
+        let is_probe = |probed: &BTreeSet<ConnId>, effect: &Effect| match effect {
+            Effect::Connect { protocol, .. } => *protocol == Protocol::Probe,
+            Effect::Disconnect { conn, .. } => probed.contains(conn),
+            Effect::Send { stream, .. } => probed.contains(&stream.conn),
             _ => false,
         };
-        while let Some(effect) = self.bench.take_if(is_probe) {
+        while let Some(effect) = self.bench.take_if(|effect| is_probe(&self.probed, effect)) {
             let answer = match effect {
-                Effect::Connect { conn, peer } => {
+                Effect::Connect { conn, peer, protocol } => {
+                    self.probed.insert(conn);
                     assert!(!self.probes.values().any(|node| *node == peer), "W3: a peer is probed twice");
                     self.probes.insert(conn, peer);
                     let why = Gone::Unreachable;
                     Some(match self.mood % 16 {
                         1 => Input::Disconnected { conn, why },
-                        _ => Input::Connected { conn, peer, rtt: Span::from_millis(20) },
+                        _ => Input::Connected { conn, peer, protocol, rtt: Span::from_millis(20) },
                     })
                 }
-                Effect::Send { stream, message: Message::ProbeRequest(request) } => {
+                Effect::Send { stream, message: Message::Probe(ProbeMessage::Request(request)) } => {
                     self.answer(stream, request)
                 }
                 Effect::Disconnect { conn, .. } => {
@@ -486,7 +496,7 @@ impl Driver {
             3 => return Some(Input::StreamClosed { stream, code: Some(Code::NotNow) }),
             4 => return Some(Input::StreamClosed { stream, code: None }),
             5 => return Some(Input::Malformed { stream, code: Code::Malformed }),
-            6 => return Some(Input::Message { stream, message: Message::StreamEnd }),
+            6 => return Some(Input::Message { stream, message: ClientMessage::StreamEnd.into() }),
             7 => return Some(Input::Disconnected { conn: stream.conn, why: Gone::Lost }),
             8 => response.signature = signature(super::signer(node) + 1),
             9 => (response.has_blob, response.rate, response.total_bytes) = (false, Rate(0), None),
@@ -502,7 +512,7 @@ impl Driver {
             let operators = (0..3).map(super::candidate).find(|candidate| candidate.node == node);
             self.quoted.extend(operators.map(|candidate| candidate.operator));
         }
-        Some(Input::Message { stream, message: Message::ProbeResponse(response) })
+        Some(Input::Message { stream, message: ProbeMessage::Response(response).into() })
     }
 
     fn step(&mut self, input: Input) -> Said {

@@ -13,7 +13,7 @@ use decdn_engine::{
     money::{Amount, Nonce, Rate},
     order::{Candidate, FetchOrder},
     time::Span,
-    wire::{Code, Message, StreamRequest, StreamResponse, VoucherReject},
+    wire::{ClientMessage, Code, StreamRequest, StreamResponse, VoucherReject},
 };
 
 use self::driver::{Driver, Wire};
@@ -145,36 +145,36 @@ fn order(id: FetchId, serial: u64, input: &mut Bytes<'_>) -> FetchOrder {
 }
 
 /// What a node may say, and what it may not.
-fn message(wire: &Wire, input: &mut Bytes<'_>) -> Message {
+fn message(wire: &Wire, input: &mut Bytes<'_>) -> ClientMessage {
     let kind = input.byte();
     match kind % 12 {
         0..=2 => match &wire.request {
-            Some(request) => Message::StreamResponse(response(request, signer(wire.node), input)),
-            None => Message::CloseConsent(signature(signer(wire.node))),
+            Some(request) => ClientMessage::StreamResponse(response(request, signer(wire.node), input)),
+            None => ClientMessage::CloseConsent(signature(signer(wire.node))),
         },
-        3 | 4 => Message::VoucherAck(Nonce(match kind / 16 {
+        3 | 4 => ClientMessage::VoucherAck(Nonce(match kind / 16 {
             0..=9 => wire.newest.0,
             10..=12 => wire.newest.0.wrapping_sub(u64::from(input.byte())),
             _ => odd(input),
         })),
-        5 => Message::VoucherReject(VoucherReject {
+        5 => ClientMessage::VoucherReject(VoucherReject {
             reason: decdn_engine::wire::RejectReason::V1,
             error: (kind / 16 % 2 == 1).then_some(ERRORS[usize::from(input.byte()) % 5]),
             best_nonce: Nonce(odd(input)),
             best_amount: Amount(u128::from(odd(input))),
         }),
-        6 => Message::StreamAbort(ERRORS[usize::from(input.byte()) % 5]),
-        7 => Message::CloseConsent(signature(if kind / 16 == 0 { 2 } else { signer(wire.node) })),
-        8 => Message::StreamEnd,
-        9 => Message::VoucherAck(wire.newest),
-        10 => Message::CloseRequest(decdn_engine::wire::CloseRequest {
+        6 => ClientMessage::StreamAbort(ERRORS[usize::from(input.byte()) % 5]),
+        7 => ClientMessage::CloseConsent(signature(if kind / 16 == 0 { 2 } else { signer(wire.node) })),
+        8 => ClientMessage::StreamEnd,
+        9 => ClientMessage::VoucherAck(wire.newest),
+        10 => ClientMessage::CloseRequest(decdn_engine::wire::CloseRequest {
             channel: Default::default(),
             voucher: None,
             auth: None,
         }),
         _ => match wire.request {
-            Some(request) => Message::StreamRequest(request),
-            None => Message::StreamEnd,
+            Some(request) => ClientMessage::StreamRequest(request),
+            None => ClientMessage::StreamEnd,
         },
     }
 }

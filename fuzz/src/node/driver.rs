@@ -16,10 +16,10 @@ use decdn_engine::{
     roles::{config::NodeConfig, node::Node},
     state::ALARMS_SPARE,
     time::{ChainTime, Span, WallTime},
-    wire::{Code, Message},
+    wire::{ClientMessage, Code, Message},
 };
 
-use super::{BLOB, BLOB_BYTES, CHANNEL, DEPOSIT, TOKEN};
+use super::{BLOB, BLOB_BYTES, CHANNEL, DEPOSIT, PROBES, TOKEN, protocol};
 use crate::{
     Bytes,
     harness::{Bench, CLIENT, OPERATOR, STRANGER, odd, signature},
@@ -104,10 +104,11 @@ impl Driver {
 
     pub(super) fn connect(&mut self, name: ConnId, peer: NodeId) {
         self.lose(name, Gone::Lost);
-        let conn = ConnId(self.next_conn | name.0 & ConnId::PROBE);
+        // Those for probes come last where an input chooses a lane.
+        let conn = ConnId(self.next_conn + if name == PROBES { PROBES.0 } else { 0 });
         self.next_conn += 1;
         self.conns.insert(name, conn);
-        self.feed(Input::Connected { conn, peer, rtt: Span::from_millis(20) });
+        self.feed(Input::Connected { conn, peer, protocol: protocol(name), rtt: Span::from_millis(20) });
     }
 
     pub(super) fn lose(&mut self, name: ConnId, why: Gone) {
@@ -206,7 +207,7 @@ impl Driver {
                 let signature = (!is_refused).then_some(signature(1));
                 self.feed(Input::Signed { ticket, signature });
             }
-            Effect::Send { stream, message: Message::VoucherAck(nonce) } => {
+            Effect::Send { stream, message: Message::Client(ClientMessage::VoucherAck(nonce)) } => {
                 // Another channel's acks are for vouchers that nobody here signs.
                 if nonce != Nonce::NONE && self.bench.store.contains_key(&Key::Earning(CHANNEL)) {
                     assert!(

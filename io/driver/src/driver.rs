@@ -266,9 +266,9 @@ where
     fn start(&mut self, lane: Lane, effect: Effect) {
         match effect {
             Effect::Persist { seq, writes } => self.persist(lane, seq, writes),
-            Effect::Connect { conn, peer } => {
+            Effect::Connect { conn, peer, protocol } => {
                 if self.live.dial(conn) {
-                    self.ports.transport.connect(conn, peer);
+                    self.ports.transport.connect(conn, peer, protocol);
                 }
             }
             Effect::Disconnect { conn, code } => {

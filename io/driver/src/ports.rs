@@ -17,7 +17,7 @@ use decdn_engine::{
     record::Record,
     state::Digest,
     time::{Now, Time},
-    wire::{Code, Message},
+    wire::{Code, Message, Protocol},
 };
 use futures::Stream;
 
@@ -79,8 +79,8 @@ pub trait Transport: Send {
     /// `RangeFailed`, and nothing else.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<(Input, Self::Credit)>;
 
-    /// Dials; `Connected` or `Disconnected` follows.
-    fn connect(&mut self, conn: ConnId, peer: NodeId);
+    /// Dials, by the protocol's ALPN; `Connected` or `Disconnected` follows.
+    fn connect(&mut self, conn: ConnId, peer: NodeId, protocol: Protocol);
     /// Closes a connection.
     fn disconnect(&mut self, conn: ConnId, code: Code);
     /// Sends a message; the first one on a dialled connection's stream opens it.

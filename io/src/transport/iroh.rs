@@ -1,6 +1,6 @@
 //! The transport of production: iroh.
 //!
-//! One connection per peer, one bidirectional stream per request (W3). Handshakes are complete before anything is
+//! One connection per peer and protocol, one bidirectional stream per request (W3). Handshakes are complete before anything is
 //! read or written, and a stream that carries early data is refused: 0-RTT is never accepted (W5).
 
 use std::{
@@ -23,7 +23,7 @@ use decdn_engine::{
     ids::{ConnId, NodeId, StreamId},
     io::{Gone, Input, Lane},
     time::Span,
-    wire::{ALPN_CLIENT, ALPN_PROBE, Code, Message},
+    wire::{Code, Message, Protocol},
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
@@ -41,9 +41,9 @@ use crate::store::BlobStore;
 pub struct TransportLimits {
     /// Connections that peers may have with us, all together.
     pub conns: usize,
-    /// Of these, from one NodeId by one ALPN: the one in use and the one that replaces it.
+    /// Of these, from one NodeId by one protocol: the one in use and the one that replaces it.
     pub conns_per_peer: usize,
-    /// Streams that a peer may have open on a connection.
+    /// Streams that a peer may have open on a connection of any protocol; the engine knows of fewer for some (W3).
     pub streams_per_conn: u32,
     /// Events that wait for the driver.
     pub events: usize,
@@ -95,11 +95,18 @@ struct StreamHandle {
 #[derive(Debug)]
 struct ConnHandle {
     peer: NodeId,
+    protocol: Protocol,
     /// None while it is being dialled.
     connection: Option<Connection>,
     streams: BTreeMap<u32, StreamHandle>,
     /// Streams that we opened have lower indexes; none is opened twice.
     next: u32,
+}
+
+impl ConnHandle {
+    fn new(peer: NodeId, protocol: Protocol, connection: Option<Connection>) -> Self {
+        Self { peer, protocol, connection, streams: BTreeMap::new(), next: 0 }
+    }
 }
 
 #[derive(Debug)]
@@ -162,7 +169,7 @@ impl IrohTransport {
             .build();
         let endpoint = over
             .secret_key(SecretKey::from_bytes(&key))
-            .alpns(vec![ALPN_CLIENT.to_vec(), ALPN_PROBE.to_vec()])
+            .alpns(Protocol::ALL.iter().map(|protocol| protocol.alpn().to_vec()).collect())
             .relay_mode(RelayMode::Disabled)
             .transport_config(config)
             .bind()
@@ -200,7 +207,7 @@ impl IrohTransport {
     /// `Unreachable` or `WrongPeer`.
     pub async fn reach(&self, peer: NodeId, addrs: Vec<SocketAddr>) -> Result<(), Gone> {
         let places = addrs.into_iter().map(TransportAddr::Ip).collect();
-        let reached = tokio::time::timeout(REACH, dial(&self.endpoint, peer, places, ALPN_CLIENT)).await;
+        let reached = tokio::time::timeout(REACH, dial(&self.endpoint, peer, places, Protocol::Client)).await;
         let connection = reached.map_err(|_| Gone::Unreachable)??;
         connection.close(VarInt::from_u32(0), b"");
         Ok(())
@@ -218,7 +225,7 @@ impl Shared {
     }
 
     /// Starts the tasks of a stream; `halves` is what opens or has it.
-    fn start_stream<F>(self: &Arc<Self>, stream: StreamId, halves: F) -> StreamHandle
+    fn start_stream<F>(self: &Arc<Self>, stream: StreamId, protocol: Protocol, halves: F) -> StreamHandle
     where
         F: Future<Output = Option<(SendStream, RecvStream)>> + Send + 'static,
     {
@@ -232,7 +239,8 @@ impl Shared {
             let Some((send, recv)) = halves.await else { return };
             let events = shared.events.clone();
             let blobs = shared.blobs.clone();
-            let mut reader = Reader { stream, recv, events: events.clone(), incoming: incoming_out, blobs };
+            let mut reader =
+                Reader { stream, protocol, recv, events: events.clone(), incoming: incoming_out, blobs };
             let blobs = shared.blobs.clone();
             let mut writer = Writer { stream, send, events, urgent: urgent_out, items: items_out, blobs };
             let hear = async {
@@ -262,11 +270,11 @@ impl Shared {
     }
 
     /// Feeds what happens to a connection that is up, until it is gone.
-    async fn follow(self: Arc<Self>, id: ConnId, connection: Connection) {
+    async fn follow(self: Arc<Self>, id: ConnId, protocol: Protocol, connection: Connection) {
         let peer = NodeId(*connection.remote_id().as_bytes());
         let rtt = connection.rtt(PathId::ZERO).unwrap_or_default();
         let rtt = Span::from_micros(u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX));
-        let up = Input::Connected { conn: id, peer, rtt };
+        let up = Input::Connected { conn: id, peer, protocol, rtt };
         if self.events.send((up, Credit::None)).await.is_err() {
             return;
         }
@@ -283,7 +291,8 @@ impl Shared {
                     let stream = StreamId { conn: id, index: next };
                     next += 1;
                     if let Some(conn) = self.conns().get_mut(&id) {
-                        conn.streams.insert(stream.index, self.start_stream(stream, async { Some(halves) }));
+                        let handle = self.start_stream(stream, protocol, async { Some(halves) });
+                        conn.streams.insert(stream.index, handle);
                     }
                 }
                 Err(error) => break error,
@@ -300,19 +309,16 @@ impl Shared {
     }
 
     /// W3, W4: refuses by code what is above the caps, before anything else.
-    fn admit(&self, id: ConnId, connection: &Connection) -> bool {
+    fn admit(&self, id: ConnId, protocol: Protocol, connection: &Connection) -> bool {
         let peer = NodeId(*connection.remote_id().as_bytes());
         let mut conns = self.conns();
-        let accepted = conns.range(ConnId(ACCEPTED)..).count();
-        let is_like =
-            |(other, conn): &(&ConnId, &ConnHandle)| conn.peer == peer && other.is_probe() == id.is_probe();
-        let of_peer = conns.range(ConnId(ACCEPTED)..).filter(is_like).count();
-        if accepted >= self.limits.conns || of_peer >= self.limits.conns_per_peer {
+        let accepted = || conns.range(ConnId(ACCEPTED)..).map(|(_, conn)| conn);
+        let of_peer = accepted().filter(|conn| conn.peer == peer && conn.protocol == protocol).count();
+        if accepted().count() >= self.limits.conns || of_peer >= self.limits.conns_per_peer {
             connection.close(VarInt::from_u32(Code::NotNow.to_wire()), b"");
             return false;
         }
-        let connection = Some(connection.clone());
-        conns.insert(id, ConnHandle { peer, connection, streams: BTreeMap::new(), next: 0 });
+        conns.insert(id, ConnHandle::new(peer, protocol, Some(connection.clone())));
         true
     }
 }
@@ -321,14 +327,14 @@ async fn dial(
     endpoint: &Endpoint,
     peer: NodeId,
     places: Vec<TransportAddr>,
-    alpn: &[u8],
+    protocol: Protocol,
 ) -> Result<Connection, Gone> {
     let key = PublicKey::from_bytes(&peer.0).map_err(|_| Gone::WrongPeer)?;
     if places.is_empty() {
         return Err(Gone::Unreachable);
     }
     let at = EndpointAddr::from_parts(key, places);
-    endpoint.connect(at, alpn).await.map_err(|error| match &error {
+    endpoint.connect(at, protocol.alpn()).await.map_err(|error| match &error {
         _ if is_stranger(&error) => Gone::WrongPeer,
         _ => Gone::Unreachable,
     })
@@ -351,16 +357,16 @@ async fn accept(endpoint: Endpoint, shared: Arc<Shared>) {
     let mut next = ACCEPTED;
     while let Some(incoming) = endpoint.accept().await {
         next += 1;
-        let number = next;
+        let id = ConnId(next);
         let shared = shared.clone();
         tokio::spawn(async move {
             let Ok(accepting) = incoming.accept() else { return };
             // The whole handshake: no early data (W5).
             let Ok(connection) = accepting.await else { return };
-            let is_probe = connection.alpn() == ALPN_PROBE;
-            let id = ConnId(if is_probe { number | ConnId::PROBE } else { number });
-            if shared.admit(id, &connection) {
-                shared.follow(id, connection).await;
+            // The handshake agrees on no other.
+            let Some(protocol) = Protocol::from_alpn(connection.alpn()) else { return };
+            if shared.admit(id, protocol, &connection) {
+                shared.follow(id, protocol, connection).await;
             }
         });
     }
@@ -374,13 +380,12 @@ impl Transport for IrohTransport {
         self.inbox.poll_recv(cx).map(|event| event.expect("the transport holds a sender itself"))
     }
 
-    fn connect(&mut self, conn: ConnId, peer: NodeId) {
+    fn connect(&mut self, conn: ConnId, peer: NodeId, protocol: Protocol) {
         let (endpoint, shared) = (self.endpoint.clone(), self.shared.clone());
         let places = self.book.get(&peer).cloned().unwrap_or_default();
-        shared.conns().insert(conn, ConnHandle { peer, connection: None, streams: BTreeMap::new(), next: 0 });
+        shared.conns().insert(conn, ConnHandle::new(peer, protocol, None));
         tokio::spawn(async move {
-            let alpn = if conn.is_probe() { ALPN_PROBE } else { ALPN_CLIENT };
-            let connection = match dial(&endpoint, peer, places, alpn).await {
+            let connection = match dial(&endpoint, peer, places, protocol).await {
                 Ok(connection) => connection,
                 Err(why) => {
                     shared.conns().remove(&conn);
@@ -398,7 +403,7 @@ impl Transport for IrohTransport {
                 None => false,
             };
             if is_wanted {
-                shared.follow(conn, connection).await;
+                shared.follow(conn, protocol, connection).await;
             } else {
                 connection.close(VarInt::from_u32(Code::NotNow.to_wire()), b"");
             }
@@ -452,7 +457,7 @@ impl IrohTransport {
         if is_dialled && stream.index >= conn.next {
             conn.next = stream.index + 1;
             let open = async move { connection.open_bi().await.ok() };
-            conn.streams.insert(stream.index, self.shared.start_stream(stream, open));
+            conn.streams.insert(stream.index, self.shared.start_stream(stream, conn.protocol, open));
         }
         let Some(handle) = conn.streams.get(&stream.index) else { return };
         if !hand_over(handle) {

@@ -1,4 +1,4 @@
-//! `cdn/client/v1` over QUIC: iroh connections, a reader and a writer task per stream.
+//! Our protocols over QUIC: iroh connections, a reader and a writer task per stream.
 
 mod iroh;
 mod reader;

@@ -9,7 +9,7 @@ use decdn_engine::{
     ids::StreamId,
     io::Input,
     wire::{
-        Code,
+        Code, Protocol,
         frame::{Decoder, Piece},
     },
 };
@@ -25,6 +25,7 @@ pub const CREDITS: u32 = 64;
 
 pub(super) struct Reader {
     pub(super) stream: StreamId,
+    pub(super) protocol: Protocol,
     pub(super) recv: RecvStream,
     pub(super) events: Events,
     pub(super) incoming: mpsc::Receiver<Incoming>,
@@ -65,7 +66,7 @@ impl Reader {
     }
 
     async fn read(&mut self, credits: &Arc<Semaphore>) -> Result<std::convert::Infallible, End> {
-        let mut decoder = Decoder::on(self.stream.conn);
+        let mut decoder = Decoder::new(self.protocol);
         let mut content: Option<Content> = None;
         // A stream of messages only never needs the large buffer.
         let mut buffer = vec![0; 4 * 1024];

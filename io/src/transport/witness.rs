@@ -11,7 +11,7 @@ use decdn_engine::{
     crypto::{Signature, StreamResponseTerms},
     ids::{ChannelId, ConnId, NodeId, StreamId},
     io::{Input, Lane},
-    wire::{Code, Message, StreamRequest, StreamResponse, Voucher},
+    wire::{ClientMessage, Code, Message, Protocol, StreamRequest, StreamResponse, Voucher},
 };
 
 /// Agreements that are kept; a download makes one per stream.
@@ -43,8 +43,9 @@ pub struct Evidence {
 
 impl Evidence {
     fn sent(&mut self, peer: Option<NodeId>, stream: StreamId, message: &Message) {
+        let Message::Client(message) = message else { return };
         match message {
-            Message::StreamRequest(request) => {
+            ClientMessage::StreamRequest(request) => {
                 if let Some(peer) = peer {
                     self.requests.insert(stream, (peer, *request));
                 }
@@ -52,12 +53,12 @@ impl Evidence {
                     self.paid(request.channel, voucher);
                 }
             }
-            Message::Voucher(voucher) => {
+            ClientMessage::Voucher(voucher) => {
                 if let Some(channel) = self.requests.get(&stream).map(|(_, request)| request.channel) {
                     self.paid(channel, *voucher);
                 }
             }
-            Message::CloseRequest(close) => {
+            ClientMessage::CloseRequest(close) => {
                 self.closes.insert(stream, close.channel);
                 if let Some(voucher) = close.voucher {
                     let terms = voucher.terms;
@@ -78,14 +79,15 @@ impl Evidence {
     }
 
     fn heard(&mut self, stream: StreamId, message: &Message) {
+        let Message::Client(message) = message else { return };
         match message {
-            Message::StreamResponse(response) if response.ok => {
+            ClientMessage::StreamResponse(response) if response.ok => {
                 let Some((node, request)) = self.requests.get(&stream) else { return };
                 if self.agreements.len() < AGREEMENTS_MAX {
                     self.agreements.push(agreement(*node, request, response));
                 }
             }
-            Message::CloseConsent(signature) => {
+            ClientMessage::CloseConsent(signature) => {
                 if let Some(channel) = self.closes.get(&stream) {
                     self.consents.insert(*channel, *signature);
                 }
@@ -140,9 +142,9 @@ impl<T: Transport> Transport for Witness<T> {
         event
     }
 
-    fn connect(&mut self, conn: ConnId, peer: NodeId) {
+    fn connect(&mut self, conn: ConnId, peer: NodeId, protocol: Protocol) {
         self.peers.insert(conn, peer);
-        self.transport.connect(conn, peer);
+        self.transport.connect(conn, peer, protocol);
     }
 
     fn disconnect(&mut self, conn: ConnId, code: Code) {

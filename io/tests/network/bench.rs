@@ -20,7 +20,7 @@ use decdn_engine::{
     io::{Effect, Input, Lane},
     record::Record,
     time::{Span, Time},
-    wire::{Code, Message},
+    wire::{Code, Message, Protocol},
 };
 use decdn_io::{
     clock::SystemClock,
@@ -226,10 +226,10 @@ impl Transport for Tap {
         })
     }
 
-    fn connect(&mut self, conn: ConnId, peer: NodeId) {
-        self.world.started(Effect::Connect { conn, peer });
+    fn connect(&mut self, conn: ConnId, peer: NodeId, protocol: Protocol) {
+        self.world.started(Effect::Connect { conn, peer, protocol });
         self.tally.owe(Owed::Dialled(conn));
-        self.inner.connect(conn, peer);
+        self.inner.connect(conn, peer, protocol);
     }
 
     fn disconnect(&mut self, conn: ConnId, code: Code) {

@@ -12,7 +12,7 @@ use decdn_driver::suite::{
 use decdn_engine::{
     io::{Gone, Input},
     record::Record,
-    wire::Message,
+    wire::{ClientMessage, Message},
 };
 use decdn_io::stage::Loopback;
 
@@ -69,7 +69,7 @@ mod on_a_troubled_network {
 fn counter(log: &Log) -> Script {
     let mut seq = 0;
     Script::new(log, move |_, input, out| {
-        if let Input::Message { stream, message: Message::VoucherAck(nonce) } = input {
+        if let Input::Message { stream, message: Message::Client(ClientMessage::VoucherAck(nonce)) } = input {
             out.push(lane(0), persist(seq, 0, nonce.0));
             out.push(lane(0), say(*stream, nonce.0));
             seq += 1;
@@ -97,7 +97,7 @@ fn after_a_crash_at_any_moment_the_disk_has_what_the_peer_was_told() {
             .expect("no panic while it was held")
             .iter()
             .map(|(_, message)| match message {
-                Message::VoucherAck(nonce) => nonce.0,
+                Message::Client(ClientMessage::VoucherAck(nonce)) => nonce.0,
                 other => panic!("a counter says no {other:?}"),
             })
             .collect();

@@ -8,7 +8,7 @@ use std::{
 use decdn_engine::{
     ids::{ConnId, StreamId},
     wire::{
-        ALPN_CLIENT, Code, Message,
+        Code, Message, Protocol,
         frame::{self, Decoder, Piece},
     },
 };
@@ -63,7 +63,7 @@ impl Peer {
     ) -> Self {
         let endpoint = over
             .secret_key(SecretKey::from_bytes(&key))
-            .alpns(vec![ALPN_CLIENT.to_vec()])
+            .alpns(vec![Protocol::Client.alpn().to_vec()])
             .relay_mode(RelayMode::Disabled)
             .bind()
             .await
@@ -98,7 +98,7 @@ async fn obey(
     while let Some(order) = orders.recv().await {
         match order {
             Order::Dial(conn) => {
-                let connection = endpoint.connect(driver.clone(), ALPN_CLIENT).await;
+                let connection = endpoint.connect(driver.clone(), Protocol::Client.alpn()).await;
                 let connection = connection.expect("the driver listens");
                 conns.insert(conn, Conn { connection, streams: Vec::new() });
             }
@@ -152,7 +152,7 @@ async fn open<'a>(
 }
 
 async fn listen(stream: StreamId, mut recv: RecvStream, heard: Heard) {
-    let mut decoder = Decoder::new();
+    let mut decoder = Decoder::new(Protocol::Client);
     let mut buffer = vec![0; 4 * 1024];
     while let Ok(Some(bytes)) = recv.read(&mut buffer).await {
         let mut rest = &buffer[..bytes];

@@ -8,7 +8,7 @@ use decdn_engine::{
     ids::{SignTicket, StreamId},
     io::{Effect, Input, Lane, Output},
     money::{Amount, Nonce},
-    wire::{CloseRequest, Code, Message, StreamRequest, Voucher},
+    wire::{ClientMessage, CloseRequest, Code, Message, StreamRequest, Voucher},
 };
 
 use super::{
@@ -45,7 +45,7 @@ impl AfterFinal {
         let voucher = *known[turn.decide.below(Label::Adversary, known.len() as u64) as usize];
         self.asked = Some((stream, voucher));
         let (channel, auth) = (request.channel, request.auth);
-        Some(Message::CloseRequest(CloseRequest { channel, voucher: Some(voucher), auth }))
+        Some(ClientMessage::CloseRequest(CloseRequest { channel, voucher: Some(voucher), auth }).into())
     }
 
     fn consented(
@@ -69,7 +69,7 @@ impl Ploy for AfterFinal {
 
     fn hear(&mut self, input: Input, kit: &mut Kit, turn: &mut Turn<'_>) -> Option<Input> {
         match &input {
-            Input::Message { stream, message: Message::CloseConsent(signature) } => {
+            Input::Message { stream, message: Message::Client(ClientMessage::CloseConsent(signature)) } => {
                 let (stream, signature) = (*stream, *signature);
                 if let Some((_, voucher)) = self.asked.take_if(|(asked, _)| *asked == stream) {
                     self.consented(voucher, signature, kit, turn);
@@ -88,7 +88,7 @@ impl Ploy for AfterFinal {
                 return None;
             }
             // The role would not believe an ack of a nonce that it never used.
-            Input::Message { message: Message::VoucherAck(nonce), .. } => {
+            Input::Message { message: Message::Client(ClientMessage::VoucherAck(nonce)), .. } => {
                 return (Some(*nonce) != self.offer.map(|offer| offer.nonce)).then_some(input);
             }
             _ => {}
@@ -103,7 +103,7 @@ impl Ploy for AfterFinal {
         }
         let Output { lane, mut effect } = output;
         if let Effect::Send { stream, message } = &mut effect
-            && let Message::StreamRequest(request) = message
+            && let Message::Client(ClientMessage::StreamRequest(request)) = message
         {
             match self.consent {
                 None if self.asked.is_none() => {

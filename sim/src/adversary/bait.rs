@@ -10,7 +10,7 @@ use decdn_engine::{
     limits::RATE_MAX,
     money::Rate,
     time::WallTime,
-    wire::{Message, StreamRequest},
+    wire::{ClientMessage, Message, ProbeMessage, StreamRequest},
 };
 
 use super::{With, mask::Hand};
@@ -41,13 +41,13 @@ impl Bait {
 impl Hand for Bait {
     fn hear(&mut self, input: Input, _turn: &mut Turn<'_>) -> Option<Input> {
         Some(match input {
-            Input::Message { stream, message: Message::StreamRequest(request) } => {
+            Input::Message { stream, message: Message::Client(ClientMessage::StreamRequest(request)) } => {
                 if self.asked.len() < REQUESTS {
                     self.asked.insert((request.channel, request.timestamp), request);
                 }
                 // Its role would keep the quote, or refuse.
                 let told = StreamRequest { quote: None, max_rate: Rate(RATE_MAX), ..request };
-                Input::Message { stream, message: Message::StreamRequest(told) }
+                Input::Message { stream, message: Message::Client(ClientMessage::StreamRequest(told)) }
             }
             input => input,
         })
@@ -59,9 +59,9 @@ impl Hand for Bait {
                 terms.rate = self.low(terms.rate);
                 Effect::Sign { ticket, what: Typed::ProbeResponse(terms) }
             }
-            Effect::Send { stream, message: Message::ProbeResponse(mut response) } => {
+            Effect::Send { stream, message: Message::Probe(ProbeMessage::Response(mut response)) } => {
                 response.rate = self.low(response.rate);
-                Effect::Send { stream, message: Message::ProbeResponse(response) }
+                Effect::Send { stream, message: Message::Probe(ProbeMessage::Response(response)) }
             }
             Effect::Sign { ticket, what: Typed::StreamResponse(mut terms) } => {
                 if let Some(request) = self.asked.remove(&(terms.channel, terms.timestamp)) {

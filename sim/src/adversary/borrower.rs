@@ -4,7 +4,7 @@
 use decdn_engine::{
     crypto::Signature,
     io::{Effect, Output},
-    wire::{Auth, Message},
+    wire::{Auth, ClientMessage, Message},
 };
 
 use super::{With, mask::Hand};
@@ -41,10 +41,10 @@ impl Borrower {
         fit.get(place).copied()
     }
 
-    fn bend(&mut self, message: &mut Message, turn: &mut Turn<'_>) {
+    fn bend(&mut self, message: &mut ClientMessage, turn: &mut Turn<'_>) {
         let (channel, auth) = match message {
-            Message::StreamRequest(request) => (&mut request.channel, &mut request.auth),
-            Message::CloseRequest(request) => (&mut request.channel, &mut request.auth),
+            ClientMessage::StreamRequest(request) => (&mut request.channel, &mut request.auth),
+            ClientMessage::CloseRequest(request) => (&mut request.channel, &mut request.auth),
             _ => return,
         };
         if let Some(auth) = auth {
@@ -61,13 +61,13 @@ impl Borrower {
             *auth = Some(Auth { address: victim.client, signature: self.proof });
         }
         match message {
-            Message::StreamRequest(request) => {
+            ClientMessage::StreamRequest(request) => {
                 request.newest = None;
                 if way > 0 {
                     request.requester = victim.client;
                 }
             }
-            Message::CloseRequest(request) => request.voucher = None,
+            ClientMessage::CloseRequest(request) => request.voucher = None,
             _ => {}
         }
     }
@@ -76,7 +76,7 @@ impl Borrower {
 impl Hand for Borrower {
     fn say(&mut self, output: Output, turn: &mut Turn<'_>) {
         let Output { lane, mut effect } = output;
-        if let Effect::Send { message, .. } = &mut effect {
+        if let Effect::Send { message: Message::Client(message), .. } = &mut effect {
             self.bend(message, turn);
         }
         turn.push(lane, effect);

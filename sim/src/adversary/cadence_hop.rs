@@ -8,7 +8,7 @@ use decdn_engine::{
     blob::Verdict,
     ids::{BlobHash, StreamId},
     io::{Effect, Gone, Input, Lane, Output},
-    wire::{Code, Message},
+    wire::{ClientMessage, Code, Message},
 };
 
 use super::{
@@ -58,7 +58,7 @@ impl Ploy for CadenceHop {
 
     fn hear(&mut self, input: Input, _kit: &mut Kit, turn: &mut Turn<'_>) -> Option<Input> {
         match &input {
-            Input::Message { message: Message::StreamResponse(response), .. } => {
+            Input::Message { message: Message::Client(ClientMessage::StreamResponse(response)), .. } => {
                 self.offer = Some(response.max_bytes_per_voucher.max(1));
                 self.taken = 0;
             }
@@ -82,7 +82,7 @@ impl Ploy for CadenceHop {
         let again = *self.again.get_or_insert_with(|| turn.decide.below(Label::Adversary, 2) == 1);
         if again && self.hops < HOPS {
             match &mut effect {
-                Effect::Send { message: Message::StreamRequest(request), .. } => {
+                Effect::Send { message: Message::Client(ClientMessage::StreamRequest(request)), .. } => {
                     request.offset_bytes = *self.first.entry(request.hash).or_insert(request.offset_bytes);
                 }
                 Effect::Receive { hash, offset, bytes, .. } => {

@@ -11,7 +11,7 @@ use decdn_engine::{
     io::{Effect, Input, Lane, Output},
     money::{Amount, Nonce},
     time::{Span, Time, WallTime},
-    wire::Message,
+    wire::{ClientMessage, Message},
 };
 
 use super::With;
@@ -166,13 +166,15 @@ impl Exit {
     /// See [`Hand::say`](super::mask::Hand::say); what comes back is to be said.
     pub fn say(&mut self, output: Output, turn: &mut Turn<'_>) -> Option<Output> {
         match &output.effect {
-            Effect::Send { message: Message::StreamRequest(request), .. } => self.token = request.token,
+            Effect::Send { message: Message::Client(ClientMessage::StreamRequest(request)), .. } => {
+                self.token = request.token
+            }
             Effect::Sign { what: Typed::Voucher(terms), .. } => {
                 self.newest.retain(|(id, _, _)| *id != terms.channel);
                 self.newest.push((terms.channel, terms.nonce, terms.amount));
             }
             // No consent is asked for, nothing is put right: the role waits in vain, and closes alone.
-            Effect::Send { message: Message::CloseRequest(_), .. }
+            Effect::Send { message: Message::Client(ClientMessage::CloseRequest(_)), .. }
             | Effect::Tx { call: chain::Call::Channel(Call::Dispute { .. }), .. }
             | Effect::ForceInclude { .. } => return None,
             Effect::Tx { ticket, call: chain::Call::Channel(Call::Close { channel, .. }), .. } => {

@@ -4,7 +4,7 @@ use decdn_engine::{
     crypto::{Signature, Typed, VoucherTerms},
     ids::{SignTicket, StreamId},
     io::{Effect, Input, Lane},
-    wire::{Message, Voucher},
+    wire::{ClientMessage, Message, Voucher},
 };
 
 use crate::actor::Turn;
@@ -52,7 +52,7 @@ impl Extra {
                 }
                 None
             }
-            Input::Message { message: Message::VoucherReject(_), .. } => None,
+            Input::Message { message: Message::Client(ClientMessage::VoucherReject(_)), .. } => None,
             _ => Some(input),
         }
     }
@@ -71,5 +71,5 @@ impl Extra {
 /// Sends a voucher, whoever signed it for whatever.
 pub fn send((stream, lane): (StreamId, Lane), said: VoucherTerms, signature: Signature, turn: &mut Turn<'_>) {
     let voucher = Voucher { amount: said.amount, nonce: said.nonce, signature };
-    turn.push(lane, Effect::Send { stream, message: Message::Voucher(voucher) });
+    turn.push(lane, Effect::Send { stream, message: Message::Client(ClientMessage::Voucher(voucher)) });
 }

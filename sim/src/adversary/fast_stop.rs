@@ -2,7 +2,7 @@
 
 use decdn_engine::{
     io::{Effect, Output},
-    wire::Message,
+    wire::{ClientMessage, Message},
 };
 
 use super::{
@@ -28,8 +28,10 @@ impl Ploy for FastStop {
 /// An output with every voucher taken out of it.
 pub fn without_money(mut output: Output) -> Option<Output> {
     match &mut output.effect {
-        Effect::Send { message: Message::Voucher(_), .. } => return None,
-        Effect::Send { message: Message::StreamRequest(request), .. } => request.newest = None,
+        Effect::Send { message: Message::Client(ClientMessage::Voucher(_)), .. } => return None,
+        Effect::Send { message: Message::Client(ClientMessage::StreamRequest(request)), .. } => {
+            request.newest = None
+        }
         _ => {}
     }
     Some(output)

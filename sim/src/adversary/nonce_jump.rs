@@ -6,7 +6,7 @@ use decdn_engine::{
     crypto::VoucherTerms,
     io::{Effect, Input, Output},
     money::{Amount, Nonce},
-    wire::Message,
+    wire::{ClientMessage, Message},
 };
 
 use super::{
@@ -27,13 +27,15 @@ impl Ploy for NonceJump {
 
     fn hear(&mut self, input: Input, _kit: &mut Kit, _turn: &mut Turn<'_>) -> Option<Input> {
         // The role would not believe an ack of a nonce that it never used.
-        let is_strange =
-            matches!(input, Input::Message { message: Message::VoucherAck(Nonce(u64::MAX)), .. });
+        let is_strange = matches!(
+            input,
+            Input::Message { message: Message::Client(ClientMessage::VoucherAck(Nonce(u64::MAX))), .. }
+        );
         (!is_strange).then_some(input)
     }
 
     fn say(&mut self, output: Output, kit: &mut Kit, turn: &mut Turn<'_>) {
-        let Effect::Send { message: Message::Voucher(_), .. } = output.effect else {
+        let Effect::Send { message: Message::Client(ClientMessage::Voucher(_)), .. } = output.effect else {
             return turn.push(output.lane, output.effect);
         };
         let Some(going) = kit.going(&output) else { return };

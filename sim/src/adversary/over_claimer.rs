@@ -12,7 +12,7 @@ use decdn_engine::{
     io::{Effect, Input, Output},
     money::Nonce,
     record::{Earning, Record},
-    wire::Message,
+    wire::{ClientMessage, Message},
 };
 
 use super::{calls::Calls, mask::Hand};
@@ -83,7 +83,7 @@ impl Hand for OverClaimer {
     fn say(&mut self, output: Output, turn: &mut Turn<'_>) {
         match &output.effect {
             // It consents to nothing that is less than everything.
-            Effect::Send { message: Message::CloseConsent(_), .. } => return,
+            Effect::Send { message: Message::Client(ClientMessage::CloseConsent(_)), .. } => return,
             Effect::Persist { writes, .. } => {
                 for record in writes {
                     if let Record::Earning(earning) = record {

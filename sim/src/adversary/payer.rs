@@ -6,7 +6,7 @@ use decdn_engine::{
     ids::StreamId,
     io::{Effect, Input, Lane, Output},
     time::Time,
-    wire::Message,
+    wire::{ClientMessage, Message},
 };
 
 use super::{
@@ -70,7 +70,11 @@ pub struct Kit {
 impl Kit {
     /// The voucher that this output sends, if it sends the newest one of a channel.
     pub fn going(&self, output: &Output) -> Option<Going> {
-        let Effect::Send { stream, message: Message::Voucher(voucher) } = &output.effect else { return None };
+        let Effect::Send { stream, message: Message::Client(ClientMessage::Voucher(voucher)) } =
+            &output.effect
+        else {
+            return None;
+        };
         let channel = self.exit.channel_of(voucher.nonce, voucher.amount)?;
         let (amount, nonce, token) = (voucher.amount, voucher.nonce, self.exit.token());
         let terms = VoucherTerms { channel, amount, nonce, token };

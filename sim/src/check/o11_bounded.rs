@@ -7,7 +7,7 @@ use decdn_engine::{
     ids::{ConnId, StreamId},
     io::{Effect, Input, Output},
     time::Time,
-    wire::Message,
+    wire::{ClientMessage, Message},
 };
 
 use super::{book::People, o1_conservation::clock};
@@ -54,7 +54,10 @@ impl Desk {
             Input::StreamClosed { stream, .. } => _ = self.streams.remove(stream),
             Input::Disconnected { conn, .. } => self.cut(*conn),
             Input::Persisted { .. } => self.writes = self.writes.saturating_sub(1),
-            Input::Message { stream, message: Message::StreamRequest(_) | Message::CloseRequest(_) } => {
+            Input::Message {
+                stream,
+                message: Message::Client(ClientMessage::StreamRequest(_) | ClientMessage::CloseRequest(_)),
+            } => {
                 self.streams.entry(*stream).or_default();
                 return Some(stream.conn);
             }
@@ -73,7 +76,10 @@ impl Desk {
             }
             Effect::Reset { stream, .. } | Effect::Finish { stream } => _ = self.streams.remove(stream),
             Effect::Disconnect { conn, .. } => self.cut(*conn),
-            Effect::Send { stream, message: Message::StreamRequest(_) | Message::CloseRequest(_) } => {
+            Effect::Send {
+                stream,
+                message: Message::Client(ClientMessage::StreamRequest(_) | ClientMessage::CloseRequest(_)),
+            } => {
                 self.streams.entry(*stream).or_default();
                 *asked = Some(stream.conn);
             }

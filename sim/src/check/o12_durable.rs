@@ -13,7 +13,7 @@ use decdn_engine::{
     io::{Effect, Output},
     record::{ChannelStatus, Key, PersistSeq, Record},
     time::Time,
-    wire::Message,
+    wire::{ClientMessage, Message},
 };
 
 use super::{
@@ -108,15 +108,18 @@ impl DurableFirst {
 
     /// What a payer says.
     fn on_payer(&mut self, at: Time, from: ActorId, pipe: Pipe, message: &Message, report: &mut Report) {
+        let Message::Client(message) = message else { return };
         let (channel, voucher) = match message {
-            Message::StreamRequest(request) => {
+            ClientMessage::StreamRequest(request) => {
                 (Some(request.channel), request.newest.map(|newest| (newest.nonce, newest.amount)))
             }
-            Message::CloseRequest(request) => {
+            ClientMessage::CloseRequest(request) => {
                 let terms = request.voucher.map(|voucher| (voucher.terms.nonce, voucher.terms.amount));
                 (Some(request.channel), terms)
             }
-            Message::Voucher(voucher) => (*self.pipes.entry(pipe), Some((voucher.nonce, voucher.amount))),
+            ClientMessage::Voucher(voucher) => {
+                (*self.pipes.entry(pipe), Some((voucher.nonce, voucher.amount)))
+            }
             _ => return,
         };
         *self.pipes.entry(pipe) = channel;
@@ -127,7 +130,8 @@ impl DurableFirst {
 
     /// What a payee says.
     fn on_payee(&mut self, at: Time, from: ActorId, pipe: Pipe, message: &Message, report: &mut Report) {
-        if !matches!(message, Message::VoucherAck(_) | Message::CloseConsent(_)) {
+        let Message::Client(message) = message else { return };
+        if !matches!(message, ClientMessage::VoucherAck(_) | ClientMessage::CloseConsent(_)) {
             return;
         }
         let Some(channel) = *self.pipes.entry(pipe) else { return };
@@ -141,10 +145,10 @@ impl DurableFirst {
         };
         let best = earning.best.map_or(0, |best| best.nonce.0);
         match message {
-            Message::VoucherAck(nonce) if nonce.0 > best => {
+            ClientMessage::VoucherAck(nonce) if nonce.0 > best => {
                 self.early(at, from, "an acknowledgement", report);
             }
-            Message::CloseConsent(_) if earning.status == ChannelStatus::Open => {
+            ClientMessage::CloseConsent(_) if earning.status == ChannelStatus::Open => {
                 self.early(at, from, "the consent to a close", report);
             }
             _ => {}
@@ -218,11 +222,15 @@ impl Oracle for DurableFirst {
                 self.on_payer(at, from, pipe, message, report);
                 self.on_payee(at, from, pipe, message, report);
             }
-            Seen::Delivered { to, pipe, message, .. } if self.people.is_honest(to) => match message {
-                Message::StreamRequest(request) => *self.pipes.entry(pipe) = Some(request.channel),
-                Message::CloseRequest(request) => *self.pipes.entry(pipe) = Some(request.channel),
-                _ => {}
-            },
+            Seen::Delivered { to, pipe, message: Message::Client(message), .. }
+                if self.people.is_honest(to) =>
+            {
+                match message {
+                    ClientMessage::StreamRequest(request) => *self.pipes.entry(pipe) = Some(request.channel),
+                    ClientMessage::CloseRequest(request) => *self.pipes.entry(pipe) = Some(request.channel),
+                    _ => {}
+                }
+            }
             Seen::Persisted { actor, seq, writes } if self.people.is_honest(actor) => {
                 let disk = self.disk(actor);
                 disk.under_way.retain(|(other, _)| *other != seq);

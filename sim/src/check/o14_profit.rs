@@ -12,7 +12,7 @@ use decdn_engine::{
     ids::BlobHash,
     record::{Key, Record},
     time::Time,
-    wire::Message,
+    wire::{ClientMessage, Message},
 };
 
 use super::{
@@ -56,14 +56,15 @@ impl Profit {
     }
 
     fn on_message(&mut self, pipe: Pipe, message: &Message) {
+        let Message::Client(message) = message else { return };
         match message {
-            Message::StreamRequest(request) => {
+            ClientMessage::StreamRequest(request) => {
                 let Some(number) = self.channels.number(&request.channel) else { return };
                 let (deal, _) = self.channels.at(number);
                 let token = self.ledger.token(deal.token).unwrap_or(0) as u8;
                 *self.pipes.entry(pipe) = Asked { token, rate: 0 };
             }
-            Message::StreamResponse(response) if response.ok => {
+            ClientMessage::StreamResponse(response) if response.ok => {
                 let asked = self.pipes.entry(pipe);
                 if asked.rate == 0 {
                     asked.rate = response.rate.0;

@@ -13,7 +13,7 @@ use decdn_engine::{
     io::{Effect, Input, Notice, Output},
     record::Record,
     time::Time,
-    wire::Message,
+    wire::{ClientMessage, Message},
 };
 
 use super::{
@@ -61,9 +61,10 @@ fn about(input: &Input) -> Option<StreamId> {
 }
 
 fn named(message: &Message) -> Option<ChannelId> {
+    let Message::Client(message) = message else { return None };
     match message {
-        Message::StreamRequest(request) => Some(request.channel),
-        Message::CloseRequest(request) => Some(request.channel),
+        ClientMessage::StreamRequest(request) => Some(request.channel),
+        ClientMessage::CloseRequest(request) => Some(request.channel),
         _ => None,
     }
 }
@@ -104,7 +105,7 @@ impl Apart {
         // Most steps end nothing: then there is nothing to look up.
         let ended = |output: &Output| match &output.effect {
             Effect::Reset { stream, .. } | Effect::Finish { stream } => Some(*stream),
-            Effect::Send { stream, message: Message::StreamAbort(_) } => Some(*stream),
+            Effect::Send { stream, message: Message::Client(ClientMessage::StreamAbort(_)) } => Some(*stream),
             _ => None,
         };
         let mut over = Vec::new();

@@ -9,7 +9,7 @@ use decdn_engine::{
     ids::{BlobHash, ChannelId},
     record::Record,
     time::Time,
-    wire::Message,
+    wire::{ClientMessage, Message},
 };
 
 use super::{
@@ -324,12 +324,13 @@ impl NodeLoss {
         if !self.people.is_honest(from) {
             return;
         }
+        let Message::Client(message) = message else { return };
         match message {
-            Message::StreamResponse(response) if response.ok => {
+            ClientMessage::StreamResponse(response) if response.ok => {
                 self.on_response(from, pipe, response.rate.0, response.max_bytes_per_voucher);
             }
-            Message::StreamAbort(_) => self.on_over(from, pipe, false),
-            Message::CloseConsent(_) => {
+            ClientMessage::StreamAbort(_) => self.on_over(from, pipe, false),
+            ClientMessage::CloseConsent(_) => {
                 if let Some(number) = self.pipes.get(pipe).and_then(|asked| asked.channel.checked_sub(1)) {
                     let (deal, risk) = self.channels.at(number);
                     risk.is_final = true;
@@ -401,12 +402,14 @@ impl Oracle for NodeLoss {
                 self.on_content(at, (from, to), pipe, (offset, offset + bytes), report);
             }
             Seen::Sent { from, to, pipe, message } => self.on_message(at, (from, to), pipe, message, report),
-            Seen::Delivered { to, pipe, message, .. } => match message {
-                Message::StreamRequest(request) => self.on_request(to, pipe, &request.channel, &request.hash),
-                Message::CloseRequest(request) => {
+            Seen::Delivered { to, pipe, message: Message::Client(message), .. } => match message {
+                ClientMessage::StreamRequest(request) => {
+                    self.on_request(to, pipe, &request.channel, &request.hash)
+                }
+                ClientMessage::CloseRequest(request) => {
                     self.on_request(to, pipe, &request.channel, &BlobHash::default());
                 }
-                Message::StreamEnd if self.people.is_honest(to) => self.on_over(to, pipe, true),
+                ClientMessage::StreamEnd if self.people.is_honest(to) => self.on_over(to, pipe, true),
                 _ => {}
             },
             Seen::Persisted { actor, writes, .. } if self.people.is_honest(actor) => {

@@ -8,7 +8,13 @@
 
 use std::collections::BTreeMap;
 
-use decdn_engine::{blob::Verdict, crypto::Typed, io::Input, time::Time, wire::Message};
+use decdn_engine::{
+    blob::Verdict,
+    crypto::Typed,
+    io::Input,
+    time::Time,
+    wire::{ClientMessage, Message, ProbeMessage},
+};
 
 use super::{
     Briefing, Liftable, Losses,
@@ -246,27 +252,39 @@ impl Oracle for ClientLoss {
                 self.goods[goods as usize].verified.clear();
                 self.quotes.retain(|(client, _, of), _| (*client, *of) != (actor, goods));
             }
-            Seen::Sent { from, pipe, message: Message::ProbeRequest(request), .. }
+            Seen::Sent { from, pipe, message: Message::Probe(ProbeMessage::Request(request)), .. }
                 if self.people.is_honest(from) =>
             {
                 let goods = self.goods(from, &request.hash);
                 self.probes.insert(pipe, goods);
             }
-            Seen::Delivered { from, to, pipe, message: Message::ProbeResponse(response), .. } => {
+            Seen::Delivered {
+                from,
+                to,
+                pipe,
+                message: Message::Probe(ProbeMessage::Response(response)),
+                ..
+            } => {
                 if let Some(goods) = self.probes.remove(&pipe).filter(|_| response.has_blob) {
                     self.quotes.insert((to, from, goods), response.rate.0);
                 }
             }
-            Seen::Sent { from, pipe, message: Message::StreamRequest(request), .. }
-                if self.people.is_honest(from) =>
-            {
+            Seen::Sent {
+                from,
+                pipe,
+                message: Message::Client(ClientMessage::StreamRequest(request)),
+                ..
+            } if self.people.is_honest(from) => {
                 let channel = self.channels.number(&request.channel).map_or(0, |number| number + 1);
                 let goods = self.goods(from, &request.hash) + 1;
                 *self.pipes.entry(pipe) = Asked { channel, goods, rate: 0, max_rate: request.max_rate.0 };
             }
-            Seen::Delivered { to, pipe, message: Message::StreamResponse(response), .. }
-                if response.ok && self.people.is_honest(to) =>
-            {
+            Seen::Delivered {
+                to,
+                pipe,
+                message: Message::Client(ClientMessage::StreamResponse(response)),
+                ..
+            } if response.ok && self.people.is_honest(to) => {
                 let asked = self.pipes.entry(pipe);
                 if asked.rate == 0 {
                     let rate = response.rate.0;

@@ -6,7 +6,7 @@ use decdn_engine::{
     io::{Effect, Input, Output},
     state::Digest,
     time::Time,
-    wire::Message,
+    wire::{ClientMessage, Message},
 };
 
 use super::out::say;
@@ -124,10 +124,14 @@ fn asks(output: &Output) -> String {
 }
 
 fn message_name(message: &Message) -> String {
+    let message = match message {
+        Message::Client(message) => message,
+        Message::Probe(message) => return format!("Probe{}", first_word(&format!("{message:?}"))),
+    };
     match message {
-        Message::Voucher(voucher) => format!("Voucher {} for {}", voucher.nonce.0, voucher.amount),
-        Message::VoucherAck(nonce) => format!("VoucherAck {}", nonce.0),
-        Message::StreamAbort(error) => format!("StreamAbort {error:?}"),
+        ClientMessage::Voucher(voucher) => format!("Voucher {} for {}", voucher.nonce.0, voucher.amount),
+        ClientMessage::VoucherAck(nonce) => format!("VoucherAck {}", nonce.0),
+        ClientMessage::StreamAbort(error) => format!("StreamAbort {error:?}"),
         other => first_word(&format!("{other:?}")),
     }
 }

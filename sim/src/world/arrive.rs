@@ -12,7 +12,7 @@ use crate::{
     actor::ActorId,
     content::through_frame,
     decide::Label,
-    net::{Content, Due, EndState, Flying, Item, Net},
+    net::{Content, Due, EndState, Flying, Item, Link, Net},
     seen::{LinkId, Pipe, Seen},
 };
 
@@ -149,10 +149,10 @@ impl World {
             return;
         }
         there.accepted += 1;
-        let conn = ConnId(ACCEPTED | from.conn.0 & ConnId::PROBE | there.accepted);
+        let conn = ConnId(ACCEPTED | there.accepted);
         let epoch = there.epoch;
         there.conns.insert(conn, (id, 1));
-        let path = self.net.link(id).path;
+        let Link { path, protocol, .. } = *self.net.link(id);
         let rtt = Span(2 * Net::latency(&path, &mut self.decide).0);
         let link = self.net.link(id);
         link.ends[1].epoch = epoch;
@@ -167,10 +167,10 @@ impl World {
         }
         self.watch.see(now, &Seen::Linked { link: id, from: from.actor, to: to.actor });
         let peer = self.cast.get(from.actor).node;
-        self.step(to.actor, Input::Connected { conn, peer, rtt });
+        self.step(to.actor, Input::Connected { conn, peer, protocol, rtt });
         if self.lives(from.actor, from.epoch) && self.net.link(id).ends[0].state == EndState::Up {
             let peer = self.cast.get(to.actor).node;
-            self.step(from.actor, Input::Connected { conn: from.conn, peer, rtt });
+            self.step(from.actor, Input::Connected { conn: from.conn, peer, protocol, rtt });
         }
     }
 

@@ -4,7 +4,7 @@ use decdn_engine::{
     ids::{StreamId, TxTicket},
     io::{Effect, Gone, Input, Output, Outputs},
     time::{Span, Time},
-    wire::{Code, Message},
+    wire::{ClientMessage, Code, Message, Protocol},
 };
 
 use super::{Event, Poll, Slot, World};
@@ -87,7 +87,7 @@ impl World {
                 let epoch = slot.epoch;
                 self.queue.push(now + takes, Event::Durable(id, epoch, seq));
             }
-            Effect::Connect { conn, peer } => self.connect(id, conn, peer),
+            Effect::Connect { conn, peer, protocol } => self.connect(id, (conn, protocol), peer),
             Effect::Disconnect { conn, code } => self.disconnect(id, conn, code),
             Effect::Send { stream, message } => self.send(id, stream, message),
             Effect::Finish { stream } => self.end_stream(id, stream, Item::Fin),
@@ -128,7 +128,12 @@ impl World {
         self.slot(id).conns.get(&stream.conn).copied()
     }
 
-    fn connect(&mut self, id: ActorId, conn: decdn_engine::ids::ConnId, peer: decdn_engine::ids::NodeId) {
+    fn connect(
+        &mut self,
+        id: ActorId,
+        (conn, protocol): (decdn_engine::ids::ConnId, Protocol),
+        peer: decdn_engine::ids::NodeId,
+    ) {
         let now = self.queue.now();
         let Some(to) = self.cast.by_node(peer).map(|person| person.id) else {
             return self.feed_at(
@@ -141,7 +146,7 @@ impl World {
         let end = |actor, epoch, conn| End { actor, epoch, conn, state: EndState::Opening };
         let epoch = self.slot(id).epoch;
         let ends = [end(id, epoch, conn), end(to, 0, decdn_engine::ids::ConnId(u64::MAX))];
-        let link = self.net.dial(ends, path);
+        let link = self.net.dial(ends, path, protocol);
         self.slot(id).conns.insert(conn, (link, 0));
         let there = Net::latency(&path, &mut self.decide);
         let back = Net::latency(&path, &mut self.decide);
@@ -175,7 +180,7 @@ impl World {
         if state.mute[usize::from(end)] {
             return;
         }
-        if let Message::StreamRequest(request) = &message {
+        if let Message::Client(ClientMessage::StreamRequest(request)) = &message {
             state.channel = Some(request.channel);
             state.asked = (request.offset_bytes, request.len_bytes);
         }

@@ -61,10 +61,13 @@ impl World {
             slot.edge.durable.wipe();
         }
         let conns = std::mem::take(&mut slot.conns);
+        let mut conns: Vec<_> = conns.into_values().collect();
+        // What each peer draws below depends on the order: that of the protocols, and of the numbers in each.
+        conns.sort_by_key(|&(link, end)| (end, self.net.link(link).protocol));
         let (low, high) = slot.machine.restart;
         let seen = Seen::Crashed { actor: id, undone, durable: &slot.edge.durable, is_wiped };
         self.watch.see(now, &seen);
-        for (link, end) in conns.into_values() {
+        for (link, end) in conns {
             self.net.link(link).ends[usize::from(end)].state = EndState::Gone;
             if self.net.link(link).ends[usize::from(1 - end)].state == EndState::Up {
                 self.notice_later(link, 1 - end);

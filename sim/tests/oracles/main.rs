@@ -16,7 +16,7 @@ use decdn_engine::{
     money::{Amount, Nonce},
     order::{Candidate, FetchOrder},
     time::{ChainTime, Span},
-    wire::{CloseRequest, Code, Message},
+    wire::{ClientMessage, CloseRequest, Code, Message, Protocol},
 };
 use decdn_sim::{
     check::{Liftable, Lifted, o13_same::differ},
@@ -63,11 +63,11 @@ fn o2_a_channel_pays_what_is_recorded_and_pays_once() {
 
 fn close_request(client: decdn_sim::actor::ActorId) -> Message {
     let channel = channel(client, NODE);
-    Message::CloseRequest(CloseRequest { channel, voucher: None, auth: None })
+    Message::Client(ClientMessage::CloseRequest(CloseRequest { channel, voucher: None, auth: None }))
 }
 
 fn consent() -> Message {
-    Message::CloseConsent(Signature([9; 65]))
+    Message::Client(ClientMessage::CloseConsent(Signature([9; 65])))
 }
 
 #[test]
@@ -433,7 +433,7 @@ fn o12_nothing_leaves_before_it_is_durable_and_what_was_acknowledged_survives() 
     let acked = |nonce| {
         let mut story = Story::of("O12");
         story.says(CLIENT, NODE, 0, request(CLIENT, NODE)).durable(NODE, earning(CLIENT, NODE, 1, 10));
-        story.says(NODE, CLIENT, 0, Message::VoucherAck(Nonce(nonce)));
+        story.says(NODE, CLIENT, 0, Message::Client(ClientMessage::VoucherAck(Nonce(nonce))));
         story
     };
     acked(1).is_silent();
@@ -456,8 +456,8 @@ fn o12_a_node_that_buys_stores_first_on_either_side() {
     bought.says(TRADER, NODE, 0, paid(2, 20)).names("V3");
     let mut sold = Story::of("O12");
     sold.says(CLIENT, TRADER, 0, request(CLIENT, TRADER)).durable(TRADER, earning(CLIENT, TRADER, 1, 10));
-    sold.says(TRADER, CLIENT, 0, Message::VoucherAck(Nonce(1))).is_silent();
-    sold.says(TRADER, CLIENT, 0, Message::VoucherAck(Nonce(2))).names("V3");
+    sold.says(TRADER, CLIENT, 0, Message::Client(ClientMessage::VoucherAck(Nonce(1)))).is_silent();
+    sold.says(TRADER, CLIENT, 0, Message::Client(ClientMessage::VoucherAck(Nonce(2)))).names("V3");
     // To the chain goes what it signed itself once it is stored, and what it was given.
     let call = |id| Call::Close { channel: id, voucher: Some(voucher(id, 1, 10)) };
     let closes = |client, node| {
@@ -534,7 +534,11 @@ fn o16_a_fault_on_one_channel_ends_and_writes_nothing_of_another() {
         let (conn, rtt) = (ConnId(1), Span(0));
         let own = StreamId { conn, index: 0 };
         story.open(CLIENT, NODE).step(NODE, &asks(CLIENT, 0), &[]);
-        story.step(NODE, &Input::Connected { conn, peer: node_id(THIEF), rtt }, &[]);
+        story.step(
+            NODE,
+            &Input::Connected { conn, peer: node_id(THIEF), protocol: Protocol::Client, rtt },
+            &[],
+        );
         let ended = if index == 0 { own } else { stream(0) };
         let reset = role(Effect::Reset { stream: ended, code: Code::Malformed });
         story.step(NODE, &Input::Message { stream: own, message: request(CLIENT, NODE) }, &[reset]);

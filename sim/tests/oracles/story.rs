@@ -17,7 +17,7 @@ use decdn_engine::{
     money::{Amount, MB, Nonce, Rate},
     record::{Best, ChannelStatus, Earning, Paying, PersistSeq, Record},
     time::{ChainTime, Now, Time, WallTime},
-    wire::{Message, StreamRequest, StreamResponse, Voucher},
+    wire::{ClientMessage, Message, StreamRequest, StreamResponse, Voucher},
 };
 use decdn_sim::{
     actor::ActorId,
@@ -87,7 +87,11 @@ pub fn voucher(channel: ChannelId, nonce: u64, amount: u128) -> SignedVoucher {
 }
 
 pub fn paid(nonce: u64, amount: u128) -> Message {
-    Message::Voucher(Voucher { amount: Amount(amount), nonce: Nonce(nonce), signature: Signature([9; 65]) })
+    Message::Client(ClientMessage::Voucher(Voucher {
+        amount: Amount(amount),
+        nonce: Nonce(nonce),
+        signature: Signature([9; 65]),
+    }))
 }
 
 /// What a node keeps about a channel.
@@ -123,7 +127,7 @@ pub fn paying(client: ActorId, node: ActorId, nonce: u64, amount: u128) -> Recor
 }
 
 pub fn request(client: ActorId, node: ActorId) -> Message {
-    Message::StreamRequest(StreamRequest {
+    Message::Client(ClientMessage::StreamRequest(StreamRequest {
         hash: BLOB,
         channel: channel(client, node),
         token: TOKEN,
@@ -136,11 +140,11 @@ pub fn request(client: ActorId, node: ActorId) -> Message {
         quote: None,
         auth: None,
         newest: None,
-    })
+    }))
 }
 
 pub fn response() -> Message {
-    Message::StreamResponse(StreamResponse {
+    Message::Client(ClientMessage::StreamResponse(StreamResponse {
         ok: true,
         rate: RATE,
         total_bytes: 1 << 30,
@@ -148,7 +152,7 @@ pub fn response() -> Message {
         redirect: None,
         error: None,
         signature: Signature([9; 65]),
-    })
+    }))
 }
 
 /// A stream of an actor's only connection.

@@ -7,6 +7,7 @@ use crate::{
     ids::ConnId,
     machine::{follower::Follower, opener::Opener},
     state::{Canon, Canonical, Digest},
+    wire::Protocol,
 };
 
 impl Client {
@@ -32,7 +33,7 @@ impl Canon for Rest<'_> {
         out.tag(b'R');
         follower.canon_for_client(*has_proof, out);
         for (conn, probe) in *probes {
-            out.number(conn.0);
+            out.number(conn.0 | Protocol::Probe.canon());
             out.bytes(&probe.node.0);
         }
         opener.canon(out);

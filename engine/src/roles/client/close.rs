@@ -15,7 +15,7 @@ use crate::{
     record::ChannelStatus,
     state::Slot,
     time::Now,
-    wire::{CloseRequest, Code, Message},
+    wire::{ClientMessage, CloseRequest, Code},
 };
 
 impl Client {
@@ -90,7 +90,7 @@ impl Client {
             CloseRequest { channel: channel.paying.channel, voucher: channel.signed_voucher(), auth };
         self.links.streams.insert(stream, Stream { channel: slot, node, purpose: Purpose::Close });
         let lane = Lane::Channel(slot.index);
-        out.send(lane, stream, Message::CloseRequest(request));
+        out.send(lane, stream, ClientMessage::CloseRequest(request));
     }
 
     /// The node signed: both want this amount, so it settles at once.

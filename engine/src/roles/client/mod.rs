@@ -38,7 +38,7 @@ use crate::{
     record::{Paying, PersistSeq, Record},
     state::{Digest, Mark, Slot, Tally},
     time::{Now, Span, Time},
-    wire::Message,
+    wire::{ClientMessage, Message, ProbeMessage},
 };
 
 /// See the module.
@@ -177,7 +177,7 @@ impl Client {
     }
 
     fn on_connected(&mut self, now: Now, conn: ConnId, rtt: Span, out: &mut Outputs) {
-        if conn.is_probe() {
+        if self.probes.contains_key(&conn) {
             return self.on_probe_connected(now, conn, out);
         }
         let Some(node) = self.links.on_up(conn, rtt) else { return };
@@ -185,7 +185,7 @@ impl Client {
     }
 
     fn on_disconnected(&mut self, now: Now, conn: ConnId, why: Gone, out: &mut Outputs) {
-        if conn.is_probe() {
+        if self.probes.contains_key(&conn) {
             return self.on_probe_lost(now, conn, why, out);
         }
         let Some(Ended { node, was_up, streams }) = self.links.on_gone(conn) else { return };
@@ -242,9 +242,11 @@ impl Client {
         crypto: &C,
         out: &mut Outputs,
     ) {
-        if id.conn.is_probe() {
+        if self.probes.contains_key(&id.conn) {
             return match message {
-                Message::ProbeResponse(response) => self.on_probe_response(now, id, response, crypto, out),
+                Message::Probe(ProbeMessage::Response(response)) => {
+                    self.on_probe_response(now, id, response, crypto, out);
+                }
                 _ => self.on_probe_malformed(now, id, out),
             };
         }
@@ -252,20 +254,17 @@ impl Client {
             return;
         }
         self.links.on_answer(id);
+        let Message::Client(message) = message else { return self.on_malformed(now, id, out) };
         match message {
-            Message::StreamResponse(response) => self.on_response(now, id, response, crypto, out),
-            Message::VoucherAck(nonce) => self.on_ack(now, id, nonce, out),
-            Message::VoucherReject(reject) => self.on_reject(now, id, reject, out),
-            Message::StreamAbort(error) => self.on_abort(now, id, error, out),
-            Message::CloseConsent(signature) => self.on_consent(now, id, signature, crypto, out),
-            Message::StreamRequest(_)
-            | Message::Voucher(_)
-            | Message::StreamEnd
-            | Message::CloseRequest(_)
-            | Message::ProbeRequest(_)
-            | Message::ProbeResponse(_) => {
-                self.on_malformed(now, id, out);
-            }
+            ClientMessage::StreamResponse(response) => self.on_response(now, id, response, crypto, out),
+            ClientMessage::VoucherAck(nonce) => self.on_ack(now, id, nonce, out),
+            ClientMessage::VoucherReject(reject) => self.on_reject(now, id, reject, out),
+            ClientMessage::StreamAbort(error) => self.on_abort(now, id, error, out),
+            ClientMessage::CloseConsent(signature) => self.on_consent(now, id, signature, crypto, out),
+            ClientMessage::StreamRequest(_)
+            | ClientMessage::Voucher(_)
+            | ClientMessage::StreamEnd
+            | ClientMessage::CloseRequest(_) => self.on_malformed(now, id, out),
         }
     }
 

@@ -20,7 +20,7 @@ use crate::{
     record::{PersistSeq, Record},
     state::Slot,
     time::Now,
-    wire::{Code, Message, VoucherReject},
+    wire::{ClientMessage, Code, VoucherReject},
 };
 
 impl Client {
@@ -113,7 +113,7 @@ impl Client {
         let channel = &self.wallet.channels[slot];
         let Some(&stream) = channel.streams.last() else { return };
         let Some(voucher) = channel.newest_voucher() else { return };
-        out.send(Lane::Channel(slot.index), stream, Message::Voucher(voucher));
+        out.send(Lane::Channel(slot.index), stream, ClientMessage::Voucher(voucher));
         self.arm_resend(now, slot, out);
     }
 
@@ -151,7 +151,7 @@ impl Client {
         for id in whole {
             let fetch = self.fetch_of(&id);
             let lane = Lane::Channel(slot.index);
-            out.send(lane, id, Message::StreamEnd);
+            out.send(lane, id, ClientMessage::StreamEnd);
             out.push(lane, Effect::Finish { stream: id });
             self.forget_stream(now, id, out);
             if let Some(fetch) = fetch {

@@ -17,7 +17,7 @@ use crate::{
     },
     money::Amount,
     time::Now,
-    wire::{Code, Message, ProbeRequest, ProbeResponse},
+    wire::{Code, ProbeMessage, ProbeRequest, ProbeResponse, Protocol},
 };
 
 /// A probe under way: one connection for each, and one at a time with a node (W3).
@@ -41,10 +41,10 @@ impl Client {
             out.limit(Rule::W3, LimitHit::Conns);
             return self.fail_attempt(now, id, Failure::NotNow, out);
         }
-        let conn = ConnId(ConnId::PROBE | self.tools.conn().0);
+        let conn = self.tools.conn();
         self.probes.insert(conn, Probe { node, fetch: id, asked: None });
         self.is_rest_dirty = true;
-        out.push(Lane::Role, Effect::Connect { conn, peer: node });
+        out.push(Lane::Role, Effect::Connect { conn, peer: node, protocol: Protocol::Probe });
         self.fetcher.set_stage(id, Stage::Probing(conn), &mut Cx { now, tools: &mut self.tools, out });
     }
 
@@ -59,7 +59,7 @@ impl Client {
         };
         probe.asked = Some(request);
         let stream = StreamId { conn, index: 0 };
-        out.send(Lane::Role, stream, Message::ProbeRequest(request));
+        out.send(Lane::Role, stream, ProbeMessage::Request(request));
     }
 
     /// P6: the answer counts if the candidate's account signed it for what was asked, at a sane rate.

@@ -20,7 +20,7 @@ use crate::{
     record::ChannelStatus,
     state::Slot,
     time::Now,
-    wire::{Code, Message, StreamRequest, StreamResponse},
+    wire::{ClientMessage, Code, StreamRequest, StreamResponse},
 };
 
 impl Client {
@@ -65,7 +65,7 @@ impl Client {
         };
         self.links.streams.insert(stream, Stream { channel: slot, node, purpose });
         let lane = Lane::Channel(slot.index);
-        out.send(lane, stream, Message::StreamRequest(request));
+        out.send(lane, stream, ClientMessage::StreamRequest(request));
         self.fetcher.set_stage(id, Stage::Requested(stream), &mut Cx { now, tools: &mut self.tools, out });
         if newest.is_some() {
             self.arm_resend(now, slot, out);
@@ -321,7 +321,7 @@ impl Client {
     }
 
     pub(super) fn on_malformed(&mut self, now: Now, id: StreamId, out: &mut Outputs) {
-        if id.conn.is_probe() {
+        if self.probes.contains_key(&id.conn) {
             return self.on_probe_malformed(now, id, out);
         }
         let Some(stream) = self.links.streams.get(&id) else { return };
@@ -341,7 +341,7 @@ impl Client {
     }
 
     pub(super) fn on_stream_closed(&mut self, now: Now, id: StreamId, code: Option<Code>, out: &mut Outputs) {
-        if id.conn.is_probe() {
+        if self.probes.contains_key(&id.conn) {
             return self.on_probe_closed(now, id.conn, code, out);
         }
         let Some(stream) = self.links.streams.get(&id) else { return };

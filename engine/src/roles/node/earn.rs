@@ -13,7 +13,7 @@ use crate::{
     state::Slot,
     time::Now,
     voucher::{Ruling, rule},
-    wire::{CloseRequest, Code, Message, RejectReason, Voucher, VoucherReject},
+    wire::{ClientMessage, CloseRequest, Code, RejectReason, Voucher, VoucherReject},
 };
 
 impl Node {
@@ -46,7 +46,7 @@ impl Node {
         let ruling = rule(channel.best_pair(), channel.deposit, nonce, amount);
         if ruling == Ruling::Late {
             let (best_nonce, _) = channel.best_pair();
-            out.send(lane, id, Message::VoucherAck(best_nonce));
+            out.send(lane, id, ClientMessage::VoucherAck(best_nonce));
             return;
         }
         let is_signed = crypto.verify(&self.deployment(), &Typed::Voucher(terms), &signature, channel.client);
@@ -68,7 +68,7 @@ impl Node {
         };
         let (best_nonce, best_amount) = self.channels[slot].best_pair();
         let reject = VoucherReject { reason, error, best_nonce, best_amount };
-        out.send(lane, id, Message::VoucherReject(reject));
+        out.send(lane, id, ClientMessage::VoucherReject(reject));
     }
 
     fn take(&mut self, id: StreamId, slot: Slot, voucher: Voucher, out: &mut Outputs) {
@@ -80,7 +80,7 @@ impl Node {
         let (record, channel_id) = (channel.record(), channel.id);
         let seq = self.persist(slot, vec![record], out);
         self.raising.insert(seq, (slot, voucher.amount));
-        out.send(lane, id, Message::VoucherAck(voucher.nonce));
+        out.send(lane, id, ClientMessage::VoucherAck(voucher.nonce));
         let notice = Notice::Voucher { channel: channel_id, amount: voucher.amount, nonce: voucher.nonce };
         out.push(lane, Effect::Notice(notice));
     }

@@ -31,7 +31,7 @@ use crate::{
     record::{Earning, PersistSeq, Record},
     state::{Canon, Digest, IdMap, Mark, Slot, Tally, TrackedMap, TrackedSlab},
     time::{Now, Time},
-    wire::{Code, Message},
+    wire::{ClientMessage, Code, Message, ProbeMessage, Protocol},
 };
 
 /// See the module.
@@ -41,8 +41,7 @@ pub struct Node {
     channels: TrackedSlab<Channel>,
     by_id: IdMap<Slot>,
     conns: TrackedMap<ConnId, Conn>,
-    /// By peer and ALPN: whether it is for probes.
-    by_peer: BTreeMap<(NodeId, bool), ConnId>,
+    by_peer: BTreeMap<(NodeId, Protocol), ConnId>,
     desk: probe::Desk,
     streams: TrackedMap<StreamId, Stream>,
     blobs: TrackedMap<BlobHash, u64>,
@@ -212,9 +211,9 @@ impl Node {
         self.pump_after_end(slot, out);
     }
 
-    fn on_connected(&mut self, conn: ConnId, peer: NodeId, out: &mut Outputs) {
-        // One connection per peer and ALPN (W3): a peer that comes again has lost the old one.
-        let by = (peer, conn.is_probe());
+    fn on_connected(&mut self, conn: ConnId, peer: NodeId, protocol: Protocol, out: &mut Outputs) {
+        // One connection per peer and protocol (W3): a peer that comes again has lost the old one.
+        let by = (peer, protocol);
         if let Some(old) = self.by_peer.get(&by).copied() {
             self.on_disconnected(old, out);
             out.disconnect(old, Code::NotNow);
@@ -225,12 +224,12 @@ impl Node {
             return;
         }
         self.by_peer.insert(by, conn);
-        self.conns.insert(conn, Conn { peer, account: None, streams: 0 });
+        self.conns.insert(conn, Conn { peer, protocol, account: None, streams: 0 });
     }
 
     fn on_disconnected(&mut self, conn: ConnId, out: &mut Outputs) {
         let Some(gone) = self.conns.remove(&conn) else { return };
-        let by = (gone.peer, conn.is_probe());
+        let by = (gone.peer, gone.protocol);
         if self.by_peer.get(&by) == Some(&conn) {
             self.by_peer.remove(&by);
         }
@@ -277,24 +276,35 @@ impl Node {
         crypto: &C,
         out: &mut Outputs,
     ) {
-        if !self.conns.contains_key(&stream.conn) {
-            return;
-        }
-        if message.is_probe() != stream.conn.is_probe() {
+        let Some(conn) = self.conns.get(&stream.conn) else { return };
+        if message.protocol() != conn.protocol {
             return self.malformed(stream, Rule::W1, out);
         }
         match message {
-            Message::ProbeRequest(request) => self.on_probe(now, stream, request, out),
-            Message::StreamRequest(request) => self.on_request(now, stream, request, crypto, out),
-            Message::Voucher(voucher) => self.on_voucher_message(stream, voucher, crypto, out),
-            Message::StreamEnd => self.on_stream_end(stream, out),
-            Message::CloseRequest(request) => self.on_close_request(now, stream, request, crypto, out),
-            Message::StreamResponse(_)
-            | Message::VoucherAck(_)
-            | Message::VoucherReject(_)
-            | Message::StreamAbort(_)
-            | Message::CloseConsent(_)
-            | Message::ProbeResponse(_) => self.malformed(stream, Rule::W1, out),
+            Message::Client(message) => self.on_client_message(now, stream, message, crypto, out),
+            Message::Probe(ProbeMessage::Request(request)) => self.on_probe(now, stream, request, out),
+            Message::Probe(ProbeMessage::Response(_)) => self.malformed(stream, Rule::W1, out),
+        }
+    }
+
+    fn on_client_message<C: Crypto>(
+        &mut self,
+        now: Now,
+        stream: StreamId,
+        message: ClientMessage,
+        crypto: &C,
+        out: &mut Outputs,
+    ) {
+        match message {
+            ClientMessage::StreamRequest(request) => self.on_request(now, stream, request, crypto, out),
+            ClientMessage::Voucher(voucher) => self.on_voucher_message(stream, voucher, crypto, out),
+            ClientMessage::StreamEnd => self.on_stream_end(stream, out),
+            ClientMessage::CloseRequest(request) => self.on_close_request(now, stream, request, crypto, out),
+            ClientMessage::StreamResponse(_)
+            | ClientMessage::VoucherAck(_)
+            | ClientMessage::VoucherReject(_)
+            | ClientMessage::StreamAbort(_)
+            | ClientMessage::CloseConsent(_) => self.malformed(stream, Rule::W1, out),
         }
     }
 
@@ -329,7 +339,7 @@ impl Node {
             }
             (Some(Signing::Consent { channel, stream }), Some(signature)) => {
                 let lane = Lane::Channel(channel.index);
-                out.send(lane, stream, Message::CloseConsent(signature));
+                out.send(lane, stream, ClientMessage::CloseConsent(signature));
                 out.push(lane, Effect::Finish { stream });
             }
             (Some(Signing::Response(stream) | Signing::Consent { stream, .. }), None) => {
@@ -357,7 +367,7 @@ impl Role for Node {
         self.now = now;
         match input {
             Input::Tick => self.on_tick(now, out),
-            Input::Connected { conn, peer, .. } => self.on_connected(conn, peer, out),
+            Input::Connected { conn, peer, protocol, .. } => self.on_connected(conn, peer, protocol, out),
             Input::Disconnected { conn, .. } => self.on_disconnected(conn, out),
             Input::Message { stream, message } => self.on_message(now, stream, message, crypto, out),
             Input::StreamClosed { stream, .. } => {

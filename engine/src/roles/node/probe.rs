@@ -14,7 +14,7 @@ use crate::{
     money::Rate,
     state::{Bucket, Canon, Canonical, Mark},
     time::Now,
-    wire::{Code, Message, ProbeRequest, ProbeResponse, StreamRequest},
+    wire::{Code, ProbeMessage, ProbeRequest, ProbeResponse, StreamRequest},
 };
 
 /// Who has asked how often (P5).
@@ -66,7 +66,7 @@ impl Node {
         let cap = self.config.limits.conns;
         let Some(conn) = self.conns.get_mut(&id.conn) else { return };
         let peer = conn.peer;
-        if conn.streams > 0 {
+        if conn.streams >= conn.protocol.streams() {
             out.limit(Rule::W3, LimitHit::StreamsPerConn);
             return self.refuse(id, Code::NotNow, out);
         }
@@ -121,7 +121,7 @@ impl Node {
         let Some(signature) = signature else { return self.refuse(stream, Code::NotNow, out) };
         let response = ProbeResponse { has_blob: total_bytes.is_some(), rate, total_bytes, signature };
         let lane = Lane::Stream(stream);
-        out.send(lane, stream, Message::ProbeResponse(response));
+        out.send(lane, stream, ProbeMessage::Response(response));
         out.push(lane, Effect::Finish { stream });
     }
 

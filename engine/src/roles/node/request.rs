@@ -12,7 +12,7 @@ use crate::{
     record::ChannelStatus,
     state::Slot,
     time::Now,
-    wire::{Auth, Code, Message, StreamRequest, StreamResponse},
+    wire::{Auth, ClientMessage, Code, StreamRequest, StreamResponse},
 };
 
 /// An agreed range, widened to whole groups (D5).
@@ -60,7 +60,7 @@ impl Node {
             return self.malformed(id, Rule::E5, out);
         }
         let conn = &self.conns[&id.conn];
-        if conn.streams >= self.config.limits.streams_per_conn {
+        if conn.streams >= self.config.limits.streams_per_conn.min(conn.protocol.streams()) {
             out.limit(Rule::W3, LimitHit::StreamsPerConn);
             return self.refuse(id, Code::NotNow, out);
         }
@@ -250,7 +250,7 @@ impl Node {
         };
         stream.state = if stream.terms.ok { StreamState::Sending } else { StreamState::Ended };
         let lane = Lane::Stream(id);
-        out.send(lane, id, Message::StreamResponse(response));
+        out.send(lane, id, ClientMessage::StreamResponse(response));
         if stream.state == StreamState::Ended {
             out.push(lane, Effect::Finish { stream: id });
         }

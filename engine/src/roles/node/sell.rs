@@ -8,7 +8,7 @@ use crate::{
     io::{Effect, Lane, Outputs},
     limits::{GROUP, OFFER_GROUPS_MIN, SEND_RANGES},
     state::Slot,
-    wire::Message,
+    wire::ClientMessage,
 };
 
 /// The least that a stream is sent at once, where there is so much: less would be more headers than content.
@@ -117,7 +117,7 @@ impl Node {
     fn abort_insufficient(&mut self, id: StreamId, out: &mut Outputs) {
         if let Some(stream) = self.streams.get_mut(&id) {
             stream.state = StreamState::Ended;
-            let message = Message::StreamAbort(StreamError::ChannelInsufficient);
+            let message = ClientMessage::StreamAbort(StreamError::ChannelInsufficient);
             out.send(Lane::Stream(id), id, message);
         }
     }
@@ -136,7 +136,7 @@ impl Node {
         stream.unanswered = stream.unanswered.saturating_sub(1);
         let (slot, hash) = (stream.channel, stream.terms.hash);
         self.forget_blob(hash);
-        out.send(Lane::Stream(id), id, Message::StreamAbort(StreamError::Unavailable));
+        out.send(Lane::Stream(id), id, ClientMessage::StreamAbort(StreamError::Unavailable));
         self.pump(slot, out);
     }
 }

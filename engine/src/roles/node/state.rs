@@ -10,6 +10,7 @@ use crate::{
     money::{Amount, Nonce, Rate},
     record::{Best, ChannelStatus, Earning, Record},
     state::{Canon, Canonical, Slot},
+    wire::Protocol,
 };
 
 /// A channel that pays this node.
@@ -94,6 +95,7 @@ pub(super) struct Stream {
 #[derive(Clone, Debug)]
 pub(super) struct Conn {
     pub(super) peer: NodeId,
+    pub(super) protocol: Protocol,
     /// The account it proved (I3).
     pub(super) account: Option<Address>,
     pub(super) streams: u32,
@@ -145,7 +147,7 @@ impl Canon for (ConnId, &Conn) {
     fn canon(&self, out: &mut Canonical) {
         let (id, conn) = self;
         out.tag(b'n');
-        out.number(id.0);
+        out.number(id.0 | conn.protocol.canon());
         out.bytes(&conn.peer.0);
         out.bytes(conn.account.unwrap_or_default().as_slice());
     }

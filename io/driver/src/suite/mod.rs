@@ -19,7 +19,7 @@ use decdn_engine::{
     roles::{Reason, Role},
     state::Digest,
     time::{Now, Span, Time},
-    wire::Message,
+    wire::{ClientMessage, Protocol},
 };
 
 pub use random::{Dice, RandomProgram, random_programs_keep_every_rule};
@@ -211,17 +211,17 @@ pub fn stream(index: u32) -> StreamId {
 
 /// A peer connects.
 pub fn connected(conn: ConnId) -> Input {
-    Input::Connected { conn, peer: NodeId([7; 32]), rtt: Span::from_millis(1) }
+    Input::Connected { conn, peer: NodeId([7; 32]), protocol: Protocol::Client, rtt: Span::from_millis(1) }
 }
 
 /// A message that says `n` arrives.
 pub fn heard(stream: StreamId, n: u64) -> Input {
-    Input::Message { stream, message: Message::VoucherAck(Nonce(n)) }
+    Input::Message { stream, message: ClientMessage::VoucherAck(Nonce(n)).into() }
 }
 
 /// A message that says `n`.
 pub fn say(stream: StreamId, n: u64) -> Effect {
-    Effect::Send { stream, message: Message::VoucherAck(Nonce(n)) }
+    Effect::Send { stream, message: ClientMessage::VoucherAck(Nonce(n)).into() }
 }
 
 /// A record of channel `key` that says `n`.

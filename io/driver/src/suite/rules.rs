@@ -8,7 +8,7 @@ use decdn_engine::{
     order::FetchOrder,
     record::{FetchRecord, PersistSeq, Record},
     time::{Span, Time},
-    wire::Code,
+    wire::{Code, Protocol},
 };
 
 use super::{
@@ -304,6 +304,10 @@ fn number(record: &Record) -> Option<u64> {
     }
 }
 
+fn dial<B: Bench>(conn: ConnId) -> Effect {
+    Effect::Connect { conn, peer: B::REACHABLE, protocol: Protocol::Client }
+}
+
 /// Rule 4.
 pub fn every_request_is_answered_once<B: Bench>() {
     let log = Log::default();
@@ -316,7 +320,7 @@ pub fn every_request_is_answered_once<B: Bench>() {
             let call = channel::Call::Settle { channel: Default::default() }.into();
             out.push(Lane::Role, Effect::Tx { ticket: TxTicket(1), call, route: Route::Sequencer });
             out.push(Lane::Role, Effect::Tx { ticket: TxTicket(2), call, route: Route::DelayedInbox });
-            out.push(Lane::Role, Effect::Connect { conn: dialled, peer: B::REACHABLE });
+            out.push(Lane::Role, dial::<B>(dialled));
         }
         None
     });
@@ -423,7 +427,7 @@ pub fn an_unanswered_dial_is_answered_when_it_is_given_up<B: Bench>() {
     let dialled = ConnId(0);
     let script = Script::new(&log, move |_, input, out| {
         if matches!(input, Input::Connected { conn: CONN, .. }) {
-            out.push(Lane::Role, Effect::Connect { conn: dialled, peer: B::REACHABLE });
+            out.push(Lane::Role, dial::<B>(dialled));
             out.push(Lane::Role, Effect::Disconnect { conn: dialled, code: Code::NotNow });
         }
         None

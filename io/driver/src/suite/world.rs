@@ -17,7 +17,7 @@ use decdn_engine::{
     io::{Effect, Input, Lane, Notice},
     record::Record,
     time::{ChainTime, Now, Span, Time, WallTime},
-    wire::{Code, Message},
+    wire::{Code, Message, Protocol},
 };
 use futures::{FutureExt, Stream, StreamExt, channel::oneshot, future::BoxFuture, stream};
 
@@ -329,9 +329,9 @@ impl<S: Setting> Transport for World<S> {
         Poll::Ready((input, Credit(self.inner.clone(), stream)))
     }
 
-    fn connect(&mut self, conn: ConnId, peer: NodeId) {
-        self.started(Effect::Connect { conn, peer });
-        self.arrive(Input::Connected { conn, peer, rtt: Span::default() });
+    fn connect(&mut self, conn: ConnId, peer: NodeId, protocol: Protocol) {
+        self.started(Effect::Connect { conn, peer, protocol });
+        self.arrive(Input::Connected { conn, peer, protocol, rtt: Span::default() });
     }
     fn disconnect(&mut self, conn: ConnId, code: Code) {
         self.started(Effect::Disconnect { conn, code });

@@ -16,7 +16,7 @@ use decdn_engine::{
     io::{Gone, Input},
     record::Record,
     time::Span,
-    wire::Message,
+    wire::{ClientMessage, Message},
 };
 
 contract_suite!(Turmoil);
@@ -31,7 +31,7 @@ fn fed(log: &Log) -> Vec<u64> {
 
 fn said(input: &Input) -> Option<u64> {
     match input {
-        Input::Message { message: Message::VoucherAck(nonce), .. } => Some(nonce.0),
+        Input::Message { message: Message::Client(ClientMessage::VoucherAck(nonce)), .. } => Some(nonce.0),
         _ => None,
     }
 }
@@ -70,7 +70,7 @@ fn durable(log: &Log) -> Vec<u64> {
 /// The highest number that the peer was told is stored.
 fn acknowledged(bench: &Turmoil) -> u64 {
     let number = |message| match message {
-        Message::VoucherAck(nonce) => nonce.0,
+        Message::Client(ClientMessage::VoucherAck(nonce)) => nonce.0,
         other => panic!("a counter says no {other:?}"),
     };
     bench.answers().into_iter().map(number).max().unwrap_or(0)
