@@ -113,7 +113,7 @@ for (const name of machines) {
   const own = name[0].toUpperCase() + name.slice(1);
   const text = fs.readFileSync(path.join(src, 'machine', `${name}.rs`), 'utf8').replace(/\/\/.*$/gm, '');
   for (const type of types) {
-    if (type !== own && new RegExp(`[:<&(]\\s*(?:mut\\s+)?${type}\\b(?!::)`).test(text)) {
+    if (type !== own && new RegExp(`(?<!:)[:<&(]\\s*(?:mut\\s+)?${type}\\b(?!::)`).test(text)) {
       wrong.push(`engine/src/machine/${name}.rs takes or holds ${type}: a machine knows neither a role nor another machine`);
     }
   }
