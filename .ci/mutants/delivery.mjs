@@ -165,8 +165,8 @@ export default [
     name: 'anybody-quotes', rule: 'P6', breaks: 'a quote counts whoever signed it',
     test: 'cargo test -p decdn-engine --test client p6_an_answer_that_the_operator_did_not_sign_ends_the_candidate',
     edits: [{
-      file: 'engine/src/roles/client/probe.rs',
-      from: '!is_whole || !crypto.verify(&self.config.deployment, &what, &signature, operator)',
+      file: 'engine/src/machine/prober.rs',
+      from: '!is_whole || !crypto.verify(deployment, &what, &signature, operator)',
       to: '!is_whole',
     }],
   },

@@ -10,6 +10,7 @@ pub mod follower;
 pub mod identity;
 pub mod links;
 pub mod opener;
+pub mod prober;
 pub mod wallet;
 
 use alloc::vec::Vec;

@@ -1,41 +1,50 @@
 //! The client's state as canonical bytes, for its digest.
 
-use alloc::collections::BTreeMap;
-
-use super::{Client, probe::Probe};
+use super::Client;
 use crate::{
-    ids::ConnId,
-    machine::{follower::Follower, opener::Opener},
-    state::{Canon, Canonical, Digest},
-    wire::Protocol,
+    machine::{follower::Follower, opener::Opener, prober::Prober},
+    state::{Canon, Canonical, Digest, Mark, Tally},
 };
 
-impl Client {
-    pub(super) fn fold(&mut self) -> Digest {
-        let Self { tally, closings, .. } = self;
-        let channels =
-            self.wallet.channels.fold(tally, |slot, channel, out| (channel, closings.get(slot)).canon(out));
-        let streams = self.links.streams.fold(tally, |id, stream, out| (*id, stream).canon(out));
-        let fetches = self.fetcher.fetches.fold(tally, |_, fetch, out| fetch.canon(out));
-        if core::mem::take(&mut self.is_rest_dirty) {
-            let rest = Rest(&self.follower, &self.opener, &self.probes, self.identity.is_proven());
-            self.tally.fold(&mut self.rest, &rest);
-        }
-        self.tally.digest([channels, streams, fetches])
+/// What the digest is made with, beside the tables' own shares.
+#[derive(Clone, Debug)]
+pub(super) struct Prints {
+    tally: Tally,
+    /// The chain's view, the openings, the probes and the proof: one entry of the digest.
+    pub(super) is_rest_dirty: bool,
+    rest: Mark,
+}
+
+impl Default for Prints {
+    fn default() -> Self {
+        Self { tally: Tally::default(), is_rest_dirty: true, rest: Mark::default() }
     }
 }
 
-struct Rest<'a>(&'a Follower, &'a Opener, &'a BTreeMap<ConnId, Probe>, bool);
+impl Client {
+    pub(super) fn fold(&mut self) -> Digest {
+        let Self { prints: Prints { tally, is_rest_dirty, rest }, closings, wallet, links, fetcher, .. } =
+            self;
+        let channels =
+            wallet.channels.fold(tally, |slot, channel, out| (channel, closings.get(slot)).canon(out));
+        let streams = links.streams.fold(tally, |id, stream, out| (*id, stream).canon(out));
+        let fetches = fetcher.fetches.fold(tally, |_, fetch, out| fetch.canon(out));
+        if core::mem::take(is_rest_dirty) {
+            let state = Rest(&self.follower, &self.opener, &self.prober, self.identity.is_proven());
+            tally.fold(rest, &state);
+        }
+        tally.digest([channels, streams, fetches])
+    }
+}
+
+struct Rest<'a>(&'a Follower, &'a Opener, &'a Prober, bool);
 
 impl Canon for Rest<'_> {
     fn canon(&self, out: &mut Canonical) {
-        let Rest(follower, opener, probes, has_proof) = self;
+        let Rest(follower, opener, prober, has_proof) = self;
         out.tag(b'R');
         follower.canon_for_client(*has_proof, out);
-        for (conn, probe) in *probes {
-            out.number(conn.0 | Protocol::Probe.canon());
-            out.bytes(&probe.node.0);
-        }
+        prober.canon(out);
         opener.canon(out);
     }
 }

@@ -14,6 +14,8 @@ mod watch;
 
 use alloc::{collections::BTreeMap, vec, vec::Vec};
 
+use canon::Prints;
+
 use super::{
     config::ClientConfig,
     role::{Reason, Role},
@@ -33,10 +35,11 @@ use crate::{
         identity::Identity,
         links::{Ended, Links},
         opener::Opener,
+        prober::Prober,
         wallet::Wallet,
     },
     record::{Paying, PersistSeq, Record},
-    state::{Digest, Mark, Slot, Tally},
+    state::{Digest, Slot},
     time::{Now, Span, Time},
     wire::{ClientMessage, Message, ProbeMessage},
 };
@@ -48,18 +51,14 @@ pub struct Client {
     wallet: Wallet,
     links: Links,
     identity: Identity,
-    /// By their connections, which are for nothing else.
-    probes: BTreeMap<ConnId, probe::Probe>,
+    prober: Prober,
     fetcher: Fetcher,
     opener: Opener,
     txs: BTreeMap<TxTicket, Slot>,
     closings: Closings,
     follower: Follower,
     tools: Tools,
-    tally: Tally,
-    /// The chain's view, the openings and the proof: one entry of the digest.
-    is_rest_dirty: bool,
-    rest: Mark,
+    prints: Prints,
 }
 
 impl Client {
@@ -80,16 +79,14 @@ impl Client {
             wallet: Wallet::default(),
             links: Links::default(),
             identity,
-            probes: BTreeMap::new(),
+            prober: Prober::default(),
             fetcher,
             opener: Opener::default(),
             txs: BTreeMap::new(),
             closings: Closings::default(),
             follower,
             tools: Tools::default(),
-            rest: Mark::default(),
-            tally: Tally::default(),
-            is_rest_dirty: true,
+            prints: Prints::default(),
         };
         let mut kept = BTreeMap::new();
         for record in records {
@@ -141,7 +138,7 @@ impl Client {
             ("peers", self.wallet.nodes().count()),
             ("conns", conns),
             ("streams", self.links.streams.len()),
-            ("probes", self.probes.len()),
+            ("probes", self.prober.len()),
             ("fetches", self.fetcher.fetches.len()),
             ("openings", self.opener.len()),
             ("signing", self.wallet.signing() + usize::from(self.identity.is_asked())),
@@ -177,7 +174,7 @@ impl Client {
     }
 
     fn on_connected(&mut self, now: Now, conn: ConnId, rtt: Span, out: &mut Outputs) {
-        if self.probes.contains_key(&conn) {
+        if self.prober.get(conn).is_some() {
             return self.on_probe_connected(now, conn, out);
         }
         let Some(node) = self.links.on_up(conn, rtt) else { return };
@@ -185,7 +182,7 @@ impl Client {
     }
 
     fn on_disconnected(&mut self, now: Now, conn: ConnId, why: Gone, out: &mut Outputs) {
-        if self.probes.contains_key(&conn) {
+        if self.prober.get(conn).is_some() {
             return self.on_probe_lost(now, conn, why, out);
         }
         let Some(Ended { node, was_up, streams }) = self.links.on_gone(conn) else { return };
@@ -226,7 +223,7 @@ impl Client {
         match self.identity.on_signed(ticket, signature) {
             None => self.on_voucher_signed(now, ticket, signature, out),
             Some(is_proven) => {
-                self.is_rest_dirty = true;
+                self.prints.is_rest_dirty = true;
                 if is_proven {
                     self.advance_all(now, out);
                 }
@@ -242,7 +239,7 @@ impl Client {
         crypto: &C,
         out: &mut Outputs,
     ) {
-        if self.probes.contains_key(&id.conn) {
+        if self.prober.get(id.conn).is_some() {
             return match message {
                 Message::Probe(ProbeMessage::Response(response)) => {
                     self.on_probe_response(now, id, response, crypto, out);

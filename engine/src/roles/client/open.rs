@@ -33,7 +33,7 @@ impl Client {
             out.limit(Rule::O11, LimitHit::Channels);
             return self.fail_fetch(now, id, FetchFailure::TooMany, out);
         }
-        self.is_rest_dirty = true;
+        self.prints.is_rest_dirty = true;
         self.show_quote(id, Some(deposit), out);
         self.opener.want(Opening::new(candidate.node, candidate.operator, token, deposit, keep));
         self.next_opening(now, out);
@@ -47,7 +47,7 @@ impl Client {
                     && fetch.record.order.token == opening.token
                     && fetch.is_quoted(now)
             };
-            self.is_rest_dirty = true;
+            self.prints.is_rest_dirty = true;
             let cx = &mut Cx { now, tools: &mut self.tools, out };
             if self.fetcher.fetches.values().any(is_for) {
                 return self.opener.begin(self.config.timeouts.inclusion, cx);
@@ -68,7 +68,7 @@ impl Client {
         let inclusion = self.config.timeouts.inclusion;
         let cx = &mut Cx { now, tools: &mut self.tools, out };
         let Some(progress) = self.opener.on_tx(ticket, outcome, inclusion, cx) else { return false };
-        self.is_rest_dirty = true;
+        self.prints.is_rest_dirty = true;
         match progress {
             Progress::Nothing => {}
             Progress::Included(opening, block) => match self.sighted(&opening, block) {
@@ -96,7 +96,7 @@ impl Client {
     }
 
     fn on_open_failed(&mut self, now: Now, out: &mut Outputs) {
-        self.is_rest_dirty = true;
+        self.prints.is_rest_dirty = true;
         let Some(failed) = self.opener.take(&mut Cx { now, tools: &mut self.tools, out }) else { return };
         let waits =
             |fetch: &Fetch| fetch.is_waiting_for(failed.node) && fetch.record.order.token == failed.token;
@@ -177,7 +177,7 @@ impl Client {
     /// The channel that we wait for is open: from here on it may be paid on.
     fn take_up(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
         let Some(opening) = self.opener.take(&mut Cx { now, tools: &mut self.tools, out }) else { return };
-        self.is_rest_dirty = true;
+        self.prints.is_rest_dirty = true;
         let paying = &mut self.wallet.channels[slot].paying;
         paying.status = ChannelStatus::Open;
         paying.is_kept = opening.keep;

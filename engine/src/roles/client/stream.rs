@@ -321,7 +321,7 @@ impl Client {
     }
 
     pub(super) fn on_malformed(&mut self, now: Now, id: StreamId, out: &mut Outputs) {
-        if self.probes.contains_key(&id.conn) {
+        if self.prober.get(id.conn).is_some() {
             return self.on_probe_malformed(now, id, out);
         }
         let Some(stream) = self.links.streams.get(&id) else { return };
@@ -341,7 +341,7 @@ impl Client {
     }
 
     pub(super) fn on_stream_closed(&mut self, now: Now, id: StreamId, code: Option<Code>, out: &mut Outputs) {
-        if self.probes.contains_key(&id.conn) {
+        if self.prober.get(id.conn).is_some() {
             return self.on_probe_closed(now, id.conn, code, out);
         }
         let Some(stream) = self.links.streams.get(&id) else { return };

@@ -24,23 +24,23 @@ use crate::{
 
 impl Client {
     pub(super) fn poll(&mut self, now: Now, out: &mut Outputs) {
-        self.is_rest_dirty = true;
+        self.prints.is_rest_dirty = true;
         self.follower.poll(&mut Cx { now, tools: &mut self.tools, out });
     }
 
     /// A transaction of ours is in this block: read it.
     pub(super) fn await_block(&mut self, now: Now, block: u64, out: &mut Outputs) {
-        self.is_rest_dirty = true;
+        self.prints.is_rest_dirty = true;
         self.follower.await_block(block, &mut Cx { now, tools: &mut self.tools, out });
     }
 
     pub(super) fn on_chain_unreachable(&mut self, now: Now, out: &mut Outputs) {
-        self.is_rest_dirty = true;
+        self.prints.is_rest_dirty = true;
         self.follower.on_unreachable(&mut Cx { now, tools: &mut self.tools, out });
     }
 
     pub(super) fn on_chain(&mut self, now: Now, update: ChainUpdate, out: &mut Outputs) {
-        self.is_rest_dirty = true;
+        self.prints.is_rest_dirty = true;
         self.follower.on_heads(now, &update);
         let cap = self.config.limits.chain_events;
         let taken = self.follower.take(&update, cap, &mut Cx { now, tools: &mut self.tools, out });
