@@ -13,9 +13,9 @@ export default [
     name: 'exposure-forgotten-at-end', rule: 'D8', breaks: 'what an ended stream left unpaid no longer counts',
     oracle: ['O3'],
     edits: [{
-      file: 'engine/src/roles/node/mod.rs',
-      from: 'channel.streams.retain(|other| *other != id);',
-      to: 'channel.streams.retain(|other| *other != id); channel.durable = channel.meter.owed();',
+      file: 'engine/src/machine/earnings.rs',
+      from: 'self.streams.retain(|other| *other != id);',
+      to: 'self.streams.retain(|other| *other != id); self.durable = self.meter.owed();',
     }],
   },
   {
@@ -40,7 +40,7 @@ export default [
     name: 'share-is-the-window', rule: 'D8', breaks: 'a stream may take the whole window at once, however many wait for it',
     test: 'cargo test -p decdn-engine --test node d8_a_stream_alone_has_the_whole_window_and_streams_together_have_equal_shares_in_turn',
     edits: [{
-      file: 'engine/src/roles/node/sell.rs',
+      file: 'engine/src/machine/sending.rs',
       from: 'share: whole_groups(offer / unsent.max(1), u64::MAX).max(SHARE_MIN)',
       to: 'share: offer.max(whole_groups(offer / unsent.max(1), u64::MAX).max(SHARE_MIN))',
     }],
@@ -156,7 +156,7 @@ export default [
     name: 'probes-unlimited', rule: 'P5', breaks: 'one NodeId may ask as often as all together',
     test: 'cargo test -p decdn-engine --test node p5_a_node_id_gets_five_answers_a_second',
     edits: [{
-      file: 'engine/src/roles/node/probe.rs',
+      file: 'engine/src/machine/quotes.rs',
       from: '.take(now.mono, PROBES_PER_NODE)',
       to: '.take(now.mono, PROBES)',
     }],

@@ -4,8 +4,8 @@ export default [
     name: 'blobs-unbounded', rule: 'O11', breaks: 'a node lists any number of blobs',
     test: 'cargo test -p decdn-engine --test limits o11_blobs_beyond_the_table_are_not_listed',
     edits: [{
-      file: 'engine/src/roles/node/sell.rs',
-      from: 'self.blobs.len() >= self.config.limits.blobs &&',
+      file: 'engine/src/machine/sending.rs',
+      from: 'self.blobs.len() >= most &&',
       to: 'self.blobs.len() == usize::MAX &&',
     }],
   },

@@ -32,8 +32,8 @@ export default [
     oracle: ['O3', 'O8'],
     edits: [{
       file: 'engine/src/roles/node/request.rs',
-      from: 'self.channels[slot].status != ChannelStatus::Open || !self.may_extend_credit(now)',
-      to: 'self.channels[slot].status == ChannelStatus::Closing || !self.may_extend_credit(now)',
+      from: 'self.earnings.channels[slot].status != ChannelStatus::Open || !self.may_extend_credit(now)',
+      to: 'self.earnings.channels[slot].status == ChannelStatus::Closing || !self.may_extend_credit(now)',
     }],
   },
   {
@@ -49,7 +49,7 @@ export default [
     name: 'limit-raised-before-durable', rule: 'V3', breaks: 'a voucher raises the sending limit before it is durable',
     oracle: ['O3', 'O12'],
     edits: [{
-      file: 'engine/src/roles/node/earn.rs',
+      file: 'engine/src/machine/earnings.rs',
       from: 'channel.best = Some(Best { amount, nonce, signature, meter: channel.meter });',
       to: 'channel.best = Some(Best { amount, nonce, signature, meter: channel.meter }); channel.durable = channel.durable.max(amount);',
     }],
@@ -74,11 +74,8 @@ export default [
       },
       {
         file: 'engine/src/roles/node/earn.rs',
-        from: 'let seq = self.persist(slot, vec![record], out); self.raising.insert',
-        to: [
-          'out.send(lane, id, ClientMessage::VoucherAck(voucher.nonce));',
-          'let seq = self.persist(slot, vec![record], out); self.raising.insert',
-        ].join('\n'),
+        from: 'self.earnings.take(slot, voucher, cx);',
+        to: 'cx.out.send(lane, id, ClientMessage::VoucherAck(voucher.nonce)); self.earnings.take(slot, voucher, cx);',
       },
     ],
   },
@@ -87,8 +84,8 @@ export default [
     oracle: ['O5', 'O8', 'O12'],
     edits: [{
       file: 'engine/src/roles/node/mod.rs',
-      from: 'node.adopt(earning);',
-      to: 'node.adopt(Earning { best: None, ..earning });',
+      from: '_ = node.earnings.adopt(earning),',
+      to: '_ = node.earnings.adopt(crate::record::Earning { best: None, ..earning }),',
     }],
   },
   {
@@ -122,8 +119,8 @@ export default [
     name: 'soft-cap-ignored', rule: 'V6', breaks: 'any number of openings is served before the safe head has them',
     test: 'cargo test -p decdn-engine --test limits v6_unsafe_openings_beyond_the_soft_cap_wait',
     edits: [{
-      file: 'engine/src/roles/node/request.rs',
-      from: '.is_none_or(|sum| sum > self.config.soft_cap)',
+      file: 'engine/src/machine/earnings.rs',
+      from: '.is_none_or(|sum| sum > soft_cap)',
       to: '.is_none()',
     }],
   },

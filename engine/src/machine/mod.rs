@@ -5,12 +5,16 @@
 //! role acts on it: a role is the only place where machines meet.
 
 pub mod closings;
+pub mod earnings;
 pub mod fetcher;
 pub mod follower;
 pub mod identity;
+pub mod inbound;
 pub mod links;
 pub mod opener;
 pub mod prober;
+pub mod quotes;
+pub mod sending;
 pub mod wallet;
 
 use alloc::vec::Vec;

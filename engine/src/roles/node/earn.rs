@@ -1,7 +1,5 @@
 //! Taking vouchers, and consenting to a close (V1–V3, V7).
 
-use alloc::vec;
-
 use super::{Node, Signing};
 use crate::{
     crypto::{Crypto, SignedVoucher, Typed, VoucherTerms},
@@ -9,7 +7,8 @@ use crate::{
     fault::{Proof, Rule},
     ids::StreamId,
     io::{Effect, Lane, Notice, Outputs},
-    record::{Best, ChannelStatus, PersistSeq},
+    machine::Cx,
+    record::{ChannelStatus, PersistSeq},
     state::Slot,
     time::Now,
     voucher::{Ruling, rule},
@@ -24,7 +23,7 @@ impl Node {
         crypto: &C,
         out: &mut Outputs,
     ) {
-        match self.streams.get(&id).map(|stream| stream.channel) {
+        match self.sending.streams.get(&id).map(|stream| stream.channel) {
             Some(slot) => self.on_voucher(id, slot, voucher, crypto, out),
             None => self.malformed(id, Rule::V1, out),
         }
@@ -40,7 +39,7 @@ impl Node {
         out: &mut Outputs,
     ) {
         let lane = Lane::Channel(slot.index);
-        let channel = &self.channels[slot];
+        let channel = &self.earnings.channels[slot];
         let Voucher { amount, nonce, signature } = voucher;
         let terms = VoucherTerms { channel: channel.id, amount, nonce, token: channel.token };
         let ruling = rule(channel.best_pair(), channel.deposit, nonce, amount);
@@ -55,31 +54,27 @@ impl Node {
             Ruling::Better if is_signed && is_taken => return self.take(id, slot, voucher, out),
             Ruling::Better if is_signed => (RejectReason::V7, None),
             Ruling::Refused(reason, error) if is_signed => {
-                let peer = self.conns[&id.conn].peer;
+                let peer = self.inbound.conns[&id.conn].peer;
                 let proof = Proof::Voucher(SignedVoucher { terms, signature });
                 out.breach(peer, reason.into(), proof);
                 (reason, error)
             }
             Ruling::Better | Ruling::Refused(..) | Ruling::Late => {
-                let peer = self.conns[&id.conn].peer;
+                let peer = self.inbound.conns[&id.conn].peer;
                 out.breach(peer, Rule::V1, Proof::Message(id));
                 (RejectReason::V1, None)
             }
         };
-        let (best_nonce, best_amount) = self.channels[slot].best_pair();
+        let (best_nonce, best_amount) = self.earnings.channels[slot].best_pair();
         let reject = VoucherReject { reason, error, best_nonce, best_amount };
         out.send(lane, id, ClientMessage::VoucherReject(reject));
     }
 
     fn take(&mut self, id: StreamId, slot: Slot, voucher: Voucher, out: &mut Outputs) {
         let lane = Lane::Channel(slot.index);
-        let channel = self.channels.get_mut(slot).expect("the caller looked it up");
-        channel.meter.raise_to(voucher.amount);
-        let Voucher { amount, nonce, signature } = voucher;
-        channel.best = Some(Best { amount, nonce, signature, meter: channel.meter });
-        let (record, channel_id) = (channel.record(), channel.id);
-        let seq = self.persist(slot, vec![record], out);
-        self.raising.insert(seq, (slot, voucher.amount));
+        let cx = &mut Cx { now: self.now, tools: &mut self.tools, out };
+        self.earnings.take(slot, voucher, cx);
+        let channel_id = self.earnings.channels[slot].id;
         out.send(lane, id, ClientMessage::VoucherAck(voucher.nonce));
         let notice = Notice::Voucher { channel: channel_id, amount: voucher.amount, nonce: voucher.nonce };
         out.push(lane, Effect::Notice(notice));
@@ -88,12 +83,7 @@ impl Node {
     /// The voucher is durable: now it raises the sending limit (V3).
     pub(super) fn on_persisted(&mut self, now: Now, seq: PersistSeq, out: &mut Outputs) {
         self.follower.checkpoint.on_persisted(seq);
-        let Some((slot, amount)) = self.raising.remove(&seq) else { return };
-        let Some(channel) = self.channels.get_mut(slot) else { return };
-        channel.durable = channel.durable.max(amount);
-        if !channel.may_have_lost() {
-            channel.tails.clear();
-        }
+        let Some(slot) = self.earnings.on_persisted(seq) else { return };
         self.pump(slot, out);
         self.defend(now, slot, Cue::News, out);
     }
@@ -112,15 +102,15 @@ impl Node {
         {
             return self.malformed(id, Rule::I3, out);
         }
-        let Some(slot) = self.by_id.get(&request.channel) else {
+        let Some(slot) = self.earnings.slot(&request.channel) else {
             self.poll(now, out);
             return self.refuse(id, Code::ChannelPending, out);
         };
-        if self.conns[&id.conn].account != Some(self.channels[slot].client) {
+        if self.inbound.conns[&id.conn].account != Some(self.earnings.channels[slot].client) {
             return self.malformed(id, Rule::I3, out);
         }
         if let Some(SignedVoucher { terms, signature }) = request.voucher {
-            let channel = &self.channels[slot];
+            let channel = &self.earnings.channels[slot];
             if terms.channel != channel.id || terms.token != channel.token {
                 return self.malformed(id, Rule::V1, out);
             }
@@ -130,7 +120,7 @@ impl Node {
                 self.on_voucher(id, slot, voucher, crypto, out);
             }
         }
-        let channel = &mut self.channels[slot];
+        let channel = &mut self.earnings.channels[slot];
         let (nonce, amount) = channel.best_pair();
         let asked =
             request.voucher.map_or((crate::money::Nonce::NONE, crate::money::Amount::ZERO), |voucher| {
@@ -143,9 +133,8 @@ impl Node {
         channel.is_consenting = true;
         if channel.status == ChannelStatus::Open {
             channel.status = ChannelStatus::Final;
-            let record = channel.record();
             self.stop_streams(slot, out);
-            self.persist(slot, vec![record], out);
+            self.persist(slot, out);
         }
         let purpose = Signing::Consent { channel: slot, stream: id };
         self.sign(Lane::Channel(slot.index), Typed::CooperativeClose(terms), purpose, out);
@@ -153,7 +142,7 @@ impl Node {
 
     /// No more service on a channel: its streams are refused from here on.
     pub(super) fn stop_streams(&mut self, slot: Slot, out: &mut Outputs) {
-        for id in self.channels[slot].streams.clone() {
+        for id in self.earnings.channels[slot].streams.clone() {
             self.end_stream(id);
             self.refuse(id, Code::NotNow, out);
         }

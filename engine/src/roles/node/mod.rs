@@ -12,7 +12,7 @@ mod watch;
 
 use alloc::{collections::BTreeMap, vec, vec::Vec};
 
-use state::{Channel, Conn, Signing, Stream, StreamState};
+use state::Signing;
 
 use super::{
     config::NodeConfig,
@@ -21,15 +21,23 @@ use super::{
 use crate::{
     chain::Interest,
     crypto::{Crypto, Deployment, Typed},
-    delivery::{Meter, Tail},
+    delivery::Tail,
     dispute::Cue,
-    fault::{Fault, LimitHit, Proof, Rule},
-    ids::{BlobHash, ChannelId, ConnId, NodeId, SignTicket, StreamId, TxTicket},
+    fault::{Fault, Proof, Rule},
+    ids::{ChannelId, ConnId, NodeId, SignTicket, StreamId, TxTicket},
     io::{Effect, Input, Lane, Outputs},
-    machine::{AlarmKey, Tools, closings::Closings, follower::Follower},
+    machine::{
+        AlarmKey, Cx, Tools,
+        closings::Closings,
+        earnings::{Channel, Earnings},
+        follower::Follower,
+        inbound::Inbound,
+        quotes::Quotes,
+        sending::Sending,
+    },
     money::{Amount, Nonce},
-    record::{Earning, PersistSeq, Record},
-    state::{Canon, Digest, IdMap, Mark, Slot, Tally, TrackedMap, TrackedSlab},
+    record::{PersistSeq, Record},
+    state::{Canon, Digest, Mark, Slot, Tally},
     time::{Now, Time},
     wire::{ClientMessage, Code, Message, ProbeMessage, Protocol},
 };
@@ -38,27 +46,40 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Node {
     config: NodeConfig,
-    channels: TrackedSlab<Channel>,
-    by_id: IdMap<Slot>,
-    conns: TrackedMap<ConnId, Conn>,
-    by_peer: BTreeMap<(NodeId, Protocol), ConnId>,
-    desk: probe::Desk,
-    streams: TrackedMap<StreamId, Stream>,
-    blobs: TrackedMap<BlobHash, u64>,
+    earnings: Earnings,
+    inbound: Inbound,
+    quotes: Quotes,
+    sending: Sending,
     signing: BTreeMap<SignTicket, Signing>,
-    /// Write sets on their way that raise a channel's sending limit.
-    raising: BTreeMap<PersistSeq, (Slot, Amount)>,
     txs: BTreeMap<TxTicket, Slot>,
-    /// Channels served before their opening was safe, with the block (V6).
-    soft: Vec<(u64, Slot)>,
     closings: Closings,
     follower: Follower,
     tools: Tools,
     /// When the present step is: what credit depends on.
     now: Now,
+    prints: Prints,
+}
+
+/// What the digest is made with, beside the tables' own shares: of the chain's view and the quotes, whether they may have changed.
+#[derive(Clone, Debug)]
+struct Prints {
     tally: Tally,
     is_chain_dirty: bool,
     chain: Mark,
+    are_quotes_dirty: bool,
+    quotes: Mark,
+}
+
+impl Default for Prints {
+    fn default() -> Self {
+        Self {
+            tally: Tally::default(),
+            is_chain_dirty: true,
+            chain: Mark::default(),
+            are_quotes_dirty: false,
+            quotes: Mark::default(),
+        }
+    }
 }
 
 impl Node {
@@ -73,24 +94,17 @@ impl Node {
         let follower = Follower::new(config.start_block, config.monitor, interests);
         let mut node = Self {
             config,
-            channels: TrackedSlab::default(),
-            by_id: IdMap::default(),
-            conns: TrackedMap::default(),
-            by_peer: BTreeMap::new(),
-            desk: probe::Desk::default(),
-            streams: TrackedMap::default(),
-            blobs: TrackedMap::default(),
+            earnings: Earnings::default(),
+            inbound: Inbound::default(),
+            quotes: Quotes::default(),
+            sending: Sending::default(),
             signing: BTreeMap::new(),
-            raising: BTreeMap::new(),
             txs: BTreeMap::new(),
-            soft: Vec::new(),
             closings: Closings::default(),
             follower,
             tools: Tools::default(),
             now: Now::default(),
-            tally: Tally::default(),
-            is_chain_dirty: true,
-            chain: Mark::default(),
+            prints: Prints::default(),
         };
         let mut kept = BTreeMap::new();
         for record in records {
@@ -98,9 +112,7 @@ impl Node {
         }
         for record in kept.into_values() {
             match record {
-                Record::Earning(earning) => {
-                    node.adopt(earning);
-                }
+                Record::Earning(earning) => _ = node.earnings.adopt(earning),
                 Record::Cursor(block) => node.follower.recover(block),
                 Record::Paying(_) | Record::Fetch(_) | Record::Gone(_) => {}
             }
@@ -109,65 +121,36 @@ impl Node {
         node
     }
 
-    /// Takes up a channel. What it sent beyond its best voucher is forgotten: the fewest bytes count (D8).
-    fn adopt(&mut self, earning: Earning) -> Slot {
-        let (meter, durable) = match earning.best {
-            None => (Meter::new(), Amount::ZERO),
-            Some(best) => {
-                let mut meter = best.meter;
-                meter.lower_to(best.amount);
-                (meter, best.amount)
-            }
-        };
-        let slot = self.channels.insert(Channel {
-            id: earning.channel,
-            client: earning.client,
-            token: earning.token,
-            deposit: earning.deposit,
-            opened_at_block: earning.opened_at_block,
-            status: earning.status,
-            best: earning.best,
-            durable,
-            meter,
-            streams: Vec::new(),
-            turn: 0,
-            tails: Vec::new(),
-            is_consenting: false,
-            is_soft: false,
-        });
-        self.by_id.insert(earning.channel, slot);
-        slot
-    }
-
     /// Channels that are not settled.
     pub fn channel_count(&self) -> usize {
-        self.channels.len()
+        self.earnings.channels.len()
     }
 
     /// The best voucher of a channel: nonce, amount, and whether it is durable. For inspection.
     pub fn best_voucher(&self, channel: &ChannelId) -> Option<(Nonce, Amount)> {
-        self.by_id.get(channel).and_then(|slot| self.channels.get(slot)).map(Channel::best_pair)
+        self.earnings.slot(channel).and_then(|slot| self.earnings.channels.get(slot)).map(Channel::best_pair)
     }
 
     /// Bytes of memory that an open, idle channel takes.
     pub const fn bytes_per_channel() -> usize {
-        TrackedSlab::<Channel>::bytes_per_entry() + 32 + size_of::<Slot>() + 1
+        Earnings::bytes_per_channel()
     }
 
     /// How many entries each table holds. For inspection: all of them are bounded (O11).
     pub fn tables(&self) -> [(&'static str, usize); 12] {
+        let (raising, soft, tails) = self.earnings.counts();
         [
-            ("channels", self.channels.len()),
-            ("conns", self.conns.len()),
-            ("probers", self.desk.len()),
-            ("streams", self.streams.len()),
-            ("blobs", self.blobs.len()),
+            ("channels", self.earnings.channels.len()),
+            ("conns", self.inbound.conns.len()),
+            ("probers", self.quotes.len()),
+            ("streams", self.sending.streams.len()),
+            ("blobs", self.sending.blobs.len()),
             ("signing", self.signing.len()),
-            ("raising", self.raising.len()),
+            ("raising", raising),
             ("txs", self.txs.len()),
-            ("soft", self.soft.len()),
+            ("soft", soft),
             ("retrying", self.closings.retrying()),
-            ("tails", self.channels.iter().map(|(_, channel)| channel.tails.len()).max().unwrap_or(0)),
+            ("tails", tails),
             ("alarms", self.tools.alarms.len()),
         ]
     }
@@ -184,8 +167,8 @@ impl Node {
         self.signing.insert(ticket, purpose);
     }
 
-    fn persist(&mut self, slot: Slot, writes: Vec<Record>, out: &mut Outputs) -> PersistSeq {
-        self.tools.persist(Lane::Channel(slot.index), writes, out)
+    fn persist(&mut self, slot: Slot, out: &mut Outputs) -> PersistSeq {
+        self.earnings.persist(slot, &mut Cx { now: self.now, tools: &mut self.tools, out })
     }
 
     fn deployment(&self) -> Deployment {
@@ -202,7 +185,7 @@ impl Node {
 
     /// The peer did what no honest one does: the stream ends with this code (W4).
     fn misbehaved(&mut self, stream: StreamId, rule: Rule, code: Code, out: &mut Outputs) {
-        if let Some(conn) = self.conns.get(&stream.conn) {
+        if let Some(conn) = self.inbound.get(stream.conn) {
             let fault = Fault::Peer { peer: conn.peer, rule, proof: Proof::Message(stream) };
             out.fault(fault);
         }
@@ -213,29 +196,19 @@ impl Node {
 
     fn on_connected(&mut self, conn: ConnId, peer: NodeId, protocol: Protocol, out: &mut Outputs) {
         // One connection per peer and protocol (W3): a peer that comes again has lost the old one.
-        let by = (peer, protocol);
-        if let Some(old) = self.by_peer.get(&by).copied() {
+        if let Some(old) = self.inbound.older(peer, protocol) {
             self.on_disconnected(old, out);
             out.disconnect(old, Code::NotNow);
         }
-        if self.conns.len() >= self.config.limits.conns {
-            out.limit(Rule::W3, LimitHit::Conns);
-            out.disconnect(conn, Code::NotNow);
-            return;
-        }
-        self.by_peer.insert(by, conn);
-        self.conns.insert(conn, Conn { peer, protocol, account: None, streams: 0 });
+        let cx = &mut Cx { now: self.now, tools: &mut self.tools, out };
+        self.inbound.on_up(conn, peer, protocol, self.config.limits.conns, cx);
     }
 
     fn on_disconnected(&mut self, conn: ConnId, out: &mut Outputs) {
-        let Some(gone) = self.conns.remove(&conn) else { return };
-        let by = (gone.peer, gone.protocol);
-        if self.by_peer.get(&by) == Some(&conn) {
-            self.by_peer.remove(&by);
+        if !self.inbound.on_gone(conn) {
+            return;
         }
-        let first = StreamId { conn, index: 0 };
-        let last = StreamId { conn, index: u32::MAX };
-        let ids: Vec<StreamId> = self.streams.range(first..=last).map(|(id, _)| *id).collect();
+        let ids: Vec<StreamId> = self.sending.on_conn(conn).collect();
         for id in ids {
             let slot = self.end_stream(id);
             self.pump_after_end(slot, out);
@@ -244,19 +217,10 @@ impl Node {
 
     /// Forgets a stream; what it sent last stays with the channel while something is unpaid (D8).
     fn end_stream(&mut self, id: StreamId) -> Option<Slot> {
-        let stream = self.streams.remove(&id)?;
-        if let Some(conn) = self.conns.get_mut(&id.conn) {
-            conn.streams -= 1;
-        }
-        let tails_max = self.config.limits.tails;
-        if let Some(channel) = self.channels.get_mut(stream.channel) {
-            channel.streams.retain(|other| *other != id);
-            if channel.may_have_lost() && !stream.tail.is_empty() {
-                if channel.tails.len() >= tails_max {
-                    channel.tails.remove(0);
-                }
-                channel.tails.push(stream.tail);
-            }
+        let stream = self.sending.streams.remove(&id)?;
+        self.inbound.end_stream(id.conn);
+        if let Some(channel) = self.earnings.channels.get_mut(stream.channel) {
+            channel.end_stream(id, stream.tail, self.config.limits.tails);
         }
         Some(stream.channel)
     }
@@ -276,7 +240,7 @@ impl Node {
         crypto: &C,
         out: &mut Outputs,
     ) {
-        let Some(conn) = self.conns.get(&stream.conn) else { return };
+        let Some(conn) = self.inbound.get(stream.conn) else { return };
         if message.protocol() != conn.protocol {
             return self.malformed(stream, Rule::W1, out);
         }
@@ -310,7 +274,7 @@ impl Node {
 
     /// The payer has paid what it verified: nothing was lost on this stream.
     fn on_stream_end(&mut self, id: StreamId, out: &mut Outputs) {
-        if let Some(stream) = self.streams.get_mut(&id) {
+        if let Some(stream) = self.sending.streams.get_mut(&id) {
             stream.tail = Tail::new(stream.tail.hash);
         }
         let slot = self.end_stream(id);
@@ -326,7 +290,7 @@ impl Node {
     ) {
         let purpose = self.signing.remove(&ticket);
         if let Some(Signing::Consent { channel, .. }) = purpose
-            && let Some(channel) = self.channels.get_mut(channel)
+            && let Some(channel) = self.earnings.channels.get_mut(channel)
         {
             channel.is_consenting = false;
         }
@@ -375,10 +339,13 @@ impl Role for Node {
                 self.pump_after_end(slot, out);
             }
             Input::Malformed { stream, code } => self.misbehaved(stream, Rule::W1, code, out),
-            Input::RangeSent { stream } => self.on_range_sent(stream, out),
-            Input::RangeFailed { stream } => self.on_range_failed(stream, out),
-            Input::BlobReady { hash, bytes } => self.on_blob_ready(hash, bytes, out),
-            Input::BlobGone { hash } => self.forget_blob(hash),
+            Input::RangeSent { stream } => self.on_range(stream, true, out),
+            Input::RangeFailed { stream } => self.on_range(stream, false, out),
+            Input::BlobReady { hash, bytes } => {
+                let cx = &mut Cx { now, tools: &mut self.tools, out };
+                self.sending.on_blob_ready(hash, bytes, self.config.limits.blobs, cx);
+            }
+            Input::BlobGone { hash } => _ = self.sending.blobs.remove(&hash),
             Input::Persisted { seq } => self.on_persisted(now, seq, out),
             Input::Signed { ticket, signature } => self.on_signed(ticket, signature, out),
             Input::Chain(update) => self.on_chain(now, update, out),
@@ -389,7 +356,7 @@ impl Role for Node {
             Input::Verdict { .. } | Input::Fetch(_) | Input::Cancel(_) => {}
         }
         // At most the role's alarm and two per channel are set.
-        self.tools.alarms.tidy(1 + 2 * self.channels.len());
+        self.tools.alarms.tidy(1 + 2 * self.earnings.channels.len());
     }
 
     fn next_deadline(&self) -> Option<(Time, Reason)> {
@@ -404,20 +371,19 @@ impl Role for Node {
     }
 
     fn digest(&mut self) -> Digest {
-        let Self { tally, closings, .. } = self;
+        let Self { prints, closings, earnings, sending, inbound, .. } = self;
+        let Prints { tally, is_chain_dirty, chain, are_quotes_dirty, quotes } = prints;
         let channels =
-            self.channels.fold(tally, |slot, channel, out| (channel, closings.get(slot)).canon(out));
-        let streams = self.streams.fold(tally, |id, stream, out| (*id, stream).canon(out));
-        let conns = self.conns.fold(tally, |id, conn, out| (*id, conn).canon(out));
-        let blobs = self.blobs.fold(tally, |hash, bytes, out| (*hash, *bytes).canon(out));
-        if core::mem::take(&mut self.desk.is_dirty) {
-            let mut mark = self.desk.mark;
-            self.tally.fold(&mut mark, &self.desk);
-            self.desk.mark = mark;
+            earnings.channels.fold(tally, |slot, channel, out| (channel, closings.get(slot)).canon(out));
+        let streams = sending.streams.fold(tally, |id, stream, out| (*id, stream).canon(out));
+        let conns = inbound.conns.fold(tally, |id, conn, out| (*id, conn).canon(out));
+        let blobs = sending.blobs.fold(tally, |hash, bytes, out| (*hash, *bytes).canon(out));
+        if core::mem::take(are_quotes_dirty) {
+            tally.fold(quotes, &self.quotes);
         }
-        if core::mem::take(&mut self.is_chain_dirty) {
-            self.tally.fold(&mut self.chain, &self.follower);
+        if core::mem::take(is_chain_dirty) {
+            tally.fold(chain, &self.follower);
         }
-        self.tally.digest([channels, streams, conns, blobs])
+        tally.digest([channels, streams, conns, blobs])
     }
 }

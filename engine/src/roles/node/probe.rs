@@ -2,75 +2,29 @@
 //!
 //! A positive answer is a quote, and nothing is kept of it: whoever presents it later shows our own signature (E5).
 
-use alloc::collections::BTreeMap;
-
 use super::{Node, Signing};
 use crate::{
     crypto::{Crypto, ProbeResponseTerms, Quote, Signature, Typed},
     fault::{LimitHit, Rule},
-    ids::{Address, NodeId, StreamId},
+    ids::{Address, StreamId},
     io::{Effect, Lane, Outputs},
-    limits::{CLOCK_TOLERANCE, PROBE_WINDOW, PROBES, PROBES_PER_NODE},
+    limits::{CLOCK_TOLERANCE, PROBE_WINDOW},
     money::Rate,
-    state::{Bucket, Canon, Canonical, Mark},
     time::Now,
     wire::{Code, ProbeMessage, ProbeRequest, ProbeResponse, StreamRequest},
 };
 
-/// Who has asked how often (P5).
-#[derive(Clone, Debug, Default)]
-pub(super) struct Desk {
-    all: Bucket,
-    /// Buckets that are not full: whoever isn't listed has asked nothing for a second.
-    by_node: BTreeMap<NodeId, Bucket>,
-    pub(super) is_dirty: bool,
-    pub(super) mark: Mark,
-}
-
-impl Desk {
-    pub(super) fn len(&self) -> usize {
-        self.by_node.len()
-    }
-
-    fn take(&mut self, now: Now, peer: NodeId, cap: usize) -> bool {
-        self.is_dirty = true;
-        // Who has asked too often takes nothing from the others.
-        let Some(all) = self.all.less_one(now.mono, PROBES) else { return false };
-        if self.by_node.len() >= cap && !self.by_node.contains_key(&peer) {
-            self.by_node.retain(|_, bucket| bucket.full_at > now.mono);
-            if self.by_node.len() >= cap {
-                return false;
-            }
-        }
-        let is_there = self.by_node.entry(peer).or_default().take(now.mono, PROBES_PER_NODE);
-        if is_there {
-            self.all = all;
-        }
-        is_there
-    }
-}
-
-impl Canon for Desk {
-    fn canon(&self, out: &mut Canonical) {
-        out.tag(b'q');
-        out.number(self.all.full_at.0);
-        for (peer, bucket) in &self.by_node {
-            out.bytes(&peer.0);
-            out.number(bucket.full_at.0);
-        }
-    }
-}
-
 impl Node {
     pub(super) fn on_probe(&mut self, now: Now, id: StreamId, request: ProbeRequest, out: &mut Outputs) {
         let cap = self.config.limits.conns;
-        let Some(conn) = self.conns.get_mut(&id.conn) else { return };
+        let Some(conn) = self.inbound.get(id.conn) else { return };
         let peer = conn.peer;
         if conn.streams >= conn.protocol.streams() {
             out.limit(Rule::W3, LimitHit::StreamsPerConn);
             return self.refuse(id, Code::NotNow, out);
         }
-        if !self.desk.take(now, peer, cap) {
+        self.prints.are_quotes_dirty = true;
+        if !self.quotes.take(now, peer, cap) {
             out.limit(Rule::P5, LimitHit::Probes);
             return self.refuse(id, Code::NotNow, out);
         }
@@ -89,7 +43,7 @@ impl Node {
             // Nothing would be served: no promise (W4).
             return self.refuse(id, Code::NotNow, out);
         }
-        let blob = self.blobs.get(&request.hash).copied();
+        let blob = self.sending.blobs.get(&request.hash).copied();
         let size = blob.filter(|bytes| *bytes <= self.config.max_blob_size);
         let sold = size.zip(self.rate_for(request.token));
         let terms = ProbeResponseTerms {
@@ -101,9 +55,7 @@ impl Node {
             requester: request.requester,
             timestamp: request.timestamp,
         };
-        if let Some(conn) = self.conns.get_mut(&id.conn) {
-            conn.streams += 1;
-        }
+        self.inbound.begin_stream(id.conn);
         let total_bytes = sold.map(|(bytes, _)| bytes);
         let purpose = Signing::Probe { stream: id, rate: terms.rate, total_bytes };
         self.sign(Lane::Stream(id), Typed::ProbeResponse(terms), purpose, out);
@@ -116,8 +68,10 @@ impl Node {
         signature: Option<Signature>,
         out: &mut Outputs,
     ) {
-        let Some(conn) = self.conns.get_mut(&stream.conn) else { return };
-        conn.streams = conn.streams.saturating_sub(1);
+        if self.inbound.get(stream.conn).is_none() {
+            return;
+        }
+        self.inbound.end_stream(stream.conn);
         let Some(signature) = signature else { return self.refuse(stream, Code::NotNow, out) };
         let response = ProbeResponse { has_blob: total_bytes.is_some(), rate, total_bytes, signature };
         let lane = Lane::Stream(stream);

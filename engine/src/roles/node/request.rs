@@ -1,6 +1,6 @@
 //! Answering a stream request: who asks, on which channel, for what, at which price (I3, P2, V4, V6, D1, D2).
 
-use super::{Node, Signing, Stream, StreamState};
+use super::{Node, Signing};
 use crate::{
     crypto::{Crypto, Signature, StreamError, StreamResponseTerms, Typed},
     delivery::Tail,
@@ -8,7 +8,8 @@ use crate::{
     ids::{Address, BlobHash, NodeId, StreamId},
     io::{Effect, Lane, Outputs},
     limits::{CLOCK_TOLERANCE, GROUP},
-    money::{Amount, Rate},
+    machine::sending::{Stream, StreamState},
+    money::Rate,
     record::ChannelStatus,
     state::Slot,
     time::Now,
@@ -32,12 +33,12 @@ impl Node {
         crypto: &C,
         out: &mut Outputs,
     ) {
-        if self.streams.contains_key(&id) {
+        if self.sending.streams.contains_key(&id) {
             return self.malformed(id, Rule::W3, out);
         }
         if request.timestamp.distance(now.wall) > CLOCK_TOLERANCE {
             // Either clock may be the wrong one: refused as malformed, but nobody's proven doing.
-            let peer = self.conns[&id.conn].peer;
+            let peer = self.inbound.conns[&id.conn].peer;
             out.unattributed(peer, Rule::P2);
             return self.refuse(id, Code::Malformed, out);
         }
@@ -52,14 +53,14 @@ impl Node {
         {
             return self.malformed(id, Rule::I3, out);
         }
-        let conn = &self.conns[&id.conn];
+        let conn = &self.inbound.conns[&id.conn];
         if conn.account != Some(request.requester) {
             return self.malformed(id, Rule::I3, out);
         }
         if request.quote.is_some_and(|quote| !self.is_own_quote(&request, &quote, crypto)) {
             return self.malformed(id, Rule::E5, out);
         }
-        let conn = &self.conns[&id.conn];
+        let conn = &self.inbound.conns[&id.conn];
         if conn.streams >= self.config.limits.streams_per_conn.min(conn.protocol.streams()) {
             out.limit(Rule::W3, LimitHit::StreamsPerConn);
             return self.refuse(id, Code::NotNow, out);
@@ -68,12 +69,12 @@ impl Node {
             out.limit(Rule::O11, LimitHit::Signatures);
             return self.refuse(id, Code::NotNow, out);
         }
-        let Some(slot) = self.by_id.get(&request.channel) else {
+        let Some(slot) = self.earnings.slot(&request.channel) else {
             // Perhaps it was opened a moment ago: look, and let the client come again (V6).
             self.poll(now, out);
             return self.refuse(id, Code::ChannelPending, out);
         };
-        let channel = &self.channels[slot];
+        let channel = &self.earnings.channels[slot];
         if channel.client != request.requester || channel.token != request.token {
             return self.malformed(id, Rule::I3, out);
         }
@@ -84,10 +85,10 @@ impl Node {
         if let Some(voucher) = request.newest {
             self.on_voucher(id, slot, voucher, crypto, out);
         }
-        if self.channels[slot].status != ChannelStatus::Open || !self.may_extend_credit(now) {
+        if self.earnings.channels[slot].status != ChannelStatus::Open || !self.may_extend_credit(now) {
             return self.refuse(id, Code::NotNow, out);
         }
-        if !self.is_final_enough(slot) {
+        if !self.earnings.is_final_enough(slot, self.follower.safe(), self.config.soft_cap) {
             out.limit(Rule::V6, LimitHit::SoftCap);
             return self.refuse(id, Code::ChannelPending, out);
         }
@@ -109,41 +110,23 @@ impl Node {
 
     pub(super) fn take_auth<C: Crypto>(&mut self, id: StreamId, auth: Auth, crypto: &C) -> bool {
         let deployment = self.deployment();
-        let Some(conn) = self.conns.get_mut(&id.conn) else { return false };
+        let Some(conn) = self.inbound.get(id.conn) else { return false };
         let what = Typed::BindNodeId { node: conn.peer, nonce: 0 };
         if !crypto.verify(&deployment, &what, &auth.signature, auth.address) {
             return false;
         }
-        conn.account = Some(auth.address);
-        true
-    }
-
-    /// V6: the safe head has the opening, or the soft cap has room for its whole deposit.
-    fn is_final_enough(&mut self, slot: Slot) -> bool {
-        let channel = &self.channels[slot];
-        if channel.is_soft || channel.opened_at_block <= self.follower.safe() {
-            return true;
-        }
-        let at_risk = self.soft.iter().fold(Amount::ZERO, |sum, (_, other)| {
-            sum.checked_add(self.channels.get(*other).map_or(Amount::ZERO, |c| c.deposit))
-                .unwrap_or(Amount::MAX)
-        });
-        if at_risk.checked_add(channel.deposit).is_none_or(|sum| sum > self.config.soft_cap) {
-            return false;
-        }
-        self.soft.push((channel.opened_at_block, slot));
-        self.channels[slot].is_soft = true;
+        self.inbound.prove(id.conn, auth.address);
         true
     }
 
     fn agree(&self, slot: Slot, request: &StreamRequest) -> Result<Agreed, Refusal> {
-        let channel = &self.channels[slot];
+        let channel = &self.earnings.channels[slot];
         let Some(rate) = self.rate_for(request.token) else {
             return Err(Refusal::Signed(StreamError::Unavailable));
         };
         // A quote is kept (P3).
         let rate = request.quote.map_or(rate, |quote| rate.min(quote.rate));
-        let Some(total_bytes) = self.blobs.get(&request.hash).copied() else {
+        let Some(total_bytes) = self.sending.blobs.get(&request.hash).copied() else {
             return Err(Refusal::Signed(StreamError::Unavailable));
         };
         if total_bytes > self.config.max_blob_size {
@@ -163,7 +146,7 @@ impl Node {
             end.min(total_bytes).next_multiple_of(GROUP).min(total_bytes)
         };
         // One rate per channel while anything is unpaid or on its way (D5).
-        let is_busy = channel.has_unpaid() || channel.streams.iter().any(|id| self.is_live(id));
+        let is_busy = channel.has_unpaid() || channel.streams.iter().any(|id| self.sending.is_live(id));
         if channel.meter.rate() != rate && channel.meter.rate() != Rate(0) && is_busy {
             return Err(Refusal::Unsigned(Code::NotNow));
         }
@@ -175,10 +158,6 @@ impl Node {
             return Err(Refusal::Signed(StreamError::ChannelInsufficient));
         }
         Ok(Agreed { rate, total_bytes, start: request.offset_bytes, end })
-    }
-
-    pub(super) fn is_live(&self, id: &StreamId) -> bool {
-        self.streams.get(id).is_some_and(|stream| stream.state != StreamState::Ended)
     }
 
     fn answer(
@@ -207,7 +186,7 @@ impl Node {
         let (start, end) = answer.as_ref().map_or((0, 0), |agreed| (agreed.start, agreed.end));
         let tail = self.resumed_tail(slot, request.hash, start, answer.is_ok());
         if answer.is_ok() {
-            self.channels[slot].meter.set_rate(terms.rate);
+            self.earnings.channels[slot].meter.set_rate(terms.rate);
         }
         let stream = Stream {
             channel: slot,
@@ -219,17 +198,15 @@ impl Node {
             unanswered: 0,
             tail,
         };
-        self.streams.insert(id, stream);
-        self.channels[slot].streams.push(id);
-        if let Some(conn) = self.conns.get_mut(&id.conn) {
-            conn.streams += 1;
-        }
+        self.sending.streams.insert(id, stream);
+        self.earnings.channels[slot].streams.push(id);
+        self.inbound.begin_stream(id.conn);
         self.sign(Lane::Stream(id), Typed::StreamResponse(terms), Signing::Response(id), out);
     }
 
     /// Takes over what an ended stream sent last, if this request asks for it again (D8).
     fn resumed_tail(&mut self, slot: Slot, hash: BlobHash, start: u64, is_ok: bool) -> Tail {
-        let tails = &mut self.channels[slot].tails;
+        let tails = &mut self.earnings.channels[slot].tails;
         match tails.iter().position(|tail| tail.covers(hash, start)) {
             Some(place) if is_ok => tails.remove(place),
             _ => Tail::new(hash),
@@ -237,7 +214,7 @@ impl Node {
     }
 
     pub(super) fn on_response_signed(&mut self, id: StreamId, signature: Signature, out: &mut Outputs) {
-        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let Some(stream) = self.sending.streams.get_mut(&id) else { return };
         let slot = stream.channel;
         let response = StreamResponse {
             ok: stream.terms.ok,

@@ -2,20 +2,20 @@
 
 use alloc::{collections::BTreeSet, vec};
 
-use super::{Channel, Node};
+use super::Node;
 use crate::{
     chain::{
         Block, ChainUpdate, Route, Subject, TxOutcome,
         channel::{self, EventKind},
     },
-    crypto::{SignedVoucher, VoucherTerms},
-    dispute::{Cue, Held},
+    dispute::Cue,
     fault::{Fault, LimitHit, Rule, Surprise},
     ids::{ChannelId, TxTicket},
     io::{Lane, Notice, Outputs},
     machine::{
         Cx,
         closings::{Defence, Outcome},
+        earnings::Channel,
     },
     money::Amount,
     record::{ChannelStatus, Earning, Key, Record},
@@ -26,12 +26,12 @@ use crate::{
 impl Node {
     /// Asks for news, unless an answer is on its way.
     pub(super) fn poll(&mut self, now: Now, out: &mut Outputs) {
-        self.is_chain_dirty = true;
+        self.prints.is_chain_dirty = true;
         self.follower.poll(&mut Cx { now, tools: &mut self.tools, out });
     }
 
     pub(super) fn on_chain_unreachable(&mut self, now: Now, out: &mut Outputs) {
-        self.is_chain_dirty = true;
+        self.prints.is_chain_dirty = true;
         self.follower.on_unreachable(&mut Cx { now, tools: &mut self.tools, out });
     }
 
@@ -50,8 +50,14 @@ impl Node {
                 && !under_way.contains(slot)
         };
         let closes = self.config.limits.closes;
-        let mut due: alloc::vec::Vec<ChannelId> =
-            self.channels.iter().filter(is_due).map(|(_, channel)| channel.id).take(closes + 1).collect();
+        let mut due: alloc::vec::Vec<ChannelId> = self
+            .earnings
+            .channels
+            .iter()
+            .filter(is_due)
+            .map(|(_, channel)| channel.id)
+            .take(closes + 1)
+            .collect();
         if due.len() > closes {
             due.truncate(closes);
             self.follower.look_again(&mut Cx { now, tools: &mut self.tools, out });
@@ -62,9 +68,9 @@ impl Node {
     }
 
     pub(super) fn on_chain(&mut self, now: Now, update: ChainUpdate, out: &mut Outputs) {
-        self.is_chain_dirty = true;
+        self.prints.is_chain_dirty = true;
         self.follower.on_heads(now, &update);
-        self.release_soft();
+        self.earnings.release_soft(self.follower.safe());
         let cap = self.config.limits.chain_events;
         let taken = self.follower.take(&update, cap, &mut Cx { now, tools: &mut self.tools, out });
         for event in &update.events[taken] {
@@ -82,28 +88,15 @@ impl Node {
         self.follower.store(&update, &mut Cx { now, tools: &mut self.tools, out });
     }
 
-    fn release_soft(&mut self) {
-        let safe = self.follower.safe();
-        let released: alloc::vec::Vec<Slot> =
-            self.soft.iter().filter(|(block, _)| *block <= safe).map(|(_, slot)| *slot).collect();
-        self.soft.retain(|(block, _)| *block > safe);
-        for slot in released {
-            if let Some(channel) = self.channels.get_mut(slot) {
-                channel.is_soft = false;
-            }
-            self.channels.touch(slot);
-        }
-    }
-
     fn on_event(&mut self, now: Now, block: Block, event: &channel::Event, out: &mut Outputs) {
         match event.kind {
             EventKind::Opened { client, node, token, deposit } => {
-                if node == self.config.account && self.by_id.get(&event.channel).is_none() {
-                    if self.channels.len() >= self.config.limits.channels {
+                if node == self.config.account && self.earnings.slot(&event.channel).is_none() {
+                    if self.earnings.channels.len() >= self.config.limits.channels {
                         self.follower.checkpoint.refuses(block.number);
                         return out.limit(Rule::O11, LimitHit::Channels);
                     }
-                    let slot = self.adopt(Earning {
+                    let slot = self.earnings.adopt(Earning {
                         channel: event.channel,
                         client,
                         token,
@@ -112,26 +105,24 @@ impl Node {
                         status: ChannelStatus::Open,
                         best: None,
                     });
-                    let record = self.channels[slot].record();
-                    let seq = self.persist(slot, vec![record], out);
+                    let seq = self.persist(slot, out);
                     self.follower.checkpoint.writes(seq);
                     out.notice(Notice::ChannelOpened { channel: event.channel, deposit });
                 }
             }
             EventKind::Closing { amount, deadline, .. } => {
-                let Some(slot) = self.by_id.get(&event.channel) else { return };
+                let Some(slot) = self.earnings.slot(&event.channel) else { return };
                 if !self.closings.begin(slot, (block, amount, deadline)) {
                     return;
                 }
                 self.follower.checkpoint.closes(block.number, slot);
-                if self.channels[slot].status != ChannelStatus::Closing {
-                    self.channels[slot].status = ChannelStatus::Closing;
-                    let record = self.channels[slot].record();
-                    let seq = self.persist(slot, vec![record], out);
+                if self.earnings.channels[slot].status != ChannelStatus::Closing {
+                    self.earnings.channels[slot].status = ChannelStatus::Closing;
+                    let seq = self.persist(slot, out);
                     self.follower.checkpoint.writes(seq);
                     self.stop_streams(slot, out);
                 }
-                self.channels.touch(slot);
+                self.earnings.channels.touch(slot);
                 // The client settles for its refund; the node only where it doesn't.
                 let (outlook, grace) = (self.follower.outlook(), self.config.monitor.settle_grace);
                 let cx = &mut Cx { now, tools: &mut self.tools, out };
@@ -139,10 +130,10 @@ impl Node {
                 self.defend(now, slot, Cue::News, out);
             }
             EventKind::Disputed { amount, .. } => {
-                let Some(slot) = self.by_id.get(&event.channel) else { return };
+                let Some(slot) = self.earnings.slot(&event.channel) else { return };
                 let cx = &mut Cx { now, tools: &mut self.tools, out };
                 self.closings.on_disputed(slot, event.channel, amount, cx);
-                self.channels.touch(slot);
+                self.earnings.channels.touch(slot);
                 self.defend(now, slot, Cue::News, out);
             }
             EventKind::Settled { paid, refunded, cooperative } => {
@@ -158,30 +149,29 @@ impl Node {
         (paid, refunded, cooperative): (Amount, Amount, bool),
         out: &mut Outputs,
     ) {
-        let Some(slot) = self.by_id.get(&id) else { return };
-        let (nonce, held) = self.channels[slot].best_pair();
-        let held = held.min(self.channels[slot].deposit);
+        let Some(slot) = self.earnings.slot(&id) else { return };
+        let (nonce, held) = self.earnings.channels[slot].best_pair();
+        let held = held.min(self.earnings.channels[slot].deposit);
         if paid < held {
             let surprise = Surprise::SettledLow { paid, held, nonce };
             out.fault(Fault::Chain { about: Subject::Channel(id), rule: Rule::X1, surprise });
         }
         self.stop_streams(slot, out);
-        let seq = self.persist(slot, vec![Record::Gone(Key::Earning(id))], out);
+        let gone = vec![Record::Gone(Key::Earning(id))];
+        let seq = self.tools.persist(Lane::Channel(slot.index), gone, out);
         self.follower.checkpoint.writes(seq);
-        if self.channels.remove(slot).is_some() {
+        if self.earnings.remove(slot).is_some() {
             let cx = &mut Cx { now, tools: &mut self.tools, out };
             if let Some(closed_in) = self.closings.on_settled(slot, cx) {
                 self.follower.checkpoint.settled(closed_in, slot);
             }
         }
-        self.by_id.remove(&id);
-        self.soft.retain(|(_, other)| *other != slot);
         out.notice(Notice::Settled { channel: id, paid, refunded, cooperative });
     }
 
     /// X1, X2: what the best durable voucher asks for on a closing channel. It is signed.
     pub(super) fn defend(&mut self, now: Now, slot: Slot, cue: Cue, out: &mut Outputs) {
-        let Some(held) = self.channels.get(slot).map(Channel::held) else { return };
+        let Some(held) = self.earnings.channels.get(slot).map(Channel::held) else { return };
         if self.closings.get(slot).is_none() {
             return;
         }
@@ -190,12 +180,12 @@ impl Node {
         if let Defence::Submitted(ticket) = self.closings.defend(slot, cue, &held, &outlook, cx) {
             self.txs.insert(ticket, slot);
         }
-        self.channels.touch(slot);
+        self.earnings.channels.touch(slot);
     }
 
     pub(super) fn on_settle_due(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
         let ticket = self.tools.tx_ticket();
-        let Some(channel) = self.channels.get(slot) else { return };
+        let Some(channel) = self.earnings.channels.get(slot) else { return };
         let id = channel.id;
         // Nothing to earn, or on its way: the client settles for its refund.
         let is_worth = self.closings.get(slot).is_some_and(|watch| watch.recorded > Amount::ZERO);
@@ -205,23 +195,22 @@ impl Node {
         self.closings.settles(slot, ticket);
         self.txs.insert(ticket, slot);
         out.tx(Lane::Channel(slot.index), ticket, channel::Call::Settle { channel: id }, Route::Sequencer);
-        self.channels.touch(slot);
+        self.earnings.channels.touch(slot);
         self.poll(now, out);
     }
 
     pub(super) fn on_close_order(&mut self, id: ChannelId, out: &mut Outputs) {
-        let Some(slot) = self.by_id.get(&id) else { return };
-        if self.channels[slot].status == ChannelStatus::Closing {
+        let Some(slot) = self.earnings.slot(&id) else { return };
+        if self.earnings.channels[slot].status == ChannelStatus::Closing {
             return;
         }
-        let voucher = self.channels[slot].best_voucher();
-        if self.channels[slot].status == ChannelStatus::Open {
-            self.channels[slot].status = ChannelStatus::Final;
+        let voucher = self.earnings.channels[slot].best_voucher();
+        if self.earnings.channels[slot].status == ChannelStatus::Open {
+            self.earnings.channels[slot].status = ChannelStatus::Final;
             self.stop_streams(slot, out);
-            let record = self.channels[slot].record();
-            self.persist(slot, vec![record], out);
+            self.persist(slot, out);
         }
-        self.channels.touch(slot);
+        self.earnings.channels.touch(slot);
         let ticket = self.tools.tx_ticket();
         self.txs.insert(ticket, slot);
         let call = channel::Call::Close { channel: id, voucher };
@@ -233,35 +222,15 @@ impl Node {
         if !matches!(outcome, TxOutcome::Queued { .. }) {
             self.txs.remove(&ticket);
         }
-        let Some(channel) = self.channels.get_mut(slot) else { return };
+        let Some(channel) = self.earnings.channels.get_mut(slot) else { return };
         let id = channel.id;
         let outlook = self.follower.outlook();
         let cx = &mut Cx { now, tools: &mut self.tools, out };
         let heard = self.closings.on_tx(slot, id, ticket, &outcome, &outlook, cx);
-        self.channels.touch(slot);
+        self.earnings.channels.touch(slot);
         if heard != Some(Outcome::Nothing) {
             // The events say what it did; until they come, nothing is assumed.
             self.poll(now, out);
         }
-    }
-}
-
-impl Channel {
-    fn held(&self) -> Held {
-        Held {
-            channel: self.id,
-            deposit: self.deposit,
-            amount: self.durable,
-            voucher: self.best_voucher(),
-            is_signing: false,
-        }
-    }
-
-    /// The best durable voucher as it goes on chain.
-    pub(super) fn best_voucher(&self) -> Option<SignedVoucher> {
-        let best = self.best?;
-        let terms =
-            VoucherTerms { channel: self.id, amount: best.amount, nonce: best.nonce, token: self.token };
-        Some(SignedVoucher { terms, signature: best.signature })
     }
 }

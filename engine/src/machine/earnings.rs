@@ -1,0 +1,260 @@
+//! Earning channels: what was sent on each, the best voucher, and what of it is durable (D5, D8, V1, V3, V6).
+
+use alloc::{collections::BTreeMap, vec, vec::Vec};
+
+use super::Cx;
+use crate::{
+    crypto::{SignedVoucher, VoucherTerms},
+    delivery::{Meter, Tail},
+    dispute::{Held, Watch},
+    ids::{Address, ChannelId, StreamId},
+    io::Lane,
+    money::{Amount, Nonce},
+    record::{Best, ChannelStatus, Earning, PersistSeq, Record},
+    state::{Canon, Canonical, IdMap, Slot, TrackedSlab},
+    wire::Voucher,
+};
+
+/// A channel that pays this role.
+#[derive(Clone, Debug)]
+pub struct Channel {
+    /// Its id.
+    pub id: ChannelId,
+    /// Who pays.
+    pub client: Address,
+    /// In what.
+    pub token: Address,
+    /// What was paid in.
+    pub deposit: Amount,
+    /// L2 block of the opening.
+    pub opened_at_block: u64,
+    /// Where it stands.
+    pub status: ChannelStatus,
+    /// The best voucher, durable or about to be.
+    pub best: Option<Best>,
+    /// The amount of the best durable voucher: what the sending limit goes by (V3).
+    pub durable: Amount,
+    /// What was sent.
+    pub meter: Meter,
+    /// Streams on this channel, in the order of their requests.
+    pub streams: Vec<StreamId>,
+    /// Which of them is served first next time.
+    pub turn: u32,
+    /// What ended streams sent last and the channel has not paid (D8).
+    pub tails: Vec<Tail>,
+    /// Whether a consent is being signed.
+    pub is_consenting: bool,
+    /// Whether its deposit counts towards the soft cap (V6).
+    is_soft: bool,
+}
+
+impl Channel {
+    /// Takes up a channel. What it sent beyond its best voucher is forgotten: the fewest bytes count (D8).
+    fn new(earning: Earning) -> Self {
+        let (meter, durable) = match earning.best {
+            None => (Meter::new(), Amount::ZERO),
+            Some(best) => {
+                let mut meter = best.meter;
+                meter.lower_to(best.amount);
+                (meter, best.amount)
+            }
+        };
+        Self {
+            id: earning.channel,
+            client: earning.client,
+            token: earning.token,
+            deposit: earning.deposit,
+            opened_at_block: earning.opened_at_block,
+            status: earning.status,
+            best: earning.best,
+            durable,
+            meter,
+            streams: Vec::new(),
+            turn: 0,
+            tails: Vec::new(),
+            is_consenting: false,
+            is_soft: false,
+        }
+    }
+
+    /// Nonce and amount of the best voucher.
+    pub fn best_pair(&self) -> (Nonce, Amount) {
+        self.best.map_or((Nonce::NONE, Amount::ZERO), |best| (best.nonce, best.amount))
+    }
+
+    fn record(&self) -> Record {
+        Record::Earning(Earning {
+            channel: self.id,
+            client: self.client,
+            token: self.token,
+            deposit: self.deposit,
+            opened_at_block: self.opened_at_block,
+            status: self.status,
+            best: self.best,
+        })
+    }
+
+    /// Whether some sent byte is not paid by a durable voucher.
+    pub fn has_unpaid(&self) -> bool {
+        self.meter.unpaid(self.durable) > 0
+    }
+
+    /// Whether some sent byte may have been lost, by all that the best durable voucher says. At a rate of a few base
+    /// units per MB a voucher is rounded up over many groups, so a byte may be paid for and lost all the same.
+    pub fn may_have_lost(&self) -> bool {
+        self.meter.is_ahead_of(self.durable)
+    }
+
+    /// A stream has ended; what it sent last stays while something is unpaid (D8), for so many streams, the newest.
+    pub fn end_stream(&mut self, id: StreamId, tail: Tail, tails_max: usize) {
+        self.streams.retain(|other| *other != id);
+        if self.may_have_lost() && !tail.is_empty() {
+            if self.tails.len() >= tails_max {
+                self.tails.remove(0);
+            }
+            self.tails.push(tail);
+        }
+    }
+
+    /// What is held of it, should it be closing (X1): what is durable counts.
+    pub fn held(&self) -> Held {
+        Held {
+            channel: self.id,
+            deposit: self.deposit,
+            amount: self.durable,
+            voucher: self.best_voucher(),
+            is_signing: false,
+        }
+    }
+
+    /// The best voucher as it goes on chain.
+    pub fn best_voucher(&self) -> Option<SignedVoucher> {
+        let best = self.best?;
+        let terms =
+            VoucherTerms { channel: self.id, amount: best.amount, nonce: best.nonce, token: self.token };
+        Some(SignedVoucher { terms, signature: best.signature })
+    }
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct Earnings {
+    /// Channels that have not settled.
+    pub channels: TrackedSlab<Channel>,
+    by_id: IdMap<Slot>,
+    /// Write sets on their way that raise a channel's sending limit.
+    raising: BTreeMap<PersistSeq, (Slot, Amount)>,
+    /// Channels served before their opening was safe, with the block (V6).
+    soft: Vec<(u64, Slot)>,
+}
+
+impl Earnings {
+    /// Bytes of memory that an open, idle channel takes.
+    pub const fn bytes_per_channel() -> usize {
+        TrackedSlab::<Channel>::bytes_per_entry() + 32 + size_of::<Slot>() + 1
+    }
+
+    /// Takes up a channel.
+    pub fn adopt(&mut self, earning: Earning) -> Slot {
+        let slot = self.channels.insert(Channel::new(earning));
+        self.by_id.insert(earning.channel, slot);
+        slot
+    }
+
+    /// A channel has settled.
+    pub fn remove(&mut self, slot: Slot) -> Option<Channel> {
+        let gone = self.channels.remove(slot)?;
+        self.by_id.remove(&gone.id);
+        self.soft.retain(|(_, other)| *other != slot);
+        Some(gone)
+    }
+
+    /// The channel of an id.
+    pub fn slot(&self, id: &ChannelId) -> Option<Slot> {
+        self.by_id.get(id)
+    }
+
+    /// Write sets on their way that raise a limit, channels that count towards the soft cap, and the most tails of one.
+    pub fn counts(&self) -> (usize, usize, usize) {
+        let tails = self.channels.iter().map(|(_, channel)| channel.tails.len()).max().unwrap_or(0);
+        (self.raising.len(), self.soft.len(), tails)
+    }
+
+    /// Stores a channel.
+    pub fn persist(&self, slot: Slot, cx: &mut Cx<'_>) -> PersistSeq {
+        let record = self.channels[slot].record();
+        cx.tools.persist(Lane::Channel(slot.index), vec![record], cx.out)
+    }
+
+    /// Takes a voucher that is better than the best. It raises the sending limit once it is durable (V3).
+    pub fn take(&mut self, slot: Slot, voucher: Voucher, cx: &mut Cx<'_>) {
+        let Voucher { amount, nonce, signature } = voucher;
+        let channel = &mut self.channels[slot];
+        let (best_nonce, best_amount) = channel.best_pair();
+        debug_assert!(nonce > best_nonce && amount > best_amount, "only a better voucher is taken (V1)");
+        channel.meter.raise_to(amount);
+        channel.best = Some(Best { amount, nonce, signature, meter: channel.meter });
+        let seq = self.persist(slot, cx);
+        self.raising.insert(seq, (slot, amount));
+    }
+
+    /// A write set is durable: whose sending limit it raises (V3).
+    pub fn on_persisted(&mut self, seq: PersistSeq) -> Option<Slot> {
+        let (slot, amount) = self.raising.remove(&seq)?;
+        let channel = self.channels.get_mut(slot)?;
+        channel.durable = channel.durable.max(amount);
+        if !channel.may_have_lost() {
+            channel.tails.clear();
+        }
+        Some(slot)
+    }
+
+    /// V6: the safe head has the opening, or the soft cap has room for its whole deposit.
+    pub fn is_final_enough(&mut self, slot: Slot, safe: u64, soft_cap: Amount) -> bool {
+        let channel = &self.channels[slot];
+        if channel.is_soft || channel.opened_at_block <= safe {
+            return true;
+        }
+        let at_risk = self.soft.iter().fold(Amount::ZERO, |sum, (_, other)| {
+            sum.checked_add(self.channels.get(*other).map_or(Amount::ZERO, |c| c.deposit))
+                .unwrap_or(Amount::MAX)
+        });
+        if at_risk.checked_add(channel.deposit).is_none_or(|sum| sum > soft_cap) {
+            return false;
+        }
+        self.soft.push((channel.opened_at_block, slot));
+        self.channels[slot].is_soft = true;
+        true
+    }
+
+    /// The safe head has moved: what it has counts towards the soft cap no more.
+    pub fn release_soft(&mut self, safe: u64) {
+        let Self { soft, channels, .. } = self;
+        soft.retain(|(block, slot)| {
+            let is_soft = *block > safe;
+            if let Some(channel) = channels.get_mut(*slot).filter(|_| !is_soft) {
+                channel.is_soft = false;
+            }
+            is_soft
+        });
+    }
+}
+
+impl Canon for (&Channel, Option<&Watch>) {
+    fn canon(&self, out: &mut Canonical) {
+        let (channel, watch) = self;
+        out.tag(b'c');
+        out.bytes(&channel.id.0);
+        out.tag(channel.status as u8 | u8::from(channel.is_soft) << 4 | u8::from(watch.is_some()) << 5);
+        let (nonce, amount) = channel.best_pair();
+        out.number(nonce.0);
+        out.large(amount.0);
+        out.large(channel.durable.0);
+        out.large(channel.meter.owed_raw());
+        out.number(channel.tails.len() as u64);
+        channel.tails.iter().for_each(|tail| tail.canon(out));
+        if let Some(watch) = watch {
+            watch.canon(out);
+        }
+    }
+}
