@@ -15,7 +15,7 @@ export default [
     edits: [{
       file: 'engine/src/roles/node/mod.rs',
       from: 'let slot = self.end_stream(stream); self.refuse(stream, code, out);',
-      to: 'let others: Vec<StreamId> = self.streams.keys().copied().collect(); for other in others { self.refuse(other, code, out); } let slot = self.end_stream(stream); self.refuse(stream, code, out);',
+      to: 'let others: Vec<StreamId> = self.sending.streams.keys().copied().collect(); for other in others { self.refuse(other, code, out); } let slot = self.end_stream(stream); self.refuse(stream, code, out);',
     }],
   },
 ];
