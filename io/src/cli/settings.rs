@@ -24,7 +24,7 @@ use super::{
     outcome::{configured, input, keyed, surveyed},
 };
 use crate::{
-    chain::{Config, Inbox, Survey, Token},
+    chain::{self, Inbox, Survey, Token},
     clock::SystemClock,
     config::{self, File, Tokens},
     keys::Keys,
@@ -111,7 +111,7 @@ pub(super) struct ChainArgs {
 pub(super) struct Chosen {
     pub(super) survey: Survey,
     pub(super) urls: Vec<String>,
-    pub(super) chain: Config,
+    pub(super) chain: chain::Config,
     pub(super) monitor: Monitor,
 }
 
@@ -143,7 +143,12 @@ impl ChainArgs {
         }
         let inbox = if survey.is_devnet { Inbox::Devnet } else { Inbox::None };
         let start_block = file.chain.start_block.unwrap_or_default();
-        Ok(Chosen { survey, urls, chain: Config { inbox, start_block, ..Config::default() }, monitor })
+        Ok(Chosen {
+            survey,
+            urls,
+            chain: chain::Config { inbox, start_block, ..chain::Config::default() },
+            monitor,
+        })
     }
 }
 
