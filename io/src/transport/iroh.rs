@@ -58,7 +58,7 @@ impl Default for TransportLimits {
     }
 }
 
-/// How long reaching a peer may take.
+/// How long reaching a peer may take: as long as it may be silent (D10).
 const REACH: Duration = Duration::from_secs(10);
 
 /// Why no endpoint could be bound.
@@ -207,8 +207,7 @@ impl IrohTransport {
     /// `Unreachable` or `WrongPeer`.
     pub async fn reach(&self, peer: NodeId, addrs: Vec<SocketAddr>) -> Result<(), Gone> {
         let places = addrs.into_iter().map(TransportAddr::Ip).collect();
-        let reached = tokio::time::timeout(REACH, dial(&self.endpoint, peer, places, Protocol::Client)).await;
-        let connection = reached.map_err(|_| Gone::Unreachable)??;
+        let connection = dial(&self.endpoint, peer, places, Protocol::Client).await?;
         connection.close(VarInt::from_u32(0), b"");
         Ok(())
     }
@@ -334,7 +333,9 @@ async fn dial(
         return Err(Gone::Unreachable);
     }
     let at = EndpointAddr::from_parts(key, places);
-    endpoint.connect(at, protocol.alpn()).await.map_err(|error| match &error {
+    // QUIC itself would try for as long as a connection may be idle.
+    let dialled = tokio::time::timeout(REACH, endpoint.connect(at, protocol.alpn())).await;
+    dialled.map_err(|_| Gone::Unreachable)?.map_err(|error| match &error {
         _ if is_stranger(&error) => Gone::WrongPeer,
         _ => Gone::Unreachable,
     })
