@@ -17,10 +17,10 @@ use crate::{
 pub enum Rule {
     /// Identity proven on the first request; only the channel's client streams on it.
     I3,
-    /// Canonical signatures.
-    I4,
     /// Frames and caps.
     W1,
+    /// The messages of a protocol, each where it may stand.
+    W2,
     /// Stream and connection caps.
     W3,
     /// Timestamps within 60 s.
@@ -37,8 +37,6 @@ pub enum Rule {
     D5,
     /// Offers and cadence.
     D6,
-    /// Exposure.
-    D8,
     /// Timeouts.
     D10,
     /// Vouchers accepted.
@@ -55,8 +53,6 @@ pub enum Rule {
     V7,
     /// The dispute monitor.
     X1,
-    /// Forced inclusion in time.
-    X2,
     /// Bounded queues and tables.
     O11,
     /// A presented quote is the node's own, and kept.

@@ -46,6 +46,29 @@ fn every_rule_of_the_engine_is_stated_in_the_protocol() {
     }
 }
 
+/// Every file below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let below = |path: PathBuf| if path.is_dir() { files(&path) } else { vec![path] };
+    entries(folder).into_iter().flat_map(below).collect()
+}
+
+#[test]
+fn every_rule_of_the_engine_is_applied_somewhere() {
+    let sources =
+        files(&root().join("engine/src")).into_iter().map(|file| fs::read_to_string(file).expect("a source"));
+    let code: String = sources.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+    for rule in rules() {
+        // A voucher's rules are applied as what a node may say about it.
+        let applied = [format!("Rule::{rule}"), format!("RejectReason::{rule}")];
+        let is_applied = |name: &String| {
+            let ends =
+                |(at, _): (usize, &str)| !code[at + name.len()..].starts_with(|c: char| c.is_ascii_digit());
+            code.match_indices(name.as_str()).any(ends)
+        };
+        assert!(applied.iter().any(is_applied), "nothing in the engine applies {rule}");
+    }
+}
+
 #[test]
 fn every_scenario_is_listed_in_testing() {
     let mut there = BTreeSet::new();

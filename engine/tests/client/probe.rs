@@ -187,13 +187,13 @@ fn p6_an_answer_that_the_operator_did_not_sign_ends_the_candidate() {
 }
 
 #[test]
-fn w1_anything_else_on_a_stream_of_a_probe_ends_the_candidate() {
+fn w2_anything_else_on_a_stream_of_a_probe_ends_the_candidate() {
     let mut bench = asking(&[1]);
     let (stream, request) = probed(&mut bench).expect("asked");
     bench.feed(Input::Message { stream, message: Message::Probe(ProbeMessage::Request(request)) });
     assert_eq!(
         (blamed(&mut bench), failed(&mut bench)),
-        (Some(Rule::W1), Some(FetchFailure::NoCandidateLeft))
+        (Some(Rule::W2), Some(FetchFailure::NoCandidateLeft))
     );
 }
 

@@ -105,11 +105,11 @@ impl Client {
         let Some(slot) = self.links.streams.get(&id).map(|stream| stream.channel) else { return };
         let Some(channel) = self.wallet.channels.get(slot) else { return };
         if channel.closing != Closing::Asked(id) {
-            return self.on_malformed(now, id, out);
+            return self.on_breach(now, id, Rule::V7, out);
         }
         let what = Typed::CooperativeClose(channel.newest_terms());
         if !crypto.verify(&self.config.deployment, &what, &signature, channel.paying.operator) {
-            return self.on_malformed(now, id, out);
+            return self.on_breach(now, id, Rule::V7, out);
         }
         let call = channel::Call::CloseCooperatively {
             channel: channel.paying.channel,

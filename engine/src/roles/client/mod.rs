@@ -244,14 +244,16 @@ impl Client {
                 Message::Probe(ProbeMessage::Response(response)) => {
                     self.on_probe_response(now, id, response, crypto, out);
                 }
-                _ => self.on_probe_malformed(now, id, out),
+                _ => self.on_probe_breach(now, id, Rule::W2, out),
             };
         }
         if !self.links.streams.contains_key(&id) {
             return;
         }
         self.links.on_answer(id);
-        let Message::Client(message) = message else { return self.on_malformed(now, id, out) };
+        let Message::Client(message) = message else {
+            return self.on_breach(now, id, Rule::W2, out);
+        };
         match message {
             ClientMessage::StreamResponse(response) => self.on_response(now, id, response, crypto, out),
             ClientMessage::VoucherAck(nonce) => self.on_ack(now, id, nonce, out),
@@ -261,7 +263,7 @@ impl Client {
             ClientMessage::StreamRequest(_)
             | ClientMessage::Voucher(_)
             | ClientMessage::StreamEnd
-            | ClientMessage::CloseRequest(_) => self.on_malformed(now, id, out),
+            | ClientMessage::CloseRequest(_) => self.on_breach(now, id, Rule::W2, out),
         }
     }
 
@@ -299,7 +301,7 @@ impl Role for Client {
             Input::Disconnected { conn, why } => self.on_disconnected(now, conn, why, out),
             Input::Message { stream, message } => self.on_message(now, stream, message, crypto, out),
             Input::StreamClosed { stream, code } => self.on_stream_closed(now, stream, code, out),
-            Input::Malformed { stream, .. } => self.on_malformed(now, stream, out),
+            Input::Malformed { stream, .. } => self.on_breach(now, stream, Rule::W1, out),
             Input::Verdict { stream, verdict } => self.on_verdict(now, stream, verdict, out),
             Input::Persisted { seq } => self.follower.checkpoint.on_persisted(seq),
             Input::Signed { ticket, signature } => self.on_signed(now, ticket, signature, out),

@@ -136,7 +136,7 @@ impl Client {
         let Some(slot) = self.links.streams.get(&id).map(|stream| stream.channel) else { return };
         if !self.wallet.on_ack(slot, nonce, &mut Cx { now, tools: &mut self.tools, out }) {
             // It acknowledges what was never signed.
-            return self.on_malformed(now, id, out);
+            return self.on_breach(now, id, Rule::V3, out);
         }
         self.finish_if_paid(now, slot, out);
     }

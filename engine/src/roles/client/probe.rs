@@ -114,9 +114,9 @@ impl Client {
     }
 
     /// What came is no answer to a probe.
-    pub(super) fn on_probe_malformed(&mut self, now: Now, id: StreamId, out: &mut Outputs) {
+    pub(super) fn on_probe_breach(&mut self, now: Now, id: StreamId, rule: Rule, out: &mut Outputs) {
         let Some(probe) = self.prober.get(id.conn) else { return };
-        out.breach(probe.node, Rule::W1, Proof::Message(id));
+        out.breach(probe.node, rule, Proof::Message(id));
         self.end_probe(now, id.conn, Some(Failure::Ban), out);
     }
 

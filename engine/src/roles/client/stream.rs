@@ -83,7 +83,8 @@ impl Client {
         let Some(stream) = self.links.streams.get(&id) else { return };
         let (slot, node) = (stream.channel, stream.node);
         let Purpose::Content { fetch: fetch_id, request, is_agreed: false, .. } = &stream.purpose else {
-            return self.on_malformed(now, id, out);
+            // It has answered already, or was asked for a consent.
+            return self.on_breach(now, id, Rule::D1, out);
         };
         let (fetch_id, request) = (*fetch_id, **request);
         let terms = StreamResponseTerms::of(node, &request, &response);
@@ -95,11 +96,13 @@ impl Client {
             }
             _ => false,
         };
-        // What breaks D2 counts as unsigned: nothing proves anything, but it is no answer either.
-        let deployment = self.config.deployment;
+        // What breaks D2 counts as unsigned: it is no answer, and the signature under it proves nothing.
+        if !is_whole {
+            return self.on_breach(now, id, Rule::D2, out);
+        }
         let what = Typed::StreamResponse(terms);
-        if !is_whole || !crypto.verify(&deployment, &what, &response.signature, operator) {
-            return self.on_malformed(now, id, out);
+        if !crypto.verify(&self.config.deployment, &what, &response.signature, operator) {
+            return self.on_breach(now, id, Rule::D1, out);
         }
         if !response.ok {
             let error = response.error.unwrap_or(StreamError::Unavailable);
@@ -139,7 +142,7 @@ impl Client {
         let meter = &channel.paying.meter;
         let is_busy = !channel.streams.is_empty() || meter.unpaid(channel.paying.amount) > 0;
         if meter.rate() != Rate(0) && meter.rate() != response.rate && is_busy {
-            return self.on_malformed(now, id, out);
+            return self.on_breach(now, id, Rule::D5, out);
         }
         let channel = &mut self.wallet.channels[slot];
         channel.paying.meter.set_rate(response.rate);
@@ -242,7 +245,7 @@ impl Client {
                 let fetch = *fetch;
                 self.on_refusal(now, id, fetch, (error, false), out);
             }
-            _ => self.on_malformed(now, id, out),
+            _ => self.on_breach(now, id, Rule::D2, out),
         }
     }
 
@@ -320,13 +323,14 @@ impl Client {
         self.fail_attempt(now, id, Failure::Refused, out);
     }
 
-    pub(super) fn on_malformed(&mut self, now: Now, id: StreamId, out: &mut Outputs) {
+    /// The node said or sent what no honest one does: by the connection that it is on, the message itself shows it.
+    pub(super) fn on_breach(&mut self, now: Now, id: StreamId, rule: Rule, out: &mut Outputs) {
         if self.prober.get(id.conn).is_some() {
-            return self.on_probe_malformed(now, id, out);
+            return self.on_probe_breach(now, id, rule, out);
         }
         let Some(stream) = self.links.streams.get(&id) else { return };
         let (slot, node) = (stream.channel, stream.node);
-        out.breach(node, Rule::W1, Proof::Message(id));
+        out.breach(node, rule, Proof::Message(id));
         match &stream.purpose {
             Purpose::Content { fetch, .. } => {
                 let fetch = *fetch;

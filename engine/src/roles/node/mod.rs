@@ -242,12 +242,12 @@ impl Node {
     ) {
         let Some(conn) = self.inbound.get(stream.conn) else { return };
         if message.protocol() != conn.protocol {
-            return self.malformed(stream, Rule::W1, out);
+            return self.malformed(stream, Rule::W2, out);
         }
         match message {
             Message::Client(message) => self.on_client_message(now, stream, message, crypto, out),
             Message::Probe(ProbeMessage::Request(request)) => self.on_probe(now, stream, request, out),
-            Message::Probe(ProbeMessage::Response(_)) => self.malformed(stream, Rule::W1, out),
+            Message::Probe(ProbeMessage::Response(_)) => self.malformed(stream, Rule::W2, out),
         }
     }
 
@@ -268,7 +268,7 @@ impl Node {
             | ClientMessage::VoucherAck(_)
             | ClientMessage::VoucherReject(_)
             | ClientMessage::StreamAbort(_)
-            | ClientMessage::CloseConsent(_) => self.malformed(stream, Rule::W1, out),
+            | ClientMessage::CloseConsent(_) => self.malformed(stream, Rule::W2, out),
         }
     }
 
