@@ -30,6 +30,7 @@ pub struct Block {
 
 /// A call that a role asks to be made from its account, by contract.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "calls are rare, and moved once")]
 pub enum Call {
     /// A token's.
     Token(token::Call),

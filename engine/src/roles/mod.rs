@@ -25,7 +25,6 @@ use crate::{
 
 /// A role of any kind: the one list of them, for whoever runs what it is given.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "a process has one, made at its start")]
 pub enum AnyRole {
     /// Buys.
     Client(Client),

@@ -90,6 +90,7 @@ impl Protocol {
 
 /// One message, of whatever protocol.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "most messages are of the larger kind")]
 pub enum Message {
     /// Of `cdn/client/v1`.
     Client(ClientMessage),
