@@ -55,7 +55,6 @@ pub enum Query {
 
 /// The answer to a question, by its shape.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[expect(clippy::large_enum_variant, reason = "asked for one at a time")]
 pub enum Answer {
     /// Yes or no.
     Flag(bool),
