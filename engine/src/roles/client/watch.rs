@@ -185,6 +185,7 @@ impl Client {
         if self.closings.is_settleable(slot) {
             let ticket = self.submit(slot, channel::Call::Settle { channel: id }, Route::Sequencer, out);
             self.closings.settles(slot, ticket);
+            self.wallet.channels.touch(slot);
         }
     }
 
