@@ -24,7 +24,7 @@ const FLOORS = [
   ['dispute'],
   ['machine'],
   ['machine/*'],
-  ['roles/config', 'roles/role'],
+  ['roles/check', 'roles/config', 'roles/role'],
   ['roles/*'],
   ['roles'],
   ['lib'],

@@ -170,6 +170,7 @@ fn main() {
     let mut large = with_channels(1_000_000);
     let weight = (resident_bytes() - empty) / 1_000_000;
     let at_large = measure(&mut large, 1_000_000, 200_000);
+    large.node.check().unwrap_or_else(|broken| panic!("check: {broken}"));
     drop(large);
     let at_small = measure(&mut with_channels(1_000), 1_000, 200_000);
     println!("channels    ns/step");

@@ -195,7 +195,7 @@ impl Watch {
     }
 
     /// The ticket in flight that an outcome would be about.
-    fn ticket(&self) -> Option<TxTicket> {
+    pub fn ticket(&self) -> Option<TxTicket> {
         match self.stage {
             Stage::Submitted(t) | Stage::Inbox(t) | Stage::Queued(t) | Stage::Forcing(t) => Some(t),
             Stage::Watching | Stage::Wanted => None,

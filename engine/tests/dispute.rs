@@ -36,8 +36,9 @@ struct Bench {
 impl Bench {
     /// A node that starts with a durable voucher over 700.
     fn new() -> Self {
-        let best =
-            Best { amount: Amount(700), nonce: Nonce(3), signature: Signature([1; 65]), meter: Meter::new() };
+        let mut meter = Meter::new();
+        meter.raise_to(Amount(700));
+        let best = Best { amount: Amount(700), nonce: Nonce(3), signature: Signature([1; 65]), meter };
         let earning = Earning {
             channel: CHANNEL,
             client: Address::repeat_byte(0xc1),
@@ -56,6 +57,7 @@ impl Bench {
         let now = Now { mono: Time(secs * 1_000_000), wall: WallTime((START + secs) * 1_000_000) };
         let mut out = Outputs::new();
         self.node.step(now, input, &Trusting, &mut out);
+        self.node.check().unwrap_or_else(|broken| panic!("check: {broken}"));
         out.drain().map(|output| output.effect).collect()
     }
 

@@ -36,6 +36,7 @@ impl Crypto for Trusting {
 fn step(role: &mut impl Role, input: Input) -> Vec<Effect> {
     let mut out = Outputs::new();
     role.step(NOW, input, &Trusting, &mut out);
+    role.check().unwrap_or_else(|broken| panic!("check: {broken}"));
     out.drain().map(|output| output.effect).collect()
 }
 

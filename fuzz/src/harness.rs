@@ -62,6 +62,9 @@ impl<R: Role + Clone> Bench<R> {
         self.quiet.step(self.now, input.clone(), &Symbols, &mut out);
         let quiet: Vec<_> = out.drain().collect();
         self.role.step(self.now, input, &Symbols, &mut out);
+        if let Err(broken) = self.role.check() {
+            panic!("check: {broken}");
+        }
         assert_eq!(out.as_slice(), quiet, "O13: the same decisions, other outputs");
         assert!(quiet.len() <= OUTPUTS_MAX, "O11: one input, {} outputs", quiet.len());
         for output in out.drain() {
@@ -161,6 +164,7 @@ impl<R: Role + Clone> Bench<R> {
     pub(crate) fn reboot(&mut self, mut role: R) {
         self.quiet = role.clone();
         assert_eq!(role.digest(), self.quiet.clone().digest());
+        assert_eq!(role.check(), Ok(()), "check: after a start from what is durable");
         self.role = role;
         self.lanes.clear();
         tell(|| "crash".to_owned());

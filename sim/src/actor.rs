@@ -7,7 +7,7 @@ use decdn_engine::{
     io::{Effect, Input, Lane, Outputs},
     record::Record,
     roles::{AnyRole, Config, Role as _},
-    state::Digest,
+    state::{Broken, Digest},
     time::{Now, Time},
 };
 
@@ -79,6 +79,14 @@ pub trait Actor {
     /// The fingerprint of the state (O13).
     fn digest(&mut self) -> Digest;
 
+    /// Whether the state's own invariants hold.
+    ///
+    /// # Errors
+    /// The first that doesn't.
+    fn check(&self) -> Result<(), Broken> {
+        Ok(())
+    }
+
     /// The process died and starts again with nothing but what is durable: one record per key, in key order.
     fn restart(&mut self, durable: &mut dyn Iterator<Item = Record>);
 }
@@ -107,6 +115,10 @@ impl Actor for Honest {
 
     fn digest(&mut self) -> Digest {
         self.role.digest()
+    }
+
+    fn check(&self) -> Result<(), Broken> {
+        self.role.check()
     }
 
     fn restart(&mut self, durable: &mut dyn Iterator<Item = Record>) {

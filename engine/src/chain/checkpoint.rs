@@ -49,6 +49,21 @@ impl Checkpoint {
         self.closing.remove(&(block, slot));
     }
 
+    /// Write sets with the effects of events that are not durable yet.
+    pub fn writing(&self) -> impl Iterator<Item = PersistSeq> {
+        self.writing.iter().copied()
+    }
+
+    /// How many closes hold it back.
+    pub fn closing(&self) -> usize {
+        self.closing.len()
+    }
+
+    /// Whether the close of this channel in this block does.
+    pub fn is_held_by(&self, block: u64, slot: Slot) -> bool {
+        self.closing.contains(&(block, slot))
+    }
+
     /// There was no room for an event of this block: after a restart there may be.
     pub fn refuses(&mut self, block: u64) {
         self.refused.get_or_insert(block);

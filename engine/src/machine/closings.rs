@@ -11,7 +11,7 @@ use crate::{
     ids::{ChannelId, TxTicket},
     io::{Effect, Lane, Notice},
     money::Amount,
-    state::Slot,
+    state::{Broken, Checked, Invariant, Slot, holds},
     time::{ChainTime, Span},
 };
 
@@ -65,6 +65,11 @@ impl Closings {
     /// A closing channel.
     pub fn get(&self, slot: Slot) -> Option<&Watch> {
         self.watches.get(&slot)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (Slot, &Watch)> {
+        self.watches.iter().map(|(slot, watch)| (*slot, watch))
     }
 
     /// How many channels are closing.
@@ -167,10 +172,54 @@ impl Closings {
         Some(Outcome::Failed)
     }
 
+    /// What holds of closing channels.
+    pub const INVARIANTS: &'static [Invariant<Self>] = &[Invariant::tie(
+        "a dispute that is to be tried again is about a closing channel",
+        Self::are_retries_about_closings,
+    )];
+
+    /// The first of [`Self::INVARIANTS`] that does not hold.
+    ///
+    /// # Errors
+    /// That one.
+    pub fn check(&self) -> Result<(), Broken> {
+        Invariant::check_all(Self::INVARIANTS, self)
+    }
+
+    fn are_retries_about_closings(&self) -> Checked {
+        for slot in &self.retrying {
+            holds!(self.watches.contains_key(slot), "{slot:?}");
+        }
+        Ok(())
+    }
+
     /// The channel has settled: the block in which it was closed, if it was closing here.
     pub fn on_settled(&mut self, slot: Slot, cx: &mut Cx<'_>) -> Option<u64> {
         cx.tools.alarms.forget(AlarmKey::Force(slot));
         cx.tools.alarms.forget(AlarmKey::Settle(slot));
         self.watches.remove(&slot).map(|watch| watch.closed_in)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::{Case, each_fails};
+
+    fn retrying() -> Closings {
+        let mut closings = Closings::default();
+        let slot = crate::state::Slab::default().insert(());
+        closings.begin(slot, (Block::default(), Amount::ZERO, ChainTime(1)));
+        closings.retrying.push(slot);
+        closings
+    }
+
+    #[test]
+    fn each_invariant_of_closings_can_fail() {
+        let case: Case<Closings> =
+            ("a dispute that is to be tried again is about a closing channel", retrying, |it| {
+                it.watches.clear()
+            });
+        each_fails(Closings::INVARIANTS, &[case], |closings| assert!(closings.check().is_err()));
     }
 }

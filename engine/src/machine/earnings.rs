@@ -1,5 +1,7 @@
 //! Earning channels: what was sent on each, the best voucher, and what of it is durable (D5, D8, V1, V3, V6).
 
+mod check;
+
 use alloc::{collections::BTreeMap, vec, vec::Vec};
 
 use super::Cx;
@@ -178,6 +180,16 @@ impl Earnings {
     pub fn counts(&self) -> (usize, usize, usize) {
         let tails = self.channels.iter().map(|(_, channel)| channel.tails.len()).max().unwrap_or(0);
         (self.raising.len(), self.soft.len(), tails)
+    }
+
+    /// Write sets on their way that raise a limit.
+    pub fn raising(&self) -> impl Iterator<Item = PersistSeq> {
+        self.raising.keys().copied()
+    }
+
+    /// Channels that count towards the soft cap, with the blocks of their openings.
+    pub fn soft(&self) -> impl Iterator<Item = (u64, Slot)> {
+        self.soft.iter().copied()
     }
 
     /// Stores a channel.

@@ -1,5 +1,7 @@
 //! Downloads: how far each is, whom it asks, how often an attempt failed, and what is tried next (D10, D11, D14).
 
+mod check;
+
 use alloc::{vec, vec::Vec};
 
 use super::{AlarmKey, Cx, Timeouts};

@@ -11,7 +11,7 @@ use crate::{
     fault::{LimitHit, Rule},
     io::{Effect, Lane},
     record::Record,
-    state::{Canon, Canonical},
+    state::{Broken, Canon, Canonical, Checked, Invariant, holds},
     time::{Now, Span, Time},
 };
 
@@ -175,6 +175,31 @@ impl Follower {
         is_reached && !core::mem::replace(&mut self.is_read, true)
     }
 
+    /// What holds of what was heard.
+    pub const INVARIANTS: &'static [Invariant<Self>] = &[
+        Invariant::tie("the durable cursor is not ahead of what was read", Self::is_cursor_behind),
+        Invariant::of("who has read the chain has heard of a head", Self::has_head),
+    ];
+
+    /// The first of [`Self::INVARIANTS`] that does not hold.
+    ///
+    /// # Errors
+    /// That one.
+    pub fn check(&self) -> Result<(), Broken> {
+        Invariant::check_all(Self::INVARIANTS, self)
+    }
+
+    fn is_cursor_behind(&self) -> Checked {
+        let (durable, next) = (self.checkpoint.block(), self.cursor.next_block);
+        holds!(durable <= next, "block {durable}, read up to {next}");
+        Ok(())
+    }
+
+    fn has_head(&self) -> Checked {
+        holds!(!self.is_read || self.head_at.is_some(), "none at block {}", self.cursor.next_block);
+        Ok(())
+    }
+
     /// How a buying role's digest has it.
     pub fn canon_for_client(&self, has_proof: bool, out: &mut Canonical) {
         out.tag(u8::from(has_proof) | u8::from(self.is_read) << 1 | u8::from(self.is_polling) << 2);
@@ -204,5 +229,26 @@ impl Canon for Follower {
         for number in numbers {
             out.number(number);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::{Case, each_fails};
+
+    fn fresh() -> Follower {
+        Follower::new(5, Monitor::default(), Vec::new())
+    }
+
+    #[test]
+    fn each_invariant_of_following_can_fail() {
+        let cases: [Case<Follower>; 2] = [
+            ("the durable cursor is not ahead of what was read", fresh, |it| {
+                it.checkpoint = Checkpoint::at(6)
+            }),
+            ("who has read the chain has heard of a head", fresh, |it| it.is_read = true),
+        ];
+        each_fails(Follower::INVARIANTS, &cases, |follower| assert!(follower.check().is_err()));
     }
 }

@@ -38,6 +38,11 @@ impl Identity {
         self.asked.is_some()
     }
 
+    /// The signature that was asked for.
+    pub fn ticket(&self) -> Option<SignTicket> {
+        self.asked
+    }
+
     /// Asks the signer for it, once.
     pub fn ask(&mut self, cx: &mut Cx<'_>) {
         if self.asked.is_none() {

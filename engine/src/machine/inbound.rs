@@ -7,7 +7,7 @@ use super::Cx;
 use crate::{
     fault::{LimitHit, Rule},
     ids::{Address, ConnId, NodeId},
-    state::{Canon, Canonical, TrackedMap},
+    state::{Broken, Canon, Canonical, Checked, Invariant, TrackedMap, holds},
     wire::{Code, Protocol},
 };
 
@@ -62,6 +62,35 @@ impl Inbound {
         self.conns.get(&conn)
     }
 
+    /// What holds of connections that peers made.
+    pub const INVARIANTS: &'static [Invariant<Self>] = &[
+        Invariant::tie("a connection is found by its peer", Self::are_found_by_peer),
+        Invariant::tie("a peer leads to a connection", Self::are_peers_connected),
+    ];
+
+    /// The first of [`Self::INVARIANTS`] that does not hold.
+    ///
+    /// # Errors
+    /// That one.
+    pub fn check(&self) -> Result<(), Broken> {
+        self.conns.check()?;
+        Invariant::check_all(Self::INVARIANTS, self)
+    }
+
+    fn are_found_by_peer(&self) -> Checked {
+        for (id, conn) in self.conns.iter() {
+            let found = self.by_peer.get(&(conn.peer, conn.protocol));
+            holds!(found == Some(id), "{id:?}, {:?} with {found:?}", conn.peer);
+        }
+        Ok(())
+    }
+
+    fn are_peers_connected(&self) -> Checked {
+        let (peers, conns) = (self.by_peer.len(), self.conns.len());
+        holds!(peers == conns, "{peers} peers, {conns} connections");
+        Ok(())
+    }
+
     /// The peer has proved its account.
     pub fn prove(&mut self, conn: ConnId, account: Address) {
         if let Some(conn) = self.conns.get_mut(&conn) {
@@ -92,5 +121,28 @@ impl Canon for (ConnId, &Conn) {
         out.number(id.0 | conn.protocol.canon());
         out.bytes(&conn.peer.0);
         out.bytes(conn.account.unwrap_or_default().as_slice());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::{Case, each_fails};
+
+    fn connected() -> Inbound {
+        let mut inbound = Inbound::default();
+        let (mut tools, mut out) = (super::super::Tools::default(), crate::io::Outputs::new());
+        let cx = &mut Cx { now: crate::time::Now::default(), tools: &mut tools, out: &mut out };
+        inbound.on_up(ConnId(1), NodeId([1; 32]), Protocol::Client, 9, cx);
+        inbound
+    }
+
+    #[test]
+    fn each_invariant_of_connections_that_peers_made_can_fail() {
+        let cases: [Case<Inbound>; 2] = [
+            ("a connection is found by its peer", connected, |it| it.by_peer.clear()),
+            ("a peer leads to a connection", connected, |it| _ = it.conns.remove(&ConnId(1))),
+        ];
+        each_fails(Inbound::INVARIANTS, &cases, |inbound| assert!(inbound.check().is_err()));
     }
 }

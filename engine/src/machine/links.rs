@@ -1,5 +1,7 @@
 //! Connections and streams of a role that dials: who is up, what each stream is for (W3, I3, V3).
 
+mod check;
+
 use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 
 use super::Cx;
@@ -227,6 +229,16 @@ impl Links {
         if let Some(peer) = self.peers.get_mut(&node) {
             peer.greeted.retain(|other| *other != channel);
         }
+    }
+
+    /// Connections, up or on their way, with the nodes that they lead to.
+    pub fn conns(&self) -> impl Iterator<Item = (ConnId, NodeId)> {
+        self.conns.iter().map(|(conn, node)| (*conn, *node))
+    }
+
+    /// Channels that were greeted, with the nodes.
+    pub fn greeted(&self) -> impl Iterator<Item = (NodeId, Slot)> {
+        self.peers.iter().flat_map(|(node, peer)| peer.greeted.iter().map(|slot| (*node, *slot)))
     }
 
     /// Connections, up or on their way, and the most channels that were greeted on one.

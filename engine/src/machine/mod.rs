@@ -129,6 +129,21 @@ impl Tools {
         TxTicket(self.ticket())
     }
 
+    /// Whether this connection was dialled by this role.
+    pub fn has_dialled(&self, conn: ConnId) -> bool {
+        conn.0 < self.next_conn
+    }
+
+    /// Whether this number was given to a signature or a transaction.
+    pub fn has_given(&self, ticket: u64) -> bool {
+        ticket <= self.next_ticket
+    }
+
+    /// Whether this write set was asked for.
+    pub fn has_written(&self, seq: PersistSeq) -> bool {
+        seq < self.next_persist
+    }
+
     /// Stores a write set before anything later in this lane.
     pub fn persist(&mut self, lane: Lane, writes: Vec<Record>, out: &mut Outputs) -> PersistSeq {
         let seq = self.next_persist;

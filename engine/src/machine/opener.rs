@@ -8,7 +8,7 @@ use crate::{
     ids::{Address, NodeId, TxTicket},
     io::Lane,
     money::Amount,
-    state::Canonical,
+    state::{Broken, Canonical, Checked, Invariant, holds},
     time::Span,
 };
 
@@ -40,6 +40,11 @@ impl Opening {
             Step::Included(block) => Some(block),
             Step::Queued | Step::Approving(_) | Step::Opening(_) => None,
         }
+    }
+
+    /// Whether one of its transactions is on its way.
+    pub fn is_sent(&self) -> bool {
+        matches!(self.step, Step::Approving(_) | Step::Opening(_))
     }
 
     /// Whether the transaction that opens it is on its way.
@@ -155,6 +160,26 @@ impl Opener {
         })
     }
 
+    /// What holds of openings.
+    pub const INVARIANTS: &'static [Invariant<Self>] =
+        &[Invariant::of("the first opening is under way, and no other", Self::are_in_turn)];
+
+    /// The first of [`Self::INVARIANTS`] that does not hold.
+    ///
+    /// # Errors
+    /// That one.
+    pub fn check(&self) -> Result<(), Broken> {
+        Invariant::check_all(Self::INVARIANTS, self)
+    }
+
+    fn are_in_turn(&self) -> Checked {
+        for (place, opening) in self.queue.iter().enumerate() {
+            let is_queued = opening.step == Step::Queued;
+            holds!(is_queued == (place > 0), "opening {place}: {:?}", opening.step);
+        }
+        Ok(())
+    }
+
     /// Its share of the digest.
     pub fn canon(&self, out: &mut Canonical) {
         for opening in &self.queue {
@@ -170,5 +195,26 @@ impl Opener {
             out.tag(step);
             out.number(ticket);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::{Case, each_fails};
+
+    fn opening() -> Opener {
+        let mut opener = Opener::default();
+        let of = |n| Opening::new(NodeId([n; 32]), Address::ZERO, Address::ZERO, Amount(1), false);
+        [1, 2].into_iter().for_each(|n| opener.want(of(n)));
+        opener.queue[0].step = Step::Approving(TxTicket(1));
+        opener
+    }
+
+    #[test]
+    fn each_invariant_of_openings_can_fail() {
+        let case: Case<Opener> =
+            ("the first opening is under way, and no other", opening, |it| _ = it.queue.pop_front());
+        each_fails(Opener::INVARIANTS, &[case], |opener| assert!(opener.check().is_err()));
     }
 }

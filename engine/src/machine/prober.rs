@@ -11,7 +11,7 @@ use crate::{
     io::{Effect, Gone, Lane},
     limits::BLOB_BYTES_MAX,
     money::Rate,
-    state::Canonical,
+    state::{Broken, Canonical, Checked, Invariant, holds},
     time::WallTime,
     wire::{Code, ProbeMessage, ProbeRequest, ProbeResponse, Protocol},
 };
@@ -95,6 +95,31 @@ impl Prober {
         self.probes.values().any(|probe| probe.node == node)
     }
 
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (ConnId, &Probe)> {
+        self.probes.iter().map(|(conn, probe)| (*conn, probe))
+    }
+
+    /// What holds of questions.
+    pub const INVARIANTS: &'static [Invariant<Self>] =
+        &[Invariant::of("one question at a time with a node", Self::are_apart)];
+
+    /// The first of [`Self::INVARIANTS`] that does not hold.
+    ///
+    /// # Errors
+    /// That one.
+    pub fn check(&self) -> Result<(), Broken> {
+        Invariant::check_all(Self::INVARIANTS, self)
+    }
+
+    fn are_apart(&self) -> Checked {
+        for (conn, probe) in &self.probes {
+            let mut earlier = self.probes.range(..conn).map(|(_, probe)| probe.node);
+            holds!(!earlier.any(|node| node == probe.node), "{conn:?}, {:?}", probe.node);
+        }
+        Ok(())
+    }
+
     /// Begins to ask a node; `None` if too many are being asked. There may be as many as there may be other connections: an open
     /// channel that is idle must not keep a price from being asked.
     pub fn ask(&mut self, node: NodeId, fetch: FetchId, most: usize, cx: &mut Cx<'_>) -> Option<ConnId> {
@@ -176,5 +201,24 @@ impl Prober {
             out.number(conn.0 | Protocol::Probe.canon());
             out.bytes(&probe.node.0);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::{Case, each_fails};
+
+    fn asking() -> Prober {
+        let probe = |n| Probe { node: NodeId([n; 32]), fetch: FetchId(1), asked: None };
+        Prober { probes: BTreeMap::from([(ConnId(1), probe(1)), (ConnId(2), probe(2))]) }
+    }
+
+    #[test]
+    fn each_invariant_of_questions_can_fail() {
+        let case: Case<Prober> = ("one question at a time with a node", asking, |it| {
+            it.probes.values_mut().for_each(|probe| probe.node = NodeId([1; 32]));
+        });
+        each_fails(Prober::INVARIANTS, &[case], |prober| assert!(prober.check().is_err()));
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     fault::{LimitHit, Rule},
     ids::{BlobHash, ConnId, StreamId},
     limits::{GROUP, OFFER_GROUPS_MIN, SEND_RANGES},
-    state::{Canon, Canonical, Slot, TrackedMap},
+    state::{Broken, Canon, Canonical, Checked, Invariant, Slot, TrackedMap, holds},
 };
 
 /// The least that a stream is sent at once, where there is so much: less would be more headers than content.
@@ -88,6 +88,33 @@ impl Sending {
     /// Whether something goes out on a stream, or will.
     pub fn is_live(&self, id: &StreamId) -> bool {
         self.streams.get(id).is_some_and(|stream| stream.state != StreamState::Ended)
+    }
+
+    /// What holds of streams.
+    pub const INVARIANTS: &'static [Invariant<Self>] = &[Invariant::of(
+        "a stream sends its own blob within its range, and no more at once than allowed",
+        Self::are_ranges_kept,
+    )];
+
+    /// The first of [`Self::INVARIANTS`] that does not hold.
+    ///
+    /// # Errors
+    /// That one.
+    pub fn check(&self) -> Result<(), Broken> {
+        self.streams.check()?;
+        self.blobs.check()?;
+        Invariant::check_all(Self::INVARIANTS, self)
+    }
+
+    /// What is not answered yet goes nowhere.
+    fn are_ranges_kept(&self) -> Checked {
+        for (id, stream) in self.streams.iter() {
+            let is_within = stream.next <= stream.end && stream.unanswered <= SEND_RANGES;
+            let is_answered = stream.state != StreamState::Answering || stream.unanswered == 0;
+            let is_its_blob = stream.tail.hash == stream.terms.hash;
+            holds!(is_within && is_answered && is_its_blob, "{id:?}: {} of {}", stream.next, stream.end);
+        }
+        Ok(())
     }
 
     /// What a channel's streams are held to together.

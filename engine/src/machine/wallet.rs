@@ -1,5 +1,7 @@
 //! Paying channels: what is owed on each, the newest voucher, its signature and its acknowledgement (D5–D8, V1, V3).
 
+mod check;
+
 use alloc::{collections::BTreeMap, vec::Vec};
 
 use super::{AlarmKey, Cx};
@@ -134,6 +136,11 @@ impl Wallet {
     /// The nodes with which there are channels.
     pub fn nodes(&self) -> impl Iterator<Item = NodeId> {
         self.by_node.keys().copied()
+    }
+
+    /// The signatures under way.
+    pub fn tickets(&self) -> impl Iterator<Item = SignTicket> {
+        self.signing.keys().copied()
     }
 
     /// How many signatures are under way.

@@ -1,5 +1,6 @@
 //! One machine per role; each wires the parts together.
 
+mod check;
 pub mod client;
 pub mod config;
 pub mod node;
@@ -19,7 +20,7 @@ use crate::{
     ids::{Address, NodeId},
     io::{Input, Outputs},
     record::Record,
-    state::Digest,
+    state::{Broken, Digest},
     time::{Now, Time},
 };
 
@@ -97,6 +98,13 @@ impl Role for AnyRole {
         match self {
             Self::Client(client) => client.digest(),
             Self::Node(node) => node.digest(),
+        }
+    }
+
+    fn check(&self) -> Result<(), Broken> {
+        match self {
+            Self::Client(client) => client.check(),
+            Self::Node(node) => node.check(),
         }
     }
 }

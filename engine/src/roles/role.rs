@@ -3,7 +3,7 @@
 use crate::{
     crypto::Crypto,
     io::{Input, Outputs},
-    state::Digest,
+    state::{Broken, Digest},
     time::{Now, Time},
 };
 
@@ -40,4 +40,11 @@ pub trait Role {
 
     /// The fingerprint of the state; O(changes since the last call).
     fn digest(&mut self) -> Digest;
+
+    /// Whether the state is one that the rules allow, looked at as a whole: O(state), so for whoever tests a role. It holds
+    /// after each step, whatever the role was told.
+    ///
+    /// # Errors
+    /// The first invariant that does not hold.
+    fn check(&self) -> Result<(), Broken>;
 }

@@ -11,6 +11,7 @@ use alloc::{
 };
 use core::{cmp::Reverse, mem};
 
+use super::{Broken, Checked, Invariant, holds};
 use crate::time::Time;
 
 /// So few entries are never worth a sweep.
@@ -136,11 +137,47 @@ impl<K: Copy + Ord> Alarms<K> {
     }
 }
 
+impl<K: Copy + Ord + 'static> Alarms<K> {
+    /// What holds of all alarms.
+    pub const INVARIANTS: &'static [Invariant<Self>] = &[
+        Invariant::tie("an alarm has its entry in the heap", Self::has_each_its_entry),
+        Invariant::of("no entry comes up after its alarm is due", Self::are_entries_early),
+    ];
+
+    /// The first of [`Self::INVARIANTS`] that does not hold.
+    ///
+    /// # Errors
+    /// That one.
+    pub fn check(&self) -> Result<(), Broken> {
+        Invariant::check_all(Self::INVARIANTS, self)
+    }
+
+    fn has_each_its_entry(&self) -> Checked {
+        for (place, (key, alarm)) in self.set.iter().enumerate() {
+            let is_its =
+                |entry: &Reverse<(Time, u64, K)>| (Some(entry.0.0), entry.0.2) == (alarm.queued, *key);
+            holds!(self.heap.iter().any(is_its), "alarm {place} of {}", self.set.len());
+        }
+        Ok(())
+    }
+
+    fn are_entries_early(&self) -> Checked {
+        for (place, alarm) in self.set.values().enumerate() {
+            let is_early = alarm.at.is_none_or(|at| alarm.queued.is_some_and(|queued| queued <= at));
+            holds!(is_early, "alarm {place} of {}: {alarm:?}", self.set.len());
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use alloc::{vec, vec::Vec};
 
-    use super::*;
+    use super::{
+        super::{Case, each_fails},
+        *,
+    };
 
     const OWNERS: usize = 8;
 
@@ -174,8 +211,27 @@ mod tests {
             }
             most = most.max(alarms.len());
             assert!(alarms.keys().all(|key| owners.contains(&key)));
+            assert_eq!(alarms.check(), Ok(()));
         }
         (due, most)
+    }
+
+    fn two() -> Alarms<u8> {
+        let mut alarms = Alarms::default();
+        alarms.arm(1, Time(10));
+        alarms.arm(2, Time(20));
+        alarms
+    }
+
+    #[test]
+    fn each_invariant_of_alarms_can_fail() {
+        let cases: [Case<Alarms<u8>>; 2] = [
+            ("an alarm has its entry in the heap", two, |alarms| _ = alarms.heap.pop()),
+            ("no entry comes up after its alarm is due", two, |alarms| {
+                alarms.set.values_mut().for_each(|alarm| alarm.at = Some(Time(5)));
+            }),
+        ];
+        each_fails(Alarms::INVARIANTS, &cases, |alarms| assert!(alarms.check().is_err()));
     }
 
     #[test]

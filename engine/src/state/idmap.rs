@@ -56,6 +56,16 @@ impl<V: Copy> IdMap<V> {
         self.map.insert(id.0, value);
     }
 
+    /// Ids known.
+    pub fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+
     /// Forgets an id.
     pub fn remove(&mut self, id: &ChannelId) {
         self.map.remove(&id.0);

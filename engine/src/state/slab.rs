@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 
+use super::{Broken, Checked, Invariant, holds};
+
 /// A place in a slab. A slot of a removed value finds nothing, even when the place is taken again.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Slot {
@@ -80,6 +82,34 @@ impl<T> Slab<T> {
     }
 }
 
+impl<T: 'static> Slab<T> {
+    /// What holds of every slab.
+    pub const INVARIANTS: &'static [Invariant<Self>] =
+        &[Invariant::tie("the free places of a slab are its empty ones", Self::are_free_places_empty)];
+
+    /// The first of [`Self::INVARIANTS`] that does not hold.
+    ///
+    /// # Errors
+    /// That one.
+    pub fn check(&self) -> Result<(), Broken> {
+        Invariant::check_all(Self::INVARIANTS, self)
+    }
+
+    /// As many, each of them empty, and no place twice: then their sum would be another.
+    fn are_free_places_empty(&self) -> Checked {
+        let empty = || self.entries.iter().enumerate().filter(|(_, entry)| entry.value.is_none());
+        let (free, places) = (self.free.len(), empty().count());
+        holds!(free == places, "{free} free places, {places} empty ones");
+        let sums = (
+            self.free.iter().map(|place| u64::from(*place)).sum(),
+            empty().map(|(place, _)| place as u64).sum(),
+        );
+        let (free, places): (u64, u64) = sums;
+        holds!(free == places, "the free places are others than the empty ones");
+        Ok(())
+    }
+}
+
 impl<T> core::ops::Index<Slot> for Slab<T> {
     type Output = T;
 
@@ -93,5 +123,31 @@ impl<T> core::ops::Index<Slot> for Slab<T> {
 impl<T> core::ops::IndexMut<Slot> for Slab<T> {
     fn index_mut(&mut self, slot: Slot) -> &mut T {
         self.get_mut(slot).expect("the slot is live")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{Case, each_fails},
+        *,
+    };
+
+    fn with_free_places() -> Slab<u8> {
+        let mut slab = Slab::default();
+        let slots = [1, 2, 3, 4].map(|n| slab.insert(n));
+        slab.remove(slots[1]);
+        slab.remove(slots[2]);
+        slab
+    }
+
+    #[test]
+    fn a_place_that_is_free_twice_or_never_is_noticed() {
+        let name = Slab::<u8>::INVARIANTS[0].name;
+        let damages: [fn(&mut Slab<u8>); 2] = [|slab| slab.free.truncate(1), |slab| slab.free[0] = 2];
+        for damage in damages {
+            let case: Case<Slab<u8>> = (name, with_free_places, damage);
+            each_fails(Slab::INVARIANTS, &[case], |slab| assert!(slab.check().is_err()));
+        }
     }
 }

@@ -78,6 +78,11 @@ impl Mark {
         Self { print: [0; 4], dirty: true }
     }
 
+    /// Whether it is out of date.
+    pub const fn is_touched(&self) -> bool {
+        self.dirty
+    }
+
     /// Notes a change; true the first time since the last fold, when the entry has to be queued.
     pub fn touch(&mut self) -> bool {
         !core::mem::replace(&mut self.dirty, true)
@@ -106,6 +111,13 @@ impl Sum {
     /// Takes a removed entry's share out.
     pub fn less(&mut self, mark: &Mark) {
         self.0.iter_mut().zip(mark.print).for_each(|(sum, word)| *sum = sum.wrapping_sub(word));
+    }
+
+    /// The shares of these entries, summed up anew.
+    pub fn of<'a>(marks: impl Iterator<Item = &'a Mark>) -> Self {
+        let mut sum = Self::default();
+        marks.for_each(|mark| sum.add(&Self(mark.print)));
+        sum
     }
 
     fn add(&mut self, other: &Self) {

@@ -9,7 +9,7 @@ use core::{
     ops::{Index, IndexMut, RangeBounds},
 };
 
-use super::{Canonical, Mark, Slab, Slot, Sum, Tally};
+use super::{Broken, Canonical, Checked, Invariant, Mark, Slab, Slot, Sum, Tally, holds};
 
 #[derive(Clone, Debug)]
 struct Entry<V> {
@@ -125,6 +125,40 @@ impl<K: Copy + Ord, V> TrackedMap<K, V> {
     }
 }
 
+const QUEUED: &str = "what was touched is queued for the digest";
+const SUMMED: &str = "a table's share of the digest is the sum of its entries'";
+
+/// `queued`: how many of them wait for the digest, as far as the table knows.
+fn are_queued<'a>(marks: impl Iterator<Item = &'a Mark>, queued: usize) -> Checked {
+    let touched = marks.filter(|mark| mark.is_touched()).count();
+    holds!(touched <= queued, "{touched} touched, {queued} queued");
+    Ok(())
+}
+
+fn is_sum<'a>(sum: Sum, marks: impl Iterator<Item = &'a Mark>) -> Checked {
+    holds!(sum == Sum::of(marks), "an entry was left out, or is gone and counted still");
+    Ok(())
+}
+
+impl<K: Copy + Ord + 'static, V: 'static> TrackedMap<K, V> {
+    /// What holds of every table.
+    pub const INVARIANTS: &'static [Invariant<Self>] = &[
+        Invariant::tie(QUEUED, |it| {
+            let queued = it.touched.iter().filter(|key| it.map.contains_key(key)).count();
+            are_queued(it.map.values().map(|entry| &entry.mark), queued)
+        }),
+        Invariant::tie(SUMMED, |it| is_sum(it.sum, it.map.values().map(|entry| &entry.mark))),
+    ];
+
+    /// The first of [`Self::INVARIANTS`] that does not hold.
+    ///
+    /// # Errors
+    /// That one.
+    pub fn check(&self) -> Result<(), Broken> {
+        Invariant::check_all(Self::INVARIANTS, self)
+    }
+}
+
 impl<K: Copy + Ord, V> Index<&K> for TrackedMap<K, V> {
     type Output = V;
 
@@ -215,6 +249,26 @@ impl<V> TrackedSlab<V> {
     }
 }
 
+impl<V: 'static> TrackedSlab<V> {
+    /// What holds of every table, beside what does of its slab.
+    pub const INVARIANTS: &'static [Invariant<Self>] = &[
+        Invariant::tie(QUEUED, |it| {
+            let queued = it.touched.iter().filter(|slot| it.slab.get(**slot).is_some()).count();
+            are_queued(it.slab.iter().map(|(_, entry)| &entry.mark), queued)
+        }),
+        Invariant::tie(SUMMED, |it| is_sum(it.sum, it.slab.iter().map(|(_, entry)| &entry.mark))),
+    ];
+
+    /// The first of [`Self::INVARIANTS`] that does not hold.
+    ///
+    /// # Errors
+    /// That one.
+    pub fn check(&self) -> Result<(), Broken> {
+        self.slab.check()?;
+        Invariant::check_all(Self::INVARIANTS, self)
+    }
+}
+
 impl<V> Index<Slot> for TrackedSlab<V> {
     type Output = V;
 
@@ -235,7 +289,10 @@ impl<V> IndexMut<Slot> for TrackedSlab<V> {
 mod tests {
     use alloc::vec;
 
-    use super::*;
+    use super::{
+        super::{Case, each_fails},
+        *,
+    };
 
     fn print(
         tally: &mut Tally,
@@ -249,6 +306,36 @@ mod tests {
         });
         let of_slab = slab.fold(tally, |_, value, out| out.number(*value));
         tally.digest([of_map, of_slab])
+    }
+
+    fn some_map() -> TrackedMap<u64, u64> {
+        let mut map = TrackedMap::default();
+        (0..3).for_each(|n| map.insert(n, n));
+        map.fold(&mut Tally::default(), |_, value, out| out.number(*value));
+        map.get_mut(&1);
+        map
+    }
+
+    fn some_slab() -> TrackedSlab<u64> {
+        let mut slab = TrackedSlab::default();
+        let slots = [1, 2, 3].map(|n| slab.insert(n));
+        slab.fold(&mut Tally::default(), |_, value, out| out.number(*value));
+        slab.touch(slots[1]);
+        slab
+    }
+
+    #[test]
+    fn each_invariant_of_tables_can_fail() {
+        let cases: [Case<TrackedMap<u64, u64>>; 2] = [
+            (QUEUED, some_map, |map| map.touched.clear()),
+            (SUMMED, some_map, |map| _ = map.map.pop_first()),
+        ];
+        each_fails(TrackedMap::INVARIANTS, &cases, |map| assert!(map.check().is_err()));
+        let cases: [Case<TrackedSlab<u64>>; 2] = [
+            (QUEUED, some_slab, |slab| slab.touched.clear()),
+            (SUMMED, some_slab, |slab| slab.sum = Sum::default()),
+        ];
+        each_fails(TrackedSlab::INVARIANTS, &cases, |slab| assert!(slab.check().is_err()));
     }
 
     /// O13: whatever was done to a table, its share is that of one that was made with what it holds.
@@ -270,6 +357,7 @@ mod tests {
                 13 if !slots.is_empty() => _ = slab.remove(slots.swap_remove(key as usize % slots.len())),
                 _ => slots.last().copied().into_iter().for_each(|slot| slab[slot] += 1),
             }
+            assert_eq!((map.check(), slab.check()), (Ok(()), Ok(())));
             if step % 7 == 0 {
                 print(&mut tally, &mut map, &mut slab);
             }

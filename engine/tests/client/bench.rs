@@ -129,6 +129,7 @@ impl Bench {
             let now = Now { mono: self.now, wall: WallTime(WALL + self.now.0) };
             let mut out = Outputs::new();
             self.client.step(now, input, &Symbols, &mut out);
+            self.client.check().unwrap_or_else(|broken| panic!("check: {broken}"));
             self.client.digest();
             for output in out.drain() {
                 match output.effect {

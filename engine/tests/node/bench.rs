@@ -55,7 +55,9 @@ impl Bench {
         config.limits = limits;
         let disk = held.iter().enumerate().map(|(n, amount)| {
             let (amount, nonce) = (Amount(*amount), Nonce(1));
-            let best = Best { amount, nonce, signature: Signature([1; 65]), meter: Meter::new() };
+            let mut meter = Meter::new();
+            meter.raise_to(amount);
+            let best = Best { amount, nonce, signature: Signature([1; 65]), meter };
             let earning = Earning {
                 channel: channel(n as u8),
                 client: CLIENT,
@@ -97,6 +99,7 @@ impl Bench {
     pub fn feed(&mut self, input: Input) -> Vec<Effect> {
         let mut out = Outputs::new();
         self.node.step(self.now, input, &Trusting, &mut out);
+        self.node.check().unwrap_or_else(|broken| panic!("check: {broken}"));
         self.node.digest();
         let mut said = Vec::new();
         for output in out.drain().collect::<Vec<_>>() {

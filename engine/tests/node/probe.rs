@@ -148,6 +148,7 @@ fn p5_who_asks_too_often_takes_nothing_from_the_others() {
         let said = ask(&mut bench, request);
         bench.sign(&said);
     }
+    bench.feed(Input::Disconnected { conn: PROBER, why: Gone::Lost });
     bench.feed(prober(PROBER, 10));
     let good = request(&bench);
     answered(&mut bench, good);

@@ -214,10 +214,17 @@ impl Pair {
         if let (Side::Node, Input::Disconnected { conn, .. }) = (side, &input) {
             self.offers.retain(|stream, _| stream.conn != *conn);
         }
-        match side {
-            Side::Client => self.client.step(now, input, &Symbols, &mut out),
-            Side::Node => self.node.step(now, input, &Symbols, &mut out),
-        }
+        let checked = match side {
+            Side::Client => {
+                self.client.step(now, input, &Symbols, &mut out);
+                self.client.check()
+            }
+            Side::Node => {
+                self.node.step(now, input, &Symbols, &mut out);
+                self.node.check()
+            }
+        };
+        checked.unwrap_or_else(|broken| panic!("check: {broken}"));
         if self.is_watched {
             self.client.digest();
             self.node.digest();

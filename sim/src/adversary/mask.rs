@@ -5,7 +5,7 @@ use decdn_engine::{
     io::{Input, Output, Outputs},
     record::Record,
     roles::Config,
-    state::Digest,
+    state::{Broken, Digest},
     time::Time,
 };
 
@@ -80,6 +80,10 @@ impl<H: Hand> Actor for Masked<H> {
             mix.word(word);
         }
         Digest(mix.finish())
+    }
+
+    fn check(&self) -> Result<(), Broken> {
+        self.role.check()
     }
 
     fn restart(&mut self, durable: &mut dyn Iterator<Item = Record>) {

@@ -87,6 +87,7 @@ impl World {
         let seen = Seen::Restarted { actor: id, durable: &slot.edge.durable, digest };
         self.watch.see(self.queue.now(), &seen);
         self.begin(id);
+        self.check(id);
         self.order_again(id);
     }
 

@@ -43,6 +43,10 @@ use crate::{
 /// The wall clock at the start of a run, in microseconds since the Unix epoch: 2027-01-15 08:00 UTC.
 pub const EPOCH: WallTime = WallTime(1_800_000_000_000_000);
 
+/// On the ideal rung one step in so many is checked: a check looks at the whole state and costs more than most steps. Prime, so
+/// that nothing which recurs is passed over for ever.
+const CHECK_EVERY: u64 = 13;
+
 /// What happens next.
 #[derive(Clone, Debug)]
 enum Event {
@@ -239,6 +243,8 @@ pub struct World {
     steps_max: u64,
     mix: Mix,
     rules: BTreeMap<Rule, u64>,
+    /// After how many steps one is checked; 0 once something was broken.
+    check_every: u64,
     /// Set when going on makes no sense.
     halted: bool,
 }
@@ -260,6 +266,8 @@ impl World {
             until,
             steps_max,
         } = parts;
+        let is_each_checked =
+            cfg!(debug_assertions) || !matches!(crypto, SimCrypto::Ideal) || watch.recorder.is_some();
         let mut world = Self {
             queue: Queue::default(),
             decide,
@@ -285,6 +293,7 @@ impl World {
             steps_max,
             mix: Mix::new(),
             rules: BTreeMap::new(),
+            check_every: if is_each_checked { 1 } else { CHECK_EVERY },
             halted: false,
         };
         for (actor, machine) in actors {
@@ -338,6 +347,9 @@ impl World {
     }
 
     fn finish(mut self) -> (Ran, Watch, Decisions) {
+        for id in 0..self.actors.len() {
+            self.check(ActorId(id as u16));
+        }
         let now = self.queue.now();
         let durable: Vec<Durable> =
             self.actors.iter_mut().map(|slot| std::mem::take(&mut slot.edge.durable)).collect();
@@ -400,6 +412,10 @@ impl World {
         };
         slot.actor.step(input, turn);
         self.steps += 1;
+        if self.check_every > 0 && self.steps.is_multiple_of(self.check_every) {
+            self.check(id);
+        }
+        let slot = &mut self.actors[usize::from(id.0)];
         let digest = slot.actor.digest();
         self.mix.word(u64::from(id.0));
         self.mix.bytes(&digest.0);
@@ -419,6 +435,20 @@ impl World {
         if self.steps >= self.steps_max {
             let steps = self.steps_max;
             self.halt("steps", || format!("no end after {steps} steps: the scenario's limit"));
+        }
+    }
+
+    /// Asks an actor for its own invariants. What follows from one that is broken would only repeat it.
+    fn check(&mut self, id: ActorId) {
+        let slot = &self.actors[usize::from(id.0)];
+        if self.check_every == 0 || !slot.up {
+            return;
+        }
+        if let Err(broken) = slot.actor.check() {
+            self.check_every = 0;
+            let (name, at) = (&self.cast.get(id).name, self.queue.now());
+            let text = || format!("at {} us {name} breaks it: {}", at.0, broken.place);
+            self.watch.report.violation("check", broken.invariant, text);
         }
     }
 

@@ -4,6 +4,7 @@
 //! end channels, `watch` follows the chain. This file holds the state and sends each input to its room.
 
 mod canon;
+mod check;
 mod close;
 mod fetch;
 mod open;
@@ -39,7 +40,7 @@ use crate::{
         wallet::Wallet,
     },
     record::{Paying, PersistSeq, Record},
-    state::{Digest, Slot},
+    state::{Broken, Digest, Slot},
     time::{Now, Span, Time},
     wire::{ClientMessage, Message, ProbeMessage},
 };
@@ -342,5 +343,9 @@ impl Role for Client {
 
     fn digest(&mut self) -> Digest {
         self.fold()
+    }
+
+    fn check(&self) -> Result<(), Broken> {
+        self.check_all()
     }
 }

@@ -3,6 +3,7 @@
 //! `probe` answers what is asked before money moves, `request` stream requests, `sell` sends within the exposure window, `earn` takes vouchers and closes,
 //! `watch` follows the chain. This file holds the state and sends each input to its room.
 
+mod check;
 mod earn;
 mod probe;
 mod request;
@@ -37,7 +38,7 @@ use crate::{
     },
     money::{Amount, Nonce},
     record::{PersistSeq, Record},
-    state::{Canon, Digest, Mark, Slot, Tally},
+    state::{Broken, Canon, Digest, Mark, Slot, Tally},
     time::{Now, Time},
     wire::{ClientMessage, Code, Message, ProbeMessage, Protocol},
 };
@@ -314,6 +315,11 @@ impl Node {
         }
     }
 
+    /// The most alarms that can be set: one of the role, two per channel.
+    fn alarms_max(&self) -> usize {
+        1 + 2 * self.earnings.channels.len()
+    }
+
     fn on_tick(&mut self, now: Now, out: &mut Outputs) {
         while let Some(key) = self.tools.alarms.due(now.mono) {
             match key {
@@ -355,8 +361,7 @@ impl Role for Node {
             // A node buys nothing yet: content and downloads are not for it.
             Input::Verdict { .. } | Input::Fetch(_) | Input::Cancel(_) => {}
         }
-        // At most the role's alarm and two per channel are set.
-        self.tools.alarms.tidy(1 + 2 * self.earnings.channels.len());
+        self.tools.alarms.tidy(self.alarms_max());
     }
 
     fn next_deadline(&self) -> Option<(Time, Reason)> {
@@ -385,5 +390,9 @@ impl Role for Node {
             tally.fold(chain, &self.follower);
         }
         tally.digest([channels, streams, conns, blobs])
+    }
+
+    fn check(&self) -> Result<(), Broken> {
+        self.check_all()
     }
 }

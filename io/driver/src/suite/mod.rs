@@ -17,7 +17,7 @@ use decdn_engine::{
     money::{Amount, Nonce},
     record::{ChannelStatus, Earning, PersistSeq, Record},
     roles::{Reason, Role},
-    state::Digest,
+    state::{Broken, Digest},
     time::{Now, Span, Time},
     wire::{ClientMessage, Protocol},
 };
@@ -188,6 +188,10 @@ impl Role for Script {
 
     fn digest(&mut self) -> Digest {
         Digest::default()
+    }
+
+    fn check(&self) -> Result<(), Broken> {
+        Ok(())
     }
 }
 

@@ -1,0 +1,118 @@
+//! What holds between the machines of any role: closing channels, tickets, write sets, alarms. Each is a function of what it ties.
+
+use alloc::collections::BTreeMap;
+
+use crate::{
+    chain::Checkpoint,
+    dispute::{Outlook, Stage, Watch},
+    ids::{SignTicket, TxTicket},
+    machine::{AlarmKey, Tools, closings::Closings},
+    record::{ChannelStatus, PersistSeq},
+    state::{ALARMS_SPARE, Alarms, Checked, Slot, holds},
+};
+
+/// `status`: of a channel that is there.
+pub(super) fn are_closings_closing(
+    closings: &Closings,
+    status: impl Fn(Slot) -> Option<ChannelStatus>,
+) -> Checked {
+    for (slot, _) in closings.iter() {
+        let status = status(slot);
+        holds!(status == Some(ChannelStatus::Closing), "{slot:?}: {status:?}");
+    }
+    Ok(())
+}
+
+pub(super) fn have_disputes_transactions(closings: &Closings, txs: &BTreeMap<TxTicket, Slot>) -> Checked {
+    for (slot, watch) in closings.iter() {
+        if let Some(ticket) = watch.ticket() {
+            holds!(txs.get(&ticket) == Some(&slot), "{slot:?}, {ticket:?}");
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn hold_closings_the_cursor(closings: &Closings, checkpoint: &Checkpoint) -> Checked {
+    for (slot, watch) in closings.iter() {
+        holds!(checkpoint.is_held_by(watch.closed_in, slot), "{slot:?}, block {}", watch.closed_in);
+    }
+    let (held, closing) = (checkpoint.closing(), closings.len());
+    holds!(held == closing, "it is held by {held} closes, {closing} are known");
+    Ok(())
+}
+
+/// Once the window is over, forcing is too late.
+pub(super) fn are_inboxes_forced(
+    closings: &Closings,
+    alarms: &Alarms<AlarmKey>,
+    outlook: &Outlook,
+) -> Checked {
+    for (slot, watch) in closings.iter() {
+        let is_waiting = matches!(watch.stage, Stage::Queued(_) | Stage::Forcing(_));
+        let is_over = outlook.head_time >= watch.deadline;
+        let is_set = alarms.at(AlarmKey::Force(slot)).is_some();
+        holds!(!is_waiting || is_over || is_set, "{slot:?}: {:?}", watch.stage);
+    }
+    Ok(())
+}
+
+/// `is_worth`: whether this role settles a channel with this watch.
+pub(super) fn is_settling_due(
+    closings: &Closings,
+    alarms: &Alarms<AlarmKey>,
+    is_worth: impl Fn(&Watch) -> bool,
+) -> Checked {
+    for (slot, watch) in closings.iter() {
+        let is_due = alarms.at(AlarmKey::Settle(slot)).is_some() || watch.settling.is_some();
+        holds!(is_due || !is_worth(watch), "{slot:?}");
+    }
+    Ok(())
+}
+
+pub(super) fn are_closing_alarms_owned(closings: &Closings, alarms: &Alarms<AlarmKey>) -> Checked {
+    for key in alarms.keys() {
+        if let AlarmKey::Force(slot) | AlarmKey::Settle(slot) = key {
+            holds!(closings.get(slot).is_some(), "{key:?}");
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn is_poll_due(alarms: &Alarms<AlarmKey>) -> Checked {
+    holds!(alarms.at(AlarmKey::Poll).is_some(), "nothing reads the chain any more");
+    Ok(())
+}
+
+/// `most`: alarms that can be set at once.
+pub(super) fn are_alarms_few(alarms: &Alarms<AlarmKey>, most: usize) -> Checked {
+    let entries = alarms.len();
+    holds!(entries <= 2 * most + ALARMS_SPARE, "{entries} entries for at most {most} alarms");
+    Ok(())
+}
+
+/// `signing`: the signatures under way.
+pub(super) fn were_tickets_given(
+    tools: &Tools,
+    signing: impl Iterator<Item = SignTicket>,
+    txs: &BTreeMap<TxTicket, Slot>,
+) -> Checked {
+    let mut tickets = signing.map(|ticket| ticket.0).chain(txs.keys().map(|ticket| ticket.0));
+    let unknown = tickets.find(|ticket| !tools.has_given(*ticket));
+    holds!(unknown.is_none(), "{unknown:?}");
+    Ok(())
+}
+
+pub(super) fn are_tickets_apart(
+    mut signing: impl Iterator<Item = SignTicket>,
+    txs: &BTreeMap<TxTicket, Slot>,
+) -> Checked {
+    let both = signing.find(|ticket| txs.contains_key(&TxTicket(ticket.0)));
+    holds!(both.is_none(), "{both:?}");
+    Ok(())
+}
+
+pub(super) fn were_writes_asked_for(tools: &Tools, mut seqs: impl Iterator<Item = PersistSeq>) -> Checked {
+    let unknown = seqs.find(|seq| !tools.has_written(*seq));
+    holds!(unknown.is_none(), "{unknown:?}");
+    Ok(())
+}
