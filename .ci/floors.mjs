@@ -3,7 +3,8 @@
 //
 //   node .ci/floors.mjs [--list]     --list prints each module's floor with what it names
 //
-// A module is a file or folder right below engine/src; each machine and each role is one too. What `#[cfg(test)]` holds does not count.
+// A module is a file or folder right below engine/src; each machine and each role is one too. What `#[cfg(test)]` holds, and a file
+// called tests.rs, does not count.
 import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -35,7 +36,7 @@ const files = (dir) =>
   fs.readdirSync(dir, { withFileTypes: true }).flatMap((entry) => {
     const at = path.join(dir, entry.name);
     if (entry.isDirectory()) return files(at);
-    return entry.name.endsWith('.rs') ? [at] : [];
+    return entry.name.endsWith('.rs') && entry.name !== 'tests.rs' ? [at] : [];
   });
 
 // roles/client/pay.rs belongs to roles/client, machine/mod.rs to machine, chain/cursor.rs to chain.
@@ -107,7 +108,7 @@ for (const file of files(src)) {
   }
 }
 // A machine gets values: no parameter, field or alias of it is a role or another machine.
-const machines = fs.readdirSync(path.join(src, 'machine')).filter((name) => name !== 'mod.rs').map((name) => name.replace(/\.rs$/, ''));
+const machines = fs.readdirSync(path.join(src, 'machine')).filter((name) => name.endsWith('.rs') && name !== 'mod.rs').map((name) => name.replace(/\.rs$/, ''));
 const types = ['Client', 'Node', 'AnyRole', ...machines.map((name) => name[0].toUpperCase() + name.slice(1))];
 for (const name of machines) {
   const own = name[0].toUpperCase() + name.slice(1);
