@@ -100,14 +100,14 @@ impl Inbound {
 
     /// A request has begun.
     pub fn begin_stream(&mut self, conn: ConnId) {
-        if let Some(conn) = self.conns.get_mut(&conn) {
+        if let Some(conn) = self.conns.quiet_mut(&conn) {
             conn.streams += 1;
         }
     }
 
     /// A request has ended, unless it did with its connection.
     pub fn end_stream(&mut self, conn: ConnId) {
-        if let Some(conn) = self.conns.get_mut(&conn) {
+        if let Some(conn) = self.conns.quiet_mut(&conn) {
             assert!(conn.streams > 0, "a stream ends once");
             conn.streams -= 1;
         }

@@ -67,6 +67,11 @@ impl<K: Copy + Ord, V> TrackedMap<K, V> {
         Some(&mut entry.value)
     }
 
+    /// A value, to change in what the digest leaves out: it is not hashed again.
+    pub fn quiet_mut(&mut self, key: &K) -> Option<&mut V> {
+        self.map.get_mut(key).map(|entry| &mut entry.value)
+    }
+
     /// Whether there is a value.
     pub fn contains_key(&self, key: &K) -> bool {
         self.map.contains_key(key)
@@ -215,6 +220,11 @@ impl<V> TrackedSlab<V> {
             self.touched.push(slot);
         }
         Some(&mut entry.value)
+    }
+
+    /// A value, to change in what the digest leaves out: it is not hashed again.
+    pub fn quiet_mut(&mut self, slot: Slot) -> Option<&mut V> {
+        self.slab.get_mut(slot).map(|entry| &mut entry.value)
     }
 
     /// Something changed that is hashed with this value and kept elsewhere.

@@ -45,7 +45,7 @@ pub const EPOCH: WallTime = WallTime(1_800_000_000_000_000);
 
 /// On the ideal rung one step in so many is checked: a check looks at the whole state and costs more than most steps. Prime, so
 /// that nothing which recurs is passed over for ever.
-const CHECK_EVERY: u64 = 13;
+const CHECK_EVERY: u64 = 61;
 
 /// What happens next.
 #[derive(Clone, Debug)]

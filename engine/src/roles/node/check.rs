@@ -189,10 +189,13 @@ fn are_answers_signed(sending: &Sending, signing: &BTreeMap<SignTicket, Signing>
     Ok(())
 }
 
+/// Beyond its best voucher, durable or not, whose last unit may be rounded up.
 fn is_exposure_offered(earnings: &Earnings, largest: u64) -> Checked {
     for (slot, channel) in earnings.channels.iter() {
-        let unpaid = channel.meter.unpaid(channel.durable);
-        holds!(unpaid <= largest, "{slot:?}: {unpaid} of {largest}");
+        let (_, best) = channel.best_pair();
+        let (unpaid, most) =
+            (channel.meter.unpaid(best), largest.saturating_add(channel.meter.bytes_per_unit()));
+        holds!(unpaid <= most, "{slot:?}: {unpaid} of {most}");
     }
     Ok(())
 }

@@ -32,7 +32,9 @@ impl Node {
             idle = if self.send_next(slot, id, &mut terms, out) { 0 } else { idle + 1 };
             place = (place + 1) % count;
         }
-        self.earnings.channels[slot].turn = place as u32;
+        if let Some(channel) = self.earnings.channels.quiet_mut(slot) {
+            channel.turn = place as u32;
+        }
     }
 
     fn window_terms(&self, slot: Slot) -> WindowTerms {
