@@ -16,7 +16,6 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const CONTRACTS = ['PaymentChannel', 'NodeList', 'NodeTakesAll', 'TestToken', 'TestWallet'];
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const require = createRequire(path.join(root, 'package.json'));
 
@@ -49,7 +48,7 @@ function render() {
   const solc = require('solc');
   const output = compile(solc, settings, sources);
   const files = new Map();
-  for (const name of CONTRACTS) {
+  for (const name of contracts(sources)) {
     const contract = output.contracts[`src/${name}.sol`][name];
     files.set(`${name}.json`, json({
       contractName: name,
@@ -97,6 +96,13 @@ function compilerSettings() {
     evmVersion: value('evm_version'),
     metadata: { bytecodeHash: value('bytecode_hash'), appendCBOR: value('cbor_metadata') },
   };
+}
+
+/** What can be deployed: `src/NAME.sol` holds `contract NAME`, neither abstract nor a library. */
+function contracts(sources) {
+  return Object.entries(sources).map(([name, text]) => [path.basename(name, '.sol'), text])
+    .filter(([name, text]) => new RegExp(`^contract ${name}\\b`, 'm').test(text))
+    .map(([name]) => name);
 }
 
 function sourcePaths() {
