@@ -1,4 +1,5 @@
-//! Closing channels: which of a role's channels are in their dispute window, and what is done about each (X1, X2).
+//! Closing channels: the transactions that close, dispute and settle them, which channels are in their dispute window, and what is
+//! done about each (X1, X2).
 //!
 //! [`Watch`] knows one of them. What is held of a channel, and whether settling it is worth it, is the role's to say.
 
@@ -6,10 +7,10 @@ use alloc::{collections::BTreeMap, vec::Vec};
 
 use super::{AlarmKey, Cx};
 use crate::{
-    chain::{Block, TxOutcome},
+    chain::{Block, Call, Route, TxOutcome, channel},
     dispute::{Cue, Heard, Held, Outlook, Step, Watch, mono_at},
     ids::{ChannelId, TxTicket},
-    io::{Effect, Lane, Notice},
+    io::{Effect, Lane, Notice, Outputs},
     money::Amount,
     state::{Broken, Checked, Invariant, Slot, holds},
     time::{ChainTime, Span},
@@ -21,6 +22,8 @@ pub struct Closings {
     watches: BTreeMap<Slot, Watch>,
     /// Disputes that failed or were lost: tried again with the next news from the chain.
     retrying: Vec<Slot>,
+    /// Transactions whose outcome is not known, each with its channel.
+    pub txs: BTreeMap<TxTicket, Slot>,
 }
 
 /// What a channel's defence needs of its role.
@@ -30,8 +33,6 @@ pub enum Defence {
     Nothing,
     /// The held voucher's signature.
     Signature,
-    /// The dispute is on its way by this ticket, whose outcome is to be passed on.
-    Submitted(TxTicket),
 }
 
 /// What a transaction's outcome means beyond its channel.
@@ -118,7 +119,8 @@ impl Closings {
                 let Some(voucher) = held.voucher else { return Defence::Nothing };
                 let ticket = cx.tools.tx_ticket();
                 watch.submit(ticket, voucher, held.deposit, route, lane, cx.out);
-                Defence::Submitted(ticket)
+                self.txs.insert(ticket, slot);
+                Defence::Nothing
             }
             Step::Force(ticket) => {
                 cx.tools.alarms.arm(AlarmKey::Force(slot), cx.now.mono + outlook.monitor.poll);
@@ -133,16 +135,31 @@ impl Closings {
         core::mem::take(&mut self.retrying)
     }
 
+    /// Asks for a call about a channel.
+    pub fn submit(&mut self, slot: Slot, ticket: TxTicket, call: impl Into<Call>, out: &mut Outputs) {
+        self.txs.insert(ticket, slot);
+        out.tx(Lane::Channel(slot.index), ticket, call, Route::Sequencer);
+    }
+
+    /// Whose transaction this is. With its outcome it is one no longer.
+    pub fn take_tx(&mut self, ticket: TxTicket, outcome: &TxOutcome) -> Option<Slot> {
+        let slot = *self.txs.get(&ticket)?;
+        if !matches!(outcome, TxOutcome::Queued { .. }) {
+            self.txs.remove(&ticket);
+        }
+        Some(slot)
+    }
+
     /// Whether a channel can be settled: it is closing, and no settlement is on its way.
     pub fn is_settleable(&self, slot: Slot) -> bool {
         self.watches.get(&slot).is_some_and(|watch| watch.settling.is_none())
     }
 
-    /// Its settlement is on its way by this ticket.
-    pub fn settles(&mut self, slot: Slot, ticket: TxTicket) {
-        if let Some(watch) = self.watches.get_mut(&slot) {
-            watch.settling = Some(ticket);
-        }
+    /// Settles a channel.
+    pub fn settle(&mut self, slot: Slot, channel: ChannelId, ticket: TxTicket, out: &mut Outputs) {
+        let Some(watch) = self.watches.get_mut(&slot) else { return };
+        watch.settling = Some(ticket);
+        self.submit(slot, ticket, channel::Call::Settle { channel }, out);
     }
 
     /// The outcome of one of a closing channel's transactions, be it by whomever.

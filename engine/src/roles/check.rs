@@ -23,10 +23,10 @@ pub(super) fn are_closings_closing(
     Ok(())
 }
 
-pub(super) fn have_disputes_transactions(closings: &Closings, txs: &BTreeMap<TxTicket, Slot>) -> Checked {
+pub(super) fn have_disputes_transactions(closings: &Closings) -> Checked {
     for (slot, watch) in closings.iter() {
         if let Some(ticket) = watch.ticket() {
-            holds!(txs.get(&ticket) == Some(&slot), "{slot:?}, {ticket:?}");
+            holds!(closings.txs.get(&ticket) == Some(&slot), "{slot:?}, {ticket:?}");
         }
     }
     Ok(())

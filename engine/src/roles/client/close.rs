@@ -2,7 +2,7 @@
 
 use super::Client;
 use crate::{
-    chain::{Call, Revert, Route, Subject, TxOutcome, channel},
+    chain::{Revert, Subject, TxOutcome, channel},
     crypto::{Crypto, Signature, Typed},
     fault::Rule,
     ids::{ChannelId, NodeId, StreamId, TxTicket},
@@ -119,7 +119,8 @@ impl Client {
         let lane = Lane::Channel(slot.index);
         out.push(lane, Effect::Finish { stream: id });
         self.forget_stream(now, id, out);
-        let ticket = self.submit(slot, call, Route::Sequencer, out);
+        let ticket = self.tools.tx_ticket();
+        self.closings.submit(slot, ticket, call, out);
         let channel = &mut self.wallet.channels[slot];
         channel.closing = Closing::Cooperative(ticket);
         self.tools.alarms.cancel(AlarmKey::Consent(slot));
@@ -194,21 +195,9 @@ impl Client {
         }
         let call =
             channel::Call::Close { channel: channel.paying.channel, voucher: channel.signed_voucher() };
-        let ticket = self.submit(slot, call, Route::Sequencer, out);
-        self.wallet.channels[slot].closing = Closing::Unilateral(ticket);
-    }
-
-    pub(super) fn submit(
-        &mut self,
-        slot: Slot,
-        call: impl Into<Call>,
-        route: Route,
-        out: &mut Outputs,
-    ) -> TxTicket {
         let ticket = self.tools.tx_ticket();
-        self.txs.insert(ticket, slot);
-        out.tx(Lane::Channel(slot.index), ticket, call, route);
-        ticket
+        self.closings.submit(slot, ticket, call, out);
+        self.wallet.channels[slot].closing = Closing::Unilateral(ticket);
     }
 
     pub(super) fn on_close_order(&mut self, now: Now, id: ChannelId, out: &mut Outputs) {

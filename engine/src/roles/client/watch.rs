@@ -5,7 +5,7 @@ use alloc::vec;
 use super::Client;
 use crate::{
     chain::{
-        Block, ChainUpdate, Route, TxOutcome,
+        Block, ChainUpdate, TxOutcome,
         channel::{self, EventKind},
     },
     dispute::Cue,
@@ -171,10 +171,8 @@ impl Client {
         }
         let outlook = self.follower.outlook();
         let cx = &mut Cx { now, tools: &mut self.tools, out };
-        match self.closings.defend(slot, cue, &held, &outlook, cx) {
-            Defence::Nothing => {}
-            Defence::Signature => self.sign_newest(now, slot, out),
-            Defence::Submitted(ticket) => _ = self.txs.insert(ticket, slot),
+        if self.closings.defend(slot, cue, &held, &outlook, cx) == Defence::Signature {
+            self.sign_newest(now, slot, out);
         }
         self.wallet.channels.touch(slot);
     }
@@ -183,8 +181,8 @@ impl Client {
         let Some(channel) = self.wallet.channels.get(slot) else { return };
         let id = channel.paying.channel;
         if self.closings.is_settleable(slot) {
-            let ticket = self.submit(slot, channel::Call::Settle { channel: id }, Route::Sequencer, out);
-            self.closings.settles(slot, ticket);
+            let ticket = self.tools.tx_ticket();
+            self.closings.settle(slot, id, ticket, out);
             self.wallet.channels.touch(slot);
         }
     }
@@ -193,10 +191,7 @@ impl Client {
         if self.on_opening_tx(now, ticket, &outcome, out) {
             return;
         }
-        let Some(slot) = self.txs.get(&ticket).copied() else { return };
-        if !matches!(outcome, TxOutcome::Queued { .. }) {
-            self.txs.remove(&ticket);
-        }
+        let Some(slot) = self.closings.take_tx(ticket, &outcome) else { return };
         if self.wallet.channels.get(slot).is_none() || self.on_close_tx(now, slot, ticket, &outcome, out) {
             return;
         }

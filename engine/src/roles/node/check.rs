@@ -68,9 +68,7 @@ const INVARIANTS: &[Invariant<Node>] = &[
         let status = |channel: &Channel| channel.status;
         check::are_closings_closing(&n.closings, |slot| n.earnings.channels.get(slot).map(status))
     }),
-    Invariant::tie("a dispute has its transaction", |n| {
-        check::have_disputes_transactions(&n.closings, &n.txs)
-    }),
+    Invariant::tie("a dispute has its transaction", |n| check::have_disputes_transactions(&n.closings)),
     Invariant::tie("a close holds the durable cursor back", |n| {
         check::hold_closings_the_cursor(&n.closings, &n.follower.checkpoint)
     }),
@@ -92,10 +90,10 @@ const INVARIANTS: &[Invariant<Node>] = &[
         check::are_alarms_few(&n.tools.alarms, n.alarms_max())
     }),
     Invariant::tie("a ticket was given out", |n| {
-        check::were_tickets_given(&n.tools, n.signing.keys().copied(), &n.txs)
+        check::were_tickets_given(&n.tools, n.signing.keys().copied(), &n.closings.txs)
     }),
     Invariant::tie("a ticket is a signature's or a transaction's", |n| {
-        check::are_tickets_apart(n.signing.keys().copied(), &n.txs)
+        check::are_tickets_apart(n.signing.keys().copied(), &n.closings.txs)
     }),
 ];
 

@@ -5,7 +5,7 @@ use alloc::{collections::BTreeSet, vec};
 use super::Node;
 use crate::{
     chain::{
-        Block, ChainUpdate, Route, Subject, TxOutcome,
+        Block, ChainUpdate, Subject, TxOutcome,
         channel::{self, EventKind},
     },
     dispute::Cue,
@@ -43,7 +43,7 @@ impl Node {
     /// L3: with the chain's clock this far off a window may be shorter than it looks, so channels that have earned
     /// something are closed while there is time. So many with each news; those whose close failed come again.
     fn close_for_clock(&mut self, now: Now, out: &mut Outputs) {
-        let under_way: BTreeSet<Slot> = self.txs.values().copied().collect();
+        let under_way: BTreeSet<Slot> = self.closings.txs.values().copied().collect();
         let is_due = |(slot, channel): &(Slot, &Channel)| {
             channel.status != ChannelStatus::Closing
                 && channel.durable > Amount::ZERO
@@ -177,9 +177,8 @@ impl Node {
         }
         let outlook = self.follower.outlook();
         let cx = &mut Cx { now, tools: &mut self.tools, out };
-        if let Defence::Submitted(ticket) = self.closings.defend(slot, cue, &held, &outlook, cx) {
-            self.txs.insert(ticket, slot);
-        }
+        let defence = self.closings.defend(slot, cue, &held, &outlook, cx);
+        assert_eq!(defence, Defence::Nothing, "what a node holds is signed");
         self.earnings.channels.touch(slot);
     }
 
@@ -192,9 +191,7 @@ impl Node {
         if !is_worth || !self.closings.is_settleable(slot) {
             return;
         }
-        self.closings.settles(slot, ticket);
-        self.txs.insert(ticket, slot);
-        out.tx(Lane::Channel(slot.index), ticket, channel::Call::Settle { channel: id }, Route::Sequencer);
+        self.closings.settle(slot, id, ticket, out);
         self.earnings.channels.touch(slot);
         self.poll(now, out);
     }
@@ -212,16 +209,11 @@ impl Node {
         }
         self.earnings.channels.touch(slot);
         let ticket = self.tools.tx_ticket();
-        self.txs.insert(ticket, slot);
-        let call = channel::Call::Close { channel: id, voucher };
-        out.tx(Lane::Channel(slot.index), ticket, call, Route::Sequencer);
+        self.closings.submit(slot, ticket, channel::Call::Close { channel: id, voucher }, out);
     }
 
     pub(super) fn on_tx(&mut self, now: Now, ticket: TxTicket, outcome: TxOutcome, out: &mut Outputs) {
-        let Some(slot) = self.txs.get(&ticket).copied() else { return };
-        if !matches!(outcome, TxOutcome::Queued { .. }) {
-            self.txs.remove(&ticket);
-        }
+        let Some(slot) = self.closings.take_tx(ticket, &outcome) else { return };
         let Some(channel) = self.earnings.channels.get_mut(slot) else { return };
         let id = channel.id;
         let outlook = self.follower.outlook();

@@ -55,9 +55,11 @@ const CHANNELS: &[Invariant<Client>] = &[
 
 /// Tickets, closes, the chain.
 const MONEY: &[Invariant<Client>] = &[
-    Invariant::tie("a ticket was given out", |c| check::were_tickets_given(&c.tools, c.signing(), &c.txs)),
+    Invariant::tie("a ticket was given out", |c| {
+        check::were_tickets_given(&c.tools, c.signing(), &c.closings.txs)
+    }),
     Invariant::tie("a ticket is a signature's or a transaction's", |c| {
-        check::are_tickets_apart(c.signing(), &c.txs)
+        check::are_tickets_apart(c.signing(), &c.closings.txs)
     }),
     Invariant::tie("a consent is late only where one is wanted", |c| {
         money::are_consents_wanted(&c.tools.alarms, &c.wallet)
@@ -79,9 +81,7 @@ const MONEY: &[Invariant<Client>] = &[
         let status = |channel: &Channel| channel.paying.status;
         check::are_closings_closing(&c.closings, |slot| c.wallet.channels.get(slot).map(status))
     }),
-    Invariant::tie("a dispute has its transaction", |c| {
-        check::have_disputes_transactions(&c.closings, &c.txs)
-    }),
+    Invariant::tie("a dispute has its transaction", |c| check::have_disputes_transactions(&c.closings)),
     Invariant::tie("a close holds the durable cursor back", |c| {
         check::hold_closings_the_cursor(&c.closings, &c.follower.checkpoint)
     }),

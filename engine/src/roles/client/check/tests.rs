@@ -280,7 +280,7 @@ fn put_off() -> Bench {
 fn disputing() -> Bench {
     let mut bench = paid();
     bench.closing(1);
-    assert!(!bench.client.txs.is_empty());
+    assert!(!bench.client.closings.txs.is_empty());
     bench
 }
 
@@ -401,10 +401,10 @@ const BROKEN_CHANNELS: &[Case<Client>] = &[
 ];
 
 const BROKEN_MONEY: &[Case<Client>] = &[
-    ("a ticket was given out", of!(idle), |c| _ = c.txs.insert(TxTicket(99), nowhere())),
+    ("a ticket was given out", of!(idle), |c| _ = c.closings.txs.insert(TxTicket(99), nowhere())),
     ("a ticket is a signature's or a transaction's", of!(signing), |c| {
         let ticket = c.wallet.tickets().next().expect("a signature").0;
-        c.txs.insert(TxTicket(ticket), nowhere());
+        c.closings.txs.insert(TxTicket(ticket), nowhere());
     }),
     ("a consent is late only where one is wanted", of!(idle), |c| arm_of(c, AlarmKey::Consent)),
     ("a consent that was asked for is late some time", of!(asked), |c| cancel_of(c, AlarmKey::Consent)),
@@ -420,7 +420,7 @@ const BROKEN_MONEY: &[Case<Client>] = &[
     ("a channel that is closing on chain says so", of!(disputing), |c| {
         channel(c).paying.status = ChannelStatus::Open;
     }),
-    ("a dispute has its transaction", of!(disputing), |c| c.txs.clear()),
+    ("a dispute has its transaction", of!(disputing), |c| c.closings.txs.clear()),
     ("a close holds the durable cursor back", of!(disputing), |c| {
         let (slot, watch) = c.closings.iter().next().expect("a closing channel");
         c.follower.checkpoint.settled(watch.closed_in, slot);

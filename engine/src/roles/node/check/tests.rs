@@ -180,7 +180,7 @@ fn disputing() -> Bench {
     let mut bench = paid();
     let deadline = ChainTime(WALL / 1_000_000 + 48 * 3_600);
     bench.hear(20, EventKind::Closing { by: CLIENT, amount: Amount(1), nonce: Nonce::NONE, deadline });
-    assert!(!bench.node.txs.is_empty());
+    assert!(!bench.node.closings.txs.is_empty());
     bench
 }
 
@@ -258,7 +258,7 @@ const BROKEN: &[Case<Node>] = &[
     ("a channel that is closing on chain says so", of!(disputing), |n| {
         channel(n).status = ChannelStatus::Final;
     }),
-    ("a dispute has its transaction", of!(disputing), |n| n.txs.clear()),
+    ("a dispute has its transaction", of!(disputing), |n| n.closings.txs.clear()),
     ("a close holds the durable cursor back", of!(disputing), |n| {
         let (slot, watch) = n.closings.iter().next().expect("a closing channel");
         n.follower.checkpoint.settled(watch.closed_in, slot);
@@ -283,10 +283,10 @@ const BROKEN: &[Case<Node>] = &[
     ("alarms are in proportion to what they are about", of!(idle), |n| {
         (0..100).for_each(|at| n.tools.alarms.arm(AlarmKey::Poll, Time(100 - at)));
     }),
-    ("a ticket was given out", of!(idle), |n| _ = n.txs.insert(TxTicket(99), nowhere())),
+    ("a ticket was given out", of!(idle), |n| _ = n.closings.txs.insert(TxTicket(99), nowhere())),
     ("a ticket is a signature's or a transaction's", of!(answering), |n| {
         let ticket = n.signing.keys().next().expect("a signature").0;
-        n.txs.insert(TxTicket(ticket), nowhere());
+        n.closings.txs.insert(TxTicket(ticket), nowhere());
     }),
 ];
 
