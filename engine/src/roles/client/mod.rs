@@ -13,7 +13,11 @@ mod probe;
 mod stream;
 mod watch;
 
-use alloc::{collections::BTreeMap, vec, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, VecDeque},
+    vec,
+    vec::Vec,
+};
 
 use canon::Prints;
 
@@ -26,12 +30,12 @@ use crate::{
     crypto::{Crypto, Signature},
     dispute::Cue,
     fault::Rule,
-    ids::{ConnId, NodeId, SignTicket, StreamId},
+    ids::{ConnId, FetchId, NodeId, SignTicket, StreamId},
     io::{FetchFailure, Gone, Input, Lane, Outputs},
     machine::{
         AlarmKey, Cx, Tools,
         closings::Closings,
-        fetcher::{Fetcher, Price, Stage},
+        fetcher::{Failure, Fetcher, Price, Stage},
         follower::Follower,
         identity::Identity,
         links::{Ended, Links},
@@ -44,6 +48,16 @@ use crate::{
     time::{Now, Span, Time},
     wire::{ClientMessage, Message, ProbeMessage},
 };
+
+/// What follows elsewhere from what a method did. It waits until that method is done: it may be in the middle of a channel or a
+/// download that the consequences change.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Next {
+    /// An attempt of this download is over.
+    Failed(FetchId, Failure),
+    /// Something that only one can have at a time is free again: whoever waits for this node goes on.
+    Freed(NodeId),
+}
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -58,6 +72,8 @@ pub struct Client {
     closings: Closings,
     follower: Follower,
     tools: Tools,
+    /// First in, first out; empty between two steps.
+    todo: VecDeque<Next>,
     prints: Prints,
 }
 
@@ -85,6 +101,7 @@ impl Client {
             closings: Closings::default(),
             follower,
             tools: Tools::default(),
+            todo: VecDeque::new(),
             prints: Prints::default(),
         };
         let mut kept = BTreeMap::new();
@@ -269,6 +286,17 @@ impl Client {
     fn on_tick(&mut self, now: Now, out: &mut Outputs) {
         while let Some(key) = self.tools.alarms.due(now.mono) {
             self.on_due(now, key, out);
+            self.catch_up(now, out);
+        }
+    }
+
+    /// Does what has come up, and what comes up by that.
+    fn catch_up(&mut self, now: Now, out: &mut Outputs) {
+        while let Some(next) = self.todo.pop_front() {
+            match next {
+                Next::Failed(id, failure) => self.fail_attempt(now, id, failure, out),
+                Next::Freed(node) => self.advance_peer(now, node, out),
+            }
         }
     }
 
@@ -316,6 +344,7 @@ impl Role for Client {
             | Input::BlobReady { .. }
             | Input::BlobGone { .. } => {}
         }
+        self.catch_up(now, out);
         self.tools.alarms.tidy(self.alarms_max());
     }
 

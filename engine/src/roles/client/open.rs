@@ -3,7 +3,7 @@
 
 use alloc::vec;
 
-use super::Client;
+use super::{Client, Next};
 use crate::{
     chain::TxOutcome,
     delivery::Meter,
@@ -53,7 +53,7 @@ impl Client {
                 return self.opener.begin(self.config.timeouts.inclusion, cx);
             }
             self.opener.take(cx);
-            self.advance_peer(now, opening.node, out);
+            self.todo.push_back(Next::Freed(opening.node));
         }
     }
 

@@ -4,7 +4,7 @@
 //! [`PROBE_WINDOW`](crate::limits::PROBE_WINDOW). From then on nothing above it is paid to this node for this download, and
 //! while it is young enough the request presents it, so that the node is held to it in public (E5).
 
-use super::Client;
+use super::{Client, Next};
 use crate::{
     crypto::{Crypto, StreamError},
     fault::{Proof, Rule},
@@ -152,7 +152,7 @@ impl Client {
         let cx = &mut Cx { now, tools: &mut self.tools, out };
         let Some(probe) = self.prober.end(conn, cx) else { return };
         self.prints.is_rest_dirty = true;
-        self.advance_peer(now, probe.node, out);
+        self.todo.push_back(Next::Freed(probe.node));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use alloc::vec;
 
-use super::Client;
+use super::{Client, Next};
 use crate::{
     chain::{
         Block, ChainUpdate, TxOutcome,
@@ -135,7 +135,7 @@ impl Client {
             let fetch = self.fetch_of(&id);
             self.drop_stream(now, id, out);
             if let Some(fetch) = fetch.filter(|fetch| !self.fetcher.is_paying(*fetch)) {
-                self.fail_attempt(now, fetch, Failure::NeedsChannel, out);
+                self.todo.push_back(Next::Failed(fetch, Failure::NeedsChannel));
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::{
     ids::SignTicket,
     machine::wallet::Channel,
     roles::check,
-    state::{Broken, Invariant},
+    state::{Broken, Invariant, holds},
 };
 
 /// Channels, connections, streams.
@@ -97,6 +97,10 @@ const MONEY: &[Invariant<Client>] = &[
     Invariant::tie("the chain is read again", |c| check::is_poll_due(&c.tools.alarms)),
     Invariant::tie("what an event did was given to the disk", |c| {
         check::were_writes_asked_for(&c.tools, c.follower.checkpoint.writing())
+    }),
+    Invariant::of("nothing that has come up is left to do", |c| {
+        holds!(c.todo.is_empty(), "{:?}", c.todo);
+        Ok(())
     }),
     Invariant::tie("alarms are in proportion to what they are about", |c| {
         check::are_alarms_few(&c.tools.alarms, c.alarms_max())

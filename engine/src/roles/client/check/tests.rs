@@ -3,7 +3,7 @@
 use alloc::{vec, vec::Vec};
 
 use super::{
-    super::{Client, ClientConfig},
+    super::{Client, ClientConfig, Next},
     CHANNELS, DOWNLOADS, MONEY,
 };
 use crate::{
@@ -431,6 +431,9 @@ const BROKEN_MONEY: &[Case<Client>] = &[
     ("the chain is read again", of!(idle), |c| cancel(c, AlarmKey::Poll)),
     ("what an event did was given to the disk", of!(idle), |c| {
         c.follower.checkpoint.writes(PersistSeq(99));
+    }),
+    ("nothing that has come up is left to do", of!(idle), |c| {
+        c.todo.push_back(Next::Freed(NodeId([1; 32])));
     }),
     ("alarms are in proportion to what they are about", of!(idle), |c| {
         (0..100).for_each(|n| c.tools.alarms.arm(AlarmKey::Poll, Time(100 - n)));
