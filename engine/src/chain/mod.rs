@@ -10,6 +10,7 @@ pub use checkpoint::Checkpoint;
 pub use cursor::{Cursor, Taken};
 
 use alloc::vec::Vec;
+use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -28,8 +29,8 @@ pub struct Block {
     pub time: ChainTime,
 }
 
-/// A call that a role asks to be made from its account, by contract.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// A call that a role asks to be made from its account, by contract. It shows as the contract's own.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(clippy::large_enum_variant, reason = "calls are rare, and moved once")]
 pub enum Call {
     /// A token's.
@@ -60,6 +61,15 @@ impl Call {
         match self {
             Self::Channel(call) => Some(call),
             Self::Token(_) => None,
+        }
+    }
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Token(call) => call.fmt(f),
+            Self::Channel(call) => call.fmt(f),
         }
     }
 }
@@ -138,13 +148,22 @@ pub enum TxOutcome {
 
 /// Why a call was refused: a contract's own reason where the engine knows it. Those of the payment channel are written
 /// without their contract's name, as recordings have them.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Revert {
     /// Anything else: a token's own error, out of gas, a panic.
     Other,
     /// The payment channel's.
     #[serde(untagged)]
     Channel(channel::Revert),
+}
+
+impl fmt::Debug for Revert {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Other => f.write_str("Other"),
+            Self::Channel(reason) => reason.fmt(f),
+        }
+    }
 }
 
 impl From<channel::Revert> for Revert {
