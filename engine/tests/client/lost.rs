@@ -3,10 +3,10 @@
 
 use decdn_engine::{
     ids::{FetchId, StreamId},
-    io::Input,
+    io::{Effect, Input},
     limits::GROUP,
     time::Span,
-    wire::Code,
+    wire::{ClientMessage, Code, Message, Voucher},
 };
 
 use crate::bench::{BLOB, Bench};
@@ -77,4 +77,31 @@ fn d8_a_download_that_ended_elsewhere_leaves_no_lost_bytes_behind() {
     let (_, request) = bench.close_asked().expect("the first channel ends");
     assert_eq!(request.channel, crate::bench::channel(1));
     assert_eq!(bench.close_asked(), None, "the second is kept");
+}
+
+/// The newest voucher that was sent, and on which stream.
+fn voucher(bench: &mut Bench) -> Option<(StreamId, Voucher)> {
+    bench.take(|effect| match effect {
+        Effect::Send { stream, message: Message::Client(ClientMessage::Voucher(voucher)) } => {
+            Some((*stream, *voucher))
+        }
+        _ => None,
+    })
+}
+
+/// Two downloads share a channel. The first one's stream ends before the second's begins, so its last voucher has none to go out on.
+#[test]
+fn v3_a_voucher_that_was_signed_without_a_stream_goes_out_on_the_next() {
+    let (mut bench, first) = begun(&[1]);
+    bench.order(2, &[1], true);
+    let second = bench.asked().expect("asked, on the same channel");
+    assert_eq!(second.1.newest, None, "nothing is signed yet");
+    bench.reset(first, Code::NotNow);
+    assert_eq!(voucher(&mut bench), None, "there is no stream");
+    let stream = second.0;
+    bench.agree(1, second);
+    let (on, sent) = voucher(&mut bench).expect("on the new stream");
+    assert_eq!((on, sent.amount.0), (stream, u128::from(4 * GROUP)), "at one unit per byte");
+    bench.pass(Span::from_secs(4));
+    assert_eq!(voucher(&mut bench), Some((stream, sent)), "no ack came, so it goes out again");
 }

@@ -11,7 +11,7 @@ use crate::{
     io::{Effect, Lane, Notice, Outputs},
     limits::GROUP,
     machine::{
-        Cx,
+        AlarmKey, Cx,
         fetcher::{Failure, Stage},
         links::{Purpose, Stream},
         wallet::{Channel, Running, Signed, Wallet},
@@ -115,6 +115,14 @@ impl Client {
         let Some(voucher) = channel.newest_voucher() else { return };
         out.send(Lane::Channel(slot.index), stream, ClientMessage::Voucher(voucher));
         self.arm_resend(now, slot, out);
+    }
+
+    /// V3: what was signed while its channel had no stream goes out on the next.
+    pub(super) fn send_unsent(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
+        let channel = &self.wallet.channels[slot];
+        if channel.acked < channel.paying.nonce && self.tools.alarms.at(AlarmKey::Resend(slot)).is_none() {
+            self.send_newest(now, slot, out);
+        }
     }
 
     pub(super) fn arm_resend(&mut self, now: Now, slot: Slot, out: &mut Outputs) {

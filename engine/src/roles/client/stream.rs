@@ -177,6 +177,7 @@ impl Client {
         };
         out.push(Lane::Stream(id), receive);
         self.fetcher.set_stage(fetch_id, Stage::Streaming(id), &mut Cx { now, tools: &mut self.tools, out });
+        self.send_unsent(now, slot, out);
         if position == end {
             // Nothing to send: an empty blob.
             self.on_whole(now, id, fetch_id, out);

@@ -61,6 +61,9 @@ const MONEY: &[Invariant<Client>] = &[
     Invariant::tie("a ticket is a signature's or a transaction's", |c| {
         check::are_tickets_apart(c.signing(), &c.closings.txs)
     }),
+    Invariant::tie("an unacknowledged voucher goes out again", |c| {
+        money::are_vouchers_sent_again(&c.wallet, &c.tools.alarms)
+    }),
     Invariant::tie("a consent is late only where one is wanted", |c| {
         money::are_consents_wanted(&c.tools.alarms, &c.wallet)
     }),

@@ -24,6 +24,16 @@ pub(super) fn are_consents_wanted(alarms: &Alarms<AlarmKey>, wallet: &Wallet) ->
 }
 
 /// Channels whose close is this client's own doing, as far as anybody has heard.
+/// V3: as long as there is a stream to send it on.
+pub(super) fn are_vouchers_sent_again(wallet: &Wallet, alarms: &Alarms<AlarmKey>) -> Checked {
+    for (slot, channel) in wallet.channels.iter() {
+        let is_due = channel.signature.is_some() && channel.acked < channel.paying.nonce;
+        let is_set = alarms.at(AlarmKey::Resend(slot)).is_some();
+        holds!(is_set || !is_due || channel.streams.is_empty(), "{slot:?}: {:?}", channel.paying.nonce);
+    }
+    Ok(())
+}
+
 fn own_closes(wallet: &Wallet) -> impl Iterator<Item = (Slot, &Channel)> {
     wallet.channels.iter().filter(|(_, channel)| channel.paying.status != ChannelStatus::Closing)
 }

@@ -213,6 +213,13 @@ fn streaming() -> Bench {
     bench
 }
 
+/// The voucher of a full window is on its way.
+fn unacknowledged() -> Bench {
+    let mut bench = signing();
+    bench.sign();
+    bench
+}
+
 /// The window is full, and its voucher is being signed.
 fn signing() -> Bench {
     let mut bench = streaming();
@@ -406,6 +413,7 @@ const BROKEN_MONEY: &[Case<Client>] = &[
         let ticket = c.wallet.tickets().next().expect("a signature").0;
         c.closings.txs.insert(TxTicket(ticket), nowhere());
     }),
+    ("an unacknowledged voucher goes out again", of!(unacknowledged), |c| cancel_of(c, AlarmKey::Resend)),
     ("a consent is late only where one is wanted", of!(idle), |c| arm_of(c, AlarmKey::Consent)),
     ("a consent that was asked for is late some time", of!(asked), |c| cancel_of(c, AlarmKey::Consent)),
     ("a close that is wanted goes on", of!(wanted), |c| {
