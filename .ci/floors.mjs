@@ -26,6 +26,7 @@ const FLOORS = [
   ['machine'],
   ['machine/*'],
   ['roles/check', 'roles/config', 'roles/role'],
+  ['roles/client'],
   ['roles/*'],
   ['roles'],
   ['lib'],
@@ -78,7 +79,7 @@ function named(file) {
   let text = fs.readFileSync(file, 'utf8');
   const tests = text.search(/^#\[cfg\(test\)\]$/m);
   if (tests >= 0) text = text.slice(0, tests);
-  text = text.replace(/\/\/.*$/gm, '').replace(/"(?:[^"\\]|\\.)*"/g, '""');
+  text = text.replace(/\/\/.*$/gm, '').replace(/"(?:[^"\\]|\\.)*"/g, '""').replace(/\bpub\(in [^)]*\)/g, 'pub');
   const own = moduleOf(file);
   const of = ([first, second]) => {
     const isNested = ['machine', 'roles'].includes(first) && second && fs.existsSync(path.join(src, first, second === 'mod' ? '-' : `${second}.rs`));

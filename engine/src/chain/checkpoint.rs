@@ -54,9 +54,9 @@ impl Checkpoint {
         self.writing.iter().copied()
     }
 
-    /// How many closes hold it back.
-    pub fn closing(&self) -> usize {
-        self.closing.len()
+    /// The channels whose close holds it back.
+    pub fn closing(&self) -> impl Iterator<Item = Slot> {
+        self.closing.iter().map(|(_, slot)| *slot)
     }
 
     /// Whether the close of this channel in this block does.

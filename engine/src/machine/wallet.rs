@@ -92,6 +92,11 @@ pub struct Wallet {
 }
 
 impl Wallet {
+    /// Without a channel. The places of its channels are numbered from here on.
+    pub fn numbered_from(first: u32) -> Self {
+        Self { channels: TrackedSlab::numbered_from(first), ..Self::default() }
+    }
+
     /// Takes up a channel.
     pub fn adopt(&mut self, paying: Paying) -> Slot {
         let slot = self.channels.insert(Channel {

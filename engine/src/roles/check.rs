@@ -32,11 +32,17 @@ pub(super) fn have_disputes_transactions(closings: &Closings) -> Checked {
     Ok(())
 }
 
-pub(super) fn hold_closings_the_cursor(closings: &Closings, checkpoint: &Checkpoint) -> Checked {
+/// `is_own`: whether a channel is one of those that these closings are about, where a role has two kinds.
+pub(super) fn hold_closings_the_cursor(
+    closings: &Closings,
+    checkpoint: &Checkpoint,
+    is_own: impl Fn(Slot) -> bool,
+) -> Checked {
     for (slot, watch) in closings.iter() {
         holds!(checkpoint.is_held_by(watch.closed_in, slot), "{slot:?}, block {}", watch.closed_in);
     }
-    let (held, closing) = (checkpoint.closing(), closings.len());
+    let held = checkpoint.closing().filter(|slot| is_own(*slot)).count();
+    let closing = closings.len();
     holds!(held == closing, "it is held by {held} closes, {closing} are known");
     Ok(())
 }
@@ -69,9 +75,16 @@ pub(super) fn is_settling_due(
     Ok(())
 }
 
-pub(super) fn are_closing_alarms_owned(closings: &Closings, alarms: &Alarms<AlarmKey>) -> Checked {
+/// `is_own`: see [`hold_closings_the_cursor`].
+pub(super) fn are_closing_alarms_owned(
+    closings: &Closings,
+    alarms: &Alarms<AlarmKey>,
+    is_own: impl Fn(Slot) -> bool,
+) -> Checked {
     for key in alarms.keys() {
-        if let AlarmKey::Force(slot) | AlarmKey::Settle(slot) = key {
+        if let AlarmKey::Force(slot) | AlarmKey::Settle(slot) = key
+            && is_own(slot)
+        {
             holds!(closings.get(slot).is_some(), "{key:?}");
         }
     }

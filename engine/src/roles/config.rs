@@ -13,6 +13,9 @@ use crate::{
 };
 pub use crate::{dispute::Monitor, machine::Timeouts};
 
+/// See [`ClientConfig::attempts`].
+const ATTEMPTS: u8 = 3;
+
 /// A client's configuration.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -43,11 +46,27 @@ impl ClientConfig {
             node,
             account,
             start_block: 0,
-            attempts: 3,
+            attempts: ATTEMPTS,
             timeouts: Timeouts::default(),
             monitor: Monitor::default(),
             limits: Limits::standard(),
         }
+    }
+}
+
+/// How a node buys, beside what it has in common with what it sells.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Buying {
+    /// See [`ClientConfig::attempts`].
+    pub attempts: u8,
+    /// See [`Timeouts`].
+    pub timeouts: Timeouts,
+}
+
+impl Default for Buying {
+    fn default() -> Self {
+        Self { attempts: ATTEMPTS, timeouts: Timeouts::default() }
     }
 }
 
@@ -73,6 +92,9 @@ pub struct NodeConfig {
     pub soft_cap: Amount,
     /// How old the newest head may be while it serves (V1).
     pub head_age_max: Span,
+    /// How it buys itself.
+    #[serde(default)]
+    pub buying: Buying,
     /// See [`Monitor`].
     pub monitor: Monitor,
     /// See [`Limits`].
@@ -92,8 +114,23 @@ impl NodeConfig {
             max_blob_size: 10 << 30,
             soft_cap: Amount(50_000_000),
             head_age_max: Span::from_secs(15 * 60),
+            buying: Buying::default(),
             monitor: Monitor::default(),
             limits: Limits::standard(),
+        }
+    }
+
+    /// What it buys itself it buys with the account, the network key and the limits that it sells with.
+    pub fn as_client(&self) -> ClientConfig {
+        ClientConfig {
+            deployment: self.deployment,
+            node: self.node,
+            account: self.account,
+            start_block: self.start_block,
+            attempts: self.buying.attempts,
+            timeouts: self.buying.timeouts,
+            monitor: self.monitor,
+            limits: self.limits.clone(),
         }
     }
 

@@ -21,17 +21,33 @@ struct Entry<T> {
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct Slab<T> {
+    /// The number of the first place.
+    first: u32,
     entries: Vec<Entry<T>>,
     free: Vec<u32>,
 }
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Self { entries: Vec::new(), free: Vec::new() }
+        Self::numbered_from(0)
     }
 }
 
 impl<T> Slab<T> {
+    /// An empty one whose places are numbered from here on: two slabs with places of their own.
+    pub fn numbered_from(first: u32) -> Self {
+        Self { first, entries: Vec::new(), free: Vec::new() }
+    }
+
+    /// Whether a slot is one of this slab's, be it empty or not, where no other slab's numbers are above its own.
+    pub fn numbers(&self, slot: Slot) -> bool {
+        slot.index >= self.first
+    }
+
+    fn at(&self, index: u32) -> usize {
+        index.wrapping_sub(self.first) as usize
+    }
+
     /// Values held.
     pub fn len(&self) -> usize {
         self.entries.len() - self.free.len()
@@ -45,18 +61,21 @@ impl<T> Slab<T> {
     /// Puts a value in.
     pub fn insert(&mut self, value: T) -> Slot {
         if let Some(index) = self.free.pop() {
-            let entry = &mut self.entries[index as usize];
+            let at = self.at(index);
+            let entry = &mut self.entries[at];
             entry.value = Some(value);
             return Slot { index, generation: entry.generation };
         }
-        let index = u32::try_from(self.entries.len()).expect("limits keep slabs far below 2^32");
+        let place = u32::try_from(self.entries.len()).expect("limits keep slabs far below 2^31");
+        let index = self.first + place;
         self.entries.push(Entry { generation: 0, value: Some(value) });
         Slot { index, generation: 0 }
     }
 
     /// Takes a value out.
     pub fn remove(&mut self, slot: Slot) -> Option<T> {
-        let entry = self.entries.get_mut(slot.index as usize).filter(|e| e.generation == slot.generation)?;
+        let at = self.at(slot.index);
+        let entry = self.entries.get_mut(at).filter(|e| e.generation == slot.generation)?;
         let value = entry.value.take()?;
         entry.generation = entry.generation.wrapping_add(1);
         self.free.push(slot.index);
@@ -65,18 +84,19 @@ impl<T> Slab<T> {
 
     /// The value at a slot.
     pub fn get(&self, slot: Slot) -> Option<&T> {
-        self.entries.get(slot.index as usize).filter(|e| e.generation == slot.generation)?.value.as_ref()
+        self.entries.get(self.at(slot.index)).filter(|e| e.generation == slot.generation)?.value.as_ref()
     }
 
     /// The value at a slot.
     pub fn get_mut(&mut self, slot: Slot) -> Option<&mut T> {
-        self.entries.get_mut(slot.index as usize).filter(|e| e.generation == slot.generation)?.value.as_mut()
+        let at = self.at(slot.index);
+        self.entries.get_mut(at).filter(|e| e.generation == slot.generation)?.value.as_mut()
     }
 
     /// All values, by place: for recovery, inspection, and what happens rarely enough to look at each.
     pub fn iter(&self) -> impl Iterator<Item = (Slot, &T)> {
         self.entries.iter().enumerate().filter_map(|(index, entry)| {
-            let slot = Slot { index: index as u32, generation: entry.generation };
+            let slot = Slot { index: self.first + index as u32, generation: entry.generation };
             entry.value.as_ref().map(|value| (slot, value))
         })
     }
@@ -102,7 +122,7 @@ impl<T: 'static> Slab<T> {
         holds!(free == places, "{free} free places, {places} empty ones");
         let sums = (
             self.free.iter().map(|place| u64::from(*place)).sum(),
-            empty().map(|(place, _)| place as u64).sum(),
+            empty().map(|(place, _)| u64::from(self.first) + place as u64).sum(),
         );
         let (free, places): (u64, u64) = sums;
         holds!(free == places, "the free places are others than the empty ones");

@@ -184,11 +184,21 @@ pub struct TrackedSlab<V> {
 
 impl<V> Default for TrackedSlab<V> {
     fn default() -> Self {
-        Self { slab: Slab::default(), touched: Vec::new(), sum: Sum::default() }
+        Self::numbered_from(0)
     }
 }
 
 impl<V> TrackedSlab<V> {
+    /// See [`Slab::numbered_from`].
+    pub fn numbered_from(first: u32) -> Self {
+        Self { slab: Slab::numbered_from(first), touched: Vec::new(), sum: Sum::default() }
+    }
+
+    /// See [`Slab::numbers`].
+    pub fn numbers(&self, slot: Slot) -> bool {
+        self.slab.numbers(slot)
+    }
+
     /// What an entry costs in memory.
     pub const fn bytes_per_entry() -> usize {
         mem::size_of::<Entry<V>>() + mem::size_of::<u32>() * 2

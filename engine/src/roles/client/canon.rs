@@ -8,10 +8,10 @@ use crate::{
 
 /// What the digest is made with, beside the tables' own shares.
 #[derive(Clone, Debug)]
-pub(super) struct Prints {
+pub(in crate::roles) struct Prints {
     tally: Tally,
     /// The chain's view, the openings, the probes and the proof: one entry of the digest.
-    pub(super) is_rest_dirty: bool,
+    pub(in crate::roles) is_rest_dirty: bool,
     rest: Mark,
 }
 
@@ -22,7 +22,7 @@ impl Default for Prints {
 }
 
 impl Client {
-    pub(super) fn fold(&mut self) -> Digest {
+    pub(in crate::roles) fn fold(&mut self) -> Digest {
         let Self { prints: Prints { tally, is_rest_dirty, rest }, closings, wallet, links, fetcher, .. } =
             self;
         let channels =

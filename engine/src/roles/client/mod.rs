@@ -44,7 +44,7 @@ use crate::{
         wallet::Wallet,
     },
     record::{Paying, PersistSeq, Record},
-    state::{Broken, Digest},
+    state::{Broken, Digest, Slot},
     time::{Now, Span, Time},
     wire::{ClientMessage, Message, ProbeMessage},
 };
@@ -59,6 +59,9 @@ enum Next {
     Freed(NodeId),
 }
 
+/// The first place of the channels that a node pays on: those that it earns on have their places below. Lanes and alarms go by places.
+const BESIDE: u32 = 1 << 31;
+
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -70,11 +73,11 @@ pub struct Client {
     fetcher: Fetcher,
     opener: Opener,
     closings: Closings,
-    follower: Follower,
-    tools: Tools,
+    pub(super) follower: Follower,
+    pub(super) tools: Tools,
     /// First in, first out; empty between two steps.
     todo: VecDeque<Next>,
-    prints: Prints,
+    pub(super) prints: Prints,
 }
 
 impl Client {
@@ -86,13 +89,29 @@ impl Client {
     /// A client from its durable records (O12): a fold, the last record of a key wins. Downloads go on at their
     /// last durable byte (D14), channels that nothing uses are closed.
     pub fn recover(config: ClientConfig, records: impl Iterator<Item = Record>) -> Self {
+        let mut client = Self::with(config, Wallet::default());
+        let mut kept = BTreeMap::new();
+        for record in records {
+            kept.insert(record.key(), record);
+        }
+        kept.into_values().for_each(|record| client.adopt(record));
+        client.start();
+        client
+    }
+
+    /// The client in a node that buys: it has no record yet.
+    pub(super) fn beside(config: ClientConfig) -> Self {
+        Self::with(config, Wallet::numbered_from(BESIDE))
+    }
+
+    fn with(config: ClientConfig, wallet: Wallet) -> Self {
         let interests = vec![Interest::ChannelsOf(config.account)];
         let follower = Follower::new(config.start_block, config.monitor, interests);
         let fetcher = Fetcher::new(config.account, config.attempts, config.timeouts);
         let identity = Identity::new(config.node, config.account);
-        let mut client = Self {
+        Self {
             config,
-            wallet: Wallet::default(),
+            wallet,
             links: Links::default(),
             identity,
             prober: Prober::default(),
@@ -103,22 +122,45 @@ impl Client {
             tools: Tools::default(),
             todo: VecDeque::new(),
             prints: Prints::default(),
-        };
-        let mut kept = BTreeMap::new();
-        for record in records {
-            kept.insert(record.key(), record);
         }
-        for record in kept.into_values() {
-            match record {
-                Record::Paying(paying) => _ = client.wallet.adopt(paying),
-                Record::Fetch(fetch) => client.fetcher.adopt(fetch, Price::Due),
-                Record::Cursor(block) => client.follower.recover(block),
-                Record::Earning(_) | Record::Gone(_) => {}
-            }
+    }
+
+    /// Takes up what a record says; each key once.
+    pub(super) fn adopt(&mut self, record: Record) {
+        match record {
+            Record::Paying(paying) => _ = self.wallet.adopt(paying),
+            Record::Fetch(fetch) => self.fetcher.adopt(fetch, Price::Due),
+            Record::Cursor(block) => self.follower.recover(block),
+            Record::Earning(_) | Record::Gone(_) => {}
         }
-        client.note_lost();
-        client.tools.alarms.arm(AlarmKey::Poll, Time(0));
-        client
+    }
+
+    /// All records are taken up.
+    pub(super) fn start(&mut self) {
+        self.note_lost();
+        self.tools.alarms.arm(AlarmKey::Poll, Time(0));
+    }
+
+    /// Whether a channel is one that is paid on here, in a node that also earns on channels.
+    pub(super) fn pays_on(&self, slot: Slot) -> bool {
+        self.wallet.channels.numbers(slot)
+    }
+
+    /// Whether a connection was dialled, or a stream opened, from here.
+    pub(super) fn has_dialled(&self, conn: ConnId) -> bool {
+        self.tools.has_dialled(conn)
+    }
+
+    /// Whether it has nothing to do, and nothing to lose.
+    pub(super) fn is_idle(&self) -> bool {
+        let (conns, _) = self.links.counts();
+        conns == 0
+            && self.wallet.channels.is_empty()
+            && self.fetcher.fetches.is_empty()
+            && self.opener.is_empty()
+            && self.prober.len() == 0
+            && self.wallet.signing() == 0
+            && !self.identity.is_asked()
     }
 
     /// After a crash nobody knows which streams ran: each download may have lost bytes on each channel that was used.
@@ -291,7 +333,7 @@ impl Client {
     }
 
     /// Does what has come up, and what comes up by that.
-    fn catch_up(&mut self, now: Now, out: &mut Outputs) {
+    pub(super) fn catch_up(&mut self, now: Now, out: &mut Outputs) {
         while let Some(next) = self.todo.pop_front() {
             match next {
                 Next::Failed(id, failure) => self.fail_attempt(now, id, failure, out),
@@ -305,7 +347,13 @@ impl Client {
         2 + self.fetcher.fetches.len() + 6 * self.wallet.channels.len()
     }
 
-    fn on_due(&mut self, now: Now, key: AlarmKey, out: &mut Outputs) {
+    /// The same in a node, which reads the chain anyway: none as long as nothing is bought.
+    pub(super) fn purchase_alarms_max(&self) -> usize {
+        let opening = usize::from(!self.opener.is_empty());
+        opening + self.fetcher.fetches.len() + 6 * self.wallet.channels.len()
+    }
+
+    pub(super) fn on_due(&mut self, now: Now, key: AlarmKey, out: &mut Outputs) {
         match key {
             AlarmKey::Poll => self.poll(now, out),
             AlarmKey::Opening => self.on_opening_late(now, out),
@@ -320,8 +368,9 @@ impl Client {
     }
 }
 
-impl Role for Client {
-    fn step<C: Crypto>(&mut self, now: Now, input: Input, crypto: &C, out: &mut Outputs) {
+impl Client {
+    /// A step but for its end, which is the role's.
+    pub(super) fn hear<C: Crypto>(&mut self, now: Now, input: Input, crypto: &C, out: &mut Outputs) {
         match input {
             Input::Tick => self.on_tick(now, out),
             Input::Connected { conn, rtt, .. } => self.on_connected(now, conn, rtt, out),
@@ -345,27 +394,35 @@ impl Role for Client {
             | Input::BlobGone { .. } => {}
         }
         self.catch_up(now, out);
+    }
+
+    /// Why an alarm is set.
+    pub(super) fn reason(&self, key: AlarmKey) -> Reason {
+        match key {
+            AlarmKey::Poll => Reason::Poll,
+            AlarmKey::Opening => Reason::Inclusion,
+            AlarmKey::Fetch(id) => match self.fetcher.fetches.get(&id).map(|fetch| fetch.stage) {
+                Some(Stage::BackingOff) => Reason::Retry,
+                _ => Reason::Silence,
+            },
+            AlarmKey::Quiet(_) => Reason::Quiet,
+            AlarmKey::Resend(_) => Reason::Resend,
+            AlarmKey::Consent(_) => Reason::Consent,
+            AlarmKey::Ask(_) => Reason::Retry,
+            AlarmKey::Force(_) => Reason::Force,
+            AlarmKey::Settle(_) => Reason::Settle,
+        }
+    }
+}
+
+impl Role for Client {
+    fn step<C: Crypto>(&mut self, now: Now, input: Input, crypto: &C, out: &mut Outputs) {
+        self.hear(now, input, crypto, out);
         self.tools.alarms.tidy(self.alarms_max());
     }
 
     fn next_deadline(&self) -> Option<(Time, Reason)> {
-        self.tools.alarms.next().map(|(at, key)| {
-            let reason = match key {
-                AlarmKey::Poll => Reason::Poll,
-                AlarmKey::Opening => Reason::Inclusion,
-                AlarmKey::Fetch(id) => match self.fetcher.fetches.get(&id).map(|fetch| fetch.stage) {
-                    Some(Stage::BackingOff) => Reason::Retry,
-                    _ => Reason::Silence,
-                },
-                AlarmKey::Quiet(_) => Reason::Quiet,
-                AlarmKey::Resend(_) => Reason::Resend,
-                AlarmKey::Consent(_) => Reason::Consent,
-                AlarmKey::Ask(_) => Reason::Retry,
-                AlarmKey::Force(_) => Reason::Force,
-                AlarmKey::Settle(_) => Reason::Settle,
-            };
-            (at, reason)
-        })
+        self.tools.alarms.next().map(|(at, key)| (at, self.reason(key)))
     }
 
     fn digest(&mut self) -> Digest {

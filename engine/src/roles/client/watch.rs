@@ -49,16 +49,29 @@ impl Client {
                 self.on_event(now, event.block, happened, out);
             }
         }
+        self.after_events(now, out);
+        let cx = &mut Cx { now, tools: &mut self.tools, out };
+        self.follower.read_on(&update, cx);
+        self.follower.store(&update, cx);
+        let is_reached = self.follower.on_reached(&update);
+        if is_reached {
+            out.notice(Notice::ChainRead { block: update.head.number });
+        }
+        self.after_reading(now, is_reached, out);
+    }
+
+    /// Every event of an update was taken.
+    pub(in crate::roles) fn after_events(&mut self, now: Now, out: &mut Outputs) {
         for slot in self.closings.take_retrying() {
             self.defend(now, slot, Cue::Failed, out);
         }
         self.give_up_unseen_opening(now, out);
-        let cx = &mut Cx { now, tools: &mut self.tools, out };
-        self.follower.read_on(&update, cx);
-        self.follower.store(&update, cx);
-        // Nothing is bought before the past is read: a channel of it may be settled.
-        if self.follower.on_reached(&update) {
-            out.notice(Notice::ChainRead { block: update.head.number });
+    }
+
+    /// An update was taken to its end; `is_reached`: and with it the past, for the first time since the start. Nothing is bought
+    /// before: a channel of the past may be settled.
+    pub(in crate::roles) fn after_reading(&mut self, now: Now, is_reached: bool, out: &mut Outputs) {
+        if is_reached {
             self.resume(now, out);
         } else if !self.identity.is_proven() && !self.identity.is_asked() {
             // The signer would not, the last time.
@@ -82,7 +95,13 @@ impl Client {
         self.advance_all(now, out);
     }
 
-    fn on_event(&mut self, now: Now, block: Block, event: &channel::Event, out: &mut Outputs) {
+    pub(in crate::roles) fn on_event(
+        &mut self,
+        now: Now,
+        block: Block,
+        event: &channel::Event,
+        out: &mut Outputs,
+    ) {
         let slot = self.wallet.slot(&event.channel);
         match (event.kind, slot) {
             (EventKind::Opened { client, node, token, deposit }, None) if client == self.config.account => {

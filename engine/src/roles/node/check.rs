@@ -12,7 +12,7 @@ use crate::{
         sending::{Sending, StreamState},
     },
     money::Amount,
-    roles::check,
+    roles::{check, client::Client},
     state::{Alarms, Broken, Checked, Invariant, Slot, holds},
     wire::Protocol,
 };
@@ -52,7 +52,7 @@ const INVARIANTS: &[Invariant<Node>] = &[
         Ok(())
     }),
     Invariant::tie("what raises a limit was given to the disk", |n| {
-        check::were_writes_asked_for(&n.tools, n.earnings.raising())
+        check::were_writes_asked_for(&n.buyer.tools, n.earnings.raising())
     }),
     Invariant::tie("a consent is being signed where one was asked for", |n| {
         are_consents_signed(&n.earnings, &n.signing)
@@ -61,7 +61,7 @@ const INVARIANTS: &[Invariant<Node>] = &[
         are_consents_known(&n.signing, &n.earnings)
     }),
     Invariant::tie("no channel is soft that the safe head has", |n| {
-        are_soft_unsafe(&n.earnings, n.follower.safe())
+        are_soft_unsafe(&n.earnings, n.buyer.follower.safe())
     }),
     Invariant::tie("soft deposits are within their cap", |n| are_soft_capped(&n.earnings, n.config.soft_cap)),
     Invariant::tie("a channel that is closing on chain says so", |n| {
@@ -70,27 +70,29 @@ const INVARIANTS: &[Invariant<Node>] = &[
     }),
     Invariant::tie("a dispute has its transaction", |n| check::have_disputes_transactions(&n.closings)),
     Invariant::tie("a close holds the durable cursor back", |n| {
-        check::hold_closings_the_cursor(&n.closings, &n.follower.checkpoint)
+        check::hold_closings_the_cursor(&n.closings, &n.buyer.follower.checkpoint, |slot| n.earns_on(slot))
     }),
     Invariant::tie("a dispute in the inbox is forced when it is time", |n| {
-        check::are_inboxes_forced(&n.closings, &n.tools.alarms, &n.follower.outlook())
+        check::are_inboxes_forced(&n.closings, &n.buyer.tools.alarms, &n.buyer.follower.outlook())
     }),
     Invariant::tie("a closing channel is settled when it is time", |n| {
-        check::is_settling_due(&n.closings, &n.tools.alarms, |watch| watch.recorded > Amount::ZERO)
+        check::is_settling_due(&n.closings, &n.buyer.tools.alarms, |watch| watch.recorded > Amount::ZERO)
     }),
     Invariant::tie("an alarm about a close is about a closing channel", |n| {
-        check::are_closing_alarms_owned(&n.closings, &n.tools.alarms)
+        check::are_closing_alarms_owned(&n.closings, &n.buyer.tools.alarms, |slot| n.earns_on(slot))
     }),
-    Invariant::of("a node sets no alarm of a client", |n| are_alarms_a_nodes(&n.tools.alarms)),
-    Invariant::tie("the chain is read again", |n| check::is_poll_due(&n.tools.alarms)),
+    Invariant::tie("an alarm about paying is about a channel that is paid on", |n| {
+        are_alarms_of_payers(&n.buyer.tools.alarms, &n.buyer)
+    }),
+    Invariant::tie("the chain is read again", |n| check::is_poll_due(&n.buyer.tools.alarms)),
     Invariant::tie("what an event did was given to the disk", |n| {
-        check::were_writes_asked_for(&n.tools, n.follower.checkpoint.writing())
+        check::were_writes_asked_for(&n.buyer.tools, n.buyer.follower.checkpoint.writing())
     }),
     Invariant::tie("alarms are in proportion to what they are about", |n| {
-        check::are_alarms_few(&n.tools.alarms, n.alarms_max())
+        check::are_alarms_few(&n.buyer.tools.alarms, n.alarms_max())
     }),
     Invariant::tie("a ticket was given out", |n| {
-        check::were_tickets_given(&n.tools, n.signing.keys().copied(), &n.closings.txs)
+        check::were_tickets_given(&n.buyer.tools, n.signing.keys().copied(), &n.closings.txs)
     }),
     Invariant::tie("a ticket is a signature's or a transaction's", |n| {
         check::are_tickets_apart(n.signing.keys().copied(), &n.closings.txs)
@@ -99,12 +101,11 @@ const INVARIANTS: &[Invariant<Node>] = &[
 
 impl Node {
     pub(super) fn check_all(&self) -> Result<(), Broken> {
+        self.buyer.check_beside()?;
         self.earnings.check()?;
         self.inbound.check()?;
         self.sending.check()?;
         self.closings.check()?;
-        self.follower.check()?;
-        self.tools.alarms.check()?;
         Invariant::check_all(INVARIANTS, self)
     }
 }
@@ -236,10 +237,17 @@ fn are_soft_capped(earnings: &Earnings, cap: Amount) -> Checked {
     Ok(())
 }
 
-fn are_alarms_a_nodes(alarms: &Alarms<AlarmKey>) -> Checked {
-    let other =
-        alarms.keys().find(|key| !matches!(key, AlarmKey::Poll | AlarmKey::Force(_) | AlarmKey::Settle(_)));
-    holds!(other.is_none(), "{other:?}");
+/// Settling and forcing are for both kinds of channel.
+fn are_alarms_of_payers(alarms: &Alarms<AlarmKey>, buyer: &Client) -> Checked {
+    for key in alarms.keys() {
+        if let AlarmKey::Quiet(slot)
+        | AlarmKey::Resend(slot)
+        | AlarmKey::Consent(slot)
+        | AlarmKey::Ask(slot) = key
+        {
+            holds!(buyer.pays_on(slot), "{key:?}");
+        }
+    }
     Ok(())
 }
 

@@ -72,7 +72,7 @@ impl Node {
 
     fn take(&mut self, id: StreamId, slot: Slot, voucher: Voucher, out: &mut Outputs) {
         let lane = Lane::Channel(slot.index);
-        let cx = &mut Cx { now: self.now, tools: &mut self.tools, out };
+        let cx = &mut Cx { now: self.now, tools: &mut self.buyer.tools, out };
         self.earnings.take(slot, voucher, cx);
         let channel_id = self.earnings.channels[slot].id;
         out.send(lane, id, ClientMessage::VoucherAck(voucher.nonce));
@@ -82,7 +82,7 @@ impl Node {
 
     /// The voucher is durable: now it raises the sending limit (V3).
     pub(super) fn on_persisted(&mut self, now: Now, seq: PersistSeq, out: &mut Outputs) {
-        self.follower.checkpoint.on_persisted(seq);
+        self.buyer.follower.checkpoint.on_persisted(seq);
         let Some(slot) = self.earnings.on_persisted(seq) else { return };
         self.pump(slot, out);
         self.defend(now, slot, Cue::News, out);

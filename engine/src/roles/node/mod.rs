@@ -11,16 +11,16 @@ mod sell;
 mod state;
 mod watch;
 
-use alloc::{collections::BTreeMap, vec, vec::Vec};
+use alloc::{collections::BTreeMap, vec::Vec};
 
 use state::Signing;
 
 use super::{
+    client::Client,
     config::NodeConfig,
     role::{Reason, Role},
 };
 use crate::{
-    chain::Interest,
     crypto::{Crypto, Deployment, Typed},
     delivery::Tail,
     dispute::Cue,
@@ -28,10 +28,9 @@ use crate::{
     ids::{ChannelId, ConnId, NodeId, SignTicket, StreamId},
     io::{Effect, Input, Lane, Outputs},
     machine::{
-        AlarmKey, Cx, Tools,
+        AlarmKey, Cx,
         closings::Closings,
         earnings::{Channel, Earnings},
-        follower::Follower,
         inbound::Inbound,
         quotes::Quotes,
         sending::Sending,
@@ -53,8 +52,8 @@ pub struct Node {
     sending: Sending,
     signing: BTreeMap<SignTicket, Signing>,
     closings: Closings,
-    follower: Follower,
-    tools: Tools,
+    /// What it buys itself; and with it what it knows of the chain, its alarms and its numbers, which both have in common.
+    buyer: Client,
     /// When the present step is: what credit depends on.
     now: Now,
     prints: Prints,
@@ -90,8 +89,7 @@ impl Node {
 
     /// A node from its durable records (O12): a fold, the last record of a key wins.
     pub fn recover(config: NodeConfig, records: impl Iterator<Item = Record>) -> Self {
-        let interests = vec![Interest::ChannelsOf(config.account)];
-        let follower = Follower::new(config.start_block, config.monitor, interests);
+        let buyer = Client::beside(config.as_client());
         let mut node = Self {
             config,
             earnings: Earnings::default(),
@@ -100,8 +98,7 @@ impl Node {
             sending: Sending::default(),
             signing: BTreeMap::new(),
             closings: Closings::default(),
-            follower,
-            tools: Tools::default(),
+            buyer,
             now: Now::default(),
             prints: Prints::default(),
         };
@@ -112,11 +109,10 @@ impl Node {
         for record in kept.into_values() {
             match record {
                 Record::Earning(earning) => _ = node.earnings.adopt(earning),
-                Record::Cursor(block) => node.follower.recover(block),
-                Record::Paying(_) | Record::Fetch(_) | Record::Gone(_) => {}
+                other => node.buyer.adopt(other),
             }
         }
-        node.tools.alarms.arm(AlarmKey::Poll, Time(0));
+        node.buyer.start();
         node
     }
 
@@ -128,6 +124,11 @@ impl Node {
     /// The best voucher of a channel: nonce, amount, and whether it is durable. For inspection.
     pub fn best_voucher(&self, channel: &ChannelId) -> Option<(Nonce, Amount)> {
         self.earnings.slot(channel).and_then(|slot| self.earnings.channels.get(slot)).map(Channel::best_pair)
+    }
+
+    /// What it buys itself. For inspection.
+    pub fn buyer(&self) -> &Client {
+        &self.buyer
     }
 
     /// Bytes of memory that an open, idle channel takes.
@@ -150,7 +151,7 @@ impl Node {
             ("soft", soft),
             ("retrying", self.closings.retrying()),
             ("tails", tails),
-            ("alarms", self.tools.alarms.len()),
+            ("alarms", self.buyer.tools.alarms.len()),
         ]
     }
 
@@ -162,12 +163,12 @@ impl Node {
     }
 
     fn sign(&mut self, lane: Lane, what: Typed, purpose: Signing, out: &mut Outputs) {
-        let ticket = self.tools.sign(lane, what, out);
+        let ticket = self.buyer.tools.sign(lane, what, out);
         self.signing.insert(ticket, purpose);
     }
 
     fn persist(&mut self, slot: Slot, out: &mut Outputs) -> PersistSeq {
-        self.earnings.persist(slot, &mut Cx { now: self.now, tools: &mut self.tools, out })
+        self.earnings.persist(slot, &mut Cx { now: self.now, tools: &mut self.buyer.tools, out })
     }
 
     fn deployment(&self) -> Deployment {
@@ -199,7 +200,7 @@ impl Node {
             self.on_disconnected(old, out);
             out.disconnect(old, Code::NotNow);
         }
-        let cx = &mut Cx { now: self.now, tools: &mut self.tools, out };
+        let cx = &mut Cx { now: self.now, tools: &mut self.buyer.tools, out };
         self.inbound.on_up(conn, peer, protocol, self.config.limits.conns, cx);
     }
 
@@ -313,26 +314,63 @@ impl Node {
         }
     }
 
-    /// The most alarms that can be set: one of the role, two per channel.
+    /// Whether a channel is one that it earns on.
+    fn earns_on(&self, slot: Slot) -> bool {
+        !self.buyer.pays_on(slot)
+    }
+
+    /// The most alarms that can be set: one of the role, two per channel that it earns on, and the buyer's.
     fn alarms_max(&self) -> usize {
-        1 + 2 * self.earnings.channels.len()
+        1 + self.buyer.purchase_alarms_max() + 2 * self.earnings.channels.len()
     }
 
     fn on_tick(&mut self, now: Now, out: &mut Outputs) {
-        while let Some(key) = self.tools.alarms.due(now.mono) {
+        while let Some(key) = self.buyer.tools.alarms.due(now.mono) {
             match key {
                 AlarmKey::Poll => self.poll(now, out),
-                AlarmKey::Force(slot) => self.defend(now, slot, Cue::Due, out),
-                AlarmKey::Settle(slot) => self.on_settle_due(now, slot, out),
-                _ => unreachable!("a node sets no other alarm"),
+                AlarmKey::Force(slot) if self.earns_on(slot) => self.defend(now, slot, Cue::Due, out),
+                AlarmKey::Settle(slot) if self.earns_on(slot) => self.on_settle_due(now, slot, out),
+                _ => {
+                    self.prints.is_chain_dirty = true;
+                    self.buyer.on_due(now, key, out);
+                    self.buyer.catch_up(now, out);
+                }
             }
         }
+    }
+}
+
+impl Node {
+    /// What only the buyer hears: what came on connections that it dialled, answers to what it asked for, its owner's orders.
+    fn is_for_buyer(&self, input: &Input) -> bool {
+        match input {
+            Input::Connected { conn, .. } | Input::Disconnected { conn, .. } => self.buyer.has_dialled(*conn),
+            Input::Message { stream, .. }
+            | Input::StreamClosed { stream, .. }
+            | Input::Malformed { stream, .. }
+            | Input::Verdict { stream, .. } => self.buyer.has_dialled(stream.conn),
+            Input::Signed { ticket, .. } => !self.signing.contains_key(ticket),
+            Input::Tx { ticket, .. } => !self.closings.txs.contains_key(ticket),
+            Input::CloseChannel(channel) => self.earnings.slot(channel).is_none(),
+            Input::Fetch(_) | Input::Cancel(_) => true,
+            _ => false,
+        }
+    }
+
+    fn tidy(&mut self) {
+        let most = self.alarms_max();
+        self.buyer.tools.alarms.tidy(most);
     }
 }
 
 impl Role for Node {
     fn step<C: Crypto>(&mut self, now: Now, input: Input, crypto: &C, out: &mut Outputs) {
         self.now = now;
+        if self.is_for_buyer(&input) {
+            self.prints.is_chain_dirty = true;
+            self.buyer.hear(now, input, crypto, out);
+            return self.tidy();
+        }
         match input {
             Input::Tick => self.on_tick(now, out),
             Input::Connected { conn, peer, protocol, .. } => self.on_connected(conn, peer, protocol, out),
@@ -346,7 +384,7 @@ impl Role for Node {
             Input::RangeSent { stream } => self.on_range(stream, true, out),
             Input::RangeFailed { stream } => self.on_range(stream, false, out),
             Input::BlobReady { hash, bytes } => {
-                let cx = &mut Cx { now, tools: &mut self.tools, out };
+                let cx = &mut Cx { now, tools: &mut self.buyer.tools, out };
                 self.sending.on_blob_ready(hash, bytes, self.config.limits.blobs, cx);
             }
             Input::BlobGone { hash } => _ = self.sending.blobs.remove(&hash),
@@ -356,21 +394,14 @@ impl Role for Node {
             Input::ChainUnreachable => self.on_chain_unreachable(now, out),
             Input::Tx { ticket, outcome } => self.on_tx(now, ticket, outcome, out),
             Input::CloseChannel(channel) => self.on_close_order(channel, out),
-            // A node buys nothing yet: content and downloads are not for it.
+            // Nobody sends it content on a connection that it has not dialled.
             Input::Verdict { .. } | Input::Fetch(_) | Input::Cancel(_) => {}
         }
-        self.tools.alarms.tidy(self.alarms_max());
+        self.tidy();
     }
 
     fn next_deadline(&self) -> Option<(Time, Reason)> {
-        self.tools.alarms.next().map(|(at, key)| {
-            let reason = match key {
-                AlarmKey::Poll => Reason::Poll,
-                AlarmKey::Force(_) => Reason::Force,
-                _ => Reason::Settle,
-            };
-            (at, reason)
-        })
+        self.buyer.tools.alarms.next().map(|(at, key)| (at, self.buyer.reason(key)))
     }
 
     fn digest(&mut self) -> Digest {
@@ -385,9 +416,11 @@ impl Role for Node {
             tally.fold(quotes, &self.quotes);
         }
         if core::mem::take(is_chain_dirty) {
-            tally.fold(chain, &self.follower);
+            tally.fold(chain, &self.buyer.follower);
         }
-        tally.digest([channels, streams, conns, blobs])
+        let sold = tally.digest([channels, streams, conns, blobs]);
+        // As long as it has bought nothing its digest is that of what it sells.
+        if self.buyer.is_idle() { sold } else { sold.and(&self.buyer.digest()) }
     }
 
     fn check(&self) -> Result<(), Broken> {

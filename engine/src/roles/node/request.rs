@@ -88,7 +88,7 @@ impl Node {
         if self.earnings.channels[slot].status != ChannelStatus::Open || !self.may_extend_credit(now) {
             return self.refuse(id, Code::NotNow, out);
         }
-        if !self.earnings.is_final_enough(slot, self.follower.safe(), self.config.soft_cap) {
+        if !self.earnings.is_final_enough(slot, self.buyer.follower.safe(), self.config.soft_cap) {
             out.limit(Rule::V6, LimitHit::SoftCap);
             return self.refuse(id, Code::ChannelPending, out);
         }

@@ -24,20 +24,26 @@ use crate::{
 };
 
 impl Node {
+    /// What both digests have of the chain may have changed.
+    fn is_chain_news(&mut self) {
+        self.prints.is_chain_dirty = true;
+        self.buyer.prints.is_rest_dirty = true;
+    }
+
     /// Asks for news, unless an answer is on its way.
     pub(super) fn poll(&mut self, now: Now, out: &mut Outputs) {
-        self.prints.is_chain_dirty = true;
-        self.follower.poll(&mut Cx { now, tools: &mut self.tools, out });
+        self.is_chain_news();
+        self.buyer.follower.poll(&mut Cx { now, tools: &mut self.buyer.tools, out });
     }
 
     pub(super) fn on_chain_unreachable(&mut self, now: Now, out: &mut Outputs) {
-        self.prints.is_chain_dirty = true;
-        self.follower.on_unreachable(&mut Cx { now, tools: &mut self.tools, out });
+        self.is_chain_news();
+        self.buyer.follower.on_unreachable(&mut Cx { now, tools: &mut self.buyer.tools, out });
     }
 
     /// V1 and L3: whether the chain is in sight, and its clock near ours.
     pub(super) fn may_extend_credit(&self, now: Now) -> bool {
-        self.follower.may_extend_credit(now, self.config.head_age_max)
+        self.buyer.follower.may_extend_credit(now, self.config.head_age_max)
     }
 
     /// L3: with the chain's clock this far off a window may be shorter than it looks, so channels that have earned
@@ -60,7 +66,7 @@ impl Node {
             .collect();
         if due.len() > closes {
             due.truncate(closes);
-            self.follower.look_again(&mut Cx { now, tools: &mut self.tools, out });
+            self.buyer.follower.look_again(&mut Cx { now, tools: &mut self.buyer.tools, out });
         }
         for id in due {
             self.on_close_order(id, out);
@@ -68,24 +74,30 @@ impl Node {
     }
 
     pub(super) fn on_chain(&mut self, now: Now, update: ChainUpdate, out: &mut Outputs) {
-        self.prints.is_chain_dirty = true;
-        self.follower.on_heads(now, &update);
-        self.earnings.release_soft(self.follower.safe());
+        self.is_chain_news();
+        self.buyer.follower.on_heads(now, &update);
+        self.earnings.release_soft(self.buyer.follower.safe());
         let cap = self.config.limits.chain_events;
-        let taken = self.follower.take(&update, cap, &mut Cx { now, tools: &mut self.tools, out });
+        let taken =
+            self.buyer.follower.take(&update, cap, &mut Cx { now, tools: &mut self.buyer.tools, out });
         for event in &update.events[taken] {
             if let Some(happened) = event.as_channel() {
                 self.on_event(now, event.block, happened, out);
+                self.buyer.on_event(now, event.block, happened, out);
             }
         }
         for slot in self.closings.take_retrying() {
             self.defend(now, slot, Cue::Failed, out);
         }
-        self.follower.read_on(&update, &mut Cx { now, tools: &mut self.tools, out });
-        if !self.follower.is_clock_sane() {
+        self.buyer.after_events(now, out);
+        self.buyer.follower.read_on(&update, &mut Cx { now, tools: &mut self.buyer.tools, out });
+        if !self.buyer.follower.is_clock_sane() {
             self.close_for_clock(now, out);
         }
-        self.follower.store(&update, &mut Cx { now, tools: &mut self.tools, out });
+        self.buyer.follower.store(&update, &mut Cx { now, tools: &mut self.buyer.tools, out });
+        let is_reached = self.buyer.follower.on_reached(&update);
+        self.buyer.after_reading(now, is_reached, out);
+        self.buyer.catch_up(now, out);
     }
 
     fn on_event(&mut self, now: Now, block: Block, event: &channel::Event, out: &mut Outputs) {
@@ -93,7 +105,7 @@ impl Node {
             EventKind::Opened { client, node, token, deposit } => {
                 if node == self.config.account && self.earnings.slot(&event.channel).is_none() {
                     if self.earnings.channels.len() >= self.config.limits.channels {
-                        self.follower.checkpoint.refuses(block.number);
+                        self.buyer.follower.checkpoint.refuses(block.number);
                         return out.limit(Rule::O11, LimitHit::Channels);
                     }
                     let slot = self.earnings.adopt(Earning {
@@ -106,7 +118,7 @@ impl Node {
                         best: None,
                     });
                     let seq = self.persist(slot, out);
-                    self.follower.checkpoint.writes(seq);
+                    self.buyer.follower.checkpoint.writes(seq);
                     out.notice(Notice::ChannelOpened { channel: event.channel, deposit });
                 }
             }
@@ -115,23 +127,23 @@ impl Node {
                 if !self.closings.begin(slot, (block, amount, deadline)) {
                     return;
                 }
-                self.follower.checkpoint.closes(block.number, slot);
+                self.buyer.follower.checkpoint.closes(block.number, slot);
                 if self.earnings.channels[slot].status != ChannelStatus::Closing {
                     self.earnings.channels[slot].status = ChannelStatus::Closing;
                     let seq = self.persist(slot, out);
-                    self.follower.checkpoint.writes(seq);
+                    self.buyer.follower.checkpoint.writes(seq);
                     self.stop_streams(slot, out);
                 }
                 self.earnings.channels.touch(slot);
                 // The client settles for its refund; the node only where it doesn't.
-                let (outlook, grace) = (self.follower.outlook(), self.config.monitor.settle_grace);
-                let cx = &mut Cx { now, tools: &mut self.tools, out };
+                let (outlook, grace) = (self.buyer.follower.outlook(), self.config.monitor.settle_grace);
+                let cx = &mut Cx { now, tools: &mut self.buyer.tools, out };
                 self.closings.arm(slot, &outlook, grace, cx);
                 self.defend(now, slot, Cue::News, out);
             }
             EventKind::Disputed { amount, .. } => {
                 let Some(slot) = self.earnings.slot(&event.channel) else { return };
-                let cx = &mut Cx { now, tools: &mut self.tools, out };
+                let cx = &mut Cx { now, tools: &mut self.buyer.tools, out };
                 self.closings.on_disputed(slot, event.channel, amount, cx);
                 self.earnings.channels.touch(slot);
                 self.defend(now, slot, Cue::News, out);
@@ -158,12 +170,12 @@ impl Node {
         }
         self.stop_streams(slot, out);
         let gone = vec![Record::Gone(Key::Earning(id))];
-        let seq = self.tools.persist(Lane::Channel(slot.index), gone, out);
-        self.follower.checkpoint.writes(seq);
+        let seq = self.buyer.tools.persist(Lane::Channel(slot.index), gone, out);
+        self.buyer.follower.checkpoint.writes(seq);
         if self.earnings.remove(slot).is_some() {
-            let cx = &mut Cx { now, tools: &mut self.tools, out };
+            let cx = &mut Cx { now, tools: &mut self.buyer.tools, out };
             if let Some(closed_in) = self.closings.on_settled(slot, cx) {
-                self.follower.checkpoint.settled(closed_in, slot);
+                self.buyer.follower.checkpoint.settled(closed_in, slot);
             }
         }
         out.notice(Notice::Settled { channel: id, paid, refunded, cooperative });
@@ -175,15 +187,15 @@ impl Node {
         if self.closings.get(slot).is_none() {
             return;
         }
-        let outlook = self.follower.outlook();
-        let cx = &mut Cx { now, tools: &mut self.tools, out };
+        let outlook = self.buyer.follower.outlook();
+        let cx = &mut Cx { now, tools: &mut self.buyer.tools, out };
         let defence = self.closings.defend(slot, cue, &held, &outlook, cx);
         assert_eq!(defence, Defence::Nothing, "what a node holds is signed");
         self.earnings.channels.touch(slot);
     }
 
     pub(super) fn on_settle_due(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
-        let ticket = self.tools.tx_ticket();
+        let ticket = self.buyer.tools.tx_ticket();
         let Some(channel) = self.earnings.channels.get(slot) else { return };
         let id = channel.id;
         // Nothing to earn, or on its way: the client settles for its refund.
@@ -208,7 +220,7 @@ impl Node {
             self.persist(slot, out);
         }
         self.earnings.channels.touch(slot);
-        let ticket = self.tools.tx_ticket();
+        let ticket = self.buyer.tools.tx_ticket();
         self.closings.submit(slot, ticket, channel::Call::Close { channel: id, voucher }, out);
     }
 
@@ -216,8 +228,8 @@ impl Node {
         let Some(slot) = self.closings.take_tx(ticket, &outcome) else { return };
         let Some(channel) = self.earnings.channels.get_mut(slot) else { return };
         let id = channel.id;
-        let outlook = self.follower.outlook();
-        let cx = &mut Cx { now, tools: &mut self.tools, out };
+        let outlook = self.buyer.follower.outlook();
+        let cx = &mut Cx { now, tools: &mut self.buyer.tools, out };
         let heard = self.closings.on_tx(slot, id, ticket, &outcome, &outlook, cx);
         self.earnings.channels.touch(slot);
         if heard != Some(Outcome::Nothing) {

@@ -86,7 +86,7 @@ const MONEY: &[Invariant<Client>] = &[
     }),
     Invariant::tie("a dispute has its transaction", |c| check::have_disputes_transactions(&c.closings)),
     Invariant::tie("a close holds the durable cursor back", |c| {
-        check::hold_closings_the_cursor(&c.closings, &c.follower.checkpoint)
+        check::hold_closings_the_cursor(&c.closings, &c.follower.checkpoint, |slot| c.pays_on(slot))
     }),
     Invariant::tie("a dispute in the inbox is forced when it is time", |c| {
         check::are_inboxes_forced(&c.closings, &c.tools.alarms, &c.follower.outlook())
@@ -95,7 +95,7 @@ const MONEY: &[Invariant<Client>] = &[
         check::is_settling_due(&c.closings, &c.tools.alarms, |_| true)
     }),
     Invariant::tie("an alarm about a close is about a closing channel", |c| {
-        check::are_closing_alarms_owned(&c.closings, &c.tools.alarms)
+        check::are_closing_alarms_owned(&c.closings, &c.tools.alarms, |slot| c.pays_on(slot))
     }),
     Invariant::tie("the chain is read again", |c| check::is_poll_due(&c.tools.alarms)),
     Invariant::tie("what an event did was given to the disk", |c| {
@@ -105,10 +105,13 @@ const MONEY: &[Invariant<Client>] = &[
         holds!(c.todo.is_empty(), "{:?}", c.todo);
         Ok(())
     }),
-    Invariant::tie("alarms are in proportion to what they are about", |c| {
-        check::are_alarms_few(&c.tools.alarms, c.alarms_max())
-    }),
 ];
+
+/// Of a client that is no part of a node.
+const ALONE: &[Invariant<Client>] =
+    &[Invariant::tie("alarms are in proportion to what they are about", |c| {
+        check::are_alarms_few(&c.tools.alarms, c.alarms_max())
+    })];
 
 /// Downloads, prices, openings.
 const DOWNLOADS: &[Invariant<Client>] = &[
@@ -161,6 +164,12 @@ const DOWNLOADS: &[Invariant<Client>] = &[
 
 impl Client {
     pub(super) fn check_all(&self) -> Result<(), Broken> {
+        self.check_beside()?;
+        Invariant::check_all(ALONE, self)
+    }
+
+    /// The same in a node, which sets alarms of its own beside these.
+    pub(in crate::roles) fn check_beside(&self) -> Result<(), Broken> {
         self.wallet.check()?;
         self.links.check()?;
         self.fetcher.check()?;

@@ -220,8 +220,8 @@ fn stream(node: &mut Node) -> &mut Stream {
 }
 
 fn cancel(node: &mut Node, key: AlarmKey) {
-    assert!(node.tools.alarms.at(key).is_some(), "{key:?} is not set");
-    node.tools.alarms.cancel(key);
+    assert!(node.buyer.tools.alarms.at(key).is_some(), "{key:?} is not set");
+    node.buyer.tools.alarms.cancel(key);
 }
 
 macro_rules! of {
@@ -246,13 +246,13 @@ const BROKEN: &[Case<Node>] = &[
     ("an answer that is missing is being signed", of!(answering), |n| n.signing.clear()),
     ("exposure is within the largest offer", of!(sending), |n| channel(n).meter.add(16 << 20)),
     ("no more tails are kept than allowed", of!(lossy), |n| n.config.limits.tails = 0),
-    ("what raises a limit was given to the disk", of!(taking), |n| n.tools = Tools::default()),
+    ("what raises a limit was given to the disk", of!(taking), |n| n.buyer.tools = Tools::default()),
     ("a consent is being signed where one was asked for", of!(consenting), |n| n.signing.clear()),
     ("a channel knows that its consent is being signed", of!(consenting), |n| {
         channel(n).is_consenting = false;
     }),
     ("no channel is soft that the safe head has", of!(sending), |n| {
-        n.follower.on_heads(Now::default(), &ChainUpdate { safe: 10, ..ChainUpdate::default() });
+        n.buyer.follower.on_heads(Now::default(), &ChainUpdate { safe: 10, ..ChainUpdate::default() });
     }),
     ("soft deposits are within their cap", of!(sending), |n| n.config.soft_cap = Amount(1)),
     ("a channel that is closing on chain says so", of!(disputing), |n| {
@@ -261,7 +261,7 @@ const BROKEN: &[Case<Node>] = &[
     ("a dispute has its transaction", of!(disputing), |n| n.closings.txs.clear()),
     ("a close holds the durable cursor back", of!(disputing), |n| {
         let (slot, watch) = n.closings.iter().next().expect("a closing channel");
-        n.follower.checkpoint.settled(watch.closed_in, slot);
+        n.buyer.follower.checkpoint.settled(watch.closed_in, slot);
     }),
     ("a dispute in the inbox is forced when it is time", of!(queued), |n| {
         let slot = slot(n);
@@ -273,15 +273,17 @@ const BROKEN: &[Case<Node>] = &[
     }),
     ("an alarm about a close is about a closing channel", of!(idle), |n| {
         let slot = slot(n);
-        n.tools.alarms.arm(AlarmKey::Force(slot), Time(1));
+        n.buyer.tools.alarms.arm(AlarmKey::Force(slot), Time(1));
     }),
-    ("a node sets no alarm of a client", of!(idle), |n| n.tools.alarms.arm(AlarmKey::Opening, Time(1))),
+    ("an alarm about paying is about a channel that is paid on", of!(idle), |n| {
+        n.buyer.tools.alarms.arm(AlarmKey::Ask(nowhere()), Time(1));
+    }),
     ("the chain is read again", of!(idle), |n| cancel(n, AlarmKey::Poll)),
     ("what an event did was given to the disk", of!(idle), |n| {
-        n.follower.checkpoint.writes(PersistSeq(99));
+        n.buyer.follower.checkpoint.writes(PersistSeq(99));
     }),
     ("alarms are in proportion to what they are about", of!(idle), |n| {
-        (0..100).for_each(|at| n.tools.alarms.arm(AlarmKey::Poll, Time(100 - at)));
+        (0..100).for_each(|at| n.buyer.tools.alarms.arm(AlarmKey::Poll, Time(100 - at)));
     }),
     ("a ticket was given out", of!(idle), |n| _ = n.closings.txs.insert(TxTicket(99), nowhere())),
     ("a ticket is a signature's or a transaction's", of!(answering), |n| {
