@@ -1,5 +1,6 @@
 // The engine's floors: what a module names of the crate lies on a floor below its own, or beside it where that is said here.
-// And its machines: none names a sibling, a role, or what holds one.
+// And its machines: none names a sibling, a role, or what holds one. And its roles: no methods of several files call each other in a
+// circle.
 //
 //   node .ci/floors.mjs [--list]     --list prints each module's floor with what it names
 //
@@ -95,7 +96,40 @@ function named(file) {
   return [...new Set([...crate, ...above, ...below])].filter((name) => name !== own);
 }
 
+// Methods of a role that call each other in a circle over files, by `self.name(`; each group once.
+function circles(folder) {
+  const methods = new Map();
+  for (const file of files(folder).filter((file) => !/[\\/](check|canon)(\.rs|[\\/])/.test(file))) {
+    const text = fs.readFileSync(file, 'utf8').replace(/\/\/.*$/gm, '');
+    for (const { 1: name, index } of text.matchAll(/\n    (?:pub(?:\([a-z: ]+\))? )?fn (\w+)/g)) {
+      const end = text.indexOf('\n    }\n', index);
+      const calls = [...text.slice(index, end).matchAll(/\bself\s*\.(\w+)\(/g)].map((call) => call[1]);
+      methods.set(name, { file: path.basename(file), calls });
+    }
+  }
+  const reach = (from) => {
+    const seen = new Set();
+    const todo = [from];
+    while (todo.length) for (const to of methods.get(todo.pop()).calls) if (methods.has(to) && !seen.has(to)) seen.add(to) && todo.push(to);
+    return seen;
+  };
+  const from = new Map([...methods.keys()].map((name) => [name, reach(name)]));
+  const groups = new Set();
+  for (const [name, reached] of from) {
+    const group = [...reached].filter((other) => from.get(other).has(name)).sort();
+    const spread = new Set(group.map((other) => methods.get(other).file));
+    if (reached.has(name) && spread.size > 1) groups.add(`${group.join(', ')} in ${[...spread].sort().join(', ')}`);
+  }
+  return [...groups];
+}
+
 const wrong = [];
+const roles = path.join(src, 'roles');
+for (const entry of fs.readdirSync(roles, { withFileTypes: true }).filter((entry) => entry.isDirectory())) {
+  for (const circle of circles(path.join(roles, entry.name))) {
+    wrong.push(`roles/${entry.name}: methods call each other in a circle: ${circle}; let one of them wait in a queue`);
+  }
+}
 const uses = new Map();
 const at = (name) => floor.get(name) ?? floor.get(`${name.split('/')[0]}/*`);
 for (const file of files(src)) {

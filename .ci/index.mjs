@@ -32,6 +32,7 @@ const ROOMS = {
   D1: 'node/request.rs',
   D4: 'blob/verify.rs',
   D8: 'machine/earnings.rs',
+  D12: 'node/mod.rs',
   V1: 'engine/src/voucher.rs',
   V3: 'machine/earnings.rs',
   C8: 'contracts/src/IPaymentChannel.sol',

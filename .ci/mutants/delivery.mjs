@@ -251,4 +251,22 @@ export default [
       to: 'Address::from_slice(&hash[..20])',
     }],
   },
+  {
+    name: 'purchases-share-places', rule: 'D12', breaks: 'what a node pays on and what it earns on have the same places: lanes and alarms meet',
+    oracle: ['world', 'bound', 'O1', 'O3', 'O4', 'O5', 'O8', 'O10', 'O12'],
+    edits: [{
+      file: 'engine/src/roles/client/mod.rs',
+      from: 'const BESIDE: u32 = 1 << 31;',
+      to: 'const BESIDE: u32 = 0;',
+    }],
+  },
+  {
+    name: 'purchases-forgotten', rule: 'D12', breaks: 'a node that comes back knows what it earns, and not what it buys',
+    oracle: ['bound', 'O4', 'O5', 'O10'],
+    edits: [{
+      file: 'engine/src/roles/node/mod.rs',
+      from: 'other => node.buyer.adopt(other)',
+      to: 'Record::Cursor(block) => node.buyer.adopt(Record::Cursor(block)), _ => {}',
+    }],
+  },
 ];

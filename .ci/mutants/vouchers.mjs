@@ -59,8 +59,8 @@ export default [
     oracle: ['O5'],
     edits: [{
       file: 'engine/src/roles/client/mod.rs',
-      from: 'Record::Paying(paying) => _ = client.wallet.adopt(paying)',
-      to: 'Record::Paying(mut paying) => { paying.nonce.0 = paying.nonce.0.saturating_sub(1); client.wallet.adopt(paying); }',
+      from: 'Record::Paying(paying) => _ = self.wallet.adopt(paying)',
+      to: 'Record::Paying(mut paying) => { paying.nonce.0 = paying.nonce.0.saturating_sub(1); self.wallet.adopt(paying); }',
     }],
   },
   {

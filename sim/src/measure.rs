@@ -128,6 +128,8 @@ pub struct Measure {
     bought: BTreeMap<ActorId, Goods>,
     /// What each honest node sent on each channel.
     sold: BTreeMap<ChannelId, Goods>,
+    /// Who has sent content since it last verified some.
+    selling: BTreeSet<ActorId>,
     disputes: BTreeMap<ChannelId, u64>,
     signatures: u64,
 }
@@ -255,6 +257,7 @@ impl Oracle for Measure {
             {
                 let rate = self.rate(pipe);
                 self.sold.entry(channel).or_default().take(hash, (offset, bytes), rate);
+                self.selling.insert(from);
             }
             Seen::Verified { actor, pipe, hash, verdict: Verdict::Good { offset, bytes, .. }, .. }
                 if self.is_honest(actor, Part::Client) =>
@@ -262,6 +265,9 @@ impl Oracle for Measure {
                 let (rate, since) = self.agreed.get(&pipe).copied().unwrap_or((0, at));
                 self.bought.entry(actor).or_default().take(hash, (offset, bytes), rate);
                 report.observe(Quantity::TransferMicros, at.since(since).0);
+                if self.selling.remove(&actor) {
+                    report.probe(Probe::BoughtWhileSelling);
+                }
             }
             Seen::Signed { actor, what: decdn_engine::crypto::Typed::Voucher(_), .. }
                 if self.is_honest(actor, Part::Client) =>

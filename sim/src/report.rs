@@ -57,6 +57,8 @@ names! {
         StreamStarted = "stream-started",
         /// A download is done.
         Fetched = "fetched",
+        /// A node verified content of its own, and had sent some since the last time.
+        BoughtWhileSelling = "bought-while-selling",
         /// A download was given up.
         FetchFailed = "fetch-failed",
         /// A download goes on with another node.

@@ -121,7 +121,7 @@ fn a_name_that_nothing_has_is_told_with_its_place_and_with_those_there_are() {
         ),
         ("from = [\"node\"]", "from = [\"client\"]", 14, "\"client\" is a client; name a node"),
         ("client = \"client\"", "client = \"cliént\"", 13, "the nearest is \"client\""),
-        ("client = \"client\"", "client = \"node\"", 13, "\"node\" is a node; name a client"),
+        ("client = \"client\"", "client = \"node\"", 14, "\"node\" can't buy from itself; name another node"),
         ("part = \"node\"", "part = \"nod\"", 10, "unknown variant `nod`"),
         (
             "part = \"node\"",

@@ -26,6 +26,7 @@ use crate::{
 
 /// A role of any kind: the one list of them, for whoever runs what it is given.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a process has one")]
 pub enum AnyRole {
     /// Buys.
     Client(Client),

@@ -2,6 +2,7 @@
 
 mod answers;
 mod bench;
+mod buys;
 mod clock;
 mod cursor;
 mod lost;

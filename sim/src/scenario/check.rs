@@ -72,16 +72,12 @@ fn find<'a>(file: &'a File, name: &Placed) -> Result<&'a Actor, Wrong> {
         .ok_or_else(|| Wrong::There(name.at, unknown("actor", name, known())))
 }
 
-/// Whom a name means, who has to play this.
-fn find_part(file: &File, name: &Placed, part: Part) -> Result<(), Wrong> {
-    if find(file, name)?.part == part {
+/// Whom a name means, who has to sell.
+fn find_seller(file: &File, name: &Placed) -> Result<(), Wrong> {
+    if find(file, name)?.part == Part::Node {
         return Ok(());
     }
-    let (part, other) = match part {
-        Part::Client => ("client", "a node"),
-        Part::Node => ("node", "a client"),
-    };
-    Err(Wrong::There(name.at, format!("{:?} is {other}; name a {part}", &**name)))
+    Err(Wrong::There(name.at, format!("{:?} is a client; name a node", &**name)))
 }
 
 fn check_actor(file: &File, actor: &Actor) -> Result<(), Wrong> {
@@ -128,9 +124,16 @@ fn check_people(file: &File) -> Result<(), Wrong> {
 }
 
 fn check_fetch(file: &File, fetch: &Fetch) -> Result<(), Wrong> {
-    find_part(file, &fetch.client, Part::Client)?;
+    // A node may buy as well, but not from itself.
+    find(file, &fetch.client)?;
     for from in &fetch.from {
-        find_part(file, from, Part::Node)?;
+        find_seller(file, from)?;
+        if *from == fetch.client {
+            return Err(Wrong::There(
+                from.at,
+                format!("{:?} can't buy from itself; name another node", &**from),
+            ));
+        }
     }
     if fetch.from.is_empty() {
         return Err("a fetch has nobody in `from`; name at least one node".into());

@@ -239,7 +239,7 @@ impl<'a> Drawing<'a> {
                 cast.people.push(Person {
                     id,
                     name,
-                    parts: vec![actor.part],
+                    parts: self.parts(actor),
                     honest: actor.plays.is_none(),
                     account: key.address(),
                     node,
@@ -249,6 +249,15 @@ impl<'a> Drawing<'a> {
             }
         }
         (cast, actors)
+    }
+
+    /// What somebody plays: a node that something is bought for is a client as well.
+    fn parts(&self, actor: &Actor) -> Vec<Part> {
+        let buys = self.file.fetches.iter().any(|fetch| fetch.client == actor.name);
+        match actor.part {
+            Part::Node if buys => vec![Part::Node, Part::Client],
+            part => vec![part],
+        }
     }
 
     fn actor(&mut self, actor: &Actor, id: ActorId, rate: Rate, ceiling: u64, forced: Span) -> PlannedActor {

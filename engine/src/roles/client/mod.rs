@@ -158,7 +158,7 @@ impl Client {
             && self.wallet.channels.is_empty()
             && self.fetcher.fetches.is_empty()
             && self.opener.is_empty()
-            && self.prober.len() == 0
+            && self.prober.is_empty()
             && self.wallet.signing() == 0
             && !self.identity.is_asked()
     }

@@ -1,4 +1,4 @@
-//! The node: sells bytes, takes vouchers, defends what it earned.
+//! The node: sells bytes, takes vouchers, defends what it earned; and buys what its owner orders, by a client that it owns (D12).
 //!
 //! `probe` answers what is asked before money moves, `request` stream requests, `sell` sends within the exposure window, `earn` takes vouchers and closes,
 //! `watch` follows the chain. This file holds the state and sends each input to its room.
