@@ -44,12 +44,21 @@ impl<K: Copy + Ord, V> TrackedMap<K, V> {
             self.sum.less(&old.mark);
         }
         self.touched.push(key);
+        self.tidy();
+    }
+
+    fn tidy(&mut self) {
+        if self.touched.len() > queue_max(self.map.len()) {
+            let touched = self.map.iter().filter(|(_, entry)| entry.mark.is_touched());
+            self.touched = touched.map(|(key, _)| *key).collect();
+        }
     }
 
     /// Takes a value out, with its share of the digest.
     pub fn remove(&mut self, key: &K) -> Option<V> {
         let gone = self.map.remove(key)?;
         self.sum.less(&gone.mark);
+        self.tidy();
         Some(gone.value)
     }
 
@@ -130,6 +139,19 @@ impl<K: Copy + Ord, V> TrackedMap<K, V> {
     }
 }
 
+/// How long the queue for the digest may get while entries come and go and nobody asks for one, as in production (O11): then it
+/// is made anew from those that are there.
+const fn queue_max(entries: usize) -> usize {
+    2 * entries + 64
+}
+
+/// `queued`: whatever is in the queue. Each entry may have been touched once more since it was made anew.
+fn is_queue_short(queued: usize, entries: usize) -> Checked {
+    holds!(queued <= queue_max(entries) + entries, "{queued} queued, {entries} there");
+    Ok(())
+}
+
+const SHORT: &str = "the queue for the digest is in proportion to the table";
 const QUEUED: &str = "what was touched is queued for the digest";
 const SUMMED: &str = "a table's share of the digest is the sum of its entries'";
 
@@ -153,6 +175,7 @@ impl<K: Copy + Ord + 'static, V: 'static> TrackedMap<K, V> {
             are_queued(it.map.values().map(|entry| &entry.mark), queued)
         }),
         Invariant::tie(SUMMED, |it| is_sum(it.sum, it.map.values().map(|entry| &entry.mark))),
+        Invariant::tie(SHORT, |it| is_queue_short(it.touched.len(), it.map.len())),
     ];
 
     /// The first of [`Self::INVARIANTS`] that does not hold.
@@ -208,13 +231,22 @@ impl<V> TrackedSlab<V> {
     pub fn insert(&mut self, value: V) -> Slot {
         let slot = self.slab.insert(Entry::new(value));
         self.touched.push(slot);
+        self.tidy();
         slot
+    }
+
+    fn tidy(&mut self) {
+        if self.touched.len() > queue_max(self.slab.len()) {
+            let touched = self.slab.iter().filter(|(_, entry)| entry.mark.is_touched());
+            self.touched = touched.map(|(slot, _)| slot).collect();
+        }
     }
 
     /// Takes a value out, with its share of the digest.
     pub fn remove(&mut self, slot: Slot) -> Option<V> {
         let gone = self.slab.remove(slot)?;
         self.sum.less(&gone.mark);
+        self.tidy();
         Some(gone.value)
     }
 
@@ -277,6 +309,7 @@ impl<V: 'static> TrackedSlab<V> {
             are_queued(it.slab.iter().map(|(_, entry)| &entry.mark), queued)
         }),
         Invariant::tie(SUMMED, |it| is_sum(it.sum, it.slab.iter().map(|(_, entry)| &entry.mark))),
+        Invariant::tie(SHORT, |it| is_queue_short(it.touched.len(), it.slab.len())),
     ];
 
     /// The first of [`Self::INVARIANTS`] that does not hold.
@@ -346,16 +379,31 @@ mod tests {
 
     #[test]
     fn each_invariant_of_tables_can_fail() {
-        let cases: [Case<TrackedMap<u64, u64>>; 2] = [
+        let cases: [Case<TrackedMap<u64, u64>>; 3] = [
             (QUEUED, some_map, |map| map.touched.clear()),
             (SUMMED, some_map, |map| _ = map.map.pop_first()),
+            (SHORT, some_map, |map| map.touched.extend([9; 99])),
         ];
         each_fails(TrackedMap::INVARIANTS, &cases, |map| assert!(map.check().is_err()));
-        let cases: [Case<TrackedSlab<u64>>; 2] = [
+        let cases: [Case<TrackedSlab<u64>>; 3] = [
             (QUEUED, some_slab, |slab| slab.touched.clear()),
             (SUMMED, some_slab, |slab| slab.sum = Sum::default()),
+            (SHORT, some_slab, |slab| slab.touched = vec![slab.touched[0]; 99]),
         ];
         each_fails(TrackedSlab::INVARIANTS, &cases, |slab| assert!(slab.check().is_err()));
+    }
+
+    /// O11: without a digest nothing is taken off the queue, and a table whose entries come and go must not grow.
+    #[test]
+    fn o11_a_table_that_nobody_takes_a_digest_of_stays_small() {
+        let (mut map, mut slab) = (TrackedMap::default(), TrackedSlab::default());
+        for n in 0..10_000_u64 {
+            map.insert(n, n);
+            let slot = slab.insert(n);
+            assert_eq!((map.remove(&n), slab.remove(slot)), (Some(n), Some(n)));
+            assert!(map.touched.len() <= queue_max(0) && slab.touched.len() <= queue_max(0));
+        }
+        assert_eq!((map.check(), slab.check()), (Ok(()), Ok(())));
     }
 
     /// O13: whatever was done to a table, its share is that of one that was made with what it holds.
