@@ -225,6 +225,15 @@ export default [
     }],
   },
   {
+    name: 'deposit-not-agreed', rule: 'D16', breaks: 'a yes to less than the deposit opens a channel with all of it',
+    test: 'cargo test -p decdn-engine --test client d16_a_yes_to_less_leaves_the_question_open',
+    edits: [{
+      file: 'engine/src/order.rs',
+      from: 'rate <= self.rate && deposit <= self.deposit',
+      to: 'rate <= self.rate',
+    }],
+  },
+  {
     name: 'any-quote-kept', rule: 'E5', breaks: 'a node is held to quotes that somebody else made',
     test: 'cargo test -p decdn-engine --test node e5_a_quote_of_somebody_else_or_of_another_time_is_malformed',
     edits: [{

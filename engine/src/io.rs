@@ -144,6 +144,25 @@ pub enum Input {
     Cancel(FetchId),
     /// From the owner: close this channel.
     CloseChannel(ChannelId),
+    /// From the owner, who was asked by [`Notice::Quoted`]: yes, to one opening with this node for this download, at no more
+    /// than this (D16).
+    Agreed {
+        /// For which download.
+        fetch: FetchId,
+        /// With whom.
+        node: NodeId,
+        /// The most per MB.
+        rate: Rate,
+        /// The most that goes into the channel.
+        deposit: Amount,
+    },
+    /// From the owner: no. This download leaves this node; a yes that no opening has used up is taken back.
+    Declined {
+        /// For which download.
+        fetch: FetchId,
+        /// Whom.
+        node: NodeId,
+    },
 }
 
 /// Orders effects: within a lane, not across.
@@ -271,7 +290,8 @@ pub struct Output {
     pub effect: Effect,
 }
 
-/// What an owner may want to see; nothing depends on it.
+/// What an owner may want to see. Nothing depends on it, but for a client that asks its owner: there `Quoted` with a deposit is the
+/// question.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "fields are named after what they hold")]
 pub enum Notice {
@@ -283,7 +303,8 @@ pub enum Notice {
     /// A client has found a channel on the chain that none of its records speaks of: it is closed, not paid on.
     ChannelFound { channel: ChannelId, deposit: Amount },
     /// A node has said, and signed, what it would charge at most; its word about the size is not signed. It comes before each
-    /// opening, with the deposit that will go into it (D1), and where a price is above the order's highest.
+    /// opening, with the deposit that will go into it (D1), and where a price is above the order's highest. A client that asks
+    /// waits for [`Input::Agreed`] where there is a deposit, and then says it no second time.
     Quoted { fetch: FetchId, node: NodeId, rate: Rate, total_bytes: Option<u64>, deposit: Option<Amount> },
     /// A stream begins at this rate and offer.
     StreamStarted {
@@ -329,6 +350,8 @@ pub enum FetchFailure {
     OpenFailed,
     /// Given up by the owner.
     Cancelled,
+    /// The owner did not agree to what the last candidate asks for.
+    NotAgreed,
 }
 
 /// The outputs of a step: owned by the caller and used again.

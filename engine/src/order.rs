@@ -18,6 +18,22 @@ pub struct Candidate {
     pub operator: Address,
 }
 
+/// What an owner agrees to: an opening that costs no more than this.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Agreement {
+    /// The most per MB.
+    pub rate: Rate,
+    /// The most that goes into the channel.
+    pub deposit: Amount,
+}
+
+impl Agreement {
+    /// Whether an opening with this deposit, for this price, is within it.
+    pub fn covers(&self, rate: Rate, deposit: Amount) -> bool {
+        rate <= self.rate && deposit <= self.deposit
+    }
+}
+
 /// An order to download a range of a blob.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct FetchOrder {

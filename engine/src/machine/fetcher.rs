@@ -1,5 +1,6 @@
 //! Downloads: how far each is, whom it asks, how often an attempt failed, and what is tried next (D10, D11, D14).
 
+mod agreement;
 mod check;
 
 use alloc::{vec, vec::Vec};
@@ -11,7 +12,7 @@ use crate::{
     io::{FetchFailure, Notice},
     limits::{GROUP, PROBE_WINDOW},
     money::{Amount, MB, Rate},
-    order::Candidate,
+    order::{Agreement, Candidate},
     record::{FetchRecord, Record},
     state::{Canon, Canonical, Slot, TrackedMap},
     time::{Now, Span, WallTime},
@@ -57,6 +58,8 @@ pub enum Stage {
     Paying(Slot),
     /// Waits before the next attempt.
     BackingOff,
+    /// The owner is asked whether to pay the price, and the deposit (D16).
+    Asking,
 }
 
 /// What a download knows of a candidate's price.
@@ -109,6 +112,8 @@ pub struct Fetch {
     refusals: u8,
     /// What is known of each candidate's price.
     prices: Vec<Price>,
+    /// What the owner has agreed to with each candidate, until an opening uses it up.
+    agreed: Vec<Option<Agreement>>,
     /// See [`Stage`].
     pub stage: Stage,
     /// Why it will have failed if no candidate is left.
@@ -126,6 +131,7 @@ impl Fetch {
             tries: vec![0; candidates],
             refusals: 0,
             prices: vec![price; candidates],
+            agreed: vec![None; candidates],
             stage: Stage::Waiting,
             why: FetchFailure::NoCandidateLeft,
             sources: Vec::new(),
@@ -312,6 +318,7 @@ impl Fetcher {
         let wait = match stage {
             Stage::Probing(_) | Stage::Requested(_) => Some(self.timeouts.first_chunk),
             Stage::Streaming(_) | Stage::Paying(_) => Some(self.timeouts.silence),
+            Stage::Asking => Some(self.timeouts.agreement),
             Stage::Waiting | Stage::BackingOff => None,
         };
         match wait {
@@ -364,6 +371,7 @@ impl Canon for Fetch {
             Stage::Paying(_) => 3,
             Stage::BackingOff => 4,
             Stage::Probing(_) => 5,
+            Stage::Asking => 6,
         };
         out.tag(stage);
         for price in &self.prices {
@@ -385,5 +393,12 @@ impl Canon for Fetch {
             out.number(number);
         }
         out.bytes(&self.tries);
+        for (place, agreed) in self.agreed.iter().enumerate() {
+            if let Some(Agreement { rate, deposit }) = agreed {
+                out.number(place as u64);
+                out.number(rate.0);
+                out.large(deposit.0);
+            }
+        }
     }
 }

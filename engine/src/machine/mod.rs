@@ -48,6 +48,14 @@ pub struct Timeouts {
     pub quiet_min: Span,
     /// The first back-off after an unsigned refusal; doubles up to 32 times of it (D11).
     pub backoff: Span,
+    /// For the owner's yes to a price and a deposit (D16).
+    #[serde(default = "agreement")]
+    pub agreement: Span,
+}
+
+/// Older recordings don't say it.
+const fn agreement() -> Span {
+    Span::from_secs(300)
 }
 
 impl Default for Timeouts {
@@ -60,6 +68,7 @@ impl Default for Timeouts {
             inclusion: Span::from_secs(120),
             quiet_min: Span::from_millis(50),
             backoff: Span::from_millis(250),
+            agreement: agreement(),
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::{
     ids::{Address, NodeId, TxTicket},
     io::Lane,
     money::Amount,
+    order::Agreement,
     state::{Broken, Canonical, Checked, Invariant, holds},
     time::Span,
 };
@@ -25,13 +26,20 @@ pub struct Opening {
     pub deposit: Amount,
     /// Whether it stays open when nothing uses it.
     pub keep: bool,
+    /// The owner's yes that it used up when it was begun, if the owner is asked (D16).
+    agreed: Option<Agreement>,
     step: Step,
 }
 
 impl Opening {
     /// To be begun when it is its turn.
     pub fn new(node: NodeId, operator: Address, token: Address, deposit: Amount, keep: bool) -> Self {
-        Self { node, operator, token, deposit, keep, step: Step::Queued }
+        Self { node, operator, token, deposit, keep, agreed: None, step: Step::Queued }
+    }
+
+    /// Whether it costs no more than the owner has agreed to.
+    pub fn is_agreed(&self) -> bool {
+        self.agreed.is_some_and(|agreed| self.deposit <= agreed.deposit)
     }
 
     /// The block that it is in, once that is known: its event has not been read yet.
@@ -116,12 +124,14 @@ impl Opener {
         self.queue.pop_front()
     }
 
-    /// Begins the first one: the allowance. Each of its two transactions has so long to be in a block (O10).
-    pub fn begin(&mut self, inclusion: Span, cx: &mut Cx<'_>) {
+    /// Begins the first one, on the owner's yes if the owner is asked: the allowance. Each of its two transactions has so long to
+    /// be in a block (O10).
+    pub fn begin(&mut self, agreed: Option<Agreement>, inclusion: Span, cx: &mut Cx<'_>) {
         let Some(opening) = self.queue.front_mut() else { return };
         assert_eq!(opening.step, Step::Queued, "an opening begins once");
         let ticket = cx.tools.tx_ticket();
         opening.step = Step::Approving(ticket);
+        opening.agreed = agreed;
         let call = token::Call::Approve { token: opening.token, amount: opening.deposit };
         cx.tools.alarms.arm(AlarmKey::Opening, cx.now.mono + inclusion);
         cx.out.tx(Lane::Role, ticket, call, Route::Sequencer);

@@ -30,6 +30,10 @@ pub struct ClientConfig {
     pub start_block: u64,
     /// Attempts per candidate without progress before it is given up (D10).
     pub attempts: u8,
+    /// Whether the owner is asked before money goes into a channel (D16). If not, an order is itself the yes to whatever is
+    /// within it.
+    #[serde(default)]
+    pub asks: bool,
     /// See [`Timeouts`].
     pub timeouts: Timeouts,
     /// See [`Monitor`].
@@ -47,6 +51,7 @@ impl ClientConfig {
             account,
             start_block: 0,
             attempts: ATTEMPTS,
+            asks: false,
             timeouts: Timeouts::default(),
             monitor: Monitor::default(),
             limits: Limits::standard(),
@@ -60,13 +65,15 @@ impl ClientConfig {
 pub struct Buying {
     /// See [`ClientConfig::attempts`].
     pub attempts: u8,
+    /// See [`ClientConfig::asks`].
+    pub asks: bool,
     /// See [`Timeouts`].
     pub timeouts: Timeouts,
 }
 
 impl Default for Buying {
     fn default() -> Self {
-        Self { attempts: ATTEMPTS, timeouts: Timeouts::default() }
+        Self { attempts: ATTEMPTS, asks: false, timeouts: Timeouts::default() }
     }
 }
 
@@ -128,6 +135,7 @@ impl NodeConfig {
             account: self.account,
             start_block: self.start_block,
             attempts: self.buying.attempts,
+            asks: self.buying.asks,
             timeouts: self.buying.timeouts,
             monitor: self.monitor,
             limits: self.limits.clone(),

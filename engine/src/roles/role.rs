@@ -28,6 +28,8 @@ pub enum Reason {
     Consent,
     /// An opening is in no block yet.
     Inclusion,
+    /// The owner has not answered (D16).
+    Agreement,
 }
 
 /// What all roles have in common: what a driver needs to run one.

@@ -368,6 +368,17 @@ impl Bench {
         disk
     }
 
+    /// The client dies, and starts again with all that it wrote; the rest of the world goes on.
+    pub fn restart(&mut self) {
+        let records: Vec<Record> = self.fold(&vec![true; self.writes.len()]).into_values().collect();
+        self.client = Client::recover(self.config.clone(), records.clone().into_iter());
+        self.writes = vec![(Lane::Role, records)];
+        self.said.clear();
+        self.unsigned.clear();
+        self.dialled.clear();
+        self.feed(Input::Tick);
+    }
+
     /// An ack of the newest voucher of a node's channel.
     pub fn ack_on(&mut self, stream: StreamId, node: u8) {
         let newest = self.client.channels().find(|paying| paying.channel == channel(node));

@@ -1,5 +1,6 @@
 //! What a client does when nodes, connections and the chain don't do what they should.
 
+mod agree;
 mod bench;
 mod close;
 mod found;

@@ -11,6 +11,10 @@ impl Fetcher {
         Invariant::tie("no quote is kept that is above the maximum", Self::are_quotes_allowed),
         Invariant::of("a download goes no further than its end", Self::are_ends_kept),
         Invariant::of("a download that is being paid is whole", Self::are_paying_whole),
+        Invariant::tie(
+            "whoever asks the owner has a price to show, and no yes to it",
+            Self::are_questions_open,
+        ),
     ];
 
     /// The first of [`Self::INVARIANTS`] that does not hold, or of what does of its tables.
@@ -25,7 +29,8 @@ impl Fetcher {
     fn have_candidates_all(&self) -> Checked {
         for (id, fetch) in self.fetches.iter() {
             let count = fetch.record.order.candidates.len();
-            let is_there = fetch.current < count && fetch.tries.len() == count && fetch.prices.len() == count;
+            let lists = [fetch.tries.len(), fetch.prices.len(), fetch.agreed.len()];
+            let is_there = fetch.current < count && lists == [count; 3];
             holds!(is_there, "{id:?}: {count} candidates");
         }
         Ok(())
@@ -64,6 +69,14 @@ impl Fetcher {
     fn are_paying_whole(&self) -> Checked {
         for (id, fetch) in self.fetches.iter() {
             holds!(!matches!(fetch.stage, Stage::Paying(_)) || fetch.is_complete(), "{id:?}");
+        }
+        Ok(())
+    }
+
+    fn are_questions_open(&self) -> Checked {
+        for (id, fetch) in self.fetches.iter().filter(|(_, fetch)| fetch.stage == Stage::Asking) {
+            let is_open = fetch.quoted().is_some() && fetch.agreed[fetch.current].is_none();
+            holds!(is_open, "{id:?}: {:?}", fetch.agreed[fetch.current]);
         }
         Ok(())
     }
@@ -116,7 +129,7 @@ mod tests {
 
     #[test]
     fn each_invariant_of_downloads_can_fail() {
-        let cases: [Case<Fetcher>; 5] = [
+        let cases: [Case<Fetcher>; 6] = [
             ("each candidate has a price and a count of tries", half, |it| fetch(it).prices.clear()),
             ("the present candidate has tries left", half, |it| fetch(it).tries[0] = 3),
             ("no quote is kept that is above the maximum", half, |it| {
@@ -127,6 +140,10 @@ mod tests {
             }),
             ("a download that is being paid is whole", half, |it| {
                 fetch(it).stage = Stage::Paying(Slab::default().insert(()));
+            }),
+            ("whoever asks the owner has a price to show, and no yes to it", half, |it| {
+                fetch(it).stage = Stage::Asking;
+                fetch(it).set_price(Price::Due);
             }),
         ];
         each_fails(Fetcher::INVARIANTS, &cases, |fetcher| assert!(fetcher.check().is_err()));

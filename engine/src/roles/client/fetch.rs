@@ -148,6 +148,7 @@ impl Client {
                 }
                 self.complete(now, id, out);
             }
+            Stage::Asking => self.on_not_agreed(now, id, out),
             Stage::Waiting => {}
         }
     }

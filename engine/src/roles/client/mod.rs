@@ -1,8 +1,9 @@
 //! The client: buys bytes from one candidate after the other, pays for what it verified, defends what it paid.
 //!
-//! `fetch` moves a download along, `probe` asks a node for its price, `stream` talks to it, `pay` signs vouchers, `open` and `close` begin and
-//! end channels, `watch` follows the chain. This file holds the state and sends each input to its room.
+//! `fetch` moves a download along, `probe` asks a node for its price, `agree` the owner whether to pay it, `stream` talks to the
+//! node, `pay` signs vouchers, `open` and `close` begin and end channels, `watch` follows the chain. This file holds the state and sends each input to its room.
 
+mod agree;
 mod canon;
 mod check;
 mod close;
@@ -43,6 +44,7 @@ use crate::{
         prober::Prober,
         wallet::Wallet,
     },
+    order::Agreement,
     record::{Paying, PersistSeq, Record},
     state::{Broken, Digest, Slot},
     time::{Now, Span, Time},
@@ -387,6 +389,10 @@ impl Client {
             Input::Fetch(order) => self.on_order(now, order, out),
             Input::Cancel(id) => self.fail_fetch(now, id, FetchFailure::Cancelled, out),
             Input::CloseChannel(channel) => self.on_close_order(now, channel, out),
+            Input::Agreed { fetch, node, rate, deposit } => {
+                self.on_agreed(now, fetch, node, Agreement { rate, deposit }, out);
+            }
+            Input::Declined { fetch, node } => self.on_declined(now, fetch, node, out),
             // A client sells nothing.
             Input::RangeSent { .. }
             | Input::RangeFailed { .. }
@@ -403,6 +409,7 @@ impl Client {
             AlarmKey::Opening => Reason::Inclusion,
             AlarmKey::Fetch(id) => match self.fetcher.fetches.get(&id).map(|fetch| fetch.stage) {
                 Some(Stage::BackingOff) => Reason::Retry,
+                Some(Stage::Asking) => Reason::Agreement,
                 _ => Reason::Silence,
             },
             AlarmKey::Quiet(_) => Reason::Quiet,

@@ -29,28 +29,38 @@ impl Client {
         let token = fetch.record.order.token;
         let deposit = fetch.deposit();
         let keep = fetch.record.order.keep_channel;
+        let is_agreed = fetch.is_agreed(deposit);
         if self.wallet.channels.len() + self.opener.len() >= self.config.limits.channels {
             out.limit(Rule::O11, LimitHit::Channels);
             return self.fail_fetch(now, id, FetchFailure::TooMany, out);
         }
+        match (self.config.asks, is_agreed) {
+            (true, false) => return self.ask_owner(now, id, deposit, out),
+            (true, true) => {}
+            (false, _) => self.show_quote(id, Some(deposit), out),
+        }
         self.prints.is_rest_dirty = true;
-        self.show_quote(id, Some(deposit), out);
         self.opener.want(Opening::new(candidate.node, candidate.operator, token, deposit, keep));
         self.next_opening(now, out);
     }
 
-    /// Begins the next opening, unless nobody has a young quote for it any more: whoever still wants it asks anew (D1).
+    /// Begins the next opening, unless nobody has a young quote for it any more, or the owner's yes: whoever still wants it asks
+    /// anew (D1, D16).
     fn next_opening(&mut self, now: Now, out: &mut Outputs) {
+        let asks = self.config.asks;
         while let Some(opening) = self.opener.next().copied() {
             let is_for = |fetch: &Fetch| {
                 fetch.is_waiting_for(opening.node)
                     && fetch.record.order.token == opening.token
                     && fetch.is_quoted(now)
+                    && (!asks || fetch.is_agreed(opening.deposit))
             };
             self.prints.is_rest_dirty = true;
+            let wanted = self.fetcher.fetches.iter().find(|(_, fetch)| is_for(fetch)).map(|(id, _)| *id);
             let cx = &mut Cx { now, tools: &mut self.tools, out };
-            if self.fetcher.fetches.values().any(is_for) {
-                return self.opener.begin(self.config.timeouts.inclusion, cx);
+            if let Some(id) = wanted {
+                let agreed = if asks { self.fetcher.take_agreement(id) } else { None };
+                return self.opener.begin(agreed, self.config.timeouts.inclusion, cx);
             }
             self.opener.take(cx);
             self.todo.push_back(Next::Freed(opening.node));
@@ -181,12 +191,13 @@ impl Client {
         let paying = &mut self.wallet.channels[slot].paying;
         paying.status = ChannelStatus::Open;
         paying.is_kept = opening.keep;
-        let (channel, node, deposit) = (paying.channel, paying.node, paying.deposit);
+        let (channel, node, token, deposit) = (paying.channel, paying.node, paying.token, paying.deposit);
         let seq = self.persist_paying(slot, out);
         self.follower.checkpoint.writes(seq);
         out.notice(Notice::ChannelOpened { channel, deposit });
         self.disown(now, out);
         self.next_opening(now, out);
+        self.stop_asking(now, node, token, out);
         self.advance_peer(now, node, out);
         // The download that wanted it may have failed meanwhile.
         self.close_unused(now, out);

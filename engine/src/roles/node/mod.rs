@@ -352,7 +352,7 @@ impl Node {
             Input::Signed { ticket, .. } => !self.signing.contains_key(ticket),
             Input::Tx { ticket, .. } => !self.closings.txs.contains_key(ticket),
             Input::CloseChannel(channel) => self.earnings.slot(channel).is_none(),
-            Input::Fetch(_) | Input::Cancel(_) => true,
+            Input::Fetch(_) | Input::Cancel(_) | Input::Agreed { .. } | Input::Declined { .. } => true,
             _ => false,
         }
     }
@@ -394,8 +394,12 @@ impl Role for Node {
             Input::ChainUnreachable => self.on_chain_unreachable(now, out),
             Input::Tx { ticket, outcome } => self.on_tx(now, ticket, outcome, out),
             Input::CloseChannel(channel) => self.on_close_order(channel, out),
-            // Nobody sends it content on a connection that it has not dialled.
-            Input::Verdict { .. } | Input::Fetch(_) | Input::Cancel(_) => {}
+            // All of this is for the buyer.
+            Input::Verdict { .. }
+            | Input::Fetch(_)
+            | Input::Cancel(_)
+            | Input::Agreed { .. }
+            | Input::Declined { .. } => {}
         }
         self.tidy();
     }

@@ -163,3 +163,20 @@ pub(super) fn are_openings_timed(opener: &Opener, alarms: &Alarms<AlarmKey>) -> 
     holds!(is_sent == is_set, "sent: {is_sent}, set: {is_set}");
     Ok(())
 }
+
+/// `asks`: whether the owner is asked.
+pub(super) fn are_openings_agreed(opener: &Opener, asks: bool) -> Checked {
+    let is_begun = |opening: &&Opening| opening.is_sent() || opening.included_in().is_some();
+    let unagreed = opener.first().filter(is_begun).filter(|opening| asks && !opening.is_agreed());
+    holds!(unagreed.is_none(), "{unagreed:?}");
+    Ok(())
+}
+
+/// `asks`: whether the owner is asked. Nobody is asked, and no yes is kept, where an order is the yes.
+pub(super) fn are_agreements_wanted(fetcher: &Fetcher, asks: bool) -> Checked {
+    for (id, fetch) in fetcher.fetches.iter() {
+        let is_asked = fetch.stage == Stage::Asking || fetch.agreements().next().is_some();
+        holds!(asks || !is_asked, "{id:?}: {:?}", fetch.stage);
+    }
+    Ok(())
+}

@@ -155,6 +155,12 @@ const DOWNLOADS: &[Invariant<Client>] = &[
     Invariant::tie("an opening's transaction is late some time", |c| {
         downloads::are_openings_timed(&c.opener, &c.tools.alarms)
     }),
+    Invariant::tie("nothing is opened that the owner did not agree to", |c| {
+        downloads::are_openings_agreed(&c.opener, c.config.asks)
+    }),
+    Invariant::tie("the owner agrees to nothing without being asked", |c| {
+        downloads::are_agreements_wanted(&c.fetcher, c.config.asks)
+    }),
     Invariant::tie("an opening has room for its channel", |c| {
         let used = c.wallet.channels.len() + c.opener.len();
         // One may be kept apart until it is known whether it is the one that is being opened.

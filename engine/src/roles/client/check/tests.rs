@@ -18,6 +18,7 @@ use crate::{
         AlarmKey, Cx,
         fetcher::{Fetch, Stage},
         links::{Purpose, Stream},
+        opener::Opening,
         wallet::{Channel, Closing},
     },
     money::{Amount, Nonce, Rate},
@@ -250,6 +251,26 @@ fn opening() -> Bench {
     bench
 }
 
+/// The same, and its owner is asked whether to pay the price.
+fn asking() -> Bench {
+    let mut bench = idle();
+    bench.client.config.asks = true;
+    bench.order(2, 3);
+    bench.connect();
+    bench.quote(3);
+    assert_eq!((fetch(&mut bench.client, 2).stage, bench.client.opener.len()), (Stage::Asking, 0));
+    bench
+}
+
+/// The owner has said yes, and the channel is being opened.
+fn agreed() -> Bench {
+    let mut bench = asking();
+    let deposit = Amount(1 << 40);
+    bench.feed(Input::Agreed { fetch: FetchId(2), node: candidate(3).node, rate: RATE, deposit });
+    assert_eq!(bench.client.opener.len(), 1);
+    bench
+}
+
 /// A second download waits for a connection.
 fn dialling() -> Bench {
     let mut bench = streaming();
@@ -478,6 +499,14 @@ const BROKEN_DOWNLOADS: &[Case<Client>] = &[
     }),
     ("a channel that nothing uses is closed", of!(idle), |c| channel(c).paying.is_kept = false),
     ("an opening's transaction is late some time", of!(opening), |c| cancel(c, AlarmKey::Opening)),
+    ("nothing is opened that the owner did not agree to", of!(agreed), |c| {
+        let cx = &mut Cx { now: Now::default(), tools: &mut c.tools, out: &mut Outputs::new() };
+        let opening = c.opener.take(cx).expect("the opening");
+        let Opening { node, operator, token, deposit, keep, .. } = opening;
+        c.opener.want(Opening::new(node, operator, token, deposit, keep));
+        c.opener.begin(None, Span(1), cx);
+    }),
+    ("the owner agrees to nothing without being asked", of!(asking), |c| c.config.asks = false),
     ("an opening has room for its channel", of!(opening), |c| c.config.limits.channels = 1),
 ];
 

@@ -1,0 +1,76 @@
+//! Asking the owner before money goes into a channel (D16): an opening waits for the yes to its price and its deposit, for so long
+//! and no longer. A yes is for one opening. It is kept in memory alone: after a restart the owner is asked anew.
+//!
+//! What is bought on a channel that is there needs no yes: it pays from a deposit that was agreed to, within the order's highest
+//! rate.
+
+use super::Client;
+use crate::{
+    ids::{Address, FetchId, NodeId},
+    io::{FetchFailure, Outputs},
+    machine::{
+        Cx,
+        fetcher::{Failure, Stage},
+    },
+    money::Amount,
+    order::Agreement,
+    time::Now,
+};
+
+impl Client {
+    /// Asks for a yes to what the present candidate has quoted. An earlier one that is too little counts no more.
+    pub(super) fn ask_owner(&mut self, now: Now, id: FetchId, deposit: Amount, out: &mut Outputs) {
+        self.show_quote(id, Some(deposit), out);
+        self.fetcher.take_agreement(id);
+        self.fetcher.set_stage(id, Stage::Asking, &mut Cx { now, tools: &mut self.tools, out });
+    }
+
+    /// A yes. One that comes late, or for somebody else, is to nothing that was asked; one to less than was asked leaves the
+    /// question open. If the quote has become old meanwhile the node is asked once more, and the owner only if it has risen.
+    pub(super) fn on_agreed(
+        &mut self,
+        now: Now,
+        id: FetchId,
+        node: NodeId,
+        agreement: Agreement,
+        out: &mut Outputs,
+    ) {
+        let asks = self.fetcher.fetches.get(&id).filter(|fetch| fetch.is_asking(node));
+        if !asks.is_some_and(|fetch| fetch.is_enough(&agreement, fetch.deposit())) {
+            return;
+        }
+        if let Some(fetch) = self.fetcher.fetches.get_mut(&id) {
+            fetch.agree(agreement);
+        }
+        self.fetcher.set_stage(id, Stage::Waiting, &mut Cx { now, tools: &mut self.tools, out });
+        self.advance(now, id, out);
+    }
+
+    /// A no. After a yes that no opening has used up it takes that back; an opening that has left goes on.
+    pub(super) fn on_declined(&mut self, now: Now, id: FetchId, node: NodeId, out: &mut Outputs) {
+        let Some(fetch) = self.fetcher.fetches.get(&id).filter(|fetch| fetch.candidate().node == node) else {
+            return;
+        };
+        let stage = fetch.stage;
+        let was_agreed = self.fetcher.take_agreement(id).is_some();
+        if stage == Stage::Asking || was_agreed && stage == Stage::Waiting {
+            self.on_not_agreed(now, id, out);
+        }
+    }
+
+    /// A no, or none at all in all that time: this candidate is out of the question for this download.
+    pub(super) fn on_not_agreed(&mut self, now: Now, id: FetchId, out: &mut Outputs) {
+        if let Some(fetch) = self.fetcher.fetches.get_mut(&id) {
+            fetch.why = FetchFailure::NotAgreed;
+        }
+        self.fail_attempt(now, id, Failure::Ban, out);
+    }
+
+    /// A channel with this node is open: whoever asks about another one has no need to.
+    pub(super) fn stop_asking(&mut self, now: Now, node: NodeId, token: Address, out: &mut Outputs) {
+        let asking = self.fetcher.ids(|fetch| fetch.is_asking(node) && fetch.record.order.token == token);
+        for id in asking {
+            self.fetcher.set_stage(id, Stage::Waiting, &mut Cx { now, tools: &mut self.tools, out });
+        }
+    }
+}
