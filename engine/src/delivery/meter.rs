@@ -33,7 +33,9 @@ impl Meter {
     /// Counts from here on at `rate`. Right only while nothing at another rate is unpaid (D5).
     pub fn set_rate(&mut self, rate: Rate) {
         if rate != self.rate {
-            *self = Self { owed_before: self.owed_raw(), bytes: 0, rate };
+            let owed = self.owed_raw();
+            *self = Self { owed_before: owed, bytes: 0, rate };
+            assert_eq!(self.owed_raw(), owed, "what is owed stays, whatever comes next costs");
         }
     }
 
@@ -114,5 +116,6 @@ impl Meter {
         }
         let bytes = fewest_raw.saturating_sub(self.owed_before).div_ceil(u128::from(self.rate.0));
         self.bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        assert!(self.bytes == u64::MAX || self.owed_raw() >= fewest_raw, "all that is paid for was sent");
     }
 }

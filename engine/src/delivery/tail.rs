@@ -48,6 +48,7 @@ impl Tail {
     /// Notes that `[start, end)` went out, charged or again, and keeps the last `offer` bytes before `end` and
     /// whatever lies behind `end`.
     pub fn sent(&mut self, start: u64, end: u64, offer: u64) {
+        assert!(start <= end, "a stream sends forwards");
         let keep_from = end.saturating_sub(offer);
         if let [run] = self.runs.as_mut_slice()
             && run.end == start
@@ -98,6 +99,7 @@ impl Tail {
             self.runs[0].start = oldest.start;
             self.runs[0].resent = self.runs[0].resent.max(oldest.resent);
         }
+        assert!(self.runs.len() <= TAIL_RUNS, "runs are few (O11)");
     }
 
     /// How many runs it remembers: at most [`TAIL_RUNS`].

@@ -45,6 +45,7 @@ impl Identity {
 
     /// Asks the signer for it, once.
     pub fn ask(&mut self, cx: &mut Cx<'_>) {
+        assert!(self.signature.is_none(), "the proof is there: it is the same on every connection (I3)");
         if self.asked.is_none() {
             self.asked =
                 Some(cx.tools.sign(Lane::Role, Typed::BindNodeId { node: self.node, nonce: 0 }, cx.out));

@@ -47,6 +47,7 @@ impl Inbound {
         let older = self.by_peer.insert((peer, protocol), conn);
         assert!(older.is_none(), "the older connection was ended");
         self.conns.insert(conn, Conn { peer, protocol, account: None, streams: 0 });
+        assert_eq!(self.conns.len(), self.by_peer.len(), "a connection's number is used once");
     }
 
     /// A connection is gone. `false` if it was none.
@@ -93,16 +94,14 @@ impl Inbound {
 
     /// The peer has proved its account.
     pub fn prove(&mut self, conn: ConnId, account: Address) {
-        if let Some(conn) = self.conns.get_mut(&conn) {
-            conn.account = Some(account);
-        }
+        let conn = self.conns.get_mut(&conn).expect("a proof comes on a connection");
+        conn.account = Some(account);
     }
 
     /// A request has begun.
     pub fn begin_stream(&mut self, conn: ConnId) {
-        if let Some(conn) = self.conns.quiet_mut(&conn) {
-            conn.streams += 1;
-        }
+        let conn = self.conns.quiet_mut(&conn).expect("a request comes on a connection");
+        conn.streams += 1;
     }
 
     /// A request has ended, unless it did with its connection.

@@ -129,7 +129,8 @@ impl Links {
             greeted: Vec::new(),
         };
         self.peers.insert(node, peer);
-        self.conns.insert(conn, node);
+        let earlier = self.conns.insert(conn, node);
+        assert!(earlier.is_none(), "a connection's number is given once");
         cx.out.push(Lane::Role, Effect::Connect { conn, peer: node, protocol: Protocol::Client });
         true
     }
@@ -152,7 +153,7 @@ impl Links {
 
     fn forget(&mut self, node: NodeId) -> Option<ConnId> {
         let gone = self.peers.remove(&node)?;
-        self.conns.remove(&gone.conn);
+        assert_eq!(self.conns.remove(&gone.conn), Some(node), "a peer has its connection");
         Some(gone.conn)
     }
 
@@ -199,6 +200,7 @@ impl Links {
     /// there is no connection.
     pub fn next_stream(&mut self, node: NodeId) -> Option<(StreamId, bool)> {
         let peer = self.peers.get_mut(&node)?;
+        assert!(peer.is_up, "a stream runs on a connection that is up (W3)");
         let stream = StreamId { conn: peer.conn, index: peer.next_stream };
         peer.next_stream += 1;
         Some((stream, !peer.is_proven))

@@ -40,6 +40,7 @@ impl Quotes {
             }
         }
         let is_there = self.by_node.entry(peer).or_default().take(now.mono, PROBES_PER_NODE);
+        assert!(self.by_node.len() <= most, "nodes beyond the table get no answer (O11)");
         if is_there {
             self.all = all;
         }

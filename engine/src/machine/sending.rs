@@ -77,6 +77,7 @@ impl Sending {
             return cx.out.limit(Rule::O11, LimitHit::Blobs);
         }
         self.blobs.insert(hash, bytes);
+        assert!(self.blobs.len() <= most, "blobs beyond the table are not listed (O11)");
     }
 
     /// The streams of a connection.
@@ -125,13 +126,17 @@ impl Sending {
             offer = offer.min(stream.offer);
             unsent += u64::from(stream.next < stream.end);
         }
-        WindowTerms { offer, share: whole_groups(offer / unsent.max(1), u64::MAX).max(SHARE_MIN) }
+        let share = whole_groups(offer / unsent.max(1), u64::MAX).max(SHARE_MIN);
+        assert!(share > 0, "a share that is nothing would let a window stand still (D8)");
+        WindowTerms { offer, share }
     }
 
     /// The transport has answered the oldest range of a stream: its channel, and the blob. `is_read` says whether that could be
     /// read; where it could not, the stream ends and the blob is gone, and nothing else is (O16).
     pub fn on_range(&mut self, id: StreamId, is_read: bool) -> Option<(Slot, BlobHash)> {
+        // Late: the stream has ended meanwhile.
         let stream = self.streams.get_mut(&id)?;
+        assert_ne!(stream.state, StreamState::Answering, "nothing goes out before the answer");
         stream.unanswered = stream.unanswered.saturating_sub(1);
         let (slot, hash) = (stream.channel, stream.terms.hash);
         if !is_read {
@@ -144,7 +149,9 @@ impl Sending {
 
 /// As many bytes as fit into `room`: whole groups, or all of the rest with its tail.
 pub fn whole_groups(room: u64, rest: u64) -> u64 {
-    if rest <= room { rest } else { room / GROUP * GROUP }
+    let bytes = if rest <= room { rest } else { room / GROUP * GROUP };
+    assert!(bytes <= room && bytes <= rest, "no more than there is, and than there is room for");
+    bytes
 }
 
 impl Canon for (StreamId, &Stream) {

@@ -196,6 +196,7 @@ impl Client {
         let call =
             channel::Call::Close { channel: channel.paying.channel, voucher: channel.signed_voucher() };
         let ticket = self.tools.tx_ticket();
+        assert!(!channel.needs_signature(), "a close takes the newest voucher along (X1)");
         self.closings.submit(slot, ticket, call, out);
         self.wallet.channels[slot].closing = Closing::Unilateral(ticket);
     }

@@ -32,6 +32,10 @@ impl Client {
         let running = self.running(slot);
         let cx = &mut Cx { now, tools: &mut self.tools, out };
         let Some(terms) = self.wallet.promise(slot, now_due, running, cx) else { return };
+        assert!(
+            terms.amount <= self.wallet.channels[slot].paying.deposit,
+            "no more is promised than was paid in (V4)"
+        );
         for id in self.wallet.channels[slot].streams.clone() {
             if self.links.streams.get(&id).is_some_and(Stream::is_whole_unpaid) {
                 self.set_paid_by(id, terms.nonce);
@@ -62,6 +66,7 @@ impl Client {
             }
         }
         writes.extend(slots.iter().map(|slot| Record::Paying(self.wallet.channels[*slot].paying)));
+        assert!(writes.len() >= slots.len(), "every channel is written, with its downloads (D14)");
         self.persist(Lane::Channel(slot.index), writes, out)
     }
 
@@ -111,6 +116,7 @@ impl Client {
     /// Sends the newest voucher on the youngest stream of its channel, if there is one.
     fn send_newest(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
         let channel = &self.wallet.channels[slot];
+        // Without a stream it goes out on the next one.
         let Some(&stream) = channel.streams.last() else { return };
         let Some(voucher) = channel.newest_voucher() else { return };
         out.send(Lane::Channel(slot.index), stream, ClientMessage::Voucher(voucher));

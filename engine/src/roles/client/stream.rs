@@ -37,6 +37,7 @@ impl Client {
         self.links.greet(node, slot);
         let fetch = &self.fetcher.fetches[&id];
         let position = fetch.position();
+        assert!(fetch.end().is_none_or(|end| position <= end), "no more is verified than was ordered");
         let request = StreamRequest {
             hash: fetch.record.order.hash,
             channel: channel.paying.channel,
@@ -284,7 +285,12 @@ impl Client {
 
     /// The stream's whole range is verified: what is not paid yet is signed for now (D6).
     fn on_whole(&mut self, now: Now, id: StreamId, fetch: FetchId, out: &mut Outputs) {
-        let slot = self.links.streams[&id].channel;
+        let Stream { channel: slot, purpose, .. } = &self.links.streams[&id];
+        let slot = *slot;
+        assert!(
+            matches!(purpose, Purpose::Content { next, end, .. } if next == end),
+            "{purpose:?}: not whole"
+        );
         self.fetcher.set_stage(fetch, Stage::Paying(slot), &mut Cx { now, tools: &mut self.tools, out });
         let channel = &self.wallet.channels[slot];
         if channel.is_square() {

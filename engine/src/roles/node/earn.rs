@@ -146,5 +146,6 @@ impl Node {
             self.end_stream(id);
             self.refuse(id, Code::NotNow, out);
         }
+        assert!(self.earnings.channels[slot].streams.is_empty(), "what a channel lists is there to be ended");
     }
 }

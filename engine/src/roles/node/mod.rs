@@ -164,7 +164,8 @@ impl Node {
 
     fn sign(&mut self, lane: Lane, what: Typed, purpose: Signing, out: &mut Outputs) {
         let ticket = self.buyer.tools.sign(lane, what, out);
-        self.signing.insert(ticket, purpose);
+        let earlier = self.signing.insert(ticket, purpose);
+        assert!(earlier.is_none(), "a ticket is given out once");
     }
 
     fn persist(&mut self, slot: Slot, out: &mut Outputs) -> PersistSeq {

@@ -150,6 +150,7 @@ impl Node {
         if channel.meter.rate() != rate && channel.meter.rate() != Rate(0) && is_busy {
             return Err(Refusal::Unsigned(Code::NotNow));
         }
+        assert!(request.offset_bytes <= end && end <= total_bytes, "the range lies in the blob");
         let mut meter = channel.meter;
         meter.set_rate(rate);
         let first_group = GROUP.min(end - request.offset_bytes);
@@ -199,7 +200,9 @@ impl Node {
             tail,
         };
         self.sending.streams.insert(id, stream);
-        self.earnings.channels[slot].streams.push(id);
+        let streams = &mut self.earnings.channels[slot].streams;
+        assert!(!streams.contains(&id), "a stream carries one request (W3)");
+        streams.push(id);
         self.inbound.begin_stream(id.conn);
         self.sign(Lane::Stream(id), Typed::StreamResponse(terms), Signing::Response(id), out);
     }
@@ -214,7 +217,9 @@ impl Node {
     }
 
     pub(super) fn on_response_signed(&mut self, id: StreamId, signature: Signature, out: &mut Outputs) {
+        // Late: the peer has left, or the channel has ended.
         let Some(stream) = self.sending.streams.get_mut(&id) else { return };
+        assert_eq!(stream.state, StreamState::Answering, "a request is answered once");
         let slot = stream.channel;
         let response = StreamResponse {
             ok: stream.terms.ok,

@@ -5,7 +5,7 @@ use crate::{
     crypto::StreamError,
     ids::StreamId,
     io::{Effect, Lane, Outputs},
-    limits::GROUP,
+    limits::{GROUP, SEND_RANGES},
     machine::sending::{StreamState, WindowTerms, whole_groups},
     state::Slot,
     wire::ClientMessage,
@@ -69,11 +69,13 @@ impl Node {
         if bytes == 0 {
             return false;
         }
+        assert!(bytes <= rest, "nothing is sent beyond the range");
         let is_charged = resend_end.is_none();
         let stream = self.sending.streams.get_mut(&id).expect("looked up above");
         let (hash, offset) = (stream.terms.hash, stream.next);
         stream.next += bytes;
         stream.unanswered += 1;
+        assert!(stream.unanswered <= SEND_RANGES, "a stream that is ready has room for one more range");
         let kept = stream.offer + self.earnings.channels[slot].meter.bytes_per_unit();
         stream.tail.sent(offset, offset + bytes, kept);
         if is_charged {
