@@ -37,6 +37,9 @@ pub trait Backend: Machine<Tx = Tx, Receipt = Receipt> {
     /// Answers a question about what is stored now.
     fn ask(&self, query: &Query) -> Answer;
 
+    /// A copy, to come back to.
+    fn boxed(&self) -> Box<dyn Backend>;
+
     /// Whether an account has a contract wallet's code that takes a signature (C10). Whoever runs compiled code asks the wallet
     /// and not `crypto`.
     fn wallet_takes(

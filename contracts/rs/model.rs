@@ -125,6 +125,10 @@ impl Machine for Model {
 }
 
 impl Backend for Model {
+    fn boxed(&self) -> Box<dyn Backend> {
+        Box::new(self.clone())
+    }
+
     fn ask(&self, query: &Query) -> Answer {
         match query {
             Query::State(Subject::Channel(id)) => Answer::State(self.channels.state(*id).map(State::Channel)),

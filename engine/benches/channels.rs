@@ -85,7 +85,8 @@ fn with_channels(count: u64) -> Bench {
             ChainEvent::of_channel(head, channel_id(i), kind)
         });
         let update = ChainUpdate {
-            head,
+            head: head.into(),
+            forked_at: None,
             safe: 10,
             events: events.collect(),
             next: 11,

@@ -2,6 +2,8 @@
 //! when to stop trusting the sequencer. A role asks its [`Watch`] what to do and does it; who holds what, and who
 //! settles, is the role's.
 
+use alloc::vec::Vec;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -144,14 +146,33 @@ pub struct Watch {
     pub closed_at: ChainTime,
     /// When the window ends.
     pub deadline: ChainTime,
-    /// The recorded amount, as far as it is known.
-    pub recorded: Amount,
+    /// Whether this role closed it.
+    pub is_ours: bool,
+    /// The amount that the close recorded.
+    closed_at_amount: Amount,
+    /// What was recorded since, each with its block: a fork takes back what came in later ones.
+    raises: Vec<Raise>,
     /// What the dispute on its way claims.
     pub claimed: Amount,
     /// How far the dispute is.
     pub stage: Stage,
     /// The settlement on its way.
     pub settling: Option<TxTicket>,
+    /// The block that it is said to be in.
+    settling_in: Option<u64>,
+}
+
+/// The most raises that one close keeps. Of more the lowest goes: after a fork too little is believed to be recorded, never too
+/// much.
+const RAISES_MAX: usize = 8;
+
+/// An amount that a dispute brought on chain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Raise {
+    block: u64,
+    amount: Amount,
+    /// Its event was read. If not, a transaction is said to have done it.
+    is_read: bool,
 }
 
 impl Watch {
@@ -161,10 +182,74 @@ impl Watch {
             closed_in: block.number,
             closed_at: block.time,
             deadline,
-            recorded,
+            is_ours: false,
+            closed_at_amount: recorded,
+            raises: Vec::new(),
             claimed: Amount::ZERO,
             stage: Stage::Watching,
             settling: None,
+            settling_in: None,
+        }
+    }
+
+    /// The recorded amount, as far as it is known.
+    pub fn recorded(&self) -> Amount {
+        self.raises.iter().fold(self.closed_at_amount, |most, raise| most.max(raise.amount))
+    }
+
+    /// A dispute brought this amount on chain.
+    pub fn on_disputed(&mut self, block: u64, amount: Amount) {
+        self.raise(Raise { block, amount, is_read: true });
+    }
+
+    fn raise(&mut self, raise: Raise) {
+        if raise.is_read {
+            self.raises.retain(|other| other.is_read || other.amount > raise.amount);
+        }
+        if raise.amount <= self.recorded() {
+            return;
+        }
+        if self.raises.len() >= RAISES_MAX {
+            let lowest = (0..self.raises.len()).min_by_key(|place| self.raises[*place].amount);
+            lowest.map(|place| self.raises.remove(place));
+        }
+        self.raises.push(raise);
+    }
+
+    /// Blocks from this one on are others now, and the close was before. Whether anything was taken back.
+    pub fn rewind(&mut self, forked_at: u64) -> bool {
+        let before = (self.raises.len(), self.settling);
+        self.raises.retain(|raise| raise.block < forked_at);
+        self.end_settling(|block| block >= forked_at);
+        before != (self.raises.len(), self.settling)
+    }
+
+    /// The chain was read up to before this block: what a transaction is said to have done there, and no event confirms, is
+    /// not on this branch. Whether there was such.
+    pub fn confirm(&mut self, next_block: u64) -> bool {
+        let before = (self.raises.len(), self.settling);
+        self.raises.retain(|raise| raise.is_read || raise.block >= next_block);
+        self.end_settling(|block| block < next_block);
+        before != (self.raises.len(), self.settling)
+    }
+
+    /// Whether a transaction is said to have done something that no event has confirmed.
+    pub fn is_unsure(&self) -> bool {
+        self.settling_in.is_some() || self.raises.iter().any(|raise| !raise.is_read)
+    }
+
+    /// What was on its way belonged to a block that is gone, or to another life of the channel.
+    pub fn forget_transactions(&mut self) {
+        self.stage = Stage::Watching;
+        self.settling = None;
+        self.settling_in = None;
+        self.raises.retain(|raise| raise.is_read);
+    }
+
+    fn end_settling(&mut self, is_undone: impl Fn(u64) -> bool) {
+        if self.settling_in.is_some_and(is_undone) {
+            self.settling = None;
+            self.settling_in = None;
         }
     }
 
@@ -191,7 +276,7 @@ impl Watch {
 
     /// Whether the chain records less than what is held, and can still be told (X1).
     fn is_disputable(&self, held: &Held, outlook: &Outlook) -> bool {
-        self.recorded < held.worth() && outlook.head_time < self.deadline
+        self.recorded() < held.worth() && outlook.head_time < self.deadline
     }
 
     /// The ticket in flight that an outcome would be about.
@@ -218,7 +303,7 @@ impl Watch {
                 Step::Sign
             }
             Cue::News => {
-                let (recorded, held) = (self.recorded, (held.channel, held.worth()));
+                let (recorded, held) = (self.recorded(), (held.channel, held.worth()));
                 let notice = Notice::StaleClose { channel: held.0, recorded, held: held.1 };
                 out.notice(notice);
                 Step::Submit(Route::Sequencer)
@@ -286,8 +371,11 @@ impl Watch {
             TxOutcome::Included { result: Ok(()), block } => {
                 if is_dispute {
                     // The chain records what it claimed, or more.
-                    self.recorded = self.recorded.max(self.claimed);
+                    self.raise(Raise { block: block.number, amount: self.claimed, is_read: false });
                     self.stage = Stage::Watching;
+                }
+                if self.settling == Some(ticket) {
+                    self.settling_in = Some(block.number);
                 }
                 return Heard::Landed(block);
             }
@@ -314,7 +402,7 @@ impl Watch {
     pub fn canon(&self, out: &mut Canonical) {
         out.number(self.closed_at.0);
         out.number(self.deadline.0);
-        out.large(self.recorded.0);
+        out.large(self.recorded().0);
         let (stage, ticket) = match self.stage {
             Stage::Watching => (0, TxTicket(0)),
             Stage::Wanted => (1, TxTicket(0)),

@@ -55,6 +55,8 @@ pub enum Rule {
     X1,
     /// Bounded queues and tables.
     O11,
+    /// The heads of the chain, and what may be undone.
+    L1,
     /// A presented quote is the node's own, and kept.
     E5,
     /// How often probes are answered.
@@ -165,6 +167,7 @@ pub enum LimitHit {
     SoftCap,
     Probes,
     Signatures,
+    SafeBlocks,
 }
 
 /// What the chain did.

@@ -57,6 +57,10 @@ id32! {
     BlobHash
 }
 id32! {
+    /// Names a block of one branch of the chain: another block of the same number has another one.
+    BlockHash
+}
+id32! {
     /// keccak256 of what V5 lists: names a payment channel.
     ChannelId
 }

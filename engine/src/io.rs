@@ -333,8 +333,21 @@ pub enum Notice {
     ForcingInclusion { channel: ChannelId },
     /// A dispute is on chain.
     Disputed { channel: ChannelId, amount: Amount },
-    /// A channel has settled.
+    /// A channel has settled, on the soft head at least: until it is safe its record stays.
     Settled { channel: ChannelId, paid: Amount, refunded: Amount, cooperative: bool },
+    /// The chain took back what it had said of a channel (L1).
+    TakenBack { channel: ChannelId, what: Fact },
+}
+
+/// What the chain can take back.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub enum Fact {
+    /// That it was opened.
+    Opening,
+    /// That it is closing.
+    Close,
+    /// That it has settled.
+    Settlement,
 }
 
 /// Why a download was given up.

@@ -44,7 +44,7 @@ impl Bench {
             client: Address::repeat_byte(0xc1),
             token: Address::repeat_byte(0x70),
             deposit: Amount(1_000),
-            opened_at_block: 1,
+            opened_at_block: 0,
             status: ChannelStatus::Open,
             best: Some(best),
         };
@@ -78,7 +78,8 @@ impl Bench {
         let kind = EventKind::Closing { by, amount: Amount(0), nonce: Nonce::NONE, deadline };
         let events = vec![ChainEvent::of_channel(block, CHANNEL, kind)];
         let (next, forced_inclusion) = (head.number + 1, Span::from_hours(24));
-        let update = ChainUpdate { head, safe: 90, events, next, forced_inclusion };
+        let update =
+            ChainUpdate { head: head.into(), forked_at: None, safe: 90, events, next, forced_inclusion };
         self.at(secs + late_secs, Input::Chain(update))
     }
 }
@@ -149,7 +150,13 @@ fn x1_a_dispute_that_lands_is_not_repeated_and_one_that_fails_is() {
     bench.at(11, Input::Tx { ticket, outcome: reverted });
     let nothing_new = |number| {
         let head = Block { number, time: ChainTime(START + 12) };
-        Input::Chain(ChainUpdate { head, safe: 90, next: number + 1, ..ChainUpdate::default() })
+        Input::Chain(ChainUpdate {
+            head: head.into(),
+            forked_at: None,
+            safe: 90,
+            next: number + 1,
+            ..ChainUpdate::default()
+        })
     };
     let [(again, Route::Sequencer)] = disputes(&bench.at(12, nothing_new(102)))[..] else {
         panic!("tried again")
@@ -157,8 +164,14 @@ fn x1_a_dispute_that_lands_is_not_repeated_and_one_that_fails_is() {
     bench.at(13, Input::Tx { ticket: again, outcome: TxOutcome::Included { block, result: Ok(()) } });
     let kind = EventKind::Disputed { by: OPERATOR, amount: Amount(700), nonce: Nonce(3) };
     let events = vec![ChainEvent::of_channel(block, CHANNEL, kind)];
-    let update =
-        ChainUpdate { head: block, safe: 90, events, next: 104, forced_inclusion: Span::from_hours(24) };
+    let update = ChainUpdate {
+        head: block.into(),
+        forked_at: None,
+        safe: 90,
+        events,
+        next: 104,
+        forced_inclusion: Span::from_hours(24),
+    };
     assert_eq!(disputes(&bench.at(14, Input::Chain(update))), []);
     assert_eq!(disputes(&bench.at(10 + 21 * HOUR, Input::Tick)), [], "nothing is left to force");
 }
@@ -192,8 +205,14 @@ fn x2_a_dispute_lost_late_does_not_go_back_to_the_sequencer() {
     let [(ticket, _)] = disputes(&bench.at(force, Input::Tick))[..] else { panic!("through the inbox") };
     bench.at(force + 1, Input::Tx { ticket, outcome: TxOutcome::Lost });
     let head = Block { number: 500, time: ChainTime(START + force + 2) };
-    let news =
-        ChainUpdate { head, safe: 90, next: 501, forced_inclusion: Span::from_hours(24), events: vec![] };
+    let news = ChainUpdate {
+        head: head.into(),
+        forked_at: None,
+        safe: 90,
+        next: 501,
+        forced_inclusion: Span::from_hours(24),
+        events: vec![],
+    };
     let effects = bench.at(force + 2, Input::Chain(news));
     assert!(matches!(disputes(&effects)[..], [(_, Route::DelayedInbox)]), "{effects:?}");
 }
@@ -215,7 +234,13 @@ fn x1_nothing_is_disputed_once_the_window_is_over() {
     let over = 10 + 12 * HOUR;
     let head = Block { number: 500, time: ChainTime(START + over) };
     bench.at(over, Input::Tx { ticket, outcome: TxOutcome::Lost });
-    let news =
-        ChainUpdate { head, safe: 90, next: 501, forced_inclusion: Span::from_hours(24), events: vec![] };
+    let news = ChainUpdate {
+        head: head.into(),
+        forked_at: None,
+        safe: 90,
+        next: 501,
+        forced_inclusion: Span::from_hours(24),
+        events: vec![],
+    };
     assert_eq!(disputes(&bench.at(over, Input::Chain(news))), []);
 }

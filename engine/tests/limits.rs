@@ -60,7 +60,14 @@ fn opened(channels: std::ops::Range<u8>, safe: u64) -> Input {
     let head = Block { number: 5, time: ChainTime(1_700_000_000) };
     let kind = EventKind::Opened { client: CLIENT, node: OPERATOR, token: TOKEN, deposit: Amount(1_000_000) };
     let events = channels.map(|i| ChainEvent::of_channel(head, ChannelId([i; 32]), kind)).collect();
-    Input::Chain(ChainUpdate { head, safe, events, next: 6, forced_inclusion: Span::from_hours(24) })
+    Input::Chain(ChainUpdate {
+        head: head.into(),
+        forked_at: None,
+        safe,
+        events,
+        next: 6,
+        forced_inclusion: Span::from_hours(24),
+    })
 }
 
 fn connected(conn: u64) -> Input {
@@ -133,7 +140,14 @@ fn o11_events_beyond_one_update_are_read_again() {
     let events: Vec<_> = [9, 8, 0, 1].map(settled).into();
     let update = |events: &[ChainEvent]| {
         let forced_inclusion = Span::from_hours(24);
-        Input::Chain(ChainUpdate { head, safe: 5, events: events.to_vec(), next: 7, forced_inclusion })
+        Input::Chain(ChainUpdate {
+            head: head.into(),
+            forked_at: None,
+            safe: 5,
+            events: events.to_vec(),
+            next: 7,
+            forced_inclusion,
+        })
     };
     step(&mut node, update(&events));
     assert_eq!(node.channel_count(), 2, "the first two events of the block are of other channels");

@@ -94,10 +94,24 @@ impl Ledger {
     /// Posts what a transaction moves by the contract's rules, given where its channel stood before and after:
     /// an opening pays the deposit in, a settlement pays it out once, nothing else moves anything.
     pub fn post(&mut self, at: Time, tx: &Included<'_>, people: &People) {
+        self.book(at, tx, people, false);
+    }
+
+    /// Takes back what a transaction moved: a fork undid it. So it did its gas.
+    pub fn unpost(&mut self, at: Time, tx: &Included<'_>, people: &People) {
+        self.book(at, tx, people, true);
+    }
+
+    fn book(&mut self, at: Time, tx: &Included<'_>, people: &People, is_undone: bool) {
         if let Some(from) = tx.from {
             let page = &mut self.pages[usize::from(from.0)];
-            page.gas += tx.gas;
-            page.txs += 1;
+            if is_undone {
+                page.gas = page.gas.saturating_sub(tx.gas);
+                page.txs = page.txs.saturating_sub(1);
+            } else {
+                page.gas += tx.gas;
+                page.txs += 1;
+            }
         }
         let Some(after) = tx.channel_after() else { return };
         let Some(token) = self.token(after.token) else { return };
@@ -105,7 +119,10 @@ impl Ledger {
         let (client, node) = (account(after.client), account(after.node));
         let was = tx.channel_before().map(|before| before.status);
         let is_live = |status| matches!(status, OnChainStatus::Open | OnChainStatus::Closing);
-        let mut post = |from, to, amount| self.enter(Entry { at, token, from, to, amount });
+        let mut post = |from, to, amount| {
+            let (from, to) = if is_undone { (to, from) } else { (from, to) };
+            self.enter(Entry { at, token, from, to, amount });
+        };
         if was.is_none() && is_live(after.status) {
             post(client, Account::Escrow, after.deposit);
         }

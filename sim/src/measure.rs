@@ -37,7 +37,11 @@ pub fn notice_probe(notice: &Notice) -> Option<Probe> {
         Notice::Disputed { .. } => Probe::DisputeSeen,
         Notice::Settled { cooperative: true, .. } => Probe::SettledTogether,
         Notice::Settled { cooperative: false, .. } => Probe::SettledAfterWindow,
-        Notice::ChainRead { .. } | Notice::Progress { .. } | Notice::Voucher { .. } => return None,
+        // What was undone is counted where it happens, once.
+        Notice::ChainRead { .. }
+        | Notice::Progress { .. }
+        | Notice::Voucher { .. }
+        | Notice::TakenBack { .. } => return None,
     })
 }
 
@@ -131,6 +135,8 @@ pub struct Measure {
     /// Who has sent content since it last verified some.
     selling: BTreeSet<ActorId>,
     disputes: BTreeMap<ChannelId, u64>,
+    /// Channels of which a fork undid a dispute.
+    undone: BTreeSet<ChannelId>,
     signatures: u64,
 }
 
@@ -161,6 +167,19 @@ impl Measure {
                 Route::DelayedInbox => Quantity::InboxMicros,
             };
             report.observe(way, at.since(tx.submitted).0);
+        }
+    }
+
+    fn on_undone(&mut self, tx: &Included<'_>, report: &mut Report) {
+        let (was, after) = (tx.channel_before(), tx.channel_after());
+        let (Some(after), Ok(())) = (after, tx.result) else { return };
+        if was.is_none() {
+            report.probe(Probe::OpeningUndone);
+        } else if after.status == OnChainStatus::Settled {
+            report.probe(Probe::SettlementUndone);
+        } else if matches!(tx.channel_call(), Some(channel::Call::Dispute { .. })) {
+            report.probe(Probe::DisputeUndone);
+            self.undone.insert(after.id);
         }
     }
 
@@ -219,6 +238,7 @@ impl Oracle for Measure {
             Kind::Crashed,
             Kind::Submitted,
             Kind::Included,
+            Kind::Undone,
             Kind::End,
         ]
     }
@@ -285,8 +305,12 @@ impl Oracle for Measure {
                 let count = self.disputes.entry(voucher.terms.channel).or_default();
                 *count += 1;
                 report.observe(Quantity::Disputes, *count);
+                if self.undone.contains(&voucher.terms.channel) {
+                    report.probe(Probe::DisputedAgain);
+                }
             }
             Seen::Included { tx, .. } => self.on_included(at, tx, report),
+            Seen::Undone { tx } => self.on_undone(tx, report),
             Seen::End { chain, .. } => self.on_end(chain, report),
             _ => {}
         }

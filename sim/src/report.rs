@@ -133,6 +133,14 @@ names! {
         RevertNotParty = "revert-NotParty",
         /// A transaction reverted for another reason.
         Revert = "revert",
+        /// A fork took an opening back.
+        OpeningUndone = "opening-undone",
+        /// A fork took a settlement back.
+        SettlementUndone = "settlement-undone",
+        /// A fork took a dispute back.
+        DisputeUndone = "dispute-undone",
+        /// An honest actor disputed a channel once more after a fork had taken a dispute back.
+        DisputedAgain = "disputed-again",
     }
 }
 

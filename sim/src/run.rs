@@ -19,7 +19,7 @@ use crate::{
     scenario::{Plan, PlannedActor, Scenario, evaluate},
     trace::{Head, Scribe, VERSION},
     watch::{Recorder, Watch},
-    world::{Job, Order, Parts, Ran, World},
+    world::{Job, Order, Parts, Ran, TimedFault, World},
 };
 
 /// How a run ended.
@@ -75,7 +75,11 @@ pub fn run(
             (person.account, node, plan.wallet)
         })
         .collect();
-    let chain = Chain::new(&genesis, backends, &people, (plan.forced, plan.endpoint), plan.sequencer.clone());
+    let mut chain =
+        Chain::new(&genesis, backends, &people, (plan.forced, plan.endpoint), plan.sequencer.clone());
+    if plan.timed.iter().any(|timed| matches!(timed.what, TimedFault::Fork(_))) {
+        chain.keep_soft();
+    }
 
     let mut held = Vec::new();
     let mut jobs = Vec::new();

@@ -311,6 +311,11 @@ seen! {
         /// The chain after its whole block.
         chain: &'a dyn ChainView,
     },
+    /// A transaction is in its block no more: a fork undid it. The newest come first.
+    Undone {
+        /// All about it, as it was.
+        tx: &'a Included<'a>,
+    },
     /// A block with transactions is complete: the chain between two of them shows only its end.
     Block {
         /// The chain after it.

@@ -51,7 +51,14 @@ fn story() -> Vec<Input> {
     };
     let closing = ChainEvent::of_channel(head, ChannelId([3; 32]), kind);
     let update = |events, next| {
-        Input::Chain(ChainUpdate { head, safe: 1, events, next, forced_inclusion: Span::from_hours(24) })
+        Input::Chain(ChainUpdate {
+            head: head.into(),
+            forked_at: None,
+            safe: 1,
+            events,
+            next,
+            forced_inclusion: Span::from_hours(24),
+        })
     };
     vec![
         Input::Tick,
@@ -225,7 +232,8 @@ fn what_was_recorded_before_there_was_a_second_contract_is_still_read() {
     let settled = EventKind::Settled { paid: Amount((1 << 64) + 1), refunded: Amount(0), cooperative: true };
     let block = Block { number: 7, time: ChainTime(9) };
     let expected = Input::Chain(ChainUpdate {
-        head: block,
+        head: block.into(),
+        forked_at: None,
         safe: 1,
         events: vec![ChainEvent::of_channel(block, ChannelId([1; 32]), settled)],
         next: 8,

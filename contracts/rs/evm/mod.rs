@@ -199,6 +199,10 @@ impl Machine for Evm {
 }
 
 impl Backend for Evm {
+    fn boxed(&self) -> Box<dyn Backend> {
+        Box::new(self.clone())
+    }
+
     fn ask(&self, query: &Query) -> Answer {
         if let Query::Token(query) = query
             && !self.tokens.contains(&query.token())

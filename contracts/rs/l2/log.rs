@@ -24,6 +24,15 @@ impl Log {
         }
     }
 
+    /// Blocks from this one on are undone.
+    pub(super) fn truncate(&mut self, from_block: u64) {
+        let first = self.events.partition_point(|event| event.block.number < from_block);
+        self.events.truncate(first);
+        for places in self.places.values_mut() {
+            places.truncate(places.partition_point(|place| *place < first));
+        }
+    }
+
     /// Events from a block on that one of these interests covers, each once, oldest first, in whole blocks up to about
     /// `cap`, and the first block that is not covered, if there is one.
     pub(super) fn since(

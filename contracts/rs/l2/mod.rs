@@ -3,11 +3,12 @@
 //! Blocks come every [`Profile::slot`]. Block `n` collects what arrived before `n` slots and becomes visible
 //! when it is produced; a block without transactions is only a number. The sequencer follows a [`Policy`].
 //! What it ignores can be put into the L1's delayed inbox, and forced from there once it has waited for
-//! [`Profile::forced_inclusion`] (L2).
+//! [`Profile::forced_inclusion`] (L2). It can take back what is not posted to L1 yet ([`L2::undo`]).
 //!
 //! Nothing here asks a clock or draws a number: the caller passes the time, and picks among transactions of
 //! one block.
 
+mod branch;
 mod clock;
 mod inbox;
 mod log;
@@ -16,12 +17,17 @@ mod profile;
 use std::collections::{BTreeMap, VecDeque};
 
 use decdn_engine::{
-    chain::{Block, ChainUpdate, Interest},
+    chain::{Block, BlockRef, ChainUpdate, Interest},
     crypto::Crypto,
     time::{ChainTime, Span, Time},
 };
 
-use self::{clock::Clock, inbox::Inbox, log::Log};
+use self::{
+    branch::{Names, Soft},
+    clock::Clock,
+    inbox::Inbox,
+    log::Log,
+};
 pub use self::{
     inbox::{CantForce, Queued},
     profile::{Policy, Profile},
@@ -55,6 +61,15 @@ pub struct L2<M: Machine> {
     pending: BTreeMap<TxId, (Time, M::Tx)>,
     inbox: Inbox<M::Tx>,
     log: Log,
+    names: Names,
+    /// Where it is to fork: what can be undone.
+    soft: Option<Soft<M>>,
+    /// Transactions that were undone and are not waiting again.
+    undone: BTreeMap<TxId, M::Tx>,
+    /// The first block that each fork replaced, in the order of the forks.
+    forks: Vec<u64>,
+    /// While nothing is posted to L1: the safe head.
+    posted: Option<u64>,
 }
 
 impl<M: Machine> L2<M> {
@@ -68,6 +83,11 @@ impl<M: Machine> L2<M> {
             pending: BTreeMap::new(),
             inbox: Inbox::new(),
             log: Log::default(),
+            names: Names::default(),
+            soft: None,
+            undone: BTreeMap::new(),
+            forks: Vec::new(),
+            posted: None,
             profile,
         }
     }
@@ -77,9 +97,60 @@ impl<M: Machine> L2<M> {
         &self.machine
     }
 
-    /// The contracts, for setting the scene before time begins.
+    /// The contracts, for setting the scene before time begins. What is set later stays: no fork goes back before it.
     pub fn machine_mut(&mut self) -> &mut M {
+        if let Some(soft) = &mut self.soft {
+            soft.clear();
+        }
         &mut self.machine
+    }
+
+    /// From now on blocks can be undone until the safe head has them; this costs a copy of the contracts for each.
+    pub fn keep_soft(&mut self)
+    where
+        M: Clone,
+        M::Tx: Clone,
+    {
+        self.soft = Some(Soft::new());
+    }
+
+    /// The sequencer takes its word back (L1): blocks from this one on, as far as the safe head does not have them, are others,
+    /// without transactions. Returns those that were in them, in their order; [`submit_again`](Self::submit_again) brings
+    /// them back. Nothing happens where there is none.
+    pub fn undo(&mut self, now: Time, from: u64) -> Vec<TxId> {
+        let from = from.max(self.safe(now).number + 1);
+        let Some(soft) = &mut self.soft else { return Vec::new() };
+        let from = from.max(soft.first().unwrap_or(u64::MAX));
+        let Some((machine, txs)) = soft.undo(from) else { return Vec::new() };
+        self.machine = machine;
+        self.log.truncate(from);
+        self.names.fork(from);
+        self.forks.push(from);
+        let ids = txs.iter().map(|(id, _)| *id).collect();
+        self.undone.extend(txs);
+        ids
+    }
+
+    /// A transaction that was undone waits for the sequencer again. `false` where none by this id was.
+    pub fn submit_again(&mut self, now: Time, id: TxId) -> bool {
+        let Some(tx) = self.undone.remove(&id) else { return false };
+        self.pending.insert(id, (now, tx));
+        true
+    }
+
+    /// How often the chain has forked.
+    pub fn forks(&self) -> usize {
+        self.forks.len()
+    }
+
+    /// The first block that is another one for whoever knew of so many forks.
+    pub fn forked_since(&self, known: usize) -> Option<u64> {
+        self.forks.get(known..)?.iter().min().copied()
+    }
+
+    /// Whether blocks are posted to L1. While they aren't, the safe head stands still.
+    pub fn set_posting(&mut self, now: Time, is_posting: bool) {
+        self.posted = (!is_posting).then(|| self.safe(now).number);
     }
 
     /// The profile.
@@ -196,6 +267,11 @@ impl<M: Machine> L2<M> {
             return Vec::new();
         }
         let block = self.clock.produce(now);
+        let safe = self.safe(now).number;
+        if let Some(soft) = &mut self.soft {
+            soft.begin(block.number, &self.machine, &order, safe);
+        }
+        self.names.append(block.number, order.iter().map(|(id, _)| *id));
         order.into_iter().map(|(id, tx)| self.include(block, id, &tx, crypto)).collect()
     }
 
@@ -212,7 +288,13 @@ impl<M: Machine> L2<M> {
 
     /// The safe head: the newest block that is posted to L1.
     pub fn safe(&self, now: Time) -> Block {
-        self.clock.head_before(now, self.profile.safe_lag)
+        let posted = self.posted.map(|number| self.clock.block(number));
+        posted.unwrap_or_else(|| self.clock.head_before(now, self.profile.safe_lag))
+    }
+
+    /// What a block is called.
+    pub fn name(&self, block: Block) -> BlockRef {
+        BlockRef::new(block, self.names.of(block))
     }
 
     /// A block by its number: that of a transaction, or an empty one.
@@ -232,7 +314,8 @@ impl<M: Machine> L2<M> {
         let head = self.head(now);
         let (events, next) = self.log.since(from_block, interests, cap);
         ChainUpdate {
-            head,
+            head: self.name(head),
+            forked_at: None,
             safe: self.safe(now).number,
             events,
             next: next.unwrap_or((head.number + 1).max(from_block)),

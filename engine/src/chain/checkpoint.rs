@@ -3,7 +3,7 @@
 use alloc::collections::BTreeSet;
 
 use super::{ChainUpdate, Cursor};
-use crate::{limits::CURSOR_BLOCKS, record::PersistSeq, state::Slot};
+use crate::{ids::ChannelId, limits::CURSOR_BLOCKS, record::PersistSeq};
 
 /// What holds the durable cursor back.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -12,8 +12,9 @@ pub struct Checkpoint {
     block: u64,
     /// Write sets with the effects of events, on their way to the disk.
     writing: BTreeSet<PersistSeq>,
-    /// Closes under way, by their block: what is known of them is read again after a restart.
-    closing: BTreeSet<(u64, Slot)>,
+    /// Closes under way and settlements that are not safe, by their block: what is known of them is read again after a
+    /// restart.
+    closing: BTreeSet<(u64, ChannelId)>,
     /// The first block with an event that there was no room for.
     refused: Option<u64>,
 }
@@ -40,13 +41,13 @@ impl Checkpoint {
     }
 
     /// A channel began to close in this block.
-    pub fn closes(&mut self, block: u64, slot: Slot) {
-        self.closing.insert((block, slot));
+    pub fn closes(&mut self, block: u64, channel: ChannelId) {
+        self.closing.insert((block, channel));
     }
 
-    /// A channel that began to close in this block is gone.
-    pub fn settled(&mut self, block: u64, slot: Slot) {
-        self.closing.remove(&(block, slot));
+    /// A channel that began to close in this block is gone, or closes no more.
+    pub fn settled(&mut self, block: u64, channel: ChannelId) {
+        self.closing.remove(&(block, channel));
     }
 
     /// Write sets with the effects of events that are not durable yet.
@@ -55,13 +56,13 @@ impl Checkpoint {
     }
 
     /// The channels whose close holds it back.
-    pub fn closing(&self) -> impl Iterator<Item = Slot> {
-        self.closing.iter().map(|(_, slot)| *slot)
+    pub fn closing(&self) -> impl Iterator<Item = &ChannelId> {
+        self.closing.iter().map(|(_, channel)| channel)
     }
 
     /// Whether the close of this channel in this block does.
-    pub fn is_held_by(&self, block: u64, slot: Slot) -> bool {
-        self.closing.contains(&(block, slot))
+    pub fn is_held_by(&self, block: u64, channel: ChannelId) -> bool {
+        self.closing.contains(&(block, channel))
     }
 
     /// There was no room for an event of this block: after a restart there may be.

@@ -29,6 +29,13 @@ impl Cursor {
         Self { next_block, taken: 0 }
     }
 
+    /// Blocks from this one on are others now: they are read again.
+    pub fn rewind(&mut self, forked_at: u64) {
+        if forked_at <= self.next_block {
+            *self = Self::at(forked_at);
+        }
+    }
+
     /// At most `cap` events of an update, and moves behind them. Those of the present block that were taken are passed over;
     /// older ones are news from elsewhere, and taking an event twice changes nothing.
     pub fn take(&mut self, update: &ChainUpdate, cap: usize) -> Taken {

@@ -4,10 +4,12 @@
 pub mod channel;
 mod checkpoint;
 mod cursor;
+mod openings;
 pub mod token;
 
 pub use checkpoint::Checkpoint;
 pub use cursor::{Cursor, Taken};
+pub use openings::{Openings, UNSEEN};
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -16,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     crypto::{Crypto, Deployment},
-    ids::{Address, ChannelId},
+    ids::{Address, BlockHash, ChannelId},
     time::{ChainTime, Span},
 };
 
@@ -27,6 +29,32 @@ pub struct Block {
     pub number: u64,
     /// `block.timestamp`.
     pub time: ChainTime,
+}
+
+/// A block, and which one of its number: after a fork another one stands there (L1).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+pub struct BlockRef {
+    /// L2 block number.
+    pub number: u64,
+    /// Its hash. Recordings of before there was one say nothing.
+    #[serde(default)]
+    pub hash: BlockHash,
+    /// `block.timestamp`.
+    pub time: ChainTime,
+}
+
+impl BlockRef {
+    /// The block with this hash.
+    pub fn new(Block { number, time }: Block, hash: BlockHash) -> Self {
+        Self { number, hash, time }
+    }
+}
+
+/// Where nothing forks: a block is its number.
+impl From<Block> for BlockRef {
+    fn from(block: Block) -> Self {
+        Self::new(block, BlockHash::default())
+    }
 }
 
 /// A call that a role asks to be made from its account, by contract. It shows as the contract's own.
@@ -265,9 +293,13 @@ pub enum Interest {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct ChainUpdate {
     /// The soft head (L1).
-    pub head: Block,
+    pub head: BlockRef,
     /// The safe head's number.
     pub safe: u64,
+    /// The first block that is another one than was told before. What was told of it and of later ones is undone, and told
+    /// again from here on, wherever the poll starts (L1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forked_at: Option<u64>,
     /// Events from the polled block on, at most `limits.chain_events`.
     pub events: Vec<ChainEvent>,
     /// The first block that this update does not cover: where the next poll starts.

@@ -3,7 +3,14 @@
 //!
 //! [`Watch`] knows one of them. What is held of a channel, and whether settling it is worth it, is the role's to say.
 
-use alloc::{collections::BTreeMap, vec::Vec};
+mod retained;
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
+
+pub use retained::{Kept, Retained, Why};
 
 use super::{AlarmKey, Cx};
 use crate::{
@@ -24,6 +31,15 @@ pub struct Closings {
     retrying: Vec<Slot>,
     /// Transactions whose outcome is not known, each with its channel.
     pub txs: BTreeMap<TxTicket, Slot>,
+    /// Channels whose close was taken back, or is not known again after a restart: what is right once the chain is read.
+    /// Each with whether this role closed it.
+    unclosed: BTreeMap<Slot, bool>,
+    /// Channels of which something was taken back beside the close.
+    rewound: BTreeSet<Slot>,
+    /// Channels whose transactions are said to be in a block that is still to be read.
+    unsure: BTreeSet<Slot>,
+    /// What is kept of channels that are over, or were never there, as long as the safe head does not say so.
+    pub retained: Retained,
 }
 
 /// What a channel's defence needs of its role.
@@ -94,9 +110,15 @@ impl Closings {
     }
 
     /// The chain records this much now.
-    pub fn on_disputed(&mut self, slot: Slot, channel: ChannelId, amount: Amount, cx: &mut Cx<'_>) {
+    pub fn on_disputed(
+        &mut self,
+        slot: Slot,
+        channel: ChannelId,
+        (block, amount): (u64, Amount),
+        cx: &mut Cx<'_>,
+    ) {
         if let Some(watch) = self.watches.get_mut(&slot) {
-            watch.recorded = watch.recorded.max(amount);
+            watch.on_disputed(block, amount);
             cx.out.notice(Notice::Disputed { channel, amount });
         }
     }
@@ -179,7 +201,12 @@ impl Closings {
                 cx.tools.alarms.arm(AlarmKey::Force(slot), mono_at(cx.now, forcible.wall()));
                 return Some(Outcome::Nothing);
             }
-            Heard::Landed(block) => return Some(Outcome::Landed(block)),
+            Heard::Landed(block) => {
+                if watch.is_unsure() {
+                    self.unsure.insert(slot);
+                }
+                return Some(Outcome::Landed(block));
+            }
             Heard::SettleFailed => {
                 cx.tools.alarms.arm(AlarmKey::Settle(slot), cx.now.mono + outlook.monitor.poll);
             }
@@ -190,10 +217,14 @@ impl Closings {
     }
 
     /// What holds of closing channels.
-    pub const INVARIANTS: &'static [Invariant<Self>] = &[Invariant::tie(
-        "a dispute that is to be tried again is about a closing channel",
-        Self::are_retries_about_closings,
-    )];
+    pub const INVARIANTS: &'static [Invariant<Self>] = &[
+        Invariant::tie(
+            "a dispute that is to be tried again is about a closing channel",
+            Self::are_retries_about_closings,
+        ),
+        Invariant::tie("what an event is to confirm is about a closing channel", Self::are_unsure_closing),
+        Invariant::of("what is retained is listed by its block", |closings| closings.retained.is_listed()),
+    ];
 
     /// The first of [`Self::INVARIANTS`] that does not hold.
     ///
@@ -210,18 +241,104 @@ impl Closings {
         Ok(())
     }
 
-    /// The channel has settled: the block in which it was closed, if it was closing here.
-    pub fn on_settled(&mut self, slot: Slot, cx: &mut Cx<'_>) -> Option<u64> {
+    fn are_unsure_closing(&self) -> Checked {
+        for (slot, watch) in &self.watches {
+            holds!(!watch.is_unsure() || self.unsure.contains(slot), "{slot:?}");
+        }
+        for slot in self.unsure.iter().chain(&self.rewound) {
+            holds!(self.watches.contains_key(slot), "{slot:?}");
+        }
+        Ok(())
+    }
+
+    /// The channel is over: what was known of its close, if it was closing here.
+    pub fn remove(&mut self, slot: Slot, cx: &mut Cx<'_>) -> Option<Watch> {
+        self.unclosed.remove(&slot);
+        self.rewound.remove(&slot);
+        self.unsure.remove(&slot);
+        self.retrying.retain(|other| *other != slot);
+        self.unwatch(slot, cx)
+    }
+
+    fn unwatch(&mut self, slot: Slot, cx: &mut Cx<'_>) -> Option<Watch> {
         cx.tools.alarms.forget(AlarmKey::Force(slot));
         cx.tools.alarms.forget(AlarmKey::Settle(slot));
-        self.watches.remove(&slot).map(|watch| watch.closed_in)
+        self.watches.remove(&slot)
+    }
+
+    /// This role closed the channel.
+    pub fn is_own_close(&mut self, slot: Slot) {
+        if let Some(watch) = self.watches.get_mut(&slot) {
+            watch.is_ours = true;
+        }
+    }
+
+    /// The channel's settlement was taken back: it closes as before, but what was on its way is not any more.
+    pub fn restore(&mut self, slot: Slot, mut watch: Watch) {
+        watch.forget_transactions();
+        self.watches.insert(slot, watch);
+        self.rewound.insert(slot);
+    }
+
+    /// The channel is said to be closing, and nothing is known of that close.
+    pub fn expect(&mut self, slot: Slot) {
+        self.unclosed.insert(slot, false);
+    }
+
+    /// Blocks from this one on are others now. Which closes were in them, with their blocks.
+    pub fn rewind(&mut self, forked_at: u64, cx: &mut Cx<'_>) -> Vec<(Slot, u64)> {
+        let mut undone = Vec::new();
+        for (slot, watch) in &mut self.watches {
+            if watch.closed_in >= forked_at {
+                undone.push((*slot, watch.closed_in));
+            } else if watch.rewind(forked_at) {
+                self.rewound.insert(*slot);
+            }
+        }
+        for (slot, _) in &undone {
+            self.retrying.retain(|other| other != slot);
+            let is_ours = self.unwatch(*slot, cx).is_some_and(|watch| watch.is_ours);
+            self.rewound.remove(slot);
+            self.unsure.remove(slot);
+            self.unclosed.insert(*slot, is_ours);
+        }
+        undone
+    }
+
+    /// The chain was read up to before this block. Of which channels something is not on it that was believed to be: what is
+    /// held of them is to be looked at again.
+    pub fn take_rewound(&mut self, next_block: u64) -> BTreeSet<Slot> {
+        let mut rewound = core::mem::take(&mut self.rewound);
+        let watches = &mut self.watches;
+        self.unsure.retain(|slot| {
+            let Some(watch) = watches.get_mut(slot) else { return false };
+            if watch.confirm(next_block) {
+                rewound.insert(*slot);
+            }
+            watch.is_unsure()
+        });
+        rewound.retain(|slot| watches.contains_key(slot));
+        rewound
+    }
+
+    /// The chain was read: which channels that are said to be closing are not, and whether this role had closed them.
+    pub fn take_unclosed(&mut self) -> Vec<(Slot, bool)> {
+        let unclosed = core::mem::take(&mut self.unclosed);
+        unclosed.into_iter().filter(|(slot, _)| !self.watches.contains_key(slot)).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::{Case, each_fails};
+    use crate::{
+        dispute::Monitor,
+        io::Outputs,
+        machine::Tools,
+        record::{Key, Record},
+        state::{Case, each_fails},
+        time::Now,
+    };
 
     fn retrying() -> Closings {
         let mut closings = Closings::default();
@@ -231,12 +348,41 @@ mod tests {
         closings
     }
 
+    /// A settlement is said to be in a block.
+    fn unsure() -> Closings {
+        let mut closings = retrying();
+        closings.retrying.clear();
+        let slot = closings.slots().next().expect("one is closing");
+        let (mut tools, mut out, outlook) = (Tools::default(), Outputs::new(), outlook());
+        closings.settle(slot, ChannelId([1; 32]), TxTicket(1), &mut out);
+        let cx = &mut Cx { now: Now::default(), tools: &mut tools, out: &mut out };
+        let included = TxOutcome::Included { block: Block::default(), result: Ok(()) };
+        closings.on_tx(slot, ChannelId([1; 32]), TxTicket(1), &included, &outlook, cx);
+        closings
+    }
+
+    fn outlook() -> Outlook {
+        let monitor = Monitor::default();
+        Outlook { monitor, head_time: ChainTime(0), forced_inclusion: Span::from_hours(24) }
+    }
+
+    fn retaining() -> Closings {
+        let mut closings = Closings::default();
+        let record = Record::Gone(Key::Earning(ChannelId([1; 32])));
+        let kept = Kept { why: Why::Settled, block: 5, held_from: 5, record, watch: None };
+        closings.retained.keep(ChannelId([1; 32]), kept);
+        closings
+    }
+
     #[test]
     fn each_invariant_of_closings_can_fail() {
-        let case: Case<Closings> =
+        let cases: [Case<Closings>; 3] = [
             ("a dispute that is to be tried again is about a closing channel", retrying, |it| {
                 it.watches.clear()
-            });
-        each_fails(Closings::INVARIANTS, &[case], |closings| assert!(closings.check().is_err()));
+            }),
+            ("what an event is to confirm is about a closing channel", unsure, |it| it.unsure.clear()),
+            ("what is retained is listed by its block", retaining, |it| it.retained.unlist()),
+        ];
+        each_fails(Closings::INVARIANTS, &cases, |closings| assert!(closings.check().is_err()));
     }
 }

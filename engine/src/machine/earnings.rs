@@ -6,6 +6,7 @@ use alloc::{collections::BTreeMap, vec, vec::Vec};
 
 use super::Cx;
 use crate::{
+    chain::UNSEEN,
     crypto::{SignedVoucher, VoucherTerms},
     delivery::{Meter, Tail},
     dispute::{Held, Watch},
@@ -84,7 +85,8 @@ impl Channel {
         self.best.map_or((Nonce::NONE, Amount::ZERO), |best| (best.nonce, best.amount))
     }
 
-    fn record(&self) -> Record {
+    /// What is to be known of it after a restart.
+    pub fn record(&self) -> Record {
         Record::Earning(Earning {
             channel: self.id,
             client: self.client,
@@ -237,6 +239,31 @@ impl Earnings {
         self.soft.push((channel.opened_at_block, slot));
         self.channels[slot].is_soft = true;
         true
+    }
+
+    /// The opening is not on the chain as far as anybody knows: no safe head makes it final.
+    pub fn unsee(&mut self, slot: Slot) {
+        self.move_opening(slot, UNSEEN);
+    }
+
+    /// The opening is on the chain again, in this block, with this deposit. `true` if that is another one: what was counted
+    /// on it counts no more.
+    pub fn see_again(&mut self, slot: Slot, block: u64, deposit: Amount) -> bool {
+        self.move_opening(slot, block);
+        let channel = &mut self.channels[slot];
+        let is_other = core::mem::replace(&mut channel.deposit, deposit) != deposit;
+        if is_other {
+            channel.is_soft = false;
+            self.soft.retain(|(_, other)| *other != slot);
+        }
+        is_other
+    }
+
+    fn move_opening(&mut self, slot: Slot, block: u64) {
+        self.channels[slot].opened_at_block = block;
+        if let Some((listed, _)) = self.soft.iter_mut().find(|(_, other)| *other == slot) {
+            *listed = block;
+        }
     }
 
     /// The safe head has moved: what it has counts towards the soft cap no more.

@@ -6,7 +6,7 @@ use alloc::{vec, vec::Vec};
 
 use super::{AlarmKey, Cx};
 use crate::{
-    chain::{Block, ChainUpdate, Checkpoint, Cursor, Interest},
+    chain::{BlockRef, ChainUpdate, Checkpoint, Cursor, Interest, Openings},
     dispute::{Monitor, Outlook},
     fault::{LimitHit, Rule},
     io::{Effect, Lane},
@@ -28,7 +28,7 @@ pub struct Follower {
     /// What is read.
     interests: Vec<Interest>,
     /// The newest head.
-    head: Block,
+    head: BlockRef,
     /// When it was heard.
     head_at: Option<Time>,
     is_clock_sane: bool,
@@ -36,6 +36,10 @@ pub struct Follower {
     cursor: Cursor,
     /// What holds the durable cursor back.
     pub checkpoint: Checkpoint,
+    /// Openings that are not safe.
+    pub openings: Openings,
+    /// From where the answer on its way tells; what is not asked for may be about anything.
+    asked_from: u64,
     /// A block whose events are still to be read.
     awaited: u64,
     forced_inclusion: Span,
@@ -50,12 +54,14 @@ impl Follower {
         Self {
             monitor,
             interests,
-            head: Block::default(),
+            head: BlockRef::default(),
             head_at: None,
             is_clock_sane: true,
             safe: 0,
             cursor: Cursor::at(start_block),
             checkpoint: Checkpoint::at(start_block),
+            openings: Openings::default(),
+            asked_from: 0,
             awaited: 0,
             forced_inclusion: monitor.forced_inclusion,
             is_polling: false,
@@ -85,6 +91,21 @@ impl Follower {
         self.is_clock_sane
     }
 
+    /// The first block that is not read to its end.
+    pub fn next_block(&self) -> u64 {
+        self.cursor.next_block
+    }
+
+    /// The newest head's number.
+    pub fn head(&self) -> u64 {
+        self.head.number
+    }
+
+    /// Whether everything up to the newest head was taken.
+    pub fn is_caught_up(&self) -> bool {
+        self.has_read(self.head.number)
+    }
+
     /// Whether this block's events were taken to the last.
     pub fn has_read(&self, block: u64) -> bool {
         self.cursor.next_block > block
@@ -107,6 +128,7 @@ impl Follower {
     pub fn poll(&mut self, cx: &mut Cx<'_>) {
         if !self.is_polling {
             self.is_polling = true;
+            self.asked_from = self.cursor.next_block;
             let (from_block, interests) = (self.cursor.next_block, self.interests.clone());
             cx.out.push(Lane::Role, Effect::Poll { from_block, interests });
         }
@@ -134,7 +156,26 @@ impl Follower {
         cx.tools.alarms.arm_by(AlarmKey::Poll, cx.now.mono + LOOK_AGAIN);
     }
 
-    /// First of an update: its heads.
+    /// First of an update: what it takes back. From which block on what was heard is undone, to be heard again. Nothing is
+    /// that the safe head has, whoever says so. A head that is another block than before is a fork even if nobody says so.
+    pub fn on_fork(&mut self, update: &ChainUpdate, cx: &mut Cx<'_>) -> Option<u64> {
+        let is_other = update.head.number == self.head.number && update.head.hash != self.head.hash;
+        let silent = (is_other && self.head_at.is_some()).then(|| self.safe.saturating_add(1));
+        let forked_at = update.forked_at.or(silent)?;
+        if forked_at <= self.safe {
+            cx.out.limit(Rule::L1, LimitHit::SafeBlocks);
+        }
+        let first = forked_at.max(self.safe.saturating_add(1));
+        self.cursor.rewind(first);
+        self.awaited = self.awaited.min(first);
+        if first <= self.head.number {
+            self.head = BlockRef::default();
+            self.head_at = None;
+        }
+        Some(first)
+    }
+
+    /// Then its heads.
     pub fn on_heads(&mut self, now: Now, update: &ChainUpdate) {
         self.is_polling = false;
         if update.head.number > self.head.number || self.head_at.is_none() {
@@ -146,8 +187,12 @@ impl Follower {
         self.forced_inclusion = update.forced_inclusion;
     }
 
-    /// Then its events: which of them are taken now.
+    /// Then its events: which of them are taken now. None, if it does not begin where they are to be read again.
     pub fn take(&mut self, update: &ChainUpdate, cap: usize, cx: &mut Cx<'_>) -> Range<usize> {
+        let begins = core::mem::take(&mut self.asked_from).min(update.forked_at.unwrap_or(u64::MAX));
+        if begins > self.cursor.next_block {
+            return 0..0;
+        }
         let taken = self.cursor.take(update, cap);
         if taken.is_cut {
             cx.out.limit(Rule::O11, LimitHit::ChainEvents);

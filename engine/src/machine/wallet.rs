@@ -38,6 +38,8 @@ pub struct Channel {
     pub lost: Vec<(FetchId, u64)>,
     /// See [`Closing`].
     pub closing: Closing,
+    /// The block that its close is said to be in, until that is read.
+    pub closed_in: Option<u64>,
     /// How often its close was put off.
     pub refusals: u8,
 }
@@ -108,6 +110,7 @@ impl Wallet {
             window: Window::default(),
             lost: Vec::new(),
             closing: Closing::No,
+            closed_in: None,
             refusals: 0,
         });
         self.by_id.insert(paying.channel, slot);

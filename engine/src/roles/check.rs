@@ -3,9 +3,9 @@
 use alloc::collections::BTreeMap;
 
 use crate::{
-    chain::Checkpoint,
+    chain::{Checkpoint, Openings, UNSEEN},
     dispute::{Outlook, Stage, Watch},
-    ids::{SignTicket, TxTicket},
+    ids::{ChannelId, SignTicket, TxTicket},
     machine::{AlarmKey, Tools, closings::Closings},
     record::{ChannelStatus, PersistSeq},
     state::{ALARMS_SPARE, Alarms, Checked, Slot, holds},
@@ -32,18 +32,44 @@ pub(super) fn have_disputes_transactions(closings: &Closings) -> Checked {
     Ok(())
 }
 
-/// `is_own`: whether a channel is one of those that these closings are about, where a role has two kinds.
+/// `id`: of a channel that is there; `is_own`: whether a channel is one of those that these closings are about, where a role
+/// has two kinds.
 pub(super) fn hold_closings_the_cursor(
     closings: &Closings,
     checkpoint: &Checkpoint,
-    is_own: impl Fn(Slot) -> bool,
+    id: impl Fn(Slot) -> Option<ChannelId>,
+    is_own: impl Fn(&ChannelId) -> bool,
 ) -> Checked {
     for (slot, watch) in closings.iter() {
-        holds!(checkpoint.is_held_by(watch.closed_in, slot), "{slot:?}, block {}", watch.closed_in);
+        let is_held = id(slot).is_some_and(|id| checkpoint.is_held_by(watch.closed_in, id));
+        holds!(is_held, "{slot:?}, block {}", watch.closed_in);
     }
-    let held = checkpoint.closing().filter(|slot| is_own(*slot)).count();
-    let closing = closings.len();
-    holds!(held == closing, "it is held by {held} closes, {closing} are known");
+    for (channel, kept) in closings.retained.iter() {
+        holds!(checkpoint.is_held_by(kept.held_from, *channel), "{channel:?}, block {}", kept.held_from);
+    }
+    let held = checkpoint.closing().filter(|id| is_own(id) || closings.retained.contains(id)).count();
+    let known = closings.len() + closings.retained.len();
+    holds!(held == known, "it is held by {held}, {known} are known");
+    Ok(())
+}
+
+/// `is_there`: whether the role's table has a channel.
+pub(super) fn are_retained_gone(closings: &Closings, is_there: impl Fn(&ChannelId) -> bool) -> Checked {
+    for (channel, kept) in closings.retained.iter() {
+        holds!(!is_there(channel), "{channel:?}: {:?}", kept.why);
+    }
+    Ok(())
+}
+
+/// `opened_in`: the block of a channel's opening; `None` of a channel that this table does not have.
+pub(super) fn are_unseen_marked(
+    openings: &Openings,
+    opened_in: impl Fn(&ChannelId) -> Option<u64>,
+) -> Checked {
+    for channel in openings.iter_unseen() {
+        let block = opened_in(channel);
+        holds!(block.is_none_or(|block| block == UNSEEN), "{channel:?}: {block:?}");
+    }
     Ok(())
 }
 

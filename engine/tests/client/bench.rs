@@ -84,7 +84,7 @@ impl Bench {
                 operator: candidate(n).operator,
                 token: TOKEN,
                 deposit: Amount(1 << 40),
-                opened_at_block: 1,
+                opened_at_block: 0,
                 status: ChannelStatus::Open,
                 is_kept: true,
                 nonce: decdn_engine::money::Nonce::NONE,
@@ -174,7 +174,14 @@ impl Bench {
         let events = self.events.iter().filter(|event| event.block.number >= from_block).copied().collect();
         let head = self.head();
         let next = head.number + 1;
-        ChainUpdate { head, safe: 0, events, next, forced_inclusion: Span::from_hours(24) }
+        ChainUpdate {
+            head: head.into(),
+            forked_at: None,
+            safe: 0,
+            events,
+            next,
+            forced_inclusion: Span::from_hours(24),
+        }
     }
 
     fn head(&self) -> Block {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use decdn_engine::{
-    chain::{Block, Call, ChainEvent, ChainUpdate, channel},
+    chain::{Block, BlockRef, Call, ChainEvent, ChainUpdate, channel},
     crypto::{Crypto, Deployment, Quote, Signature, Typed},
     delivery::Meter,
     ids::{Address, BlobHash, ChannelId, ConnId, NodeId, StreamId, TxTicket},
@@ -63,7 +63,7 @@ impl Bench {
                 client: CLIENT,
                 token: TOKEN,
                 deposit: Amount(1_000_000),
-                opened_at_block: 1,
+                opened_at_block: 0,
                 status: ChannelStatus::Open,
                 best: (amount > Amount::ZERO).then_some(best),
             };
@@ -143,8 +143,19 @@ impl Bench {
 
     /// News of a head, with these events.
     pub fn hear(&mut self, head: Block, safe: u64, events: Vec<ChainEvent>) -> Vec<Effect> {
-        let forced_inclusion = Span::from_hours(24);
-        self.feed(Input::Chain(ChainUpdate { head, safe, events, next: head.number + 1, forced_inclusion }))
+        self.hear_from(None, head.into(), safe, events)
+    }
+
+    /// The same of a chain that is another one from a block on.
+    pub fn hear_from(
+        &mut self,
+        forked_at: Option<u64>,
+        head: BlockRef,
+        safe: u64,
+        events: Vec<ChainEvent>,
+    ) -> Vec<Effect> {
+        let (next, forced_inclusion) = (head.number + 1, Span::from_hours(24));
+        self.feed(Input::Chain(ChainUpdate { head, forked_at, safe, events, next, forced_inclusion }))
     }
 
     /// Asks for the blob on a channel: `Ok` if it is being answered with a signature.

@@ -7,4 +7,5 @@ mod clock;
 mod cursor;
 mod lost;
 mod probe;
+mod rewind;
 mod share;

@@ -319,7 +319,8 @@ impl Pair {
                 let events = self.events.iter().filter(|e| e.block.number >= from_block).copied().collect();
                 let head = self.block();
                 let update = ChainUpdate {
-                    head,
+                    head: head.into(),
+                    forked_at: None,
                     safe: 0,
                     events,
                     next: head.number + 1,

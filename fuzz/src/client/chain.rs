@@ -75,7 +75,8 @@ impl Chain {
     pub(super) fn news(&mut self, now: Now, from_block: u64) -> ChainUpdate {
         let events: Vec<_> = self.log.iter().filter(|e| e.block.number >= from_block).copied().collect();
         ChainUpdate {
-            head: self.block(now),
+            head: self.block(now).into(),
+            forked_at: None,
             safe: self.block,
             events,
             next: self.block + 1,
@@ -96,9 +97,12 @@ impl Chain {
     pub(super) fn lies(&self, input: &mut Bytes<'_>, known: &[ChannelId]) -> ChainUpdate {
         let count = u64::from(input.byte()) % (EVENTS_MAX + 1);
         let events = (0..count).map(|_| lie(input, known)).collect();
+        let head = Block { number: odd(input), time: ChainTime(odd(input)) };
+        let safe = odd(input);
         ChainUpdate {
-            head: Block { number: odd(input), time: ChainTime(odd(input)) },
-            safe: odd(input),
+            head: head.into(),
+            forked_at: head.number.is_multiple_of(4).then_some(safe / 2 + head.time.0 % 3),
+            safe,
             events,
             // Far enough ahead the client hears nothing more: that is what it means, and no question.
             next: odd(input) % 64,

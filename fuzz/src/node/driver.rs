@@ -167,9 +167,12 @@ impl Driver {
     fn lies(&mut self, input: &mut Bytes<'_>) {
         let count = input.byte() % 6;
         let events = (0..count).map(|_| lie(input)).collect();
+        let head = Block { number: odd(input), time: ChainTime(odd(input)) };
+        let safe = odd(input);
         self.feed(Input::Chain(ChainUpdate {
-            head: Block { number: odd(input), time: ChainTime(odd(input)) },
-            safe: odd(input),
+            head: head.into(),
+            forked_at: head.number.is_multiple_of(4).then_some(safe / 2 + head.time.0 % 3),
+            safe,
             events,
             next: odd(input) % 64,
             forced_inclusion: Span(odd(input)),
@@ -309,7 +312,8 @@ impl Driver {
         self.block += 1;
         let block = Block { number: self.block, time: ChainTime(self.wall().secs()) };
         self.feed(Input::Chain(ChainUpdate {
-            head: block,
+            head: block.into(),
+            forked_at: None,
             safe: block.number,
             events: kinds.into_iter().map(|kind| ChainEvent::of_channel(block, CHANNEL, kind)).collect(),
             next: block.number + 1,

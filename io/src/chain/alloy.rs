@@ -17,9 +17,9 @@ use decdn_contracts::{
 };
 use decdn_driver::Chain;
 use decdn_engine::{
-    chain::{Block, Call, ChainUpdate, Interest, Revert, Route, Subject, TxOutcome, channel},
+    chain::{Block, BlockRef, Call, ChainUpdate, Interest, Revert, Route, Subject, TxOutcome, channel},
     crypto::Deployment,
-    ids::{ChannelId, TxTicket},
+    ids::{BlockHash, ChannelId, TxTicket},
     money::Amount,
     time::{ChainTime, Span},
 };
@@ -35,6 +35,7 @@ use super::{
     ChainError, Config, Inbox,
     account::{self, Terms},
     logs::{self, Found, Watched},
+    told::Told,
 };
 
 /// Requests for logs in one poll: at [`Config::log_blocks`] each, a week of blocks.
@@ -53,6 +54,8 @@ struct Shared {
     config: Config,
     /// The accounts whose channels were asked about.
     watched: Mutex<BTreeMap<Address, Watched>>,
+    /// What polls told of the chain.
+    told: StdMutex<Told>,
     /// Held from choosing a nonce until the transaction is sent, so that no two choose the same.
     sending: Mutex<()>,
     /// Why the last request that failed did.
@@ -117,6 +120,7 @@ impl AlloyChain {
             key,
             config,
             watched: Mutex::default(),
+            told: StdMutex::default(),
             sending: Mutex::new(()),
             trouble: StdMutex::default(),
             delayed: StdMutex::default(),
@@ -175,12 +179,14 @@ impl AlloyChain {
         Ok(self.ask(&token::Query::Balance { token, who }.into()).await?.amount())
     }
 
-    /// Reads the account's channels from a block on; see [`Chain::poll`].
+    /// Reads the account's channels from a block on; see [`Chain::poll`]. It says nothing of forks, and no poll hears less of
+    /// them for it.
     ///
     /// # Errors
     /// The endpoint failed or lied; nothing of its answer counts.
     pub async fn read(&self, from_block: u64) -> Result<ChainUpdate, ChainError> {
-        self.shared.read(from_block, &[Interest::ChannelsOf(self.account())]).await
+        let head = self.shared.block(BlockNumberOrTag::Latest).await?;
+        self.shared.read(head, from_block, &[Interest::ChannelsOf(self.account())]).await
     }
 }
 
@@ -216,7 +222,7 @@ impl Chain for AlloyChain {
         interests: Vec<Interest>,
     ) -> impl Future<Output = Option<ChainUpdate>> + Send + 'static + use<> {
         let shared = Arc::clone(&self.shared);
-        async move { shared.read(from_block, &interests).await.map_err(|why| shared.remember(&why)).ok() }
+        async move { shared.news(from_block, &interests).await.map_err(|why| shared.remember(&why)).ok() }
     }
 }
 
@@ -330,7 +336,8 @@ impl Shared {
 
     async fn included(&self, tx: &UnderWay, receipt: &TransactionReceipt) -> Result<TxOutcome, ChainError> {
         let number = receipt.block_number.ok_or(ChainError::Nonsense("a receipt without a block"))?;
-        let block = self.block(BlockNumberOrTag::Number(number)).await?;
+        let BlockRef { number, time, .. } = self.block(BlockNumberOrTag::Number(number)).await?;
+        let block = Block { number, time };
         let result = if receipt.status() {
             Ok(())
         } else {
@@ -372,7 +379,7 @@ impl Shared {
         self.provider.call(request).await.map_err(endpoint)
     }
 
-    async fn block(&self, tag: BlockNumberOrTag) -> Result<Block, ChainError> {
+    async fn block(&self, tag: BlockNumberOrTag) -> Result<BlockRef, ChainError> {
         let block = self.provider.get_block_by_number(tag).await.map_err(endpoint)?;
         let header = block.ok_or(ChainError::Nonsense("a block that is not there"))?.header;
         if let BlockNumberOrTag::Number(number) = tag
@@ -380,11 +387,56 @@ impl Shared {
         {
             return Err(ChainError::Nonsense("another block than asked for"));
         }
-        Ok(Block { number: header.number, time: ChainTime(header.timestamp) })
+        let (hash, time) = (BlockHash(header.hash.0), ChainTime(header.timestamp));
+        Ok(BlockRef { number: header.number, hash, time })
     }
 
-    async fn read(&self, from_block: u64, interests: &[Interest]) -> Result<ChainUpdate, ChainError> {
+    fn told(&self) -> std::sync::MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An answer to a poll, and whether the chain is another one than the last one told of (L1).
+    async fn news(&self, from_block: u64, interests: &[Interest]) -> Result<ChainUpdate, ChainError> {
         let head = self.block(BlockNumberOrTag::Latest).await?;
+        let forked_at = self.forked_at(head).await?;
+        if let Some(forked_at) = forked_at {
+            for watched in self.watched.lock().await.values_mut() {
+                watched.next = watched.next.min(forked_at);
+            }
+        }
+        let from_block = from_block.min(forked_at.unwrap_or(u64::MAX));
+        let update = self.read(head, from_block, interests).await;
+        if let Ok(update) = &update {
+            self.told().tell((head.number, B256::from(head.hash.0)), update.safe);
+        } else if let Some(forked_at) = forked_at {
+            // Nobody was told: the next poll has to say it.
+            self.told().owe(forked_at);
+        }
+        Ok(ChainUpdate { forked_at, ..update? })
+    }
+
+    /// Where the branch of this head parts from what was told before, if it does: found by halves, because from there on
+    /// every block has another hash.
+    async fn forked_at(&self, head: BlockRef) -> Result<Option<u64>, ChainError> {
+        let (known, owed) = (self.told().up_to(head.number), self.told().owed());
+        let (mut same, mut other) = (0, known.len());
+        let mut next = known.len().saturating_sub(1);
+        while same < other {
+            let (number, hash) = known[next];
+            let is_same = self.block(BlockNumberOrTag::Number(number)).await?.hash.0 == hash.0;
+            (same, other) = if is_same { (next + 1, other) } else { (same, next) };
+            next = same + (other - same) / 2;
+        }
+        let forked_at = (same < known.len()).then(|| self.told().fork(same));
+        Ok(forked_at.into_iter().chain(owed).min())
+    }
+
+    async fn read(
+        &self,
+        head: BlockRef,
+        from_block: u64,
+        interests: &[Interest],
+    ) -> Result<ChainUpdate, ChainError> {
         let safe = self.block(BlockNumberOrTag::Safe).await?.number.min(head.number);
         let forced_inclusion = self.forced_inclusion().await?;
         let mut watched = self.watched.lock().await;
@@ -425,7 +477,8 @@ impl Shared {
         for number in logs::untimed(&found) {
             times.insert(number, self.block(BlockNumberOrTag::Number(number)).await?.time);
         }
-        Ok(ChainUpdate { head, safe, events: logs::events(&found, &times)?, next, forced_inclusion })
+        let events = logs::events(&found, &times)?;
+        Ok(ChainUpdate { head, safe, forked_at: None, events, next, forced_inclusion })
     }
 
     /// What these blocks hold of an interest.

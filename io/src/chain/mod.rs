@@ -10,6 +10,7 @@ mod endpoint;
 mod logs;
 mod purse;
 mod survey;
+mod told;
 
 use std::{fmt, time::Duration};
 

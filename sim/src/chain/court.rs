@@ -39,6 +39,13 @@ pub struct Done {
     pub after: Option<State>,
 }
 
+impl Clone for Court {
+    fn clone(&self) -> Self {
+        let beside = self.beside.as_ref().map(|backend| backend.boxed());
+        Self { main: self.main.boxed(), beside, deployment: self.deployment }
+    }
+}
+
 impl Events for Done {
     fn events(&self) -> &[ChainEvent] {
         &self.receipt.events

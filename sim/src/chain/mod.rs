@@ -33,6 +33,8 @@ use crate::{
 const POLL_EVENTS: usize = 256;
 /// How long the L1 takes to take a transaction: one to five of its blocks, in seconds.
 const L1_SECS: (u64, u64) = (12, 60);
+/// Of a million transactions that a fork undid, how many come back.
+const COMES_BACK: u32 = 750_000;
 
 /// Whose transaction it is: the actor, its life, its ticket.
 pub type Owner = (ActorId, u32, TxTicket);
@@ -59,7 +61,16 @@ pub enum News {
         /// What.
         outcome: TxOutcome,
     },
-    /// All transactions of a block have been told.
+    /// A transaction is in its block no more.
+    Undone {
+        /// What it had done.
+        done: Done,
+        /// How it had got there.
+        route: Route,
+        /// When it was sent.
+        submitted: Time,
+    },
+    /// All transactions of a block have been told, or all that a fork undid.
     Sealed,
     /// The sequencer's policy changed.
     Sequencer {
@@ -82,8 +93,24 @@ struct Travelling {
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::large_enum_variant, reason = "transactions are rare")]
 enum Parcel {
-    Tx { from: Address, call: chain::Call, route: Route },
+    Tx {
+        from: Address,
+        call: chain::Call,
+        route: Route,
+    },
     Force,
+    /// One that a fork undid, from whoever still has it.
+    Again(TxId),
+}
+
+/// A transaction in a block that a fork may undo.
+#[derive(Clone, Debug)]
+struct Undoable {
+    id: TxId,
+    owner: Owner,
+    done: Done,
+    route: Route,
+    submitted: Time,
 }
 
 /// See the module.
@@ -102,6 +129,10 @@ pub struct Chain {
     changes: BTreeSet<Time>,
     endpoint: Span,
     news: VecDeque<News>,
+    /// Where the chain is to fork: what can be undone, in its order.
+    undoable: Option<Vec<Undoable>>,
+    /// Whose outcome was told: after a fork nobody is told once more.
+    told: BTreeSet<TxId>,
 }
 
 impl Chain {
@@ -148,7 +179,47 @@ impl Chain {
             changes,
             endpoint,
             news: VecDeque::new(),
+            undoable: None,
+            told: BTreeSet::new(),
         }
+    }
+
+    /// The chain is to fork some time.
+    pub fn keep_soft(&mut self) {
+        self.l2.keep_soft();
+        self.undoable = Some(Vec::new());
+    }
+
+    /// The sequencer takes back its word about the blocks of so long a time, as far as they are not safe. Whoever has one of
+    /// their transactions brings it again, or nobody does.
+    pub fn fork(&mut self, now: Time, back: Span, decide: &mut Decisions) {
+        let from = now.0.saturating_sub(back.0) / self.l2.profile().slot.0;
+        let known = self.l2.forks();
+        let undone = self.l2.undo(now, from);
+        let (Some(from), Some(undoable)) = (self.l2.forked_since(known), &mut self.undoable) else { return };
+        let first = undoable.partition_point(|tx| tx.done.block.number < from);
+        for tx in undoable.split_off(first).into_iter().rev() {
+            let Undoable { id, owner, done, route, submitted } = tx;
+            self.news.push_back(News::Undone { done, route, submitted });
+            self.told.insert(id);
+            // Whatever else was undone with it had set the scene.
+            if undone.contains(&id) && decide.chance(Label::Chain, COMES_BACK) {
+                let arrives = now + Span(decide.between(Label::Chain, 1_000, 60_000_000));
+                self.owners.insert(id, (owner, route, submitted));
+                self.travelling.push(Travelling { arrives, owner, submitted, what: Parcel::Again(id) });
+            }
+        }
+        self.news.push_back(News::Sealed);
+    }
+
+    /// How often the chain has forked.
+    pub fn forks(&self) -> usize {
+        self.l2.forks()
+    }
+
+    /// From now on blocks are posted to L1, or not.
+    pub fn set_posting(&mut self, now: Time, is_posting: bool) {
+        self.l2.set_posting(now, is_posting);
     }
 
     /// The model alone: the ideal rung.
@@ -258,6 +329,7 @@ impl Chain {
                 let outcome = TxOutcome::Queued { at: queued.at, forcible: queued.forcible };
                 self.news.push_back(News::Outcome { to: owner, at: now, outcome });
             }
+            Parcel::Again(id) => _ = self.l2.submit_again(now, id),
             Parcel::Force => {
                 let named = |(_, (other, _, _)): &(&TxId, &(Owner, Route, Time))| *other == owner;
                 let found = self.owners.iter().find(named).map(|(id, _)| *id);
@@ -274,13 +346,21 @@ impl Chain {
         let done = included.receipt;
         for event in done.receipt.events.iter().filter_map(ChainEvent::as_channel) {
             if let EventKind::Opened { .. } = event.kind {
-                self.channels.push(event.channel);
+                if !self.channels.contains(&event.channel) {
+                    self.channels.push(event.channel);
+                }
             }
+        }
+        if let Some(undoable) = &mut self.undoable {
+            let done = done.clone();
+            undoable.push(Undoable { id: included.id, owner, done, route, submitted });
         }
         let outcome = TxOutcome::Included { block: included.block, result: done.receipt.result };
         let at = now + self.endpoint_delay(decide);
         self.news.push_back(News::Included { done, route, submitted });
-        self.news.push_back(News::Outcome { to: owner, at, outcome });
+        if !self.told.remove(&included.id) {
+            self.news.push_back(News::Outcome { to: owner, at, outcome });
+        }
     }
 
     fn change_policy(&mut self, now: Time) {
@@ -301,9 +381,18 @@ impl Chain {
         }
     }
 
-    /// The answer to a poll; `None` where no endpoint answers.
-    pub fn poll(&self, now: Time, from_block: u64, interests: &[Interest]) -> Option<ChainUpdate> {
-        Some(self.l2.events_since(now, from_block, interests, POLL_EVENTS))
+    /// The answer to a poll of one who knows of so many forks; `None` where no endpoint answers.
+    pub fn poll(
+        &self,
+        now: Time,
+        from_block: u64,
+        interests: &[Interest],
+        forks: usize,
+    ) -> Option<ChainUpdate> {
+        let forked_at = self.l2.forked_since(forks);
+        let from_block = from_block.min(forked_at.unwrap_or(u64::MAX));
+        let update = self.l2.events_since(now, from_block, interests, POLL_EVENTS);
+        Some(ChainUpdate { forked_at, ..update })
     }
 
     /// Whether nothing is under way, and every channel has settled, or is open where its

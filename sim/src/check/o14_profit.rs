@@ -131,7 +131,7 @@ impl Oracle for Profit {
     }
 
     fn kinds(&self) -> &'static [Kind] {
-        &[Kind::Start, Kind::Sent, Kind::SentContent, Kind::Verified, Kind::Included, Kind::End]
+        &[Kind::Start, Kind::Sent, Kind::SentContent, Kind::Verified, Kind::Included, Kind::Undone, Kind::End]
     }
 
     fn see(&mut self, at: Time, seen: &Seen<'_>, report: &mut Report) {
@@ -151,6 +151,7 @@ impl Oracle for Profit {
                 self.channels.learn(tx, &self.people);
                 self.ledger.post(at, tx, &self.people);
             }
+            Seen::Undone { tx } => self.ledger.unpost(at, tx, &self.people),
             Seen::Start { cast, chain } => {
                 self.people = People::new(cast);
                 self.channels.learn_all(chain, &self.people);

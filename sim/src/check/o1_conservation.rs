@@ -69,7 +69,7 @@ impl Oracle for Conservation {
     }
 
     fn kinds(&self) -> &'static [Kind] {
-        &[Kind::Start, Kind::Included, Kind::Block, Kind::End]
+        &[Kind::Start, Kind::Included, Kind::Undone, Kind::Block, Kind::End]
     }
 
     fn see(&mut self, at: Time, seen: &Seen<'_>, report: &mut Report) {
@@ -87,6 +87,7 @@ impl Oracle for Conservation {
                 self.check(at, *chain, report);
             }
             Seen::Included { tx, .. } => self.ledger.post(at, tx, &self.people),
+            Seen::Undone { tx } => self.ledger.unpost(at, tx, &self.people),
             Seen::Block { chain } | Seen::End { chain, .. } => self.check(at, *chain, report),
             _ => {}
         }

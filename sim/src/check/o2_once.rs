@@ -81,7 +81,7 @@ impl Oracle for Once {
     }
 
     fn kinds(&self) -> &'static [Kind] {
-        &[Kind::Start, Kind::Included, Kind::Block]
+        &[Kind::Start, Kind::Included, Kind::Undone, Kind::Block]
     }
 
     fn see(&mut self, at: Time, seen: &Seen<'_>, report: &mut Report) {
@@ -95,6 +95,7 @@ impl Oracle for Once {
                 self.ledger.post(at, tx, &self.people);
                 self.judge(at, tx, report);
             }
+            Seen::Undone { tx } => self.ledger.unpost(at, tx, &self.people),
             Seen::Block { chain } => self.check(at, *chain, report),
             _ => {}
         }

@@ -236,6 +236,7 @@ impl Oracle for ClientLoss {
             Kind::Signed,
             Kind::Crashed,
             Kind::Included,
+            Kind::Undone,
         ]
     }
 
@@ -298,6 +299,13 @@ impl Oracle for ClientLoss {
             }
             Seen::Crashed { actor, .. } => self.crashed[usize::from(actor.0)] = true,
             Seen::Included { tx, .. } => self.on_included(at, tx, report),
+            Seen::Undone { tx } => {
+                if let Some(after) = tx.channel_after().filter(|after| after.status == OnChainStatus::Settled)
+                    && let Some((_, bill)) = self.channels.get(&after.id)
+                {
+                    bill.settled = None;
+                }
+            }
             Seen::Start { cast, chain } => {
                 self.people = People::new(cast);
                 self.purses = vec![Purse::default(); cast.people.len()];

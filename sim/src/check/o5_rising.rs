@@ -171,7 +171,7 @@ impl Oracle for Rising {
     }
 
     fn kinds(&self) -> &'static [Kind] {
-        &[Kind::Start, Kind::Signed, Kind::Persisted, Kind::Crashed, Kind::Included]
+        &[Kind::Start, Kind::Signed, Kind::Persisted, Kind::Crashed, Kind::Included, Kind::Undone]
     }
 
     fn see(&mut self, at: Time, seen: &Seen<'_>, report: &mut Report) {
@@ -197,6 +197,14 @@ impl Oracle for Rising {
                 self.on_crash(at, actor, durable, report);
             }
             Seen::Included { tx, .. } => self.on_included(at, tx, report),
+            // It is worth something again.
+            Seen::Undone { tx } => {
+                if let Some(after) = tx.channel_after().filter(|after| after.status == OnChainStatus::Settled)
+                    && let Some((_, kept)) = self.channels.get(&after.id)
+                {
+                    kept.is_over = false;
+                }
+            }
             Seen::Start { cast, chain } => {
                 self.people = People::new(cast);
                 self.channels.learn_all(chain, &self.people);

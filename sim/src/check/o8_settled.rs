@@ -299,6 +299,7 @@ impl Oracle for Settled {
             Kind::Persisted,
             Kind::Crashed,
             Kind::Included,
+            Kind::Undone,
             Kind::WindowSet,
             Kind::Sequencer,
         ]
@@ -326,6 +327,17 @@ impl Oracle for Settled {
                 }
             }
             Seen::Included { tx, .. } => self.on_included(at, tx, report),
+            // Who closes next opens a new window, and all that is held by then counts.
+            Seen::Undone { tx } => {
+                if tx.channel_before().is_some_and(|before| before.status == OnChainStatus::Open)
+                    && let Some((_, claim)) =
+                        tx.channel_after().and_then(|after| self.channels.get(&after.id))
+                {
+                    claim.counts_until = None;
+                    claim.floor = claim.held;
+                    claim.late.clear();
+                }
+            }
             Seen::WindowSet { secs } => self.window_secs = secs,
             Seen::Crashed { actor, is_wiped, .. } => {
                 self.crashed[usize::from(actor.0)] = Some(self.secs(at));

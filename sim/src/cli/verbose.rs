@@ -16,7 +16,7 @@ use crate::{
     run::run,
     rung::Rung,
     scenario::Scenario,
-    seen::Seen,
+    seen::{Included, Seen},
     watch::Recorder,
 };
 
@@ -74,14 +74,12 @@ impl Recorder for Printer {
             }
             Seen::Restarted { actor, .. } => self.line(at, Some(*actor), "(restarted)", ""),
             Seen::Included { tx, .. } => {
-                let call = format!("{:?}", tx.call);
-                let call = call.split([' ', '{', '(']).next().unwrap_or_default();
-                self.line(
-                    at,
-                    tx.from,
-                    &format!("(block {}) {call}", tx.block.number),
-                    &format!("{:?}", tx.result),
-                );
+                let what = format!("(block {}) {}", tx.block.number, name(tx));
+                self.line(at, tx.from, &what, &format!("{:?}", tx.result));
+            }
+            Seen::Undone { tx } => {
+                let what = format!("(block {}) {}", tx.block.number, name(tx));
+                self.line(at, tx.from, &what, "undone");
             }
             Seen::Sequencer { censored, up } => {
                 let what = if *up { "(sequencer) censors" } else { "(sequencer) down" };
@@ -138,4 +136,10 @@ fn message_name(message: &Message) -> String {
 
 fn first_word(text: &str) -> String {
     text.split([' ', '{', '(']).next().unwrap_or_default().to_owned()
+}
+
+/// What a transaction calls.
+fn name(tx: &Included<'_>) -> String {
+    let call = format!("{:?}", tx.call);
+    call.split([' ', '{', '(']).next().unwrap_or_default().to_owned()
 }

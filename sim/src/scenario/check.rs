@@ -188,7 +188,7 @@ fn check_event(file: &File, event: &Event) -> Result<(), Wrong> {
                 return Err(Wrong::There(who.at, what));
             }
         }
-        Happening::Window { .. } | Happening::Down { .. } => {}
+        Happening::Window { .. } | Happening::Down { .. } | Happening::Fork { .. } => {}
     }
     Ok(())
 }

@@ -72,6 +72,11 @@ pub enum Happening {
         /// How long.
         for_ms: Pin,
     },
+    /// The sequencer takes back its word about the blocks of this time, as far as they are not safe (L1).
+    Fork {
+        /// How long.
+        back_ms: Pin,
+    },
     /// An owner gives a download up.
     Cancel {
         /// The name of the `[[fetches]]`.
@@ -91,6 +96,8 @@ names! {
     Service, "service" {
         /// The sequencer.
         Sequencer = "sequencer",
+        /// What posts blocks to L1: without it the safe head stands still.
+        Poster = "poster",
     }
 }
 
@@ -104,6 +111,7 @@ impl Event {
             | Happening::Censorship { for_ms, .. }
             | Happening::Down { for_ms, .. } => Some(for_ms),
             Happening::Window { hours } => Some(hours),
+            Happening::Fork { back_ms } => Some(back_ms),
             Happening::Clock { by_ms, .. } => Some(by_ms),
             Happening::Cancel { .. } | Happening::Close { .. } => None,
         };
@@ -126,6 +134,7 @@ struct Keys {
     clock_behind: Option<Placed>,
     censors: Option<Vec<Placed>>,
     down: Option<Service>,
+    fork_ms: Option<Pin>,
     cancel: Option<Placed>,
     close: Option<[Placed; 2]>,
 }
@@ -143,7 +152,7 @@ impl fmt::Display for NoEvent {
         f.write_str(match self {
             Self::NotOne => {
                 "an event needs exactly one of crash, wipe, silence, window_hours, clock_ahead, clock_behind, censors, \
-                 down, cancel, close"
+                 down, fork_ms, cancel, close"
             }
             Self::DoesNotLast => "for_ms belongs to crash, wipe, silence, censors and down alone",
             Self::NoClock => "by_ms belongs to clock_ahead and clock_behind alone",
@@ -167,6 +176,7 @@ impl TryFrom<Keys> for Event {
             keys.clock_behind.map(|who| clock(who, false)),
             keys.censors.map(|whom| Happening::Censorship { whom, for_ms: for_ms() }),
             keys.down.map(|what| Happening::Down { what, for_ms: for_ms() }),
+            keys.fork_ms.map(|back_ms| Happening::Fork { back_ms }),
             keys.cancel.map(|fetch| Happening::Cancel { fetch }),
             keys.close.map(|[who, with]| Happening::Close { who, with }),
         ]
@@ -175,7 +185,10 @@ impl TryFrom<Keys> for Event {
         let (Some(what), None) = (said.next(), said.next()) else { return Err(NoEvent::NotOne) };
         let (lasts, jumps) = match &what {
             Happening::Clock { .. } => (false, true),
-            Happening::Window { .. } | Happening::Cancel { .. } | Happening::Close { .. } => (false, false),
+            Happening::Window { .. }
+            | Happening::Fork { .. }
+            | Happening::Cancel { .. }
+            | Happening::Close { .. } => (false, false),
             _ => (true, false),
         };
         if keys.for_ms.is_some() && !lasts {

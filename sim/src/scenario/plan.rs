@@ -434,6 +434,14 @@ impl<'a> Drawing<'a> {
                     let until = at + Span::from_millis(for_ms.draw(self.decide));
                     stretches.push(Stretch { from: at, until, censored: Vec::new(), down: true });
                 }
+                Happening::Down { what: Service::Poster, for_ms } => {
+                    let until = at + Span::from_millis(for_ms.draw(self.decide));
+                    timed.push(Timed { at, what: TimedFault::Posting(false) });
+                    timed.push(Timed { at: until, what: TimedFault::Posting(true) });
+                }
+                Happening::Fork { back_ms } => {
+                    add(TimedFault::Fork(Span::from_millis(back_ms.draw(self.decide))));
+                }
                 Happening::Cancel { fetch } => {
                     let meant = fetches.iter().filter(|planned| planned.name.as_deref() == Some(&**fetch));
                     jobs.extend(meant.map(|fetch| Job::new(fetch.actor, at, Order::Cancel(fetch.order.id))));

@@ -189,6 +189,12 @@ impl<W: Write + 'static> Scribe<W> {
                     "block": tx.block, "result": tx.result, "events": tx.events.len() } });
                 self.write(&body);
             }
+            Seen::Undone { tx } => {
+                let from = tx.from.map(|id| self.name(id));
+                let body =
+                    json!({ "seen": { "at": at, "undone": from, "call": tx.call, "block": tx.block } });
+                self.write(&body);
+            }
             Seen::Sequencer { censored, up } => {
                 let censored = censored.map(|id| self.name(id));
                 let body = json!({ "seen": { "at": at, "sequencer": up, "censored": censored } });

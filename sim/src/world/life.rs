@@ -15,7 +15,9 @@ impl World {
         let calm = self.calm;
         let mono = self.decide.below(Label::Clock, 1 << 40);
         let decide = &mut self.decide;
+        let forks = self.chain.forks();
         let slot = &mut self.actors[usize::from(id.0)];
+        slot.forks = forks;
         slot.up = true;
         slot.mono = mono;
         slot.armed = None;
@@ -101,6 +103,11 @@ impl World {
                 self.chain.set_window(now, secs);
                 self.watch.see(now, &Seen::WindowSet { secs });
             }
+            TimedFault::Fork(back) => {
+                self.chain.fork(now, back, &mut self.decide);
+                self.arm_chain();
+            }
+            TimedFault::Posting(is_posting) => self.chain.set_posting(now, is_posting),
             TimedFault::Clock(id, skew) => self.slot(id).machine.skew = skew,
         }
     }

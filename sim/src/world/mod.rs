@@ -122,6 +122,10 @@ pub enum TimedFault {
     },
     /// The contract's owner sets the dispute window of closes from now on (C9), in seconds.
     Window(u64),
+    /// The sequencer takes back its word about blocks of so long a time.
+    Fork(Span),
+    /// Blocks are posted to L1 from now on, or not.
+    Posting(bool),
     /// The actor's wall clock jumps to this many microseconds ahead of (or, negative, behind) true time.
     Clock(ActorId, i64),
 }
@@ -161,6 +165,8 @@ pub(crate) struct Slot {
     outputs_left: Option<u64>,
     conns: BTreeMap<ConnId, (LinkId, u8)>,
     accepted: u64,
+    /// How many forks of the chain this life was told of.
+    forks: usize,
     /// In the order in which the scenario names them: a hash decides nothing.
     blobs: Vec<(BlobHash, u64)>,
 }
@@ -308,6 +314,7 @@ impl World {
                 outputs_left: None,
                 conns: BTreeMap::new(),
                 accepted: 0,
+                forks: 0,
                 blobs: Vec::new(),
             });
         }

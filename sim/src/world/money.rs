@@ -35,6 +35,12 @@ impl World {
                     self.watch.see(now, &Seen::Included { tx: &seen, chain: &self.chain });
                 }
             }
+            News::Undone { done, route, submitted } => {
+                let from = self.cast.by_account(done.sender).map(|person| person.id);
+                if let Some(seen) = done.seen(from, route, submitted) {
+                    self.watch.see(now, &Seen::Undone { tx: &seen });
+                }
+            }
             News::Outcome { to: (actor, epoch, ticket), at, outcome } => {
                 if self.lives(actor, epoch) {
                     self.feed_at(at, actor, Input::Tx { ticket, outcome });
@@ -53,7 +59,9 @@ impl World {
         if !self.lives(id, epoch) {
             return;
         }
-        let input = match self.chain.poll(self.queue.now(), from_block, &interests) {
+        let forks = self.chain.forks();
+        let forks = std::mem::replace(&mut self.slot(id).forks, forks);
+        let input = match self.chain.poll(self.queue.now(), from_block, &interests, forks) {
             Some(update) => Input::Chain(update),
             None => Input::ChainUnreachable,
         };

@@ -8,7 +8,7 @@ use decdn_engine::{
     time::Time,
 };
 
-use super::{Event, World};
+use super::{Event, Timed, TimedFault, World};
 use crate::{
     actor::ActorId,
     seen::{ChainView, OnChainStatus},
@@ -68,7 +68,11 @@ impl World {
             let keeps = |job: &Job| matches!(&job.order, Order::Fetch(order) if order.keep_channel);
             self.jobs.iter().any(|job| keeps(job) && Some(job.actor) == person)
         };
-        self.jobs.iter().all(|job| self.is_done(job)) && self.chain.is_quiet(keeps)
+        // What is settled may yet come back.
+        let forks = |timed: &Timed| matches!(timed.what, TimedFault::Fork(_)) && timed.at > self.queue.now();
+        self.jobs.iter().all(|job| self.is_done(job))
+            && self.chain.is_quiet(keeps)
+            && !self.timed.iter().any(forks)
     }
 
     fn is_done(&self, job: &Job) -> bool {

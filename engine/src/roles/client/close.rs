@@ -221,7 +221,10 @@ impl Client {
             return false;
         }
         match outcome {
-            TxOutcome::Included { result: Ok(()), block } => self.await_block(now, block.number, out),
+            TxOutcome::Included { result: Ok(()), block } => {
+                self.wallet.channels[slot].closed_in = Some(block.number);
+                self.await_block(now, block.number, out);
+            }
             TxOutcome::Queued { .. } => {}
             TxOutcome::Included {
                 result: Err(Revert::Channel(channel::Revert::NotOpen | channel::Revert::AmountNotHigher)),

@@ -1,7 +1,8 @@
 //! The client: buys bytes from one candidate after the other, pays for what it verified, defends what it paid.
 //!
 //! `fetch` moves a download along, `probe` asks a node for its price, `agree` the owner whether to pay it, `stream` talks to the
-//! node, `pay` signs vouchers, `open` and `close` begin and end channels, `watch` follows the chain. This file holds the state and sends each input to its room.
+//! node, `pay` signs vouchers, `open` and `close` begin and end channels, `watch` follows the chain, `rewind` takes back what the
+//! chain takes back. This file holds the state and sends each input to its room.
 
 mod agree;
 mod canon;
@@ -11,6 +12,7 @@ mod fetch;
 mod open;
 mod pay;
 mod probe;
+mod rewind;
 mod stream;
 mod watch;
 
@@ -140,6 +142,7 @@ impl Client {
     /// All records are taken up.
     pub(super) fn start(&mut self) {
         self.note_lost();
+        self.expect_facts();
         self.tools.alarms.arm(AlarmKey::Poll, Time(0));
     }
 
@@ -191,7 +194,7 @@ impl Client {
     }
 
     /// How many entries each table holds. For inspection: all of them are bounded (O11).
-    pub fn tables(&self) -> [(&'static str, usize); 12] {
+    pub fn tables(&self) -> [(&'static str, usize); 15] {
         let (conns, greeted) = self.links.counts();
         [
             ("channels", self.wallet.channels.len()),
@@ -204,6 +207,9 @@ impl Client {
             ("signing", self.wallet.signing() + usize::from(self.identity.is_asked())),
             ("txs", self.closings.txs.len()),
             ("retrying", self.closings.retrying()),
+            ("retained", self.closings.retained.len()),
+            ("openings", self.follower.openings.soft()),
+            ("unseen", self.follower.openings.unseen()),
             ("greeted", greeted),
             ("alarms", self.tools.alarms.len()),
         ]

@@ -30,7 +30,7 @@ impl Client {
         let deposit = fetch.deposit();
         let keep = fetch.record.order.keep_channel;
         let is_agreed = fetch.is_agreed(deposit);
-        if self.wallet.channels.len() + self.opener.len() >= self.config.limits.channels {
+        if !self.has_room(0) {
             out.limit(Rule::O11, LimitHit::Channels);
             return self.fail_fetch(now, id, FetchFailure::TooMany, out);
         }
@@ -131,7 +131,7 @@ impl Client {
         (operator, token, deposit): (Address, Address, Amount),
         out: &mut Outputs,
     ) {
-        if self.wallet.slot(&id).is_some() {
+        if self.is_known_opening(now, id, block, deposit, out) {
             return;
         }
         let is_like = |opening: &&Opening| opening.operator == operator && opening.token == token;
@@ -140,7 +140,7 @@ impl Client {
         let may_be_ours = like.is_some_and(|opening| opening.is_under_way());
         // What we are about to open ourselves has its room already.
         let reserved = usize::from(is_ours || may_be_ours);
-        if self.wallet.channels.len() + self.opener.len() - reserved >= self.config.limits.channels {
+        if !self.has_room(reserved) {
             let fault = Fault::Limit { rule: Rule::O11, limit: LimitHit::Channels };
             self.follower.checkpoint.refuses(block);
             return out.fault(fault);
@@ -150,6 +150,7 @@ impl Client {
                 self.fetcher.fetches.values().flat_map(|fetch| &fetch.record.order.candidates);
             candidates.find(|candidate| candidate.operator == operator).map(|candidate| candidate.node)
         };
+        self.follower.openings.see(block, id, self.follower.safe());
         let slot = self.wallet.adopt(Paying {
             channel: id,
             node: like.map(|opening| opening.node).or_else(from_orders).unwrap_or_default(),

@@ -9,11 +9,11 @@ use crate::{
         channel::{self, EventKind},
     },
     dispute::Cue,
-    ids::{ChannelId, StreamId, TxTicket},
+    ids::{StreamId, TxTicket},
     io::{Lane, Notice, Outputs},
     machine::{
         AlarmKey, Cx,
-        closings::{Defence, Outcome},
+        closings::{Defence, Outcome, Why},
         fetcher::Failure,
         wallet::Channel,
     },
@@ -41,7 +41,12 @@ impl Client {
 
     pub(super) fn on_chain(&mut self, now: Now, update: ChainUpdate, out: &mut Outputs) {
         self.prints.is_rest_dirty = true;
+        let forked_at = self.follower.on_fork(&update, &mut Cx { now, tools: &mut self.tools, out });
         self.follower.on_heads(now, &update);
+        if let Some(forked_at) = forked_at {
+            self.rewind(now, forked_at, out);
+        }
+        self.erase_safe(out);
         let cap = self.config.limits.chain_events;
         let taken = self.follower.take(&update, cap, &mut Cx { now, tools: &mut self.tools, out });
         for event in &update.events[taken] {
@@ -64,6 +69,9 @@ impl Client {
     pub(in crate::roles) fn after_events(&mut self, now: Now, out: &mut Outputs) {
         for slot in self.closings.take_retrying() {
             self.defend(now, slot, Cue::Failed, out);
+        }
+        if self.follower.is_caught_up() {
+            self.on_caught_up(now, out);
         }
         self.give_up_unseen_opening(now, out);
     }
@@ -104,24 +112,26 @@ impl Client {
     ) {
         let slot = self.wallet.slot(&event.channel);
         match (event.kind, slot) {
-            (EventKind::Opened { client, node, token, deposit }, None) if client == self.config.account => {
+            (EventKind::Opened { client, node, token, deposit }, _)
+                if client == self.config.account && node != client =>
+            {
                 self.on_opened(now, event.channel, block.number, (node, token, deposit), out);
             }
             (EventKind::Closing { amount, deadline, .. }, Some(slot)) => {
                 if self.closings.begin(slot, (block, amount, deadline)) {
-                    self.follower.checkpoint.closes(block.number, slot);
+                    self.follower.checkpoint.closes(block.number, event.channel);
                     self.on_closing(now, slot, out);
                 }
             }
             (EventKind::Disputed { amount, .. }, Some(slot)) => {
                 let cx = &mut Cx { now, tools: &mut self.tools, out };
-                self.closings.on_disputed(slot, event.channel, amount, cx);
+                self.closings.on_disputed(slot, event.channel, (block.number, amount), cx);
                 self.wallet.channels.touch(slot);
                 self.defend(now, slot, Cue::News, out);
             }
             (EventKind::Settled { paid, refunded, cooperative }, Some(slot)) => {
                 out.notice(Notice::Settled { channel: event.channel, paid, refunded, cooperative });
-                self.on_settled(now, slot, event.channel, out);
+                self.on_settled(now, slot, block.number, out);
             }
             (EventKind::Opened { .. }, _) | (_, None) => {}
         }
@@ -161,23 +171,25 @@ impl Client {
 
     /// The chain ends the channel. Its status says so before its streams end: a download that ends with them would else
     /// have the channel closed once more.
-    fn stop(&mut self, now: Now, slot: Slot, out: &mut Outputs) -> bool {
+    pub(super) fn stop(&mut self, now: Now, slot: Slot, out: &mut Outputs) -> bool {
         let status = &mut self.wallet.channels[slot].paying.status;
         let before = core::mem::replace(status, ChannelStatus::Closing);
         self.end_streams(now, slot, out);
         before == ChannelStatus::Closing
     }
 
-    fn on_settled(&mut self, now: Now, slot: Slot, id: ChannelId, out: &mut Outputs) {
+    fn on_settled(&mut self, now: Now, slot: Slot, block: u64, out: &mut Outputs) {
+        let id = self.wallet.channels[slot].paying.channel;
         self.stop(now, slot, out);
-        let seq = self.persist(Lane::Channel(slot.index), vec![Record::Gone(Key::Paying(id))], out);
-        self.follower.checkpoint.writes(seq);
-        let cx = &mut Cx { now, tools: &mut self.tools, out };
-        if let Some(gone) = self.wallet.remove(slot, cx) {
-            if let Some(closed_in) = self.closings.on_settled(slot, cx) {
-                self.follower.checkpoint.settled(closed_in, slot);
+        if block <= self.follower.safe() {
+            let gone = vec![Record::Gone(Key::Paying(id))];
+            let seq = self.persist(Lane::Channel(slot.index), gone, out);
+            self.follower.checkpoint.writes(seq);
+            if let Some(watch) = self.forget(now, slot, out) {
+                self.follower.checkpoint.settled(watch.closed_in, id);
             }
-            self.links.forget_channel(gone.paying.node, slot);
+        } else {
+            self.retain(now, slot, Why::Settled, (block, block), out);
         }
         self.leave_idle_peers(now, out);
     }

@@ -70,13 +70,23 @@ const INVARIANTS: &[Invariant<Node>] = &[
     }),
     Invariant::tie("a dispute has its transaction", |n| check::have_disputes_transactions(&n.closings)),
     Invariant::tie("a close holds the durable cursor back", |n| {
-        check::hold_closings_the_cursor(&n.closings, &n.buyer.follower.checkpoint, |slot| n.earns_on(slot))
+        let id = |slot| n.earnings.channels.get(slot).map(|channel| channel.id);
+        let is_own = |id: &_| n.earnings.slot(id).is_some();
+        check::hold_closings_the_cursor(&n.closings, &n.buyer.follower.checkpoint, id, is_own)
+    }),
+    Invariant::tie("what is retained of a channel is not in the table", |n| {
+        check::are_retained_gone(&n.closings, |id| n.earnings.slot(id).is_some())
+    }),
+    Invariant::tie("an opening that has to be seen again is of no known block", |n| {
+        check::are_unseen_marked(&n.buyer.follower.openings, |id| {
+            n.earnings.slot(id).map(|slot| n.earnings.channels[slot].opened_at_block)
+        })
     }),
     Invariant::tie("a dispute in the inbox is forced when it is time", |n| {
         check::are_inboxes_forced(&n.closings, &n.buyer.tools.alarms, &n.buyer.follower.outlook())
     }),
     Invariant::tie("a closing channel is settled when it is time", |n| {
-        check::is_settling_due(&n.closings, &n.buyer.tools.alarms, |watch| watch.recorded > Amount::ZERO)
+        check::is_settling_due(&n.closings, &n.buyer.tools.alarms, |watch| watch.recorded() > Amount::ZERO)
     }),
     Invariant::tie("an alarm about a close is about a closing channel", |n| {
         check::are_closing_alarms_owned(&n.closings, &n.buyer.tools.alarms, |slot| n.earns_on(slot))

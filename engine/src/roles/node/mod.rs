@@ -1,12 +1,13 @@
 //! The node: sells bytes, takes vouchers, defends what it earned; and buys what its owner orders, by a client that it owns (D12).
 //!
 //! `probe` answers what is asked before money moves, `request` stream requests, `sell` sends within the exposure window, `earn` takes vouchers and closes,
-//! `watch` follows the chain. This file holds the state and sends each input to its room.
+//! `watch` follows the chain, `rewind` takes back what the chain takes back. This file holds the state and sends each input to its room.
 
 mod check;
 mod earn;
 mod probe;
 mod request;
+mod rewind;
 mod sell;
 mod state;
 mod watch;
@@ -113,6 +114,7 @@ impl Node {
             }
         }
         node.buyer.start();
+        node.expect_facts();
         node
     }
 
@@ -137,7 +139,7 @@ impl Node {
     }
 
     /// How many entries each table holds. For inspection: all of them are bounded (O11).
-    pub fn tables(&self) -> [(&'static str, usize); 12] {
+    pub fn tables(&self) -> [(&'static str, usize); 15] {
         let (raising, soft, tails) = self.earnings.counts();
         [
             ("channels", self.earnings.channels.len()),
@@ -150,6 +152,9 @@ impl Node {
             ("txs", self.closings.txs.len()),
             ("soft", soft),
             ("retrying", self.closings.retrying()),
+            ("retained", self.closings.retained.len()),
+            ("openings", self.buyer.follower.openings.soft()),
+            ("unseen", self.buyer.follower.openings.unseen()),
             ("tails", tails),
             ("alarms", self.buyer.tools.alarms.len()),
         ]

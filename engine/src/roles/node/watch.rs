@@ -10,11 +10,11 @@ use crate::{
     },
     dispute::Cue,
     fault::{Fault, LimitHit, Rule, Surprise},
-    ids::{ChannelId, TxTicket},
+    ids::{Address, ChannelId, TxTicket},
     io::{Lane, Notice, Outputs},
     machine::{
         Cx,
-        closings::{Defence, Outcome},
+        closings::{Defence, Outcome, Why},
         earnings::Channel,
     },
     money::Amount,
@@ -75,8 +75,14 @@ impl Node {
 
     pub(super) fn on_chain(&mut self, now: Now, update: ChainUpdate, out: &mut Outputs) {
         self.is_chain_news();
+        let cx = &mut Cx { now, tools: &mut self.buyer.tools, out };
+        let forked_at = self.buyer.follower.on_fork(&update, cx);
         self.buyer.follower.on_heads(now, &update);
+        if let Some(forked_at) = forked_at {
+            self.rewind(now, forked_at, out);
+        }
         self.earnings.release_soft(self.buyer.follower.safe());
+        self.erase_safe(out);
         let cap = self.config.limits.chain_events;
         let taken =
             self.buyer.follower.take(&update, cap, &mut Cx { now, tools: &mut self.buyer.tools, out });
@@ -88,6 +94,9 @@ impl Node {
         }
         for slot in self.closings.take_retrying() {
             self.defend(now, slot, Cue::Failed, out);
+        }
+        if self.buyer.follower.is_caught_up() {
+            self.on_caught_up(now, out);
         }
         self.buyer.after_events(now, out);
         self.buyer.follower.read_on(&update, &mut Cx { now, tools: &mut self.buyer.tools, out });
@@ -103,31 +112,20 @@ impl Node {
     fn on_event(&mut self, now: Now, block: Block, event: &channel::Event, out: &mut Outputs) {
         match event.kind {
             EventKind::Opened { client, node, token, deposit } => {
-                if node == self.config.account && self.earnings.slot(&event.channel).is_none() {
-                    if self.earnings.channels.len() >= self.config.limits.channels {
-                        self.buyer.follower.checkpoint.refuses(block.number);
-                        return out.limit(Rule::O11, LimitHit::Channels);
-                    }
-                    let slot = self.earnings.adopt(Earning {
-                        channel: event.channel,
-                        client,
-                        token,
-                        deposit,
-                        opened_at_block: block.number,
-                        status: ChannelStatus::Open,
-                        best: None,
-                    });
-                    let seq = self.persist(slot, out);
-                    self.buyer.follower.checkpoint.writes(seq);
-                    out.notice(Notice::ChannelOpened { channel: event.channel, deposit });
+                // The contract knows no channel with oneself.
+                if node == self.config.account && client != node {
+                    self.on_opened(event.channel, block.number, (client, token, deposit), out);
                 }
             }
-            EventKind::Closing { amount, deadline, .. } => {
+            EventKind::Closing { by, amount, deadline, .. } => {
                 let Some(slot) = self.earnings.slot(&event.channel) else { return };
                 if !self.closings.begin(slot, (block, amount, deadline)) {
                     return;
                 }
-                self.buyer.follower.checkpoint.closes(block.number, slot);
+                if by == self.config.account {
+                    self.closings.is_own_close(slot);
+                }
+                self.buyer.follower.checkpoint.closes(block.number, event.channel);
                 if self.earnings.channels[slot].status != ChannelStatus::Closing {
                     self.earnings.channels[slot].status = ChannelStatus::Closing;
                     let seq = self.persist(slot, out);
@@ -144,12 +142,12 @@ impl Node {
             EventKind::Disputed { amount, .. } => {
                 let Some(slot) = self.earnings.slot(&event.channel) else { return };
                 let cx = &mut Cx { now, tools: &mut self.buyer.tools, out };
-                self.closings.on_disputed(slot, event.channel, amount, cx);
+                self.closings.on_disputed(slot, event.channel, (block.number, amount), cx);
                 self.earnings.channels.touch(slot);
                 self.defend(now, slot, Cue::News, out);
             }
             EventKind::Settled { paid, refunded, cooperative } => {
-                self.on_settled(now, event.channel, (paid, refunded, cooperative), out);
+                self.on_settled(now, event.channel, block.number, (paid, refunded, cooperative), out);
             }
         }
     }
@@ -158,6 +156,7 @@ impl Node {
         &mut self,
         now: Now,
         id: ChannelId,
+        block: u64,
         (paid, refunded, cooperative): (Amount, Amount, bool),
         out: &mut Outputs,
     ) {
@@ -169,16 +168,59 @@ impl Node {
             out.fault(Fault::Chain { about: Subject::Channel(id), rule: Rule::X1, surprise });
         }
         self.stop_streams(slot, out);
-        let gone = vec![Record::Gone(Key::Earning(id))];
-        let seq = self.buyer.tools.persist(Lane::Channel(slot.index), gone, out);
-        self.buyer.follower.checkpoint.writes(seq);
-        if self.earnings.remove(slot).is_some() {
-            let cx = &mut Cx { now, tools: &mut self.buyer.tools, out };
-            if let Some(closed_in) = self.closings.on_settled(slot, cx) {
-                self.buyer.follower.checkpoint.settled(closed_in, slot);
+        if block <= self.buyer.follower.safe() {
+            let gone = vec![Record::Gone(Key::Earning(id))];
+            let seq = self.buyer.tools.persist(Lane::Channel(slot.index), gone, out);
+            self.buyer.follower.checkpoint.writes(seq);
+            let watch = self.forget(now, slot, out);
+            if let Some(watch) = watch {
+                self.buyer.follower.checkpoint.settled(watch.closed_in, id);
             }
+        } else {
+            self.retain(now, slot, Why::Settled, (block, block), out);
         }
         out.notice(Notice::Settled { channel: id, paid, refunded, cooperative });
+    }
+
+    /// The chain has an opening of ours: a new one, or one that it had taken back.
+    fn on_opened(
+        &mut self,
+        id: ChannelId,
+        block: u64,
+        (client, token, deposit): (Address, Address, Amount),
+        out: &mut Outputs,
+    ) {
+        let was_unseen = self.buyer.follower.openings.is_unseen(id);
+        match self.earnings.slot(&id) {
+            Some(slot) if was_unseen => return self.on_opened_again(slot, id, block, deposit, out),
+            Some(_) => return,
+            None => {}
+        }
+        if let Some(kept) = self.closings.retained.take_vanished(id) {
+            self.buyer.follower.checkpoint.settled(kept.held_from, id);
+            let slot = self.take_up(kept.record);
+            return self.on_opened_again(slot, id, block, deposit, out);
+        }
+        if self.closings.retained.contains(&id) {
+            return;
+        }
+        if !self.has_room() {
+            self.buyer.follower.checkpoint.refuses(block);
+            return out.limit(Rule::O11, LimitHit::Channels);
+        }
+        self.buyer.follower.openings.see(block, id, self.buyer.follower.safe());
+        let slot = self.earnings.adopt(Earning {
+            channel: id,
+            client,
+            token,
+            deposit,
+            opened_at_block: block,
+            status: ChannelStatus::Open,
+            best: None,
+        });
+        let seq = self.persist(slot, out);
+        self.buyer.follower.checkpoint.writes(seq);
+        out.notice(Notice::ChannelOpened { channel: id, deposit });
     }
 
     /// X1, X2: what the best durable voucher asks for on a closing channel. It is signed.
@@ -199,7 +241,7 @@ impl Node {
         let Some(channel) = self.earnings.channels.get(slot) else { return };
         let id = channel.id;
         // Nothing to earn, or on its way: the client settles for its refund.
-        let is_worth = self.closings.get(slot).is_some_and(|watch| watch.recorded > Amount::ZERO);
+        let is_worth = self.closings.get(slot).is_some_and(|watch| watch.recorded() > Amount::ZERO);
         if !is_worth || !self.closings.is_settleable(slot) {
             return;
         }

@@ -86,7 +86,17 @@ const MONEY: &[Invariant<Client>] = &[
     }),
     Invariant::tie("a dispute has its transaction", |c| check::have_disputes_transactions(&c.closings)),
     Invariant::tie("a close holds the durable cursor back", |c| {
-        check::hold_closings_the_cursor(&c.closings, &c.follower.checkpoint, |slot| c.pays_on(slot))
+        let id = |slot| c.wallet.channels.get(slot).map(|channel| channel.paying.channel);
+        let is_own = |id: &_| c.wallet.slot(id).is_some();
+        check::hold_closings_the_cursor(&c.closings, &c.follower.checkpoint, id, is_own)
+    }),
+    Invariant::tie("what is retained of a channel is not in the table", |c| {
+        check::are_retained_gone(&c.closings, |id| c.wallet.slot(id).is_some())
+    }),
+    Invariant::tie("an opening that has to be seen again is of no known block", |c| {
+        check::are_unseen_marked(&c.follower.openings, |id| {
+            c.wallet.slot(id).map(|slot| c.wallet.channels[slot].paying.opened_at_block)
+        })
     }),
     Invariant::tie("a dispute in the inbox is forced when it is time", |c| {
         check::are_inboxes_forced(&c.closings, &c.tools.alarms, &c.follower.outlook())

@@ -16,6 +16,7 @@ use crate::{
     limits::GROUP,
     machine::{
         AlarmKey, Cx,
+        closings::{Kept, Why},
         fetcher::{Fetch, Stage},
         links::{Purpose, Stream},
         opener::Opening,
@@ -23,7 +24,7 @@ use crate::{
     },
     money::{Amount, Nonce, Rate},
     order::{Candidate, FetchOrder},
-    record::{ChannelStatus, Paying, PersistSeq, Record},
+    record::{ChannelStatus, Key, Paying, PersistSeq, Record},
     roles::Role,
     state::{Case, Slab, Slot, each_fails},
     time::{ChainTime, Now, Span, Time, WallTime},
@@ -76,7 +77,7 @@ impl Bench {
                 operator: candidate(n).operator,
                 token: TOKEN,
                 deposit: Amount(1 << 40),
-                opened_at_block: 1,
+                opened_at_block: 0,
                 status: ChannelStatus::Open,
                 is_kept: true,
                 nonce: Nonce::NONE,
@@ -105,7 +106,14 @@ impl Bench {
     fn hear(&mut self, number: u64, events: Vec<ChainEvent>) {
         let head = Block { number, time: ChainTime(self.now.wall.0 / 1_000_000) };
         let forced_inclusion = Span::from_hours(24);
-        self.feed(Input::Chain(ChainUpdate { head, safe: 0, events, next: number + 1, forced_inclusion }));
+        self.feed(Input::Chain(ChainUpdate {
+            head: head.into(),
+            forked_at: None,
+            safe: 0,
+            events,
+            next: number + 1,
+            forced_inclusion,
+        }));
     }
 
     fn pass(&mut self, span: Span) {
@@ -452,7 +460,19 @@ const BROKEN_MONEY: &[Case<Client>] = &[
     ("a dispute has its transaction", of!(disputing), |c| c.closings.txs.clear()),
     ("a close holds the durable cursor back", of!(disputing), |c| {
         let (slot, watch) = c.closings.iter().next().expect("a closing channel");
-        c.follower.checkpoint.settled(watch.closed_in, slot);
+        c.follower.checkpoint.settled(watch.closed_in, c.wallet.channels[slot].paying.channel);
+    }),
+    ("what is retained of a channel is not in the table", of!(disputing), |c| {
+        let (slot, watch) = c.closings.iter().next().expect("a closing channel");
+        let (id, watch) = (c.wallet.channels[slot].paying.channel, watch.clone());
+        let record = Record::Gone(Key::Cursor);
+        let kept = Kept { why: Why::Settled, block: 9, held_from: 9, record, watch: Some(watch) };
+        c.follower.checkpoint.closes(9, id);
+        c.closings.retained.keep(id, kept);
+    }),
+    ("an opening that has to be seen again is of no known block", of!(disputing), |c| {
+        let (slot, _) = c.closings.iter().next().expect("a closing channel");
+        c.follower.openings.expect(5, c.wallet.channels[slot].paying.channel);
     }),
     ("a dispute in the inbox is forced when it is time", of!(queued), |c| cancel_of(c, AlarmKey::Force)),
     ("a closing channel is settled when it is time", of!(disputing), |c| cancel_of(c, AlarmKey::Settle)),

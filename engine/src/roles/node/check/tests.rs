@@ -13,9 +13,14 @@ use crate::{
     ids::{Address, BlobHash, ChannelId, ConnId, NodeId, StreamId, TxTicket},
     io::{Effect, Input, Outputs},
     limits::GROUP,
-    machine::{AlarmKey, Tools, earnings::Channel, sending::Stream},
+    machine::{
+        AlarmKey, Tools,
+        closings::{Kept, Why},
+        earnings::Channel,
+        sending::Stream,
+    },
     money::{Amount, Nonce, Rate},
-    record::{ChannelStatus, PersistSeq},
+    record::{ChannelStatus, Key, PersistSeq, Record},
     roles::Role,
     state::{Case, Slab, Slot, each_fails},
     time::{ChainTime, Now, Span, Time, WallTime},
@@ -64,7 +69,14 @@ impl Bench {
         let head = Block { number, time: ChainTime(self.now.wall.0 / 1_000_000) };
         let events = vec![ChainEvent::of_channel(head, CHANNEL, kind)];
         let forced_inclusion = Span::from_hours(24);
-        self.feed(Input::Chain(ChainUpdate { head, safe: 0, events, next: number + 1, forced_inclusion }));
+        self.feed(Input::Chain(ChainUpdate {
+            head: head.into(),
+            forked_at: None,
+            safe: 0,
+            events,
+            next: number + 1,
+            forced_inclusion,
+        }));
     }
 
     fn sign(&mut self) {
@@ -261,7 +273,19 @@ const BROKEN: &[Case<Node>] = &[
     ("a dispute has its transaction", of!(disputing), |n| n.closings.txs.clear()),
     ("a close holds the durable cursor back", of!(disputing), |n| {
         let (slot, watch) = n.closings.iter().next().expect("a closing channel");
-        n.buyer.follower.checkpoint.settled(watch.closed_in, slot);
+        n.buyer.follower.checkpoint.settled(watch.closed_in, n.earnings.channels[slot].id);
+    }),
+    ("what is retained of a channel is not in the table", of!(disputing), |n| {
+        let (slot, watch) = n.closings.iter().next().expect("a closing channel");
+        let (id, watch) = (n.earnings.channels[slot].id, watch.clone());
+        let record = Record::Gone(Key::Cursor);
+        let kept = Kept { why: Why::Settled, block: 9, held_from: 9, record, watch: Some(watch) };
+        n.buyer.follower.checkpoint.closes(9, id);
+        n.closings.retained.keep(id, kept);
+    }),
+    ("an opening that has to be seen again is of no known block", of!(disputing), |n| {
+        let (slot, _) = n.closings.iter().next().expect("a closing channel");
+        n.buyer.follower.openings.expect(5, n.earnings.channels[slot].id);
     }),
     ("a dispute in the inbox is forced when it is time", of!(queued), |n| {
         let slot = slot(n);
