@@ -6,6 +6,31 @@ export default [
     edits: [{ file: 'contracts/rs/l2/clock.rs', from: '.saturating_add_signed(skew.secs)).max(skew.floor)', to: '.saturating_add_signed(skew.secs))' }],
   },
   {
+    name: 'fork-not-rewound', rule: 'L1', breaks: 'a role goes on as if the chain had never taken anything back',
+    oracle: ['O8', 'bound'],
+    edits: [{ file: 'engine/src/machine/follower.rs', from: 'let forked_at = update.forked_at.or(silent)?;', to: 'let forked_at = update.forked_at.or(silent).filter(|_| false)?;' }],
+  },
+  {
+    name: 'voucher-erased-at-soft-settlement', rule: 'L1', breaks: 'a node erases its voucher at a settlement that only the soft head has',
+    oracle: ['O8', 'bound'],
+    edits: [{ file: 'engine/src/roles/node/watch.rs', from: 'if block <= self.follower.safe() {', to: 'if block < u64::MAX {' }],
+  },
+  {
+    name: 'opening-safe-by-number', rule: 'V6', breaks: 'an opening that a fork took back counts as safe once the safe head passes its number',
+    test: 'cargo test -p decdn-engine --test node v6_an_opening_that_vanished_is_not_served_and_not_safe',
+    edits: [{ file: 'engine/src/roles/node/rewind.rs', from: 'for id in self.follower.openings.rewind(forked_at) {', to: 'for id in self.follower.openings.rewind(u64::MAX) {' }],
+  },
+  {
+    name: 'outcome-outlives-its-block', rule: 'X1', breaks: 'what a transaction is said to have recorded counts though its block is read and does not have it',
+    test: 'cargo test -p decdn-engine --test node l1_a_dispute_that_is_undone_is_sent_again_whatever_its_outcome_said',
+    edits: [{ file: 'engine/src/dispute.rs', from: 'self.raises.retain(|raise| raise.is_read || raise.block >= next_block);', to: '' }],
+  },
+  {
+    name: 'fork-found-too-late', rule: 'L1', breaks: 'the JSON-RPC port takes a fork to begin a block too late',
+    test: 'cargo test -p decdn-io --lib l1_a_fork_is_never_taken_to_begin_too_late',
+    edits: [{ file: 'io/src/chain/told.rs', from: '.map_or(self.safe, |(number, _)| *number).saturating_add(1)', to: '.map_or(self.safe, |(number, _)| *number).saturating_add(200)' }],
+  },
+  {
     name: 'forced-too-early', rule: 'L2', breaks: 'the inbox can be forced a second before its delay is over',
     test: 'cargo test -p decdn-contracts --test l2 l2_a_censored_account_gets_in_by_force_and_no_earlier',
     edits: [{ file: 'contracts/rs/l2/inbox.rs', from: 'if l1 < forcible', to: 'if l1.0 + 1 < forcible.0' }],
