@@ -17,7 +17,8 @@ use crate::time::Time;
 /// So few entries are never worth a sweep.
 pub const ALARMS_SPARE: usize = 64;
 
-/// When something is due, and for when its entry is in the heap. One of them is there, or the alarm is not.
+/// When something is due, and for when its entry is in the heap. One that has come up has neither: it stays for the next
+/// time, because what is due once is mostly set again at once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 struct Alarm {
     at: Option<Time>,
@@ -96,7 +97,7 @@ impl<K: Copy + Ord> Alarms<K> {
                     self.push(at, key);
                 }
                 at => {
-                    self.set.remove(&key);
+                    *alarm = Alarm::default();
                     if at.is_some() {
                         return Some(key);
                     }
@@ -106,10 +107,14 @@ impl<K: Copy + Ord> Alarms<K> {
         None
     }
 
-    /// Sweeps if there are more than twice as many entries as `alarms`, the most that can be set, and
-    /// [`ALARMS_SPARE`]: so a sweep costs no more than the entries that led to it.
+    /// Sweeps if there are more than twice as many entries or alarms as `alarms`, the most that can be set, and
+    /// [`ALARMS_SPARE`]: so a sweep costs no more than what led to it.
     pub fn tidy(&mut self, alarms: usize) {
-        if self.heap.len() <= 2 * alarms + ALARMS_SPARE {
+        let most = 2 * alarms + ALARMS_SPARE;
+        if self.set.len() > most {
+            self.set.retain(|_, alarm| alarm.queued.is_some());
+        }
+        if self.heap.len() <= most {
             return;
         }
         let mut entries: Vec<_> = mem::take(&mut self.heap).into_vec();
@@ -123,7 +128,7 @@ impl<K: Copy + Ord> Alarms<K> {
 
     /// The alarms that are set, or were cancelled and have an entry left.
     pub fn keys(&self) -> impl Iterator<Item = K> {
-        self.set.keys().copied()
+        self.set.iter().filter(|(_, alarm)| alarm.queued.is_some()).map(|(key, _)| *key)
     }
 
     /// Entries held, live or not.
@@ -156,7 +161,8 @@ impl<K: Copy + Ord + 'static> Alarms<K> {
         for (place, (key, alarm)) in self.set.iter().enumerate() {
             let is_its =
                 |entry: &Reverse<(Time, u64, K)>| (Some(entry.0.0), entry.0.2) == (alarm.queued, *key);
-            holds!(self.heap.iter().any(is_its), "alarm {place} of {}", self.set.len());
+            let is_there = alarm.queued.is_none() || self.heap.iter().any(is_its);
+            holds!(is_there, "alarm {place} of {}", self.set.len());
         }
         Ok(())
     }
@@ -232,6 +238,20 @@ mod tests {
             }),
         ];
         each_fails(Alarms::INVARIANTS, &cases, |alarms| assert!(alarms.check().is_err()));
+    }
+
+    #[test]
+    fn o11_alarms_that_came_up_are_swept_where_nobody_forgets_them() {
+        let mut alarms = Alarms::default();
+        alarms.arm(0, Time(10_000));
+        for now in 1..1_000_u64 {
+            alarms.arm(now, Time(now));
+            assert_eq!(alarms.due(Time(now)), Some(now));
+            alarms.tidy(2);
+            assert!(alarms.set.len() <= 4 + ALARMS_SPARE, "{}", alarms.set.len());
+            assert_eq!((alarms.check(), alarms.keys().collect::<Vec<_>>()), (Ok(()), vec![0]));
+        }
+        assert_eq!(alarms.due(Time(10_000)), Some(0));
     }
 
     #[test]
