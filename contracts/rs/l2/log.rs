@@ -41,6 +41,10 @@ impl Log {
         interests: &[Interest],
         cap: usize,
     ) -> (Vec<ChainEvent>, Option<u64>) {
+        // Most readers are at the head, where nothing is new.
+        if self.events.last().is_none_or(|event| event.block.number < from_block) {
+            return (Vec::new(), None);
+        }
         let first = self.events.partition_point(|event| event.block.number < from_block);
         let places = interests.iter().filter_map(|interest| self.places.get(interest));
         let mut ahead: Vec<&[usize]> =
