@@ -70,8 +70,9 @@ impl Turn<'_> {
 
 /// Whoever takes part in a run.
 pub trait Actor {
-    /// Takes one input; everything that follows is appended to the turn's outputs and tricks.
-    fn step(&mut self, input: Input, turn: Turn<'_>);
+    /// Takes one input; everything that follows is appended to the turn's outputs and tricks. The input stays with whoever
+    /// shows it to the oracles: a copy of it is large, of what a role is told most often it is nothing.
+    fn step(&mut self, input: &Input, turn: Turn<'_>);
 
     /// When `Input::Tick` is due, on the actor's monotonic clock; O(1).
     fn next_deadline(&self) -> Option<Time>;
@@ -102,11 +103,16 @@ impl Honest {
     pub fn new(config: Config) -> Self {
         Self { role: AnyRole::recover(config.clone(), core::iter::empty()), config }
     }
+
+    /// Takes one input for its own.
+    pub fn take(&mut self, input: Input, turn: Turn<'_>) {
+        self.role.step(turn.now, input, turn.crypto, turn.out);
+    }
 }
 
 impl Actor for Honest {
-    fn step(&mut self, input: Input, turn: Turn<'_>) {
-        self.role.step(turn.now, input, turn.crypto, turn.out);
+    fn step(&mut self, input: &Input, turn: Turn<'_>) {
+        self.take(input.clone(), turn);
     }
 
     fn next_deadline(&self) -> Option<Time> {

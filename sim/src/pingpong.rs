@@ -37,7 +37,7 @@ struct Player {
 }
 
 impl Actor for Player {
-    fn step(&mut self, input: Input, mut turn: Turn<'_>) {
+    fn step(&mut self, input: &Input, mut turn: Turn<'_>) {
         let stream = match input {
             Input::Tick => {
                 if let Some(peer) = self.dials.take() {
@@ -52,7 +52,7 @@ impl Actor for Player {
             Input::Connected { conn: ConnId(0), .. } => StreamId { conn: ConnId(0), index: 0 },
             Input::Message { stream, .. } if self.left > 0 => {
                 self.left -= 1;
-                stream
+                *stream
             }
             _ => return,
         };

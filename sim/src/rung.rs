@@ -160,6 +160,11 @@ impl Mix {
         self.lanes = [fold(a ^ word, 0xa409_3822_299f_31d1), fold(b ^ word, 0x082e_fa98_ec4e_6c89) ^ a];
     }
 
+    /// Adds words.
+    pub fn words(&mut self, words: impl IntoIterator<Item = u64>) {
+        words.into_iter().for_each(|word| self.word(word));
+    }
+
     /// Adds two words.
     pub fn wide(&mut self, wide: u128) {
         self.word(wide as u64);

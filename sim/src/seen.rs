@@ -405,6 +405,11 @@ pub trait Oracle {
     /// What it reads: it is asked about no others.
     fn kinds(&self) -> &'static [Kind];
 
+    /// Whether it has to see steps, too, in which an actor only asks for news from the chain, or hears that there is none.
+    fn counts_idle_steps(&self) -> bool {
+        false
+    }
+
     /// Something of these kinds happened at `at`, simulated time.
     fn see(&mut self, at: Time, seen: &Seen<'_>, report: &mut Report);
 }

@@ -1,6 +1,10 @@
 //! Everybody who looks on: the oracles, each asked only about what it reads, and the trace.
 
-use decdn_engine::{state::Digest, time::Time};
+use decdn_engine::{
+    io::{Effect, Input},
+    state::Digest,
+    time::Time,
+};
 
 use crate::{
     decide::Choice,
@@ -14,6 +18,8 @@ pub struct Watch {
     oracles: Vec<Box<dyn Oracle>>,
     /// By kind: which oracles read it.
     readers: Vec<Vec<u8>>,
+    /// Those that count idle steps as well.
+    counting: Vec<u8>,
     /// What they found.
     pub report: Report,
     /// Who writes everything down.
@@ -34,13 +40,13 @@ impl Watch {
     /// Onlookers.
     pub fn new(oracles: Vec<Box<dyn Oracle>>) -> Self {
         assert!(oracles.len() <= usize::from(u8::MAX), "too many oracles for their numbers");
-        let reading = |kind: Kind| {
-            let numbers = (0..oracles.len() as u8)
-                .filter(|number| oracles[usize::from(*number)].kinds().contains(&kind));
-            numbers.collect()
+        let those = |which: &dyn Fn(&dyn Oracle) -> bool| {
+            let numbers = (0..oracles.len() as u8).filter(|number| which(&*oracles[usize::from(*number)]));
+            numbers.collect::<Vec<u8>>()
         };
-        let readers = Kind::ALL.iter().map(|kind| reading(*kind)).collect();
-        Self { readers, oracles, report: Report::default(), recorder: None }
+        let readers = Kind::ALL.iter().map(|kind| those(&|oracle| oracle.kinds().contains(kind))).collect();
+        let counting = those(&|oracle| oracle.kinds().contains(&Kind::Step) && oracle.counts_idle_steps());
+        Self { readers, counting, oracles, report: Report::default(), recorder: None }
     }
 
     /// Shows something to everybody who reads its kind.
@@ -48,9 +54,18 @@ impl Watch {
         self.show(at, seen, None);
     }
 
-    /// Shows a step.
+    /// Shows a step. Most steps of a long run only read the chain, and find nothing new: oracles are not asked about those
+    /// unless they count them.
     pub fn step(&mut self, at: Time, digest: Digest, seen: &Seen<'_>) {
-        self.show(at, seen, Some(digest));
+        if !is_idle(seen) {
+            return self.show(at, seen, Some(digest));
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.record(at, seen, Some(digest));
+        }
+        for &reader in &self.counting {
+            self.oracles[usize::from(reader)].see(at, seen, &mut self.report);
+        }
     }
 
     fn show(&mut self, at: Time, seen: &Seen<'_>, digest: Option<Digest>) {
@@ -63,9 +78,15 @@ impl Watch {
             }
         }
     }
+}
 
-    /// Whether somebody reads steps: then their inputs have to be kept.
-    pub fn shows_steps(&self) -> bool {
-        self.recorder.is_some() || self.readers.get(Kind::Step as usize).is_some_and(|who| !who.is_empty())
-    }
+/// Whether a step only asks for news from the chain, or hears that there is none but a new head.
+fn is_idle(seen: &Seen<'_>) -> bool {
+    let Seen::Step { input, outputs, .. } = seen else { return false };
+    let is_nothing_new = match input {
+        Input::Tick => true,
+        Input::Chain(update) => update.events.is_empty(),
+        _ => false,
+    };
+    is_nothing_new && outputs.iter().all(|output| matches!(output.effect, Effect::Poll { .. }))
 }

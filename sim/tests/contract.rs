@@ -77,8 +77,8 @@ type Orders = Rc<RefCell<VecDeque<Effect>>>;
 struct Scripted(Script);
 
 impl Actor for Scripted {
-    fn step(&mut self, input: Input, turn: Turn<'_>) {
-        self.0.step(turn.now, input, turn.crypto, turn.out);
+    fn step(&mut self, input: &Input, turn: Turn<'_>) {
+        self.0.step(turn.now, input.clone(), turn.crypto, turn.out);
     }
 
     fn next_deadline(&self) -> Option<Time> {
@@ -101,7 +101,7 @@ struct Puppet {
 }
 
 impl Actor for Puppet {
-    fn step(&mut self, input: Input, turn: Turn<'_>) {
+    fn step(&mut self, input: &Input, turn: Turn<'_>) {
         if let Input::Connected { conn, .. } | Input::Disconnected { conn, .. } = input {
             self.dials &= conn.0 & ACCEPTED != 0;
         }

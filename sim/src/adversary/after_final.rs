@@ -15,7 +15,7 @@ use super::{
     exit::Lie,
     payer::{Kit, Ploy},
 };
-use crate::{actor::Turn, decide::Label};
+use crate::{actor::Turn, decide::Label, rung::Mix};
 
 /// Requests after the consent, before it is cashed in.
 const ASKS: u32 = 3;
@@ -67,33 +67,33 @@ impl AfterFinal {
 impl Ploy for AfterFinal {
     const LIE: Lie = Lie::Empty;
 
-    fn hear(&mut self, input: Input, kit: &mut Kit, turn: &mut Turn<'_>) -> Option<Input> {
-        match &input {
+    fn hear(&mut self, input: &mut Input, kit: &mut Kit, turn: &mut Turn<'_>) -> bool {
+        match input {
             Input::Message { stream, message: Message::Client(ClientMessage::CloseConsent(signature)) } => {
                 let (stream, signature) = (*stream, *signature);
                 if let Some((_, voucher)) = self.asked.take_if(|(asked, _)| *asked == stream) {
                     self.consented(voucher, signature, kit, turn);
                 }
                 // The role takes it for a refusal, and asks again.
-                return Some(Input::StreamClosed { stream, code: Some(Code::NotNow) });
+                *input = Input::StreamClosed { stream, code: Some(Code::NotNow) };
             }
             Input::StreamClosed { stream, .. } => _ = self.asked.take_if(|(asked, _)| asked == stream),
             Input::Disconnected { conn, .. } => _ = self.asked.take_if(|(asked, _)| asked.conn == *conn),
             Input::Signed { ticket, signature } => {
                 let Some((_, terms)) = self.beyond.filter(|(wanted, _)| wanted == ticket) else {
-                    return Some(input);
+                    return true;
                 };
                 let (amount, nonce) = (terms.amount, terms.nonce);
                 self.offer = signature.map(|signature| Voucher { amount, nonce, signature });
-                return None;
+                return false;
             }
             // The role would not believe an ack of a nonce that it never used.
             Input::Message { message: Message::Client(ClientMessage::VoucherAck(nonce)), .. } => {
-                return (Some(*nonce) != self.offer.map(|offer| offer.nonce)).then_some(input);
+                return Some(*nonce) != self.offer.map(|offer| offer.nonce);
             }
             _ => {}
         }
-        Some(input)
+        true
     }
 
     fn say(&mut self, output: Output, kit: &mut Kit, turn: &mut Turn<'_>) {
@@ -128,10 +128,10 @@ impl Ploy for AfterFinal {
         turn.push(lane, effect);
     }
 
-    fn words(&self) -> Vec<u64> {
+    fn mix(&self, mix: &mut Mix) {
         let newest = self.vouchers[0].map_or(0, |voucher| voucher.terms.nonce.0);
         let stage = u64::from(self.asked.is_some()) | u64::from(self.consent.is_some()) << 1;
-        vec![newest, stage, u64::from(self.offer.is_some()), u64::from(self.asks)]
+        mix.words([newest, stage, u64::from(self.offer.is_some()), u64::from(self.asks)]);
     }
 
     fn restart(&mut self) {

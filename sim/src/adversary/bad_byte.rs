@@ -9,6 +9,7 @@ use super::{With, mask::Hand};
 use crate::{
     actor::{Trick, Turn},
     decide::Label,
+    rung::Mix,
 };
 
 /// See the module.
@@ -44,7 +45,7 @@ impl Hand for BadByte {
         turn.push(output.lane, output.effect);
     }
 
-    fn words(&self) -> Vec<u64> {
-        vec![self.left.unwrap_or(u64::MAX)]
+    fn mix(&self, mix: &mut Mix) {
+        mix.word(self.left.unwrap_or(u64::MAX));
     }
 }

@@ -14,7 +14,7 @@ use decdn_engine::{
 };
 
 use super::{With, mask::Hand};
-use crate::actor::Turn;
+use crate::{actor::Turn, rung::Mix};
 
 /// Requests that it remembers: more than anybody has open.
 const REQUESTS: usize = 1_024;
@@ -39,18 +39,16 @@ impl Bait {
 }
 
 impl Hand for Bait {
-    fn hear(&mut self, input: Input, _turn: &mut Turn<'_>) -> Option<Input> {
-        Some(match input {
-            Input::Message { stream, message: Message::Client(ClientMessage::StreamRequest(request)) } => {
-                if self.asked.len() < REQUESTS {
-                    self.asked.insert((request.channel, request.timestamp), request);
-                }
-                // Its role would keep the quote, or refuse.
-                let told = StreamRequest { quote: None, max_rate: Rate(RATE_MAX), ..request };
-                Input::Message { stream, message: Message::Client(ClientMessage::StreamRequest(told)) }
+    fn hear(&mut self, input: &mut Input, _turn: &mut Turn<'_>) -> bool {
+        if let Input::Message { message: Message::Client(ClientMessage::StreamRequest(request)), .. } = input
+        {
+            if self.asked.len() < REQUESTS {
+                self.asked.insert((request.channel, request.timestamp), *request);
             }
-            input => input,
-        })
+            // Its role would keep the quote, or refuse.
+            (request.quote, request.max_rate) = (None, Rate(RATE_MAX));
+        }
+        true
     }
 
     fn say(&mut self, output: Output, turn: &mut Turn<'_>) {
@@ -75,8 +73,8 @@ impl Hand for Bait {
         turn.push(output.lane, effect);
     }
 
-    fn words(&self) -> Vec<u64> {
-        vec![self.asked.len() as u64]
+    fn mix(&self, mix: &mut Mix) {
+        mix.word(self.asked.len() as u64);
     }
 
     fn restart(&mut self) {

@@ -11,6 +11,7 @@ use super::{With, mask::Hand};
 use crate::{
     actor::Turn,
     decide::Label,
+    rung::Mix,
     seen::{OnChain, OnChainStatus},
 };
 
@@ -82,7 +83,7 @@ impl Hand for Borrower {
         turn.push(lane, effect);
     }
 
-    fn words(&self) -> Vec<u64> {
-        vec![self.bends]
+    fn mix(&self, mix: &mut Mix) {
+        mix.word(self.bends);
     }
 }

@@ -16,7 +16,7 @@ use super::{
     fast_stop::without_money,
     payer::{Kit, Ploy},
 };
-use crate::{actor::Turn, decide::Label};
+use crate::{actor::Turn, decide::Label, rung::Mix};
 
 /// Hops per run; then it leaves.
 const HOPS: u32 = 24;
@@ -56,25 +56,25 @@ impl CadenceHop {
 impl Ploy for CadenceHop {
     const LIE: Lie = Lie::Empty;
 
-    fn hear(&mut self, input: Input, _kit: &mut Kit, turn: &mut Turn<'_>) -> Option<Input> {
-        match &input {
+    fn hear(&mut self, input: &mut Input, _kit: &mut Kit, turn: &mut Turn<'_>) -> bool {
+        match input {
             Input::Message { message: Message::Client(ClientMessage::StreamResponse(response)), .. } => {
                 self.offer = Some(response.max_bytes_per_voucher.max(1));
                 self.taken = 0;
             }
             Input::Verdict { stream, verdict: Verdict::Good { bytes, .. } } if self.hops < HOPS => {
-                self.taken += bytes;
+                self.taken += *bytes;
                 if self.offer.is_some_and(|offer| self.taken >= offer) {
                     self.hop(*stream, turn);
                 }
                 if self.again == Some(true) {
                     // The role would take it for the wrong bytes.
-                    return None;
+                    return false;
                 }
             }
             _ => {}
         }
-        Some(input)
+        true
     }
 
     fn say(&mut self, output: Output, _kit: &mut Kit, turn: &mut Turn<'_>) {
@@ -100,9 +100,9 @@ impl Ploy for CadenceHop {
         self.news.pop()
     }
 
-    fn words(&self) -> Vec<u64> {
+    fn mix(&self, mix: &mut Mix) {
         let again = self.again.map_or(2, u64::from);
-        vec![self.taken, self.offer.unwrap_or(u64::MAX), u64::from(self.hops), again]
+        mix.words([self.taken, self.offer.unwrap_or(u64::MAX), u64::from(self.hops), again]);
     }
 
     fn restart(&mut self) {

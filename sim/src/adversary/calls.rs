@@ -40,16 +40,16 @@ impl Calls {
         turn.push(Lane::Role, Effect::Sign { ticket, what });
     }
 
-    /// Takes what is about these calls out of what the adversary hears: outcomes, and signatures that were awaited.
-    pub(super) fn hear(&mut self, input: Input, turn: &mut Turn<'_>) -> Option<Input> {
+    /// Whether the role is to hear it: what is about these calls is kept from it, outcomes and signatures that were awaited.
+    pub(super) fn hear(&mut self, input: &Input, turn: &mut Turn<'_>) -> bool {
         match input {
-            Input::Tx { ticket, .. } if ticket.0 > OWN_TICKETS => None,
+            Input::Tx { ticket, .. } if ticket.0 > OWN_TICKETS => false,
             Input::Signed { ticket, signature } => {
-                let Some(place) = self.signing.iter().position(|(wanted, _)| *wanted == ticket) else {
-                    return Some(input);
+                let Some(place) = self.signing.iter().position(|(wanted, _)| wanted == ticket) else {
+                    return true;
                 };
                 let (_, mut call) = self.signing.remove(place);
-                if let Some(signature) = signature {
+                if let Some(signature) = *signature {
                     match &mut call {
                         Call::Close { voucher: Some(voucher), .. } | Call::Dispute { voucher } => {
                             voucher.signature = signature;
@@ -59,9 +59,9 @@ impl Calls {
                     }
                     self.submit(call, turn);
                 }
-                None
+                false
             }
-            _ => Some(input),
+            _ => true,
         }
     }
 

@@ -18,6 +18,7 @@ use super::With;
 use crate::{
     actor::{OWN_TICKETS, Turn},
     decide::Label,
+    rung::Mix,
     world::EPOCH,
 };
 
@@ -113,8 +114,8 @@ impl Exit {
     }
 
     /// See [`Hand::hear`](super::mask::Hand::hear).
-    pub fn hear(&mut self, input: Input, turn: &mut Turn<'_>) -> Option<Input> {
-        match &input {
+    pub fn hear(&mut self, input: &Input, turn: &mut Turn<'_>) -> bool {
+        match input {
             Input::Signed { ticket, signature } if ticket.0 > OWN_TICKETS => {
                 if let Some(held) = self.held.iter_mut().find(|held| held.signing == Some(*ticket)) {
                     held.signing = None;
@@ -123,7 +124,7 @@ impl Exit {
                         voucher.signature = *signature;
                     }
                     self.let_go(turn);
-                    return None;
+                    return false;
                 }
                 if let Some(at) = self.belittling.iter().position(|(own, _)| own == ticket) {
                     let (_, terms) = self.belittling.remove(at);
@@ -131,11 +132,11 @@ impl Exit {
                         let voucher = SignedVoucher { terms, signature };
                         self.submit(Call::Dispute { voucher }, turn);
                     }
-                    return None;
+                    return false;
                 }
-                Some(input)
+                true
             }
-            Input::Tx { ticket, .. } if ticket.0 > OWN_TICKETS => None,
+            Input::Tx { ticket, .. } if ticket.0 > OWN_TICKETS => false,
             Input::Chain(update) => {
                 for event in update.events.iter().filter_map(ChainEvent::as_channel) {
                     match event.kind {
@@ -152,14 +153,14 @@ impl Exit {
                         EventKind::Opened { .. } | EventKind::Disputed { .. } => {}
                     }
                 }
-                Some(input)
+                true
             }
             Input::Tick => {
                 self.let_go(turn);
                 self.act(turn);
-                Some(input)
+                true
             }
-            _ => Some(input),
+            _ => true,
         }
     }
 
@@ -273,11 +274,10 @@ impl Exit {
         self.deeds.iter().map(|(at, _)| *at).chain(self.wake).min()
     }
 
-    /// See [`Hand::words`](super::mask::Hand::words).
-    pub fn words(&self) -> Vec<u64> {
-        let deeds = self.deeds.iter().map(|(at, _)| at.0);
-        let counts = [self.next_ticket, self.held.len() as u64, self.belittling.len() as u64];
-        counts.into_iter().chain(deeds).collect()
+    /// See [`Hand::mix`](super::mask::Hand::mix).
+    pub fn mix(&self, mix: &mut Mix) {
+        mix.words([self.next_ticket, self.held.len() as u64, self.belittling.len() as u64]);
+        mix.words(self.deeds.iter().map(|(at, _)| at.0));
     }
 
     /// The process starts again. What waited is forgotten; the role closes again.

@@ -38,22 +38,22 @@ impl Extra {
         turn.push(Lane::Role, Effect::Sign { ticket, what: Typed::Voucher(terms) });
     }
 
-    /// Sends what this signature was asked for; the input comes back if it was for somebody else. Nobody is told
-    /// that a node refused: the role would give up.
-    pub fn hear(&mut self, input: Input, turn: &mut Turn<'_>) -> Option<Input> {
-        match &input {
+    /// Sends what this signature was asked for; `true` if it was for somebody else. Nobody is told that a node refused: the
+    /// role would give up.
+    pub fn hear(&mut self, input: &Input, turn: &mut Turn<'_>) -> bool {
+        match input {
             Input::Signed { ticket, signature } => {
                 let Some(at) = self.wanted.iter().position(|wanted| wanted.ticket == *ticket) else {
-                    return Some(input);
+                    return true;
                 };
                 let Wanted { stream, lane, terms, .. } = self.wanted.remove(at);
                 if let Some(signature) = *signature {
                     send((stream, lane), terms, signature, turn);
                 }
-                None
+                false
             }
-            Input::Message { message: Message::Client(ClientMessage::VoucherReject(_)), .. } => None,
-            _ => Some(input),
+            Input::Message { message: Message::Client(ClientMessage::VoucherReject(_)), .. } => false,
+            _ => true,
         }
     }
 

@@ -12,7 +12,7 @@ use super::{
     exit::Lie,
     payer::{Kit, Ploy},
 };
-use crate::{actor::Turn, decide::Label};
+use crate::{actor::Turn, decide::Label, rung::Mix};
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
@@ -24,16 +24,16 @@ pub struct ForgedConsent {
 impl Ploy for ForgedConsent {
     const LIE: Lie = Lie::Empty;
 
-    fn hear(&mut self, input: Input, kit: &mut Kit, turn: &mut Turn<'_>) -> Option<Input> {
-        if let Input::Signed { ticket, signature } = &input
+    fn hear(&mut self, input: &mut Input, kit: &mut Kit, turn: &mut Turn<'_>) -> bool {
+        if let Input::Signed { ticket, signature } = input
             && let Some((_, channel)) = self.signing.take_if(|(wanted, _)| wanted == ticket)
         {
             if let Some(node_signature) = *signature {
                 kit.exit.submit(Call::CloseCooperatively { channel, voucher: None, node_signature }, turn);
             }
-            return None;
+            return false;
         }
-        Some(input)
+        true
     }
 
     fn say(&mut self, output: Output, kit: &mut Kit, turn: &mut Turn<'_>) {
@@ -53,8 +53,8 @@ impl Ploy for ForgedConsent {
         }
     }
 
-    fn words(&self) -> Vec<u64> {
-        vec![self.tried.len() as u64, u64::from(self.signing.is_some())]
+    fn mix(&self, mix: &mut Mix) {
+        mix.words([self.tried.len() as u64, u64::from(self.signing.is_some())]);
     }
 
     fn restart(&mut self) {

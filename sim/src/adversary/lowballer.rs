@@ -14,6 +14,7 @@ use decdn_engine::{
 use super::{With, mask::Hand};
 use crate::{
     actor::{OWN_TICKETS, Turn},
+    rung::Mix,
     world::EPOCH,
 };
 
@@ -51,9 +52,9 @@ impl Lowballer {
 }
 
 impl Hand for Lowballer {
-    fn hear(&mut self, input: Input, turn: &mut Turn<'_>) -> Option<Input> {
-        match &input {
-            Input::Tx { ticket, .. } if ticket.0 > OWN_TICKETS => return None,
+    fn hear(&mut self, input: &mut Input, turn: &mut Turn<'_>) -> bool {
+        match input {
+            Input::Tx { ticket, .. } if ticket.0 > OWN_TICKETS => return false,
             Input::Tick => self.close(turn),
             Input::Chain(update) => {
                 let is_over = |id: &ChannelId| {
@@ -66,7 +67,7 @@ impl Hand for Lowballer {
             }
             _ => {}
         }
-        Some(input)
+        true
     }
 
     fn say(&mut self, output: Output, turn: &mut Turn<'_>) {
@@ -86,8 +87,8 @@ impl Hand for Lowballer {
         self.wake
     }
 
-    fn words(&self) -> Vec<u64> {
-        vec![self.marks.len() as u64, self.next_ticket]
+    fn mix(&self, mix: &mut Mix) {
+        mix.words([self.marks.len() as u64, self.next_ticket]);
     }
 
     fn restart(&mut self) {

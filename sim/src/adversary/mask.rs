@@ -16,9 +16,9 @@ use crate::{
 
 /// What an adversary does to the role it wears.
 pub trait Hand {
-    /// An input on its way to the role; `None` keeps it from the role.
-    fn hear(&mut self, input: Input, _turn: &mut Turn<'_>) -> Option<Input> {
-        Some(input)
+    /// An input on its way to the role, which may be bent; `false` keeps it from the role.
+    fn hear(&mut self, _input: &mut Input, _turn: &mut Turn<'_>) -> bool {
+        true
     }
 
     /// An output of the role: to be pushed as it is, bent, or not at all.
@@ -36,8 +36,8 @@ pub trait Hand {
         None
     }
 
-    /// Everything that its later doings depend on, for the digest (O13).
-    fn words(&self) -> Vec<u64>;
+    /// Mixes in everything that its later doings depend on, for the digest (O13).
+    fn mix(&self, mix: &mut Mix);
 
     /// The process starts again: the hand remembers nothing.
     fn restart(&mut self) {}
@@ -55,17 +55,23 @@ impl<H: Hand> Masked<H> {
     pub fn new(role: Config, hand: H) -> Self {
         Self { role: Honest::new(role), hand, out: Outputs::new() }
     }
+
+    fn take(&mut self, input: Input, turn: &mut Turn<'_>) {
+        self.role.take(input, Turn { out: &mut self.out, ..turn.lend() });
+        for output in self.out.drain() {
+            self.hand.say(output, turn);
+        }
+    }
 }
 
 impl<H: Hand> Actor for Masked<H> {
-    fn step(&mut self, input: Input, mut turn: Turn<'_>) {
-        let mut next = self.hand.hear(input, &mut turn).or_else(|| self.hand.urge(&mut turn));
-        while let Some(input) = next {
-            self.role.step(input, Turn { out: &mut self.out, ..turn.lend() });
-            for output in self.out.drain() {
-                self.hand.say(output, &mut turn);
-            }
-            next = self.hand.urge(&mut turn);
+    fn step(&mut self, input: &Input, mut turn: Turn<'_>) {
+        let mut heard = input.clone();
+        if self.hand.hear(&mut heard, &mut turn) {
+            self.take(heard, &mut turn);
+        }
+        while let Some(urged) = self.hand.urge(&mut turn) {
+            self.take(urged, &mut turn);
         }
     }
 
@@ -76,9 +82,7 @@ impl<H: Hand> Actor for Masked<H> {
     fn digest(&mut self) -> Digest {
         let mut mix = Mix::new();
         mix.bytes(&self.role.digest().0);
-        for word in self.hand.words() {
-            mix.word(word);
-        }
+        self.hand.mix(&mut mix);
         Digest(mix.finish())
     }
 

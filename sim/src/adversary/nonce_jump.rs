@@ -13,7 +13,7 @@ use super::{
     exit::Lie,
     payer::{Kit, Ploy},
 };
-use crate::{actor::Turn, decide::Label};
+use crate::{actor::Turn, decide::Label, rung::Mix};
 
 /// See the module.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,13 +25,13 @@ pub struct NonceJump {
 impl Ploy for NonceJump {
     const LIE: Lie = Lie::HighestNonce;
 
-    fn hear(&mut self, input: Input, _kit: &mut Kit, _turn: &mut Turn<'_>) -> Option<Input> {
+    fn hear(&mut self, input: &mut Input, _kit: &mut Kit, _turn: &mut Turn<'_>) -> bool {
         // The role would not believe an ack of a nonce that it never used.
         let is_strange = matches!(
             input,
             Input::Message { message: Message::Client(ClientMessage::VoucherAck(Nonce(u64::MAX))), .. }
         );
-        (!is_strange).then_some(input)
+        !is_strange
     }
 
     fn say(&mut self, output: Output, kit: &mut Kit, turn: &mut Turn<'_>) {
@@ -47,7 +47,7 @@ impl Ploy for NonceJump {
         kit.also(&going, VoucherTerms { amount, nonce: Nonce(u64::MAX), ..going.terms }, turn);
     }
 
-    fn words(&self) -> Vec<u64> {
-        vec![self.jumps.map_or(2, u64::from)]
+    fn mix(&self, mix: &mut Mix) {
+        mix.word(self.jumps.map_or(2, u64::from));
     }
 }

@@ -16,7 +16,7 @@ use decdn_engine::{
 };
 
 use super::{calls::Calls, mask::Hand};
-use crate::{actor::Turn, decide::Label};
+use crate::{actor::Turn, decide::Label, rung::Mix};
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -67,9 +67,11 @@ fn dispute(voucher: SignedVoucher) -> Call {
 }
 
 impl Hand for OverClaimer {
-    fn hear(&mut self, input: Input, turn: &mut Turn<'_>) -> Option<Input> {
-        let input = self.calls.hear(input, turn)?;
-        if let Input::Chain(update) = &input {
+    fn hear(&mut self, input: &mut Input, turn: &mut Turn<'_>) -> bool {
+        if !self.calls.hear(input, turn) {
+            return false;
+        }
+        if let Input::Chain(update) = input {
             for event in update.events.iter().filter_map(ChainEvent::as_channel) {
                 if matches!(event.kind, EventKind::Closing { .. }) {
                     self.rob(event.channel, dispute, turn);
@@ -77,7 +79,7 @@ impl Hand for OverClaimer {
                 }
             }
         }
-        Some(input)
+        true
     }
 
     fn say(&mut self, output: Output, turn: &mut Turn<'_>) {
@@ -112,11 +114,11 @@ impl Hand for OverClaimer {
         }
     }
 
-    fn words(&self) -> Vec<u64> {
+    fn mix(&self, mix: &mut Mix) {
         let best = self.earnings.iter().filter_map(|earning| earning.best);
         let nonces = best.map(|best| best.nonce.0).fold(0, u64::wrapping_add);
         let [waiting, tickets] = self.calls.words();
-        vec![self.fresh.len() as u64, waiting, tickets, nonces]
+        mix.words([self.fresh.len() as u64, waiting, tickets, nonces]);
     }
 
     fn restart(&mut self) {

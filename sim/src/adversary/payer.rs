@@ -15,16 +15,16 @@ use super::{
     extra::Extra,
     mask::Hand,
 };
-use crate::actor::Turn;
+use crate::{actor::Turn, rung::Mix};
 
 /// What one kind of payer does beside leaving with a lie.
 pub trait Ploy {
     /// What its close says.
     const LIE: Lie;
 
-    /// An input on its way to the role; `None` keeps it from the role.
-    fn hear(&mut self, input: Input, _kit: &mut Kit, _turn: &mut Turn<'_>) -> Option<Input> {
-        Some(input)
+    /// An input on its way to the role, which may be bent; `false` keeps it from the role.
+    fn hear(&mut self, _input: &mut Input, _kit: &mut Kit, _turn: &mut Turn<'_>) -> bool {
+        true
     }
 
     /// An output of the role that is no part of an honest leave: to be pushed as it is, bent, or not at all.
@@ -37,10 +37,8 @@ pub trait Ploy {
         None
     }
 
-    /// Everything that its later doings depend on, for the digest (O13).
-    fn words(&self) -> Vec<u64> {
-        Vec::new()
-    }
+    /// Mixes in everything that its later doings depend on, for the digest (O13).
+    fn mix(&self, _mix: &mut Mix) {}
 
     /// The process starts again.
     fn restart(&mut self) {}
@@ -103,11 +101,9 @@ impl<P: Ploy> Payer<P> {
 }
 
 impl<P: Ploy> Hand for Payer<P> {
-    fn hear(&mut self, input: Input, turn: &mut Turn<'_>) -> Option<Input> {
+    fn hear(&mut self, input: &mut Input, turn: &mut Turn<'_>) -> bool {
         let Self { kit, ploy } = self;
-        let input = kit.extra.hear(input, turn)?;
-        let input = ploy.hear(input, kit, turn)?;
-        kit.exit.hear(input, turn)
+        kit.extra.hear(input, turn) && ploy.hear(input, kit, turn) && kit.exit.hear(input, turn)
     }
 
     fn say(&mut self, output: Output, turn: &mut Turn<'_>) {
@@ -124,11 +120,10 @@ impl<P: Ploy> Hand for Payer<P> {
         self.kit.exit.next_deadline()
     }
 
-    fn words(&self) -> Vec<u64> {
-        let mut words = self.kit.exit.words();
-        words.push(self.kit.extra.len());
-        words.extend(self.ploy.words());
-        words
+    fn mix(&self, mix: &mut Mix) {
+        self.kit.exit.mix(mix);
+        mix.word(self.kit.extra.len());
+        self.ploy.mix(mix);
     }
 
     fn restart(&mut self) {

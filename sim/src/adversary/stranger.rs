@@ -14,6 +14,7 @@ use super::{With, calls::Calls, mask::Hand};
 use crate::{
     actor::Turn,
     decide::Label,
+    rung::Mix,
     seen::{OnChain, OnChainStatus},
 };
 
@@ -64,24 +65,26 @@ impl Stranger {
 }
 
 impl Hand for Stranger {
-    fn hear(&mut self, input: Input, turn: &mut Turn<'_>) -> Option<Input> {
-        let input = self.calls.hear(input, turn)?;
+    fn hear(&mut self, input: &mut Input, turn: &mut Turn<'_>) -> bool {
+        if !self.calls.hear(input, turn) {
+            return false;
+        }
         if matches!(input, Input::Tick) && turn.now.mono >= self.wake && self.tries > 0 {
             self.tries -= 1;
             self.act(turn);
             let wait = turn.decide.between(Label::Adversary, 200_000, 3_000_000);
             self.wake = turn.now.mono + Span(wait);
         }
-        Some(input)
+        true
     }
 
     fn next_deadline(&self) -> Option<Time> {
         (self.tries > 0).then_some(self.wake)
     }
 
-    fn words(&self) -> Vec<u64> {
+    fn mix(&self, mix: &mut Mix) {
         let [_, tickets] = self.calls.words();
-        vec![self.tries, self.wake.0, tickets]
+        mix.words([self.tries, self.wake.0, tickets]);
     }
 
     fn restart(&mut self) {

@@ -7,7 +7,7 @@ use decdn_engine::{
 };
 
 use super::{With, mask::Hand};
-use crate::{actor::Turn, decide::Label};
+use crate::{actor::Turn, decide::Label, rung::Mix};
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -25,9 +25,9 @@ impl Vanisher {
 }
 
 impl Hand for Vanisher {
-    fn hear(&mut self, input: Input, _turn: &mut Turn<'_>) -> Option<Input> {
+    fn hear(&mut self, input: &mut Input, _turn: &mut Turn<'_>) -> bool {
         // The clock goes on, or the process would be due for ever.
-        (!self.gone || input == Input::Tick).then_some(input)
+        !self.gone || *input == Input::Tick
     }
 
     fn say(&mut self, output: Output, turn: &mut Turn<'_>) {
@@ -51,8 +51,8 @@ impl Hand for Vanisher {
         turn.push(lane, effect);
     }
 
-    fn words(&self) -> Vec<u64> {
-        vec![self.left.unwrap_or(u64::MAX), u64::from(self.gone)]
+    fn mix(&self, mix: &mut Mix) {
+        mix.words([self.left.unwrap_or(u64::MAX), u64::from(self.gone)]);
     }
 
     fn restart(&mut self) {

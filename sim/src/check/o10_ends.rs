@@ -181,6 +181,10 @@ impl Oracle for Ends {
         &[Kind::Start, Kind::Step, Kind::Crashed, Kind::Submitted, Kind::Included, Kind::End]
     }
 
+    fn counts_idle_steps(&self) -> bool {
+        true
+    }
+
     fn see(&mut self, at: Time, seen: &Seen<'_>, report: &mut Report) {
         match *seen {
             Seen::Step { actor, input, outputs, .. } => self.on_step(at, actor, input, outputs, report),

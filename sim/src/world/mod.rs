@@ -406,7 +406,6 @@ impl World {
         let slot = &mut self.actors[usize::from(id.0)];
         debug_assert!(slot.up, "a dead process took an input");
         let now = slot.now(at);
-        let shown = self.watch.shows_steps().then(|| input.clone());
         let mut out = std::mem::take(&mut self.out);
         let mut tricks = std::mem::take(&mut self.tricks);
         let turn = Turn {
@@ -417,7 +416,7 @@ impl World {
             out: &mut out,
             tricks: &mut tricks,
         };
-        slot.actor.step(input, turn);
+        slot.actor.step(&input, turn);
         self.steps += 1;
         if self.check_every > 0 && self.steps.is_multiple_of(self.check_every) {
             self.check(id);
@@ -430,9 +429,8 @@ impl World {
             recorder.choices(self.decide.log());
             self.decide.clear_log();
         }
-        if let Some(input) = &shown {
-            self.watch.step(at, digest, &Seen::Step { actor: id, now, input, outputs: out.as_slice() });
-        }
+        let seen = Seen::Step { actor: id, now, input: &input, outputs: out.as_slice() };
+        self.watch.step(at, digest, &seen);
         self.carry_all(id, &mut out, &tricks);
         tricks.clear();
         self.out = out;
