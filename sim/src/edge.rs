@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use decdn_engine::{
-    io::{Effect, Lane, Output},
+    io::{Effect, Lane},
     record::{PersistSeq, Record},
 };
 
@@ -53,15 +53,10 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// Takes an output in. It comes back if nothing holds it up: carry it out now.
-    pub fn admit(&mut self, output: Output, corrupt: Option<u64>) -> Option<Order> {
-        let order = Order { effect: output.effect, lane: output.lane, corrupt };
-        match self.blocked.iter_mut().find(|(lane, _)| *lane == order.lane) {
-            Some((_, waiting)) => {
-                waiting.push_back(order);
-                None
-            }
-            None => Some(order),
+    /// Holds an effect back whose lane [is blocked](Self::is_blocked); any other is to be carried out at once.
+    pub fn hold(&mut self, order: Order) {
+        if let Some((_, waiting)) = self.blocked.iter_mut().find(|(lane, _)| *lane == order.lane) {
+            waiting.push_back(order);
         }
     }
 

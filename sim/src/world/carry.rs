@@ -2,7 +2,7 @@
 
 use decdn_engine::{
     ids::{StreamId, TxTicket},
-    io::{Effect, Gone, Input, Output, Outputs},
+    io::{Effect, Gone, Input, Lane, Output, Outputs},
     time::{Span, Time},
     wire::{ClientMessage, Code, Message, Protocol},
 };
@@ -28,8 +28,12 @@ impl World {
             }
             self.note(id, &output.effect);
             let corrupt = corrupt_in(tricks, index, &output);
-            if let Some(order) = self.slot(id).edge.admit(output, corrupt) {
-                self.carry(id, order);
+            let Output { lane, effect } = output;
+            let edge = &mut self.slot(id).edge;
+            if edge.is_blocked(lane) {
+                edge.hold(Order { effect, lane, corrupt });
+            } else {
+                self.carry(id, lane, effect, corrupt);
             }
         }
     }
@@ -64,7 +68,7 @@ impl World {
                 return self.crash(id, 1, None);
             }
             let is_barrier = matches!(order.effect, Effect::Persist { .. });
-            self.carry(id, order);
+            self.carry(id, order.lane, order.effect, order.corrupt);
             if is_barrier {
                 break;
             }
@@ -72,18 +76,18 @@ impl World {
         self.step(id, Input::Persisted { seq });
     }
 
-    /// Does one thing.
-    fn carry(&mut self, id: ActorId, order: Order) {
+    /// Does one thing; `corrupt` as in [`Order`].
+    fn carry(&mut self, id: ActorId, lane: Lane, effect: Effect, corrupt: Option<u64>) {
         let now = self.queue.now();
-        if !matches!(order.effect, Effect::Persist { .. }) {
-            self.watch.see(now, &Seen::Started { actor: id, effect: &order.effect });
+        if !matches!(effect, Effect::Persist { .. }) {
+            self.watch.see(now, &Seen::Started { actor: id, effect: &effect });
         }
-        match order.effect {
+        match effect {
             Effect::Persist { seq, writes } => {
                 let calm = self.calm;
                 let (slot, decide) = (&mut self.actors[usize::from(id.0)], &mut self.decide);
                 let takes = write_time(slot, calm, decide);
-                slot.edge.begin(Write { seq, lane: order.lane, writes, is_held: false });
+                slot.edge.begin(Write { seq, lane, writes, is_held: false });
                 let epoch = slot.epoch;
                 self.queue.push(now + takes, Event::Durable(id, epoch, seq));
             }
@@ -101,7 +105,7 @@ impl World {
                 }
             }
             Effect::SendRange { stream, hash, offset, bytes } => {
-                let content = Content { hash, offset, bytes, corrupt: order.corrupt, last: true };
+                let content = Content { hash, offset, bytes, corrupt, last: true };
                 self.send_range(id, stream, content);
             }
             Effect::Sign { ticket, what } => {
@@ -117,7 +121,8 @@ impl World {
             Effect::Poll { from_block, interests } => {
                 let poll = Poll { actor: id, epoch: self.slot(id).epoch, from_block, interests };
                 let takes = self.chain.endpoint_delay(&mut self.decide);
-                self.queue.push(now + takes, Event::Polled(Box::new(poll)));
+                let poll = self.polls.insert(poll);
+                self.queue.push(now + takes, Event::Polled(poll));
             }
             Effect::Fault(_) | Effect::Notice(_) => {}
         }

@@ -22,6 +22,7 @@ use decdn_engine::{
     ids::{BlobHash, ConnId},
     io::{Effect, Gone, Input, Notice, Outputs},
     record::PersistSeq,
+    state::{Slab, Slot as Place},
     time::{Now, Span, Time, WallTime},
 };
 
@@ -69,7 +70,7 @@ enum Event {
     /// The chain has something to do.
     Chain,
     /// A poll is answered.
-    Polled(Box<Poll>),
+    Polled(Place),
     /// An owner orders something.
     Order(u32),
     /// One of the scenario's timed faults.
@@ -159,6 +160,8 @@ pub(crate) struct Slot {
     machine: Machine,
     /// Added to simulated time: this process's monotonic clock.
     mono: u64,
+    /// When it is due by its own clock, as it said after its last step.
+    due: Option<Time>,
     /// The earliest wake-up under way.
     armed: Option<Time>,
     /// Outputs until it dies, if it is to.
@@ -177,6 +180,10 @@ impl Slot {
             mono: Time(at.0 + self.mono),
             wall: WallTime((EPOCH.0 + at.0).saturating_add_signed(self.machine.skew)),
         }
+    }
+
+    fn is_due(&self, at: Time) -> bool {
+        self.due.is_some_and(|due| due.0 <= at.0 + self.mono)
     }
 }
 
@@ -238,6 +245,7 @@ pub struct World {
     library: Library,
     jobs: Vec<Job>,
     timed: Vec<Timed>,
+    polls: Slab<Poll>,
     feeds: Vec<Option<Feed>>,
     feeds_free: Vec<u32>,
     watch: Watch,
@@ -251,6 +259,8 @@ pub struct World {
     rules: BTreeMap<Rule, u64>,
     /// After how many steps one is checked; 0 once something was broken.
     check_every: u64,
+    /// Nothing that decides whether it is over has changed since it was found not to be.
+    goes_on: bool,
     /// Set when going on makes no sense.
     halted: bool,
 }
@@ -288,6 +298,7 @@ impl World {
             library,
             jobs,
             timed,
+            polls: Slab::default(),
             feeds: Vec::new(),
             feeds_free: Vec::new(),
             watch,
@@ -300,6 +311,7 @@ impl World {
             mix: Mix::new(),
             rules: BTreeMap::new(),
             check_every: if is_each_checked { 1 } else { CHECK_EVERY },
+            goes_on: false,
             halted: false,
         };
         for (actor, machine) in actors {
@@ -310,6 +322,7 @@ impl World {
                 edge: Edge::default(),
                 machine,
                 mono: 0,
+                due: None,
                 armed: None,
                 outputs_left: None,
                 conns: BTreeMap::new(),
@@ -393,7 +406,7 @@ impl World {
             Event::Durable(actor, epoch, seq) => self.on_durable(actor, epoch, seq),
             Event::Feed(slot) => self.on_feed(slot),
             Event::Chain => self.on_chain_work(),
-            Event::Polled(poll) => self.on_polled(*poll),
+            Event::Polled(poll) => self.on_polled(poll),
             Event::Order(job) => self.on_order(job as usize),
             Event::Timed(fault) => self.on_timed(fault as usize),
             Event::Calm => self.on_calm(),
@@ -477,7 +490,8 @@ impl World {
         if !slot.up {
             return;
         }
-        let Some(deadline) = slot.actor.next_deadline() else { return };
+        slot.due = slot.actor.next_deadline();
+        let Some(deadline) = slot.due else { return };
         let at = Time(deadline.0.saturating_sub(slot.mono)).max(self.queue.now());
         if slot.armed.is_none_or(|armed| at < armed) {
             slot.armed = Some(at);
@@ -494,13 +508,12 @@ impl World {
         if !slot.up {
             return;
         }
-        let is_due = |slot: &Slot| slot.actor.next_deadline().is_some_and(|due| due <= slot.now(at).mono);
-        if !is_due(slot) {
+        if !slot.is_due(at) {
             return self.arm(id);
         }
         self.step(id, Input::Tick);
         let slot = &self.actors[usize::from(id.0)];
-        if slot.up && is_due(slot) {
+        if slot.up && slot.is_due(at) {
             let name = self.cast.get(id).name.clone();
             self.halt("deadline", || format!("{name} is still due after a tick: it would tick for ever"));
         }

@@ -1,6 +1,6 @@
 //! What the chain brings.
 
-use decdn_engine::{io::Input, time::Time};
+use decdn_engine::{io::Input, state::Slot as Place, time::Time};
 
 use super::{Event, Poll, World};
 use crate::{chain::News, seen::Seen};
@@ -8,6 +8,7 @@ use crate::{chain::News, seen::Seen};
 impl World {
     /// Lets the chain work when it next has something to do.
     pub(super) fn arm_chain(&mut self) {
+        self.goes_on = false;
         let Some(at) = self.chain.next_work(self.queue.now()) else { return };
         let at = at.max(self.queue.now());
         if self.chain_armed.is_none_or(|armed| at < armed) {
@@ -54,8 +55,8 @@ impl World {
         }
     }
 
-    pub(super) fn on_polled(&mut self, poll: Poll) {
-        let Poll { actor: id, epoch, from_block, interests } = poll;
+    pub(super) fn on_polled(&mut self, poll: Place) {
+        let Some(Poll { actor: id, epoch, from_block, interests }) = self.polls.remove(poll) else { return };
         if !self.lives(id, epoch) {
             return;
         }
@@ -67,8 +68,9 @@ impl World {
         };
         self.step(id, input);
         // Nobody else keeps the world going for ever: actors that read the chain do.
-        if self.is_over() {
-            self.halted = true;
+        if !self.goes_on {
+            self.goes_on = !self.is_over();
+            self.halted |= !self.goes_on;
         }
     }
 }

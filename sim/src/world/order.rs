@@ -93,6 +93,7 @@ impl World {
 
     /// The owner hears that a download is over.
     pub(super) fn job_done(&mut self, actor: ActorId, fetch: FetchId) {
+        self.goes_on = false;
         for job in &mut self.jobs {
             job.is_over |= job.fetches(actor, fetch);
         }
@@ -133,6 +134,7 @@ impl World {
         let known = self.jobs[index].channels.clone();
         let ids = known.unwrap_or_else(|| self.chain.channels().iter().filter(is_theirs).copied().collect());
         self.jobs[index].channels = Some(ids.clone());
+        self.goes_on = false;
         let epoch = self.slot(actor).epoch;
         for id in ids {
             if self.lives(actor, epoch) {
