@@ -129,6 +129,9 @@ impl<K: Copy + Ord, V> TrackedMap<K, V> {
 
     /// Brings its share of the digest up to date. `canon` writes an entry's canonical bytes.
     pub fn fold(&mut self, tally: &mut Tally, mut canon: impl FnMut(&K, &V, &mut Canonical)) -> Sum {
+        if self.touched.is_empty() {
+            return self.sum;
+        }
         for key in self.touched.drain(..) {
             // It may have gone meanwhile.
             if let Some(Entry { value, mark }) = self.map.get_mut(&key) {
@@ -291,6 +294,9 @@ impl<V> TrackedSlab<V> {
 
     /// Brings its share of the digest up to date. `canon` writes an entry's canonical bytes.
     pub fn fold(&mut self, tally: &mut Tally, mut canon: impl FnMut(Slot, &V, &mut Canonical)) -> Sum {
+        if self.touched.is_empty() {
+            return self.sum;
+        }
         for slot in self.touched.drain(..) {
             // It may have gone meanwhile.
             if let Some(Entry { value, mark }) = self.slab.get_mut(slot) {
