@@ -49,8 +49,12 @@ impl Clock {
 
     /// The newest block that readers saw a while ago.
     pub(super) fn head_before(&self, now: Time, lag: Span) -> Block {
-        let then = self.passed(Time(now.0.saturating_sub(lag.0)));
-        self.block(then.min(self.head(now).number))
+        self.block(self.number_before(now, lag, &self.head(now)))
+    }
+
+    /// That block's number, given the newest one.
+    pub(super) fn number_before(&self, now: Time, lag: Span, head: &Block) -> u64 {
+        self.passed(Time(now.0.saturating_sub(lag.0))).min(head.number)
     }
 
     /// A block by its number.

@@ -316,7 +316,7 @@ impl<M: Machine> L2<M> {
         ChainUpdate {
             head: self.name(head),
             forked_at: None,
-            safe: self.safe(now).number,
+            safe: self.posted.unwrap_or_else(|| self.clock.number_before(now, self.profile.safe_lag, &head)),
             events,
             next: next.unwrap_or((head.number + 1).max(from_block)),
             forced_inclusion: self.profile.forced_inclusion,
