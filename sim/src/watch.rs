@@ -85,7 +85,7 @@ fn is_idle(seen: &Seen<'_>) -> bool {
     let Seen::Step { input, outputs, .. } = seen else { return false };
     let is_nothing_new = match input {
         Input::Tick => true,
-        Input::Chain(update) => update.events.is_empty(),
+        Input::Chain(update) => update.events.is_empty() && update.forked_at.is_none(),
         _ => false,
     };
     is_nothing_new && outputs.iter().all(|output| matches!(output.effect, Effect::Poll { .. }))
