@@ -7,18 +7,18 @@ export default [
   },
   {
     name: 'fork-not-rewound', rule: 'L1', breaks: 'a role goes on as if the chain had never taken anything back',
-    oracle: ['O8', 'bound'],
+    oracle: ['O8', 'O10', 'O14', 'bound'],
     edits: [{ file: 'engine/src/machine/follower.rs', from: 'let forked_at = update.forked_at.or(silent)?;', to: 'let forked_at = update.forked_at.or(silent).filter(|_| false)?;' }],
   },
   {
     name: 'voucher-erased-at-soft-settlement', rule: 'L1', breaks: 'a node erases its voucher at a settlement that only the soft head has',
-    oracle: ['O8', 'bound'],
-    edits: [{ file: 'engine/src/roles/node/watch.rs', from: 'if block <= self.follower.safe() {', to: 'if block < u64::MAX {' }],
+    oracle: ['O8', 'O10', 'O14', 'bound'],
+    edits: [{ file: 'engine/src/roles/node/watch.rs', from: 'if block <= self.buyer.follower.safe() {', to: 'if block < u64::MAX {' }],
   },
   {
     name: 'opening-safe-by-number', rule: 'V6', breaks: 'an opening that a fork took back counts as safe once the safe head passes its number',
     test: 'cargo test -p decdn-engine --test node v6_an_opening_that_vanished_is_not_served_and_not_safe',
-    edits: [{ file: 'engine/src/roles/node/rewind.rs', from: 'for id in self.follower.openings.rewind(forked_at) {', to: 'for id in self.follower.openings.rewind(u64::MAX) {' }],
+    edits: [{ file: 'engine/src/roles/node/rewind.rs', from: 'for id in self.buyer.follower.openings.rewind(forked_at) {', to: 'for id in self.buyer.follower.openings.rewind(u64::MAX) {' }],
   },
   {
     name: 'outcome-outlives-its-block', rule: 'X1', breaks: 'what a transaction is said to have recorded counts though its block is read and does not have it',

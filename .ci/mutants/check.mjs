@@ -13,18 +13,18 @@ export default [
     name: 'settled-close-holds-the-cursor', rule: 'X1', breaks: 'a channel that has settled holds the durable cursor back for ever',
     oracle: ['check'],
     edits: [{
-      file: 'engine/src/roles/client/watch.rs',
-      from: 'self.follower.checkpoint.settled(closed_in, slot);',
-      to: 'let _ = closed_in;',
+      file: 'engine/src/roles/client/rewind.rs',
+      from: 'self.follower.checkpoint.settled(kept.held_from, *id);',
+      to: 'let _ = (id, kept);',
     }],
   },
   {
     name: 'greeting-outlives-its-channel', rule: 'V3', breaks: 'a node counts as having the newest voucher of a channel that is gone',
     oracle: ['check'],
     edits: [{
-      file: 'engine/src/roles/client/watch.rs',
+      file: 'engine/src/roles/client/rewind.rs',
       from: 'self.links.forget_channel(gone.paying.node, slot);',
-      to: 'let _ = gone;',
+      to: '',
     }],
   },
   {
@@ -32,8 +32,8 @@ export default [
     oracle: ['check'],
     edits: [{
       file: 'engine/src/roles/client/watch.rs',
-      from: 'self.links.forget_channel(gone.paying.node, slot); } self.leave_idle_peers(now, out);',
-      to: 'self.links.forget_channel(gone.paying.node, slot); }',
+      from: 'self.retain(now, slot, Why::Settled, (block, block), out); } self.leave_idle_peers(now, out);',
+      to: 'self.retain(now, slot, Why::Settled, (block, block), out); }',
     }],
   },
   {

@@ -89,6 +89,11 @@ impl Closings {
         self.watches.iter().map(|(slot, watch)| (*slot, watch))
     }
 
+    /// How many channels are closing, or over and retained.
+    pub fn known(&self) -> usize {
+        self.watches.len() + self.retained.len()
+    }
+
     /// How many channels are closing.
     pub fn len(&self) -> usize {
         self.watches.len()

@@ -32,13 +32,11 @@ pub(super) fn have_disputes_transactions(closings: &Closings) -> Checked {
     Ok(())
 }
 
-/// `id`: of a channel that is there; `is_own`: whether a channel is one of those that these closings are about, where a role
-/// has two kinds.
+/// `id`: of a channel that is there.
 pub(super) fn hold_closings_the_cursor(
     closings: &Closings,
     checkpoint: &Checkpoint,
     id: impl Fn(Slot) -> Option<ChannelId>,
-    is_own: impl Fn(&ChannelId) -> bool,
 ) -> Checked {
     for (slot, watch) in closings.iter() {
         let is_held = id(slot).is_some_and(|id| checkpoint.is_held_by(watch.closed_in, id));
@@ -47,8 +45,12 @@ pub(super) fn hold_closings_the_cursor(
     for (channel, kept) in closings.retained.iter() {
         holds!(checkpoint.is_held_by(kept.held_from, *channel), "{channel:?}, block {}", kept.held_from);
     }
-    let held = checkpoint.closing().filter(|id| is_own(id) || closings.retained.contains(id)).count();
-    let known = closings.len() + closings.retained.len();
+    Ok(())
+}
+
+/// `known`: closes under way, and channels that are retained.
+pub(super) fn holds_nothing_else_the_cursor(checkpoint: &Checkpoint, known: usize) -> Checked {
+    let held = checkpoint.closing();
     holds!(held == known, "it is held by {held}, {known} are known");
     Ok(())
 }
@@ -101,7 +103,7 @@ pub(super) fn is_settling_due(
     Ok(())
 }
 
-/// `is_own`: see [`hold_closings_the_cursor`].
+/// `is_own`: whether a channel is one of those that these closings are about, where a role has two kinds.
 pub(super) fn are_closing_alarms_owned(
     closings: &Closings,
     alarms: &Alarms<AlarmKey>,

@@ -39,6 +39,11 @@ impl Client {
         }
     }
 
+    /// Closes under way, and channels that are retained: what holds the durable cursor back.
+    pub(in crate::roles) fn closings_known(&self) -> usize {
+        self.closings.known()
+    }
+
     /// Whether one more channel has room, beside openings under way less so many: those that are over count as well, as long
     /// as they may come back.
     pub(super) fn has_room(&self, reserved: usize) -> bool {

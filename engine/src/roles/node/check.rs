@@ -71,8 +71,11 @@ const INVARIANTS: &[Invariant<Node>] = &[
     Invariant::tie("a dispute has its transaction", |n| check::have_disputes_transactions(&n.closings)),
     Invariant::tie("a close holds the durable cursor back", |n| {
         let id = |slot| n.earnings.channels.get(slot).map(|channel| channel.id);
-        let is_own = |id: &_| n.earnings.slot(id).is_some();
-        check::hold_closings_the_cursor(&n.closings, &n.buyer.follower.checkpoint, id, is_own)
+        check::hold_closings_the_cursor(&n.closings, &n.buyer.follower.checkpoint, id)
+    }),
+    Invariant::tie("nothing else holds the durable cursor back", |n| {
+        let known = n.closings.known() + n.buyer.closings_known();
+        check::holds_nothing_else_the_cursor(&n.buyer.follower.checkpoint, known)
     }),
     Invariant::tie("what is retained of a channel is not in the table", |n| {
         check::are_retained_gone(&n.closings, |id| n.earnings.slot(id).is_some())

@@ -87,8 +87,7 @@ const MONEY: &[Invariant<Client>] = &[
     Invariant::tie("a dispute has its transaction", |c| check::have_disputes_transactions(&c.closings)),
     Invariant::tie("a close holds the durable cursor back", |c| {
         let id = |slot| c.wallet.channels.get(slot).map(|channel| channel.paying.channel);
-        let is_own = |id: &_| c.wallet.slot(id).is_some();
-        check::hold_closings_the_cursor(&c.closings, &c.follower.checkpoint, id, is_own)
+        check::hold_closings_the_cursor(&c.closings, &c.follower.checkpoint, id)
     }),
     Invariant::tie("what is retained of a channel is not in the table", |c| {
         check::are_retained_gone(&c.closings, |id| c.wallet.slot(id).is_some())
@@ -118,10 +117,14 @@ const MONEY: &[Invariant<Client>] = &[
 ];
 
 /// Of a client that is no part of a node.
-const ALONE: &[Invariant<Client>] =
-    &[Invariant::tie("alarms are in proportion to what they are about", |c| {
+const ALONE: &[Invariant<Client>] = &[
+    Invariant::tie("alarms are in proportion to what they are about", |c| {
         check::are_alarms_few(&c.tools.alarms, c.alarms_max())
-    })];
+    }),
+    Invariant::tie("nothing else holds the durable cursor back", |c| {
+        check::holds_nothing_else_the_cursor(&c.follower.checkpoint, c.closings.known())
+    }),
+];
 
 /// Downloads, prices, openings.
 const DOWNLOADS: &[Invariant<Client>] = &[

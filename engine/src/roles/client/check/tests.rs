@@ -486,10 +486,14 @@ const BROKEN_MONEY: &[Case<Client>] = &[
     }),
 ];
 
-const BROKEN_ALONE: &[Case<Client>] =
-    &[("alarms are in proportion to what they are about", of!(idle), |c| {
+const BROKEN_ALONE: &[Case<Client>] = &[
+    ("alarms are in proportion to what they are about", of!(idle), |c| {
         (0..100).for_each(|n| c.tools.alarms.arm(AlarmKey::Poll, Time(100 - n)));
-    })];
+    }),
+    ("nothing else holds the durable cursor back", of!(disputing), |c| {
+        c.follower.checkpoint.closes(9, ChannelId([9; 32]));
+    }),
+];
 
 const BROKEN_DOWNLOADS: &[Case<Client>] = &[
     ("a download's stream serves it", of!(streaming), |c| {

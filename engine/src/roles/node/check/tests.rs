@@ -275,6 +275,9 @@ const BROKEN: &[Case<Node>] = &[
         let (slot, watch) = n.closings.iter().next().expect("a closing channel");
         n.buyer.follower.checkpoint.settled(watch.closed_in, n.earnings.channels[slot].id);
     }),
+    ("nothing else holds the durable cursor back", of!(disputing), |n| {
+        n.buyer.follower.checkpoint.closes(9, CHANNEL);
+    }),
     ("what is retained of a channel is not in the table", of!(disputing), |n| {
         let (slot, watch) = n.closings.iter().next().expect("a closing channel");
         let (id, watch) = (n.earnings.channels[slot].id, watch.clone());
