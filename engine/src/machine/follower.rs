@@ -162,6 +162,10 @@ impl Follower {
         let is_other = update.head.number == self.head.number && update.head.hash != self.head.hash;
         let silent = (is_other && self.head_at.is_some()).then(|| self.safe.saturating_add(1));
         let forked_at = update.forked_at.or(silent)?;
+        if update.forked_at.is_none() {
+            // It does not begin where it would have to.
+            self.asked_from = u64::MAX;
+        }
         if forked_at <= self.safe {
             cx.out.limit(Rule::L1, LimitHit::SafeBlocks);
         }

@@ -60,8 +60,10 @@ fn v1_a_channel_that_no_record_speaks_of_is_closed_and_another_one_paid_on() {
 fn v1_a_channel_that_was_found_is_not_paid_on_after_a_restart_either() {
     let mut bench = forgetful();
     bench.feed(Input::Tick);
-    let kept: Vec<Record> = bench.fold(&vec![true; bench.writes.len()]).into_values().collect();
-    assert!(matches!(kept[..], [Record::Paying(_)]), "{kept:?}");
+    let mut kept: Vec<Record> = bench.fold(&vec![true; bench.writes.len()]).into_values().collect();
+    let [Record::Paying(paying)] = &mut kept[..] else { panic!("{kept:?}") };
+    // Too long ago for the next life to read it again.
+    paying.opened_at_block = 0;
     // A second life that died before it had closed anything, and a third.
     let mut again = Bench::recover(bench.config(), kept);
     again.order(1, &[1], true);

@@ -11,7 +11,7 @@ use decdn_engine::{
     limits::{GROUP, Limits},
     money::{Amount, Nonce, Rate},
     order::{Candidate, FetchOrder},
-    record::Key,
+    record::{Key, Record},
     roles::Role,
     time::{ChainTime, Span},
     wire::{ClientMessage, Message, ProbeMessage, ProbeResponse, Protocol, StreamRequest, StreamResponse},
@@ -152,6 +152,12 @@ fn d12_a_node_that_comes_back_goes_on_with_both() {
     let mut bench = trading();
     let keys = [Key::Earning(channel(0)), Key::Paying(channel(PAID_ON)), Key::Fetch(FetchId(1))];
     assert!(keys.iter().all(|key| bench.disk.contains_key(key)), "{:?}", bench.disk.keys());
+    // Too long ago for the next life to read it again.
+    bench.disk.values_mut().for_each(|record| match record {
+        Record::Earning(earning) => earning.opened_at_block = 0,
+        Record::Paying(paying) => paying.opened_at_block = 0,
+        _ => {}
+    });
     bench.restart();
     assert_eq!(bench.node.best_voucher(&channel(0)).map(|(_, amount)| amount), Some(Amount(5_000)));
     let said = happened(&mut bench, 4, &[]);

@@ -100,14 +100,17 @@ impl Node {
             self.buyer.follower.checkpoint.settled(kept.held_from, id);
             out.notice(Notice::TakenBack { channel: id, what: Fact::Settlement });
             let slot = self.take_up(kept.record);
-            match kept.watch {
+            self.earnings.channels[slot].status = match kept.watch {
                 Some(watch) => {
                     self.buyer.follower.checkpoint.closes(watch.closed_in, id);
                     self.closings.restore(slot, watch);
+                    ChannelStatus::Closing
                 }
-                None => self.closings.expect(slot),
-            }
-            self.earnings.channels[slot].status = ChannelStatus::Closing;
+                None => {
+                    self.closings.expect(slot);
+                    ChannelStatus::Final
+                }
+            };
         }
         let cx = &mut Cx { now, tools: &mut self.buyer.tools, out };
         for (slot, closed_in) in self.closings.rewind(forked_at, cx) {
@@ -174,9 +177,6 @@ impl Node {
     /// what was this node's own doing is done again.
     fn on_unclosed(&mut self, slot: Slot, is_ours: bool, out: &mut Outputs) {
         let Some(channel) = self.earnings.channels.get_mut(slot) else { return };
-        if channel.status != ChannelStatus::Closing {
-            return;
-        }
         channel.status = ChannelStatus::Final;
         let id = channel.id;
         let seq = self.persist(slot, out);
