@@ -125,7 +125,14 @@ impl Client {
                 }
                 None => self.closings.expect(slot),
             }
-            self.wallet.channels[slot].paying.status = ChannelStatus::Closing;
+            let paying = &mut self.wallet.channels[slot].paying;
+            paying.status = ChannelStatus::Closing;
+            if paying.opened_at_block >= forked_at {
+                // Not seen on that branch either, or in a block that is gone with the settlement.
+                let block = if paying.opened_at_block == UNSEEN { forked_at } else { paying.opened_at_block };
+                self.follower.openings.expect(block, id);
+                paying.opened_at_block = UNSEEN;
+            }
         }
         let cx = &mut Cx { now, tools: &mut self.tools, out };
         for (slot, closed_in) in self.closings.rewind(forked_at, cx) {

@@ -111,6 +111,13 @@ impl Node {
                     ChannelStatus::Final
                 }
             };
+            let opened_in = self.earnings.channels[slot].opened_at_block;
+            if opened_in >= forked_at {
+                // Not seen on that branch either, or in a block that is gone with the settlement.
+                let block = if opened_in == UNSEEN { forked_at } else { opened_in };
+                self.buyer.follower.openings.expect(block, id);
+                self.earnings.unsee(slot);
+            }
         }
         let cx = &mut Cx { now, tools: &mut self.buyer.tools, out };
         for (slot, closed_in) in self.closings.rewind(forked_at, cx) {
