@@ -226,11 +226,37 @@ export default [
   },
   {
     name: 'deposit-not-agreed', rule: 'D16', breaks: 'a yes to less than the deposit opens a channel with all of it',
-    test: 'cargo test -p decdn-engine --test client d16_a_yes_to_less_leaves_the_question_open',
+    oracle: ['O17', 'check'],
     edits: [{
       file: 'engine/src/order.rs',
       from: 'rate <= self.rate && deposit <= self.deposit',
       to: 'rate <= self.rate',
+    }],
+  },
+  {
+    name: 'opened-without-asking', rule: 'D16', breaks: 'a client whose owner has to be asked opens its channels on the order alone',
+    oracle: ['O17', 'check'],
+    edits: [
+      { file: 'engine/src/roles/client/open.rs', from: '(true, false) => return self.ask_owner(now, id, deposit, out)', to: '(true, false) => {}' },
+      { file: 'engine/src/roles/client/open.rs', from: '&& (!asks || fetch.is_agreed(opening.deposit))', to: '' },
+    ],
+  },
+  {
+    name: 'agreement-used-twice', rule: 'D16', breaks: 'an opening leaves the yes that it was begun on to the next one',
+    oracle: ['O17'],
+    edits: [{
+      file: 'engine/src/roles/client/open.rs',
+      from: 'if asks { self.fetcher.take_agreement(id) } else { None }',
+      to: 'self.fetcher.fetches.get(&id).and_then(|fetch| fetch.agreements().next().copied())',
+    }],
+  },
+  {
+    name: 'declined-opened', rule: 'D16', breaks: 'a no is taken for a yes to anything',
+    oracle: ['O17'],
+    edits: [{
+      file: 'engine/src/roles/client/agree.rs',
+      from: 'self.on_not_agreed(now, id, out);',
+      to: 'let all = Agreement { rate: crate::money::Rate(u64::MAX), deposit: Amount::MAX }; self.on_agreed(now, id, node, all, out);',
     }],
   },
   {

@@ -52,6 +52,8 @@ labels! {
     Clock = "clock",
     /// What an adversary does next.
     Adversary = "adversary",
+    /// What an owner answers, and when.
+    Owner = "owner",
 }
 
 const LABELS: usize = Label::ALL.len();

@@ -111,6 +111,7 @@ pub fn play(pairs: u8, messages: u64, seed: u64) -> Ran {
         chain,
         library: Library::symbols(&[]).0,
         jobs: Vec::new(),
+        owners: BTreeMap::new(),
         timed: Vec::new(),
         calm_at: None,
         until: Time(u64::MAX),

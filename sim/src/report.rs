@@ -53,6 +53,18 @@ names! {
         ChannelFound = "channel-found",
         /// A node told its price.
         Quoted = "quoted",
+        /// An owner agrees to an opening.
+        OwnerAgreed = "owner-agreed",
+        /// An owner agrees to less than it was asked for.
+        OwnerAgreedToLess = "owner-agreed-to-less",
+        /// An owner says no.
+        OwnerDeclined = "owner-declined",
+        /// An owner does not answer.
+        OwnerSilent = "owner-silent",
+        /// An owner is asked once more, by a process that has started since.
+        AskedAfterRestart = "asked-after-restart",
+        /// An owner is asked once more, because the price has risen since it agreed.
+        AskedAfterRise = "asked-after-rise",
         /// Content was agreed on.
         StreamStarted = "stream-started",
         /// A download is done.

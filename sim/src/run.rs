@@ -6,7 +6,7 @@ use decdn_contracts::Genesis;
 use decdn_engine::money::Amount;
 
 use crate::{
-    actor::{Actor, Honest},
+    actor::{Actor, ActorId, Honest},
     adversary,
     cast::Part,
     chain::Chain,
@@ -19,7 +19,7 @@ use crate::{
     scenario::{Plan, PlannedActor, Scenario, evaluate},
     trace::{Head, Scribe, VERSION},
     watch::{Recorder, Watch},
-    world::{Job, Order, Parts, Ran, TimedFault, World},
+    world::{Job, Order, Owner, Parts, Ran, TimedFault, World},
 };
 
 /// How a run ended.
@@ -110,6 +110,7 @@ pub fn run(
         chain,
         library,
         jobs,
+        owners: owners(&plan).collect(),
         timed: plan.timed.clone(),
         calm_at: plan.calm_at,
         until: plan.until,
@@ -157,7 +158,14 @@ fn brief(scenario: &Scenario, plan: &Plan) -> Briefing {
     });
     let profit = scenario.file.profit.as_ref().map_or_else(|| "0".to_owned(), |line| line.limit.to_string());
     let must_end = plan.calm_at.is_some();
-    Briefing { symbols: plan.symbols.clone(), lifts: lifts.collect(), profit, must_end }
+    let asked = owners(plan).map(|(id, _)| id).collect();
+    Briefing { symbols: plan.symbols.clone(), lifts: lifts.collect(), profit, must_end, asked }
+}
+
+/// Owners who are asked, and whose they are.
+fn owners(plan: &Plan) -> impl Iterator<Item = (ActorId, Owner)> + '_ {
+    let owned = plan.cast.people.iter().zip(&plan.actors);
+    owned.filter_map(|(person, planned)| Some((person.id, planned.owner?)))
 }
 
 fn actor(planned: &PlannedActor) -> Box<dyn Actor> {

@@ -183,6 +183,7 @@ fn world(role: Script, log: Log, orders: Orders, seed: u64) -> World {
         chain,
         library: Library::default(),
         jobs: Vec::new(),
+        owners: Default::default(),
         timed: Vec::new(),
         calm_at: None,
         until: Time(u64::MAX),

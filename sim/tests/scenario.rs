@@ -136,6 +136,7 @@ fn a_name_that_nothing_has_is_told_with_its_place_and_with_those_there_are() {
             "no option of bait \"prt\", the nearest is \"part\"",
         ),
         ("part = \"node\"", "part = \"node\"\nwith = { part = 1 }", 11, "takes no options"),
+        ("part = \"node\"", "part = \"node\"\nowner = { thinks_ms = 1 }", 9, "\"node\" buys nothing"),
         ("part = \"client\"", "part = \"client\"\nplays = \"bait\"", 5, "can't play bait, a node that"),
         ("name = \"node\"", "name = \"client\"", 9, "two actors are called \"client\""),
         ("name = \"node\"", "name = \"client\"\ncount = 2", 9, "two actors are called \"client\""),

@@ -270,8 +270,8 @@ fn act() -> impl Strategy<Value = Act> {
 /// What an owner has said since the start, and what left on it.
 #[derive(Default)]
 struct Said {
-    /// The newest yes about each download and node that was asked about.
-    yes: BTreeMap<(u64, u8), Option<(Rate, Amount)>>,
+    /// Each yes to the newest question about a download and a node: a later one takes none back.
+    yes: BTreeMap<(u64, u8), Vec<(Rate, Amount)>>,
     /// Those on which the allowance may have left that leads to the next opening.
     meant: Vec<(u64, u8)>,
 }
@@ -283,7 +283,7 @@ impl Said {
         for effect in std::mem::take(&mut bench.said) {
             match effect {
                 Effect::Notice(Notice::Quoted { fetch, node, deposit: Some(_), .. }) => {
-                    self.yes.insert((fetch.0, node.0[0]), None);
+                    self.yes.insert((fetch.0, node.0[0]), vec![]);
                 }
                 Effect::Tx { ticket, call, .. } => {
                     self.judge(&call, lowest);
@@ -298,7 +298,7 @@ impl Said {
         match *call {
             Call::Token(token::Call::Approve { amount, .. }) => {
                 let covers = |yes: &(Rate, Amount)| yes.0 >= lowest && yes.1 >= amount;
-                let covering = self.yes.iter().filter(|(_, yes)| yes.is_some_and(|yes| covers(&yes)));
+                let covering = self.yes.iter().filter(|(_, yes)| yes.iter().any(covers));
                 self.meant = covering.map(|(key, _)| *key).collect();
             }
             Call::Channel(channel::Call::Open { node, .. }) => {
@@ -309,7 +309,7 @@ impl Said {
         assert!(!self.meant.is_empty(), "{call:?} leaves without a yes");
         // Among several nobody can tell here which one was used up.
         if let [meant] = self.meant[..] {
-            self.yes.insert(meant, None);
+            self.yes.insert(meant, vec![]);
         }
     }
 }
@@ -326,11 +326,11 @@ proptest! {
             match act {
                 Act::Order(fetch, node) => bench.order_with(fetch, &[node, node % 3 + 1], true, DEPOSIT),
                 Act::Yes(fetch, node, to) => {
-                    said.yes.entry((fetch, node)).and_modify(|yes| *yes = Some(to));
+                    said.yes.entry((fetch, node)).and_modify(|yes| yes.push(to));
                     yes(&mut bench, fetch, node, to);
                 }
                 Act::No(fetch, node) => {
-                    said.yes.entry((fetch, node)).and_modify(|yes| *yes = None);
+                    said.yes.entry((fetch, node)).and_modify(Vec::clear);
                     no(&mut bench, fetch, node);
                 }
                 Act::Quotes(rate) => {

@@ -19,6 +19,7 @@ mod nonce_jump;
 mod over_claimer;
 mod over_spender;
 mod payer;
+mod riser;
 mod stale_closer;
 mod stranger;
 mod vanisher;
@@ -118,6 +119,8 @@ pub const KINDS: &[Adversary] = &[
         |role, _| mask(role, over_claimer::OverClaimer::new())),
     thief("over-spender", "a client whose vouchers repeat, fall or exceed the deposit",
         |role, with| steal(role, over_spender::OverSpender, with)),
+    node("riser", "a node that quotes more from a time on", &["from_secs", "percent"],
+        |role, with| mask(role, riser::Riser::new(with))),
     thief("stale-closer", "a client that pays, then closes at zero",
         |role, with| steal(role, stale_closer::StaleCloser, with)),
     kind("stranger", "somebody who tries all calls on other people's channels", None, &["tries"],

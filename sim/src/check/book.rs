@@ -65,6 +65,11 @@ impl People {
         self.nodes.get(&node).copied()
     }
 
+    /// Somebody's network key.
+    pub fn node_of(&self, id: ActorId) -> Option<NodeId> {
+        self.nodes.iter().find(|(_, who)| **who == id).map(|(node, _)| *node)
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.names.len()

@@ -10,6 +10,7 @@ mod o12_durable;
 pub mod o13_same;
 mod o14_profit;
 mod o16_apart;
+mod o17_agreed;
 mod o1_conservation;
 mod o2_once;
 mod o3_node_loss;
@@ -46,6 +47,8 @@ pub struct Briefing {
     pub profit: String,
     /// Whether everything must have come to an end by the end of the run (O10).
     pub must_end: bool,
+    /// Whose owners are asked before money goes into a channel (O17).
+    pub asked: Vec<ActorId>,
 }
 
 /// See [`Briefing::lifts`].
@@ -80,7 +83,7 @@ impl Losses {
 
 /// Everybody who looks on at a run.
 pub fn oracles(briefing: &Briefing) -> Vec<Box<dyn Oracle>> {
-    vec![
+    let mut oracles: Vec<Box<dyn Oracle>> = vec![
         Box::new(o1_conservation::Conservation::default()),
         Box::new(o2_once::Once::default()),
         Box::new(o3_node_loss::NodeLoss::new(briefing)),
@@ -93,5 +96,9 @@ pub fn oracles(briefing: &Briefing) -> Vec<Box<dyn Oracle>> {
         Box::new(o12_durable::DurableFirst::default()),
         Box::new(o14_profit::Profit::new(briefing)),
         Box::new(o16_apart::Apart::default()),
-    ]
+    ];
+    if !briefing.asked.is_empty() {
+        oracles.push(Box::new(o17_agreed::Agreed::new(briefing)));
+    }
+    oracles
 }

@@ -84,6 +84,12 @@ fn check_actor(file: &File, actor: &Actor) -> Result<(), Wrong> {
     if actor.count.most() > 64 {
         return Err(format!("actor {:?} has a count above 64; lower it", &*actor.name).into());
     }
+    let buys = actor.part == Part::Client || file.fetches.iter().any(|fetch| fetch.client == actor.name);
+    if actor.owner.is_some() && !buys {
+        let what =
+            format!("{:?} buys nothing that an owner could be asked about; drop its `owner`", &*actor.name);
+        return Err(Wrong::There(actor.name.at, what));
+    }
     let Some(adversary) = actor.plays else {
         return match actor.with.keys().next() {
             None => Ok(()),
@@ -255,6 +261,7 @@ fn pins(file: &File) -> Vec<&Pin> {
         pins.extend(actor.with.values());
         pins.extend([&actor.rate, &actor.offer_ceiling_bytes, &actor.soft_cap].into_iter().flatten());
         pins.extend([&actor.poll_secs, &actor.margin_hours].into_iter().flatten());
+        pins.extend(actor.owner.iter().map(|owner| &owner.thinks_ms));
     }
     for fetch in &file.fetches {
         pins.extend([&fetch.blob_bytes, &fetch.offset_groups, &fetch.len_bytes, &fetch.at_ms, &fetch.count]);

@@ -321,6 +321,26 @@ pub struct Actor {
     /// How far its wall clock is off at most, in milliseconds, either way.
     #[serde(default)]
     pub skew_ms: u64,
+    /// The owner of somebody who buys: asked before a channel is opened (D16); without, an order is the yes.
+    #[serde(default)]
+    pub owner: Option<Owner>,
+}
+
+/// How an owner answers. Of a million questions some are declined, some never answered, and some get a yes to less.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Owner {
+    /// How long it thinks.
+    pub thinks_ms: Pin,
+    /// How many it says no to.
+    #[serde(default)]
+    pub declines: u32,
+    /// How many it never answers.
+    #[serde(default)]
+    pub ignores: u32,
+    /// How many it agrees to at half the deposit.
+    #[serde(default)]
+    pub halves: u32,
 }
 
 fn one() -> Pin {

@@ -27,7 +27,7 @@ use crate::{
     cast::{Cast, Part, Person, keys},
     decide::{Decisions, Label},
     net::Path,
-    world::{Job, Machine, Order, Timed, TimedFault},
+    world::{Job, Machine, Order, Owner, Timed, TimedFault},
 };
 
 /// Somebody in a run.
@@ -41,6 +41,8 @@ pub struct PlannedActor {
     pub role: Config,
     /// Its machine.
     pub machine: Machine,
+    /// Who is asked before it opens a channel, if anybody is.
+    pub owner: Option<Owner>,
 }
 
 /// A blob of a run.
@@ -281,11 +283,13 @@ impl<'a> Drawing<'a> {
             Part::Client => {
                 let mut config = ClientConfig::new(self.deployment, node, key.address());
                 config.monitor = monitor;
+                config.asks = actor.owner.is_some();
                 Config::Client(config)
             }
             Part::Node => {
                 let mut config = NodeConfig::new(self.deployment, node, key.address());
                 config.monitor = monitor;
+                config.buying.asks = actor.owner.is_some();
                 config.rates.push((self.token, rate));
                 config.offer_ceiling = ceiling;
                 config.soft_cap =
@@ -306,7 +310,13 @@ impl<'a> Drawing<'a> {
             skew: skew as i64 - (actor.skew_ms * 1_000) as i64,
         };
         let with = actor.with.iter().map(|(name, pin)| (name.to_string(), pin.draw(decide))).collect();
-        PlannedActor { plays: actor.plays, with, role, machine }
+        let owner = actor.owner.as_ref().map(|owner| Owner {
+            thinks: (Span::from_millis(owner.thinks_ms.least()), Span::from_millis(owner.thinks_ms.most())),
+            declines: owner.declines,
+            ignores: owner.ignores,
+            halves: owner.halves,
+        });
+        PlannedActor { plays: actor.plays, with, role, machine, owner }
     }
 
     /// Each pair's path, the longest round trip, and the narrowest link.

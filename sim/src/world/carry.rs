@@ -2,7 +2,7 @@
 
 use decdn_engine::{
     ids::{StreamId, TxTicket},
-    io::{Effect, Gone, Input, Lane, Output, Outputs},
+    io::{Effect, Gone, Input, Lane, Notice, Output, Outputs},
     time::{Span, Time},
     wire::{ClientMessage, Code, Message, Protocol},
 };
@@ -123,6 +123,9 @@ impl World {
                 let takes = self.chain.endpoint_delay(&mut self.decide);
                 let poll = self.polls.insert(poll);
                 self.queue.push(now + takes, Event::Polled(poll));
+            }
+            Effect::Notice(Notice::Quoted { fetch, node, rate, deposit: Some(deposit), .. }) => {
+                self.ask(id, (fetch, node), (rate, deposit));
             }
             Effect::Fault(_) | Effect::Notice(_) => {}
         }

@@ -1,7 +1,7 @@
 //! The world: actors, their edges, the network, the disk and the chain under one queue of events.
 //!
 //! `carry` does what actors ask for, `arrive` is what the network brings, `life` is how processes start, crash and
-//! come back, `money` is what the chain brings, `order` what owners order, `hand` is for whoever drives a
+//! come back, `money` is what the chain brings, `order` what owners order, `owner` what they answer, `hand` is for whoever drives a
 //! world step by step. This file holds the state, takes the next event and steps actors.
 
 mod arrive;
@@ -10,9 +10,11 @@ mod hand;
 mod life;
 mod money;
 mod order;
+mod owner;
 
 pub use hand::Hand;
 pub use order::{Job, Order};
+pub use owner::Owner;
 
 use std::collections::BTreeMap;
 
@@ -73,6 +75,8 @@ enum Event {
     Polled(Place),
     /// An owner orders something.
     Order(u32),
+    /// An owner answers what it was asked.
+    Answer(ActorId, Box<Input>),
     /// One of the scenario's timed faults.
     Timed(u32),
     /// Faults end.
@@ -205,6 +209,8 @@ pub struct Parts {
     pub library: Library,
     /// What owners order.
     pub jobs: Vec<Job>,
+    /// Owners who are asked before money goes into a channel.
+    pub owners: BTreeMap<ActorId, Owner>,
     /// Faults with a time of their own.
     pub timed: Vec<Timed>,
     /// When faults end.
@@ -244,6 +250,7 @@ pub struct World {
     chain_armed: Option<Time>,
     library: Library,
     jobs: Vec<Job>,
+    owners: BTreeMap<ActorId, Owner>,
     timed: Vec<Timed>,
     polls: Slab<Poll>,
     feeds: Vec<Option<Feed>>,
@@ -277,6 +284,7 @@ impl World {
             chain,
             library,
             jobs,
+            owners,
             timed,
             calm_at,
             until,
@@ -297,6 +305,7 @@ impl World {
             chain_armed: None,
             library,
             jobs,
+            owners,
             timed,
             polls: Slab::default(),
             feeds: Vec::new(),
@@ -408,6 +417,7 @@ impl World {
             Event::Chain => self.on_chain_work(),
             Event::Polled(poll) => self.on_polled(poll),
             Event::Order(job) => self.on_order(job as usize),
+            Event::Answer(actor, answer) => self.on_answer(actor, *answer),
             Event::Timed(fault) => self.on_timed(fault as usize),
             Event::Calm => self.on_calm(),
         }

@@ -5,18 +5,19 @@ mod story;
 
 use decdn_engine::{
     chain::{
-        Route,
+        self, Route,
         channel::{Call, Revert},
+        token,
     },
     crypto::{Signature, Typed},
     fault::{Fault, Proof, Rule},
     ids::{Address, ConnId, FetchId, StreamId},
     io::{Effect, Input, Notice, Output},
     limits::GROUP,
-    money::{Amount, Nonce},
+    money::{Amount, Nonce, Rate},
     order::{Candidate, FetchOrder},
     time::{ChainTime, Span},
-    wire::{ClientMessage, CloseRequest, Code, Message, Protocol},
+    wire::{ClientMessage, CloseRequest, Code, Message, ProbeMessage, ProbeResponse, Protocol},
 };
 use decdn_sim::{
     check::{Liftable, Lifted, o13_same::differ},
@@ -564,4 +565,69 @@ fn o16_a_node_that_buys_keeps_what_it_sells_apart() {
     ends(0, 2).is_silent();
     ends(1, 1).is_silent();
     ends(1, 0).names("O16");
+}
+
+#[test]
+fn o17_nothing_that_spends_leaves_before_its_owner_has_agreed() {
+    let about = (FetchId(1), node_id(NODE));
+    let says =
+        |rate, deposit| Input::Agreed { fetch: about.0, node: about.1, rate, deposit: Amount(deposit) };
+    let no = Input::Declined { fetch: about.0, node: about.1 };
+    let quoted = || {
+        let mut story = Story::of("O17");
+        let signature = Signature([9; 65]);
+        let quote = ProbeResponse { has_blob: true, rate: RATE, total_bytes: Some(1), signature };
+        story.says(NODE, CLIENT, 0, Message::Probe(ProbeMessage::Response(quote)));
+        story
+    };
+    let agreed = || {
+        let mut story = quoted();
+        story.step(CLIENT, &says(RATE, 50), &[]);
+        story
+    };
+    let submits = |story: &mut Story, call: chain::Call| {
+        story.see(Seen::Submitted { actor: CLIENT, call: &call, route: Route::Sequencer });
+    };
+    let approve = |story: &mut Story, amount| {
+        submits(story, token::Call::Approve { token: Address::ZERO, amount: Amount(amount) }.into());
+    };
+    let open = |story: &mut Story, node, deposit| {
+        let (node, deposit) = (account(node), Amount(deposit));
+        submits(story, Call::Open { node, token: Address::ZERO, deposit }.into());
+    };
+    let mut story = agreed();
+    approve(&mut story, 50);
+    open(&mut story, NODE, 50);
+    story.is_silent();
+    // Once more on the same yes.
+    approve(&mut story, 50);
+    story.names("D16");
+    // One that comes late is to nothing that was asked, and takes nothing back.
+    let mut story = agreed();
+    story.step(CLIENT, &says(RATE, 10), &[]);
+    approve(&mut story, 50);
+    story.is_silent();
+    type Tale<'a> = &'a dyn Fn(&mut Story);
+    let unasked: Tale<'_> = &|_| {};
+    let less: Tale<'_> = &|story| _ = story.step(CLIENT, &says(RATE, 49), &[]);
+    let cheaper: Tale<'_> = &|story| _ = story.step(CLIENT, &says(Rate(RATE.0 - 1), 50), &[]);
+    let taken_back: Tale<'_> = &|story| _ = story.step(CLIENT, &says(RATE, 50), &[]).step(CLIENT, &no, &[]);
+    let died: Tale<'_> = &|story| _ = story.step(CLIENT, &says(RATE, 50), &[]).crash(CLIENT, &[]);
+    let stale: Tale<'_> = &|story| _ = story.step(CLIENT, &says(RATE, 50), &[]).wait(41);
+    for tale in [unasked, less, cheaper, taken_back, died, stale] {
+        let mut story = quoted();
+        tale(&mut story);
+        approve(&mut story, 50);
+        story.names("D16");
+    }
+    // To somebody else, with more, or without an allowance.
+    for (node, deposit) in [(LIAR, 50), (NODE, 51)] {
+        let mut story = agreed();
+        approve(&mut story, 50);
+        open(&mut story, node, deposit);
+        story.names("D16");
+    }
+    let mut story = agreed();
+    open(&mut story, NODE, 50);
+    story.names("D16");
 }

@@ -230,8 +230,13 @@ impl Story {
     pub fn told(name: &str, profit: &str, lift: Option<Lifted>) -> Self {
         let symbols = [(Symbol::Window, WINDOW.into()), (Symbol::Forced, FORCED.into())].into();
         let lifts = lift.into_iter();
-        let briefing =
-            Briefing { symbols, lifts: lifts.collect(), profit: profit.to_owned(), must_end: true };
+        let briefing = Briefing {
+            symbols,
+            lifts: lifts.collect(),
+            profit: profit.to_owned(),
+            must_end: true,
+            asked: vec![CLIENT],
+        };
         let oracle = oracles(&briefing).into_iter().find(|oracle| oracle.name() == name);
         let people = [CLIENT, NODE, THIEF, LIAR, TRADER];
         let holders: Vec<_> = people.map(account).into_iter().chain([ESCROW]).collect();
