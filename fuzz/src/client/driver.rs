@@ -19,7 +19,7 @@ use decdn_engine::{
     },
 };
 
-use super::{BLOBS, book::Book, chain::Chain};
+use super::{BLOBS, book::Book, chain::Chain, owner::Owner};
 use crate::{
     Bytes,
     harness::{self, Bench, CLIENT, signature},
@@ -75,6 +75,7 @@ pub(super) struct Driver {
     polls: Vec<u64>,
     chain: Chain,
     book: Book,
+    owner: Owner,
     serial: u64,
 }
 
@@ -95,6 +96,7 @@ impl Driver {
             polls: Vec::new(),
             chain: Chain::new(),
             book: Book::default(),
+            owner: Owner::default(),
             serial: 0,
         }
     }
@@ -277,10 +279,23 @@ impl Driver {
         self.probes.clear();
         self.probed.clear();
         self.quoted.clear();
+        self.owner = Owner::default();
         self.conns.clear();
         self.streams.clear();
         self.txs.clear();
         self.polls.clear();
+    }
+
+    /// The same, and from now on it asks its owner, or no longer does.
+    pub(super) fn crash_and_ask(&mut self) {
+        self.config.asks = !self.config.asks;
+        self.crash();
+    }
+
+    pub(super) fn answer_owner(&mut self, how: u8) {
+        if let Some(answer) = self.owner.answer(how) {
+            self.feed(answer);
+        }
     }
 
     /// Carries out the next effect of a lane; false if there was none.
@@ -328,6 +343,9 @@ impl Driver {
             }
             Effect::Tx { ticket, call, .. } => {
                 self.book.check_spending(&call);
+                if self.config.asks {
+                    self.owner.check(&call);
+                }
                 if let Call::Channel(channel::Call::Open { node, .. }) = call {
                     assert!(
                         self.quoted.contains(&node),
@@ -392,6 +410,10 @@ impl Driver {
         let rounds = input.byte() % 8 + 1;
         for _ in 0..rounds {
             self.drain();
+            while let Some(yes) = self.config.asks.then(|| self.owner.agree()).flatten() {
+                self.feed(yes);
+                self.drain();
+            }
             for choice in 0..self.conns.len() {
                 self.connected(choice as u8, Span::from_millis(20));
             }
@@ -511,13 +533,16 @@ impl Driver {
         if !matches!(self.mood % 16, 8..=11 | 13) {
             let operators = (0..3).map(super::candidate).find(|candidate| candidate.node == node);
             self.quoted.extend(operators.map(|candidate| candidate.operator));
+            self.owner.quoted(node, response.rate);
         }
         Some(Input::Message { stream, message: ProbeMessage::Response(response).into() })
     }
 
     fn step(&mut self, input: Input) -> Said {
         let mut said = Said::default();
+        let owner = &mut self.owner;
         self.bench.feed(input, |output: &Output| match &output.effect {
+            Effect::Notice(notice @ Notice::Quoted { .. }) => owner.hear(notice),
             Effect::Notice(Notice::Progress { fetch, .. }) => said.progress = Some(*fetch),
             Effect::Notice(Notice::Fetched { fetch, bytes }) => said.over.push((*fetch, Some(*bytes))),
             Effect::Notice(Notice::FetchFailed { fetch, .. }) => said.over.push((*fetch, None)),

@@ -4,6 +4,7 @@
 mod book;
 mod chain;
 mod driver;
+mod owner;
 
 use decdn_engine::{
     crypto::StreamError,
@@ -103,7 +104,9 @@ fn act(driver: &mut Driver, input: &mut Bytes<'_>) {
             driver.lose(input.byte(), why);
         }
         13 => match choice {
-            0..=5 => driver.wait_until_due(),
+            0..=3 => driver.wait_until_due(),
+            4 => driver.crash_and_ask(),
+            5 => driver.answer_owner(input.byte()),
             6..=12 => driver.wait(Span::from_millis(u64::from(input.byte()) * 500)),
             _ => driver.wait(Span(odd(input))),
         },
