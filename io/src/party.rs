@@ -260,7 +260,7 @@ impl Party {
         self.endpoint.clone()
     }
 
-    /// Orders something: `Fetch`, `Cancel`, `CloseChannel`, `BlobReady`, `BlobGone`. Lost where the party has
+    /// Orders something: `Fetch`, `Cancel`, `CloseChannel`, `Agreed`, `Declined`, `BlobReady`, `BlobGone`. Lost where the party has
     /// stopped.
     pub async fn order(&self, order: Input) {
         if let Some(orders) = &self.orders {

@@ -131,7 +131,7 @@ where
     }
 
     /// Runs until `orders` ends or the disk fails. Orders are the owner's inputs: `Fetch`, `Cancel`,
-    /// `CloseChannel`, `BlobReady`, `BlobGone`.
+    /// `CloseChannel`, `Agreed`, `Declined`, `BlobReady`, `BlobGone`.
     pub async fn run(mut self, orders: impl Stream<Item = Input> + Send) -> Stopped<S::Error, B::Error> {
         let mut orders = std::pin::pin!(orders);
         let stopped = poll_fn(|cx| self.poll(cx, orders.as_mut())).await;

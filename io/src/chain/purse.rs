@@ -1,4 +1,5 @@
-//! A chain port with a purse: no more than what is in it goes into channels, whatever the engine asks for.
+//! A chain port with a purse: no more than what is in it goes into channels, whatever the engine asks for. It is a second lock: the
+//! engine itself opens nothing before its owner has agreed (D16), and this one has to be told as well that the price was shown.
 
 use std::{
     collections::BTreeMap,

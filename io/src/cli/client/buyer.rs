@@ -108,6 +108,8 @@ impl Buyer {
         let mut config = ClientConfig::new(deployment, keys.node(), keys.account());
         config.start_block = chosen.chain.start_block;
         config.monitor = chosen.monitor;
+        // What the command line allows is the yes, and it is said where the price is shown.
+        config.asks = true;
         let clock = chosen.clock().await?;
         let role = recording.begin(&mut parts, Config::Client(config), &records)?;
         let chain = AlloyChain::over(&chosen.urls, deployment, keys.eth().clone(), chosen.chain.clone())?;

@@ -204,7 +204,7 @@ impl FetchArgs {
         let mut before: BTreeMap<_, _> =
             channels.iter().map(|paying| (paying.channel, paying.amount)).collect();
         before.extend(earlier.before());
-        let mut heard = Heard::new(id, ear, offer.token.clone(), offer.cap, before);
+        let mut heard = Heard::new(id, ear, offer.token.clone(), (offer.cap, offer.max_rate), before);
         heard.used.extend(earlier.channels());
         (heard.verified_bytes, heard.total_bytes) = resumed.unwrap_or_default();
         heard.is_resumed = resumed.is_some();
@@ -338,7 +338,9 @@ impl FetchArgs {
                 why = &mut trouble => Err(failed(format!("content can't be stored: {why}; {advice}"))),
                 news = buyer.party.next() => match news {
                     Ok(news) => {
-                        heard.take(&news, &buyer.spending);
+                        if let Some(answer) = heard.take(&news, &buyer.spending) {
+                            buyer.party.order(answer).await;
+                        }
                         is_agreed = matches!(news, News::Notice(Notice::StreamStarted { .. }));
                         Ok(())
                     }
@@ -429,7 +431,8 @@ impl FetchArgs {
     ) -> Result<bool, Failure> {
         loop {
             while let Ok(news) = buyer.party.news.try_recv() {
-                heard.take(&news, &buyer.spending);
+                // Nothing is bought any more: there is nothing to agree to.
+                _ = heard.take(&news, &buyer.spending);
             }
             let channels = buyer.channels().await?;
             known.extend(channels.iter().copied());
@@ -445,7 +448,7 @@ impl FetchArgs {
                      `decdn client monitor`"
                 ))
             })?;
-            news.iter().for_each(|news| heard.take(news, &buyer.spending));
+            news.iter().for_each(|news| _ = heard.take(news, &buyer.spending));
         }
     }
 }

@@ -6,7 +6,7 @@ use decdn_engine::{
     crypto::StreamError,
     fault::{Fault, Proof, Rule},
     ids::{ChannelId, FetchId, NodeId},
-    io::{FetchFailure, Notice},
+    io::{FetchFailure, Input, Notice},
     money::{Amount, MB, Rate},
 };
 use serde_json::json;
@@ -38,6 +38,7 @@ pub(super) struct Heard {
     pub(super) ear: Ear,
     token: Token,
     cap: Amount,
+    max_rate: Rate,
     pub(super) bar: Bar,
     /// Channels that this purchase uses.
     pub(super) used: BTreeSet<ChannelId>,
@@ -61,7 +62,7 @@ impl Heard {
         fetch: FetchId,
         ear: Ear,
         token: Token,
-        cap: Amount,
+        (cap, max_rate): (Amount, Rate),
         before: BTreeMap<ChannelId, Amount>,
     ) -> Self {
         Self {
@@ -69,6 +70,7 @@ impl Heard {
             ear,
             token,
             cap,
+            max_rate,
             bar: ear.bar("download"),
             used: BTreeSet::new(),
             paid: BTreeMap::new(),
@@ -95,11 +97,29 @@ impl Heard {
         self.before.get(&channel).copied().unwrap_or_default()
     }
 
-    pub(super) fn take(&mut self, news: &News, spending: &Spending) {
+    /// Takes news in; the answer, if it is a question.
+    pub(super) fn take(&mut self, news: &News, spending: &Spending) -> Option<Input> {
         match news {
-            News::Notice(notice) => self.notice(notice, spending),
-            News::Fault(fault) => self.fault(fault),
+            News::Notice(notice) => {
+                self.notice(notice, spending);
+                self.answer(notice, spending)
+            }
+            News::Fault(fault) => {
+                self.fault(fault);
+                None
+            }
         }
+    }
+
+    /// Whoever named a highest rate and a cap has agreed to what is within them. It is said once the price has been shown.
+    fn answer(&self, notice: &Notice, spending: &Spending) -> Option<Input> {
+        let Notice::Quoted { fetch, node, rate, deposit: Some(deposit), .. } = *notice else { return None };
+        if fetch != self.fetch || rate > self.max_rate {
+            return Some(Input::Declined { fetch, node });
+        }
+        // What is above the cap the purse cuts off; it opens as soon as the price has been shown.
+        spending.shown();
+        Some(Input::Agreed { fetch, node, rate, deposit })
     }
 
     fn notice(&mut self, notice: &Notice, spending: &Spending) {
@@ -133,9 +153,6 @@ impl Heard {
                     "expected_cost": cost.map(|cost| cost.to_string()), "deposit": deposit.map(|deposit| deposit.to_string()),
                 }));
                 self.priced.insert(node, rate);
-                if deposit.is_some() {
-                    spending.shown();
-                }
             }
             Notice::StreamStarted { fetch, channel, node, rate, offer_bytes, total_bytes }
                 if fetch == self.fetch =>
@@ -263,6 +280,9 @@ impl Heard {
                 failed("the order can't be carried out; name one to 64 peers and a rate")
             }
             FetchFailure::Cancelled => failed("the download was cancelled"),
+            FetchFailure::NotAgreed => {
+                failed("no node's price is within --max-rate and --max-spend; raise them")
+            }
             FetchFailure::NoCandidateLeft => self.of_nodes(peers),
         }
     }
