@@ -77,7 +77,7 @@ export default [
     oracle: ['check'],
     edits: [{
       file: 'engine/src/roles/client/fetch.rs',
-      from: 'self.retire_lossy(now, &gone, out);',
+      from: 'self.retire_lossy(now, &gone.record.order, out);',
       to: 'let _ = Self::retire_lossy;',
     }],
   },

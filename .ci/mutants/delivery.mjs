@@ -260,6 +260,24 @@ export default [
     }],
   },
   {
+    name: 'kept-starts-at-zero', rule: 'D17', breaks: 'a failed download that is ordered again begins at its first byte',
+    test: 'cargo test -p decdn-engine --test client d17_what_a_failed_download_has_verified_is_kept_until_it_is_ordered_again',
+    edits: [{
+      file: 'engine/src/machine/fetcher/again.rs',
+      from: 'FetchRecord { order, ..fetch.record.clone() }',
+      to: 'FetchRecord { order, verified_bytes: 0, ..fetch.record.clone() }',
+    }],
+  },
+  {
+    name: 'failed-is-erased', rule: 'D17', breaks: 'what a failed download has verified is erased',
+    test: 'cargo test -p decdn-engine --test client d17_what_a_failed_download_has_verified_is_kept_until_it_is_ordered_again',
+    edits: [{
+      file: 'engine/src/roles/client/fetch.rs',
+      from: 'why != FetchFailure::Cancelled && fetch.record.verified_bytes > 0',
+      to: 'why == FetchFailure::BadOrder && fetch.record.verified_bytes > 0',
+    }],
+  },
+  {
     name: 'any-quote-kept', rule: 'E5', breaks: 'a node is held to quotes that somebody else made',
     test: 'cargo test -p decdn-engine --test node e5_a_quote_of_somebody_else_or_of_another_time_is_malformed',
     edits: [{

@@ -138,9 +138,9 @@ pub enum Input {
         /// What became of it.
         outcome: TxOutcome,
     },
-    /// From the owner: download this.
+    /// From the owner: download this; or go on with a download that was kept; or other terms for one that runs (D17).
     Fetch(FetchOrder),
-    /// From the owner: give a download up.
+    /// From the owner: give a download up, and what it has verified.
     Cancel(FetchId),
     /// From the owner: close this channel.
     CloseChannel(ChannelId),
@@ -321,8 +321,12 @@ pub enum Notice {
     Voucher { channel: ChannelId, amount: Amount, nonce: crate::money::Nonce },
     /// A download is whole, verified and paid for.
     Fetched { fetch: FetchId, bytes: u64 },
-    /// A download was given up.
+    /// A download was given up. What it has verified is kept for the next order (D17), unless the owner gave it up.
     FetchFailed { fetch: FetchId, why: FetchFailure },
+    /// An order for a download that is there already was refused: it stays as it was, running or kept (D17).
+    OrderRefused { fetch: FetchId, why: FetchFailure },
+    /// What a failed download has verified is kept no longer: a new one had no other room (O11).
+    Forgotten { fetch: FetchId, verified_bytes: u64 },
     /// A download goes on with another candidate.
     FailedOver { fetch: FetchId, from: NodeId },
     /// A refusal with its typed reason.
@@ -355,7 +359,7 @@ pub enum Fact {
 pub enum FetchFailure {
     /// Every candidate failed as often as it may (D10).
     NoCandidateLeft,
-    /// The order itself can't be carried out: no candidates, an offset off the grid, an id in use.
+    /// The order itself can't be carried out: no candidates, an offset off the grid, the id of a download of something else.
     BadOrder,
     /// Too many downloads at once.
     TooMany,

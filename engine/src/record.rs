@@ -107,7 +107,7 @@ pub struct FetchRecord {
     pub total_bytes: Option<u64>,
 }
 
-/// One write: a value for a key, or its removal.
+/// One write: a value for a key, or its removal. Stores number the variants by their places: new ones go behind the others.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Record {
     /// See [`Paying`].
@@ -120,6 +120,8 @@ pub enum Record {
     Cursor(u64),
     /// The key's value is no longer needed.
     Gone(Key),
+    /// A download that has failed. What it has verified is kept until it is ordered again (D17).
+    Kept(FetchRecord),
 }
 
 impl Record {
@@ -128,9 +130,17 @@ impl Record {
         match self {
             Self::Paying(paying) => Key::Paying(paying.channel),
             Self::Earning(earning) => Key::Earning(earning.channel),
-            Self::Fetch(fetch) => Key::Fetch(fetch.order.id),
+            Self::Fetch(fetch) | Self::Kept(fetch) => Key::Fetch(fetch.order.id),
             Self::Cursor(_) => Key::Cursor,
             Self::Gone(key) => *key,
+        }
+    }
+
+    /// The download that it is about, under way or kept.
+    pub fn as_fetch(&self) -> Option<&FetchRecord> {
+        match self {
+            Self::Fetch(fetch) | Self::Kept(fetch) => Some(fetch),
+            Self::Paying(_) | Self::Earning(_) | Self::Cursor(_) | Self::Gone(_) => None,
         }
     }
 }

@@ -41,6 +41,8 @@ pub fn notice_probe(notice: &Notice) -> Option<Probe> {
         Notice::ChainRead { .. }
         | Notice::Progress { .. }
         | Notice::Voucher { .. }
+        | Notice::OrderRefused { .. }
+        | Notice::Forgotten { .. }
         | Notice::TakenBack { .. } => return None,
     })
 }

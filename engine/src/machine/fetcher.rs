@@ -1,9 +1,12 @@
-//! Downloads: how far each is, whom it asks, how often an attempt failed, and what is tried next (D10, D11, D14).
+//! Downloads: how far each is, whom it asks, how often an attempt failed, and what is tried next (D10, D11, D14, D17).
 
+mod again;
 mod agreement;
 mod check;
 
 use alloc::{vec, vec::Vec};
+
+pub use again::Amended;
 
 use super::{AlarmKey, Cx, Timeouts};
 use crate::{
@@ -60,6 +63,8 @@ pub enum Stage {
     BackingOff,
     /// The owner is asked whether to pay the price, and the deposit (D16).
     Asking,
+    /// It has failed, or was left by an earlier run: nothing moves it before its owner orders it again (D17).
+    Kept,
 }
 
 /// What a download knows of a candidate's price.
@@ -114,6 +119,8 @@ pub struct Fetch {
     prices: Vec<Price>,
     /// What the owner has agreed to with each candidate, until an opening uses it up.
     agreed: Vec<Option<Agreement>>,
+    /// Whether it was ordered with other terms than those that it began with here: then the digest covers them.
+    is_amended: bool,
     /// See [`Stage`].
     pub stage: Stage,
     /// Why it will have failed if no candidate is left.
@@ -123,7 +130,7 @@ pub struct Fetch {
 }
 
 impl Fetch {
-    fn new(record: FetchRecord, price: Price) -> Self {
+    fn new(record: FetchRecord, price: Price, stage: Stage) -> Self {
         let candidates = record.order.candidates.len();
         Self {
             record,
@@ -132,7 +139,8 @@ impl Fetch {
             refusals: 0,
             prices: vec![price; candidates],
             agreed: vec![None; candidates],
-            stage: Stage::Waiting,
+            is_amended: false,
+            stage,
             why: FetchFailure::NoCandidateLeft,
             sources: Vec::new(),
         }
@@ -140,7 +148,10 @@ impl Fetch {
 
     /// As it is stored.
     pub fn stored(&self) -> Record {
-        Record::Fetch(self.record.clone())
+        match self.stage {
+            Stage::Kept => Record::Kept(self.record.clone()),
+            _ => Record::Fetch(self.record.clone()),
+        }
     }
 
     /// The candidate that is tried now.
@@ -292,7 +303,7 @@ impl Fetcher {
 
     /// Takes up a download.
     pub fn adopt(&mut self, record: FetchRecord, price: Price) {
-        self.fetches.insert(record.order.id, Fetch::new(record, price));
+        self.fetches.insert(record.order.id, Fetch::new(record, price, Stage::Waiting));
     }
 
     /// A download has ended.
@@ -319,7 +330,7 @@ impl Fetcher {
             Stage::Probing(_) | Stage::Requested(_) => Some(self.timeouts.first_chunk),
             Stage::Streaming(_) | Stage::Paying(_) => Some(self.timeouts.silence),
             Stage::Asking => Some(self.timeouts.agreement),
-            Stage::Waiting | Stage::BackingOff => None,
+            Stage::Waiting | Stage::BackingOff | Stage::Kept => None,
         };
         match wait {
             Some(wait) => cx.tools.alarms.arm(AlarmKey::Fetch(id), cx.now.mono + wait),
@@ -372,8 +383,12 @@ impl Canon for Fetch {
             Stage::BackingOff => 4,
             Stage::Probing(_) => 5,
             Stage::Asking => 6,
+            Stage::Kept => 7,
         };
         out.tag(stage);
+        if self.is_amended {
+            self.canon_terms(out);
+        }
         for price in &self.prices {
             match price {
                 Price::Unasked => out.tag(0),

@@ -16,6 +16,11 @@ pub use crate::{dispute::Monitor, machine::Timeouts};
 /// See [`ClientConfig::attempts`].
 const ATTEMPTS: u8 = 3;
 
+/// See [`ClientConfig::resumes`]. Older recordings don't say it.
+const fn resumes() -> bool {
+    true
+}
+
 /// A client's configuration.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -34,6 +39,9 @@ pub struct ClientConfig {
     /// within it.
     #[serde(default)]
     pub asks: bool,
+    /// Whether downloads go on by themselves after a start. If not, each waits until its owner orders it again (D17).
+    #[serde(default = "resumes")]
+    pub resumes: bool,
     /// See [`Timeouts`].
     pub timeouts: Timeouts,
     /// See [`Monitor`].
@@ -52,6 +60,7 @@ impl ClientConfig {
             start_block: 0,
             attempts: ATTEMPTS,
             asks: false,
+            resumes: resumes(),
             timeouts: Timeouts::default(),
             monitor: Monitor::default(),
             limits: Limits::standard(),
@@ -67,13 +76,16 @@ pub struct Buying {
     pub attempts: u8,
     /// See [`ClientConfig::asks`].
     pub asks: bool,
+    /// See [`ClientConfig::resumes`].
+    #[serde(default = "resumes")]
+    pub resumes: bool,
     /// See [`Timeouts`].
     pub timeouts: Timeouts,
 }
 
 impl Default for Buying {
     fn default() -> Self {
-        Self { attempts: ATTEMPTS, asks: false, timeouts: Timeouts::default() }
+        Self { attempts: ATTEMPTS, asks: false, resumes: resumes(), timeouts: Timeouts::default() }
     }
 }
 
@@ -136,6 +148,7 @@ impl NodeConfig {
             start_block: self.start_block,
             attempts: self.buying.attempts,
             asks: self.buying.asks,
+            resumes: self.buying.resumes,
             timeouts: self.buying.timeouts,
             monitor: self.monitor,
             limits: self.limits.clone(),

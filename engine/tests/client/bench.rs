@@ -54,6 +54,22 @@ pub fn channel(n: u8) -> ChannelId {
     ChannelId([0xc0 + n; 32])
 }
 
+/// An order of the whole blob, whose channel is not to be kept.
+pub fn order(id: u64, nodes: &[u8]) -> FetchOrder {
+    FetchOrder {
+        id: FetchId(id),
+        hash: HASH,
+        offset_bytes: 0,
+        len_bytes: 0,
+        candidates: nodes.iter().map(|n| candidate(*n)).collect(),
+        token: TOKEN,
+        deposit: Amount(1 << 40),
+        cadence_bytes: 16 * GROUP,
+        max_rate: RATE,
+        keep_channel: false,
+    }
+}
+
 pub struct Bench {
     pub client: Client,
     config: ClientConfig,
@@ -210,18 +226,7 @@ impl Bench {
     }
 
     pub fn order_with(&mut self, id: u64, nodes: &[u8], keep: bool, deposit: Amount) {
-        self.feed(Input::Fetch(FetchOrder {
-            id: FetchId(id),
-            hash: HASH,
-            offset_bytes: 0,
-            len_bytes: 0,
-            candidates: nodes.iter().map(|n| candidate(*n)).collect(),
-            token: TOKEN,
-            deposit,
-            cadence_bytes: 16 * GROUP,
-            max_rate: RATE,
-            keep_channel: keep,
-        }));
+        self.feed(Input::Fetch(FetchOrder { deposit, keep_channel: keep, ..order(id, nodes) }));
     }
 
     /// Takes the newest stream request that nobody has answered.

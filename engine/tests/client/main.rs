@@ -1,5 +1,6 @@
 //! What a client does when nodes, connections and the chain don't do what they should.
 
+mod again;
 mod agree;
 mod bench;
 mod close;

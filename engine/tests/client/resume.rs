@@ -1,25 +1,30 @@
-//! D14: wherever a client crashes, what is durable of downloads is exactly what the durable meters count.
+//! D14, D17: wherever a client crashes, and whatever its owner orders again, what is durable of downloads is exactly what the
+//! durable meters count, and nothing that the owner was told of is asked for again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use decdn_engine::{
     ids::StreamId,
-    io::Lane,
+    io::{Effect, Input, Lane, Notice},
     limits::GROUP,
+    money::{Amount, Rate},
+    order::FetchOrder,
     record::{Key, Record},
     time::Span,
     wire::Code,
 };
 use proptest::{prelude::*, sample::Index};
 
-use crate::bench::{BLOB, Bench};
+use crate::bench::{BLOB, Bench, RATE, order};
 
 #[derive(Clone, Debug)]
 enum Deed {
     /// The node of a stream agrees, or this many groups come.
     Content(Index, u64),
-    /// A stream is reset.
-    Reset(Index, bool),
+    /// A stream is reset, with one of these codes.
+    Reset(Index, Index),
+    /// A download is ordered (again): the first or the second, with one of these terms.
+    Order(bool, Index),
     /// The newest voucher is acknowledged.
     Ack(Index),
     /// The signer stops answering, or catches up.
@@ -30,7 +35,8 @@ enum Deed {
 fn deeds() -> impl Strategy<Value = Vec<Deed>> {
     let deed = prop_oneof![
         6 => (any::<Index>(), 1..12_u64).prop_map(|(which, groups)| Deed::Content(which, groups)),
-        2 => (any::<Index>(), any::<bool>()).prop_map(|(which, is_ban)| Deed::Reset(which, is_ban)),
+        2 => (any::<Index>(), any::<Index>()).prop_map(|(which, code)| Deed::Reset(which, code)),
+        2 => (any::<bool>(), any::<Index>()).prop_map(|(second, terms)| Deed::Order(second, terms)),
         2 => any::<Index>().prop_map(Deed::Ack),
         1 => any::<bool>().prop_map(Deed::Signer),
         1 => (1..3_000_u64).prop_map(Deed::Pass),
@@ -45,13 +51,50 @@ struct Live {
     next: u64,
 }
 
+const CODES: [Code; 3] = [Code::NotNow, Code::Other(1), Code::Malformed];
+
+/// One of the orders for a download; its cadence tells which it is.
+fn terms(id: u64, which: &Index) -> FetchOrder {
+    let low = Rate(RATE.0 - 1);
+    let (nodes, max_rate, deposit) = [
+        (&[1, 2][..], RATE, 1 << 40),
+        (&[2, 1], RATE, 1 << 40),
+        (&[1], RATE, 1 << 40),
+        (&[2], RATE, 1 << 39),
+        (&[2, 1], low, 1 << 40),
+        (&[1, 1, 2], RATE, 1),
+    ][which.index(6)];
+    let cadence_bytes = (15 + id) * GROUP;
+    FetchOrder { max_rate, deposit: Amount(deposit), cadence_bytes, keep_channel: true, ..order(id, nodes) }
+}
+
+/// How far downloads are, as the owner was told.
+fn hear(bench: &mut Bench, told: &mut BTreeMap<u64, u64>) {
+    for effect in &bench.said {
+        match effect {
+            Effect::Notice(Notice::Progress { fetch, verified_bytes }) => {
+                told.insert(fetch.0, *verified_bytes);
+            }
+            Effect::Notice(Notice::Fetched { fetch, .. }) => _ = told.remove(&fetch.0),
+            _ => {}
+        }
+    }
+    bench.said.retain(|effect| !matches!(effect, Effect::Notice(_)));
+}
+
 fn play(deeds: &[Deed]) -> Bench {
     let mut bench = Bench::new(2);
-    bench.order(1, &[1, 2], true);
-    bench.order(2, &[2, 1], true);
+    for (id, nodes) in [(1, [1, 2]), (2, [2, 1])] {
+        let cadence_bytes = (15 + id) * GROUP;
+        bench.feed(Input::Fetch(FetchOrder { cadence_bytes, keep_channel: true, ..order(id, &nodes) }));
+    }
     let mut live: Vec<Live> = Vec::new();
+    let mut told = BTreeMap::new();
     for deed in deeds {
+        hear(&mut bench, &mut told);
         while let Some((stream, request)) = bench.asked() {
+            let id = request.cadence_bytes / GROUP - 15;
+            assert_eq!(request.offset_bytes, told.get(&id).copied().unwrap_or(0), "of download {id}");
             let node = request.channel.0[0] - 0xc0;
             bench.agree(node, (stream, request));
             live.push(Live { stream, node, next: request.offset_bytes });
@@ -64,6 +107,7 @@ fn play(deeds: &[Deed]) -> Bench {
                 }
             }
             Deed::Pass(millis) => bench.pass(Span::from_millis(*millis)),
+            Deed::Order(second, which) => bench.feed(Input::Fetch(terms(1 + u64::from(*second), which))),
             Deed::Content(..) | Deed::Reset(..) | Deed::Ack(_) if live.is_empty() => {}
             Deed::Content(which, groups) => {
                 let place = which.index(live.len());
@@ -74,9 +118,9 @@ fn play(deeds: &[Deed]) -> Bench {
                     bench.content(stream, next, bytes);
                 }
             }
-            Deed::Reset(which, is_ban) => {
+            Deed::Reset(which, code) => {
                 let Live { stream, .. } = live.remove(which.index(live.len()));
-                bench.reset(stream, if *is_ban { Code::Other(1) } else { Code::NotNow });
+                bench.reset(stream, CODES[code.index(CODES.len())]);
             }
             Deed::Ack(which) => {
                 let Live { stream, node, .. } = live[which.index(live.len())];
@@ -114,32 +158,27 @@ proptest! {
         cuts in prop::collection::vec(any::<u8>(), 1..64),
     ) {
         let bench = play(&deeds);
-        let disk = bench.fold(&left_by_crash(&bench, &cuts));
-        let mut counted = 0;
-        let mut verified = 0;
-        let mut over = BTreeSet::from([1, 2]);
-        for record in disk.values() {
-            match record {
-                // One unit per byte.
-                Record::Paying(paying) => counted += paying.meter.owed().0,
-                Record::Fetch(fetch) => {
-                    over.remove(&fetch.order.id.0);
-                    verified += u128::from(fetch.verified_bytes);
-                }
-                _ => {}
-            }
-        }
-        // A download whose record is gone was whole, unless its order was not durable yet.
-        let is_ordered = |id: &u64| disk_ever(&bench, *id, &left_by_crash(&bench, &cuts));
-        verified += over.iter().filter(|id| is_ordered(id)).count() as u128 * u128::from(BLOB);
-        prop_assert_eq!(counted, verified);
+        let left = left_by_crash(&bench, &cuts);
+        // One unit per byte.
+        let counted: u128 = bench.fold(&left).values().map(|record| match record {
+            Record::Paying(paying) => paying.meter.owed().0,
+            _ => 0,
+        }).sum();
+        prop_assert_eq!(counted, u128::from(verified(&bench, &left)));
     }
 }
 
-/// Whether a download's record was ever durable.
-fn disk_ever(bench: &Bench, id: u64, left: &[bool]) -> bool {
+/// All that downloads have verified, by the write sets that are durable: those that are gone had what they had when they went.
+fn verified(bench: &Bench, left: &[bool]) -> u64 {
+    let (mut of, mut gone) = (BTreeMap::new(), 0);
     let durable = bench.writes.iter().zip(left).filter(|(_, left)| **left);
-    durable
-        .flat_map(|((_, writes), _)| writes)
-        .any(|write| matches!(write, Record::Fetch(fetch) if fetch.order.id.0 == id))
+    for record in durable.flat_map(|((_, writes), _)| writes) {
+        if let Record::Gone(key @ Key::Fetch(_)) = record {
+            gone += of.remove(key).unwrap_or(0);
+        }
+        if let Some(fetch) = record.as_fetch() {
+            of.insert(record.key(), fetch.verified_bytes);
+        }
+    }
+    gone + of.values().sum::<u64>()
 }

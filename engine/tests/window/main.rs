@@ -6,11 +6,12 @@ use decdn_engine::roles::Role;
 use decdn_engine::{
     delivery::Window,
     ids::BlobHash,
+    io::Input,
     limits::{GROUP, OFFER_GROUPS_MIN},
     money::{Amount, MB, Rate},
     time::Time,
 };
-use pair::Pair;
+use pair::{Pair, Side};
 use proptest::prelude::*;
 
 const HASH: BlobHash = BlobHash([7; 32]);
@@ -44,8 +45,60 @@ fn o5_a_client_that_starts_again_at_any_step_pays_once() {
     }
 }
 
+/// D17: a download fails because its node has lost the blob; when that is back it is ordered again. Wherever the client starts again,
+/// each byte is bought once.
+#[test]
+fn d17_a_download_that_failed_is_bought_once_wherever_its_client_starts_again() {
+    for at in 1..300 {
+        let mut pair = Pair::new(Rate(MB), 4 * GROUP, 4 * GROUP);
+        pair.client_restarts = [at].into();
+        pair.deaths = [101].into();
+        pair.add_blob(HASH, MB);
+        pair.fetch(0, HASH, (0, 0), MB, Amount(1 << 60));
+        let again = pair::order(0, HASH, (0, 0), 5 * GROUP, Amount(1 << 59));
+        pair.script = [
+            (100, Side::Node, Input::BlobGone { hash: HASH }),
+            (100_000, Side::Node, Input::BlobReady { hash: HASH, bytes: MB }),
+            (100_000, Side::Client, Input::Fetch(again)),
+        ]
+        .into();
+        assert!(pair.run(400_000), "started again at {at}: {:?} {:?}", pair.done, pair.settled());
+        assert_eq!(pair.done.values().next(), Some(&Ok(MB)), "started again at {at}");
+        assert_eq!(pair.settled(), Some(Amount(MB.into())), "started again at {at}");
+        assert!(pair.failed > 0, "it never failed");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// D17: other terms at any step, and a restart at any other.
+    #[test]
+    fn d17_other_terms_at_any_step_change_neither_content_nor_price(
+        total in 1u64..3_000_000,
+        amendments in prop::collection::vec((1usize..400, 1u64..1_000_000, 1u64..3), 1..4),
+        client_restarts in prop::collection::vec(1usize..400, 0..2),
+        deaths in prop::collection::vec(1usize..400, 0..2),
+    ) {
+        let rate = Rate(777);
+        let mut pair = Pair::new(rate, 64 * GROUP, 8 * GROUP);
+        let sorted = |mut when: Vec<usize>| { when.sort_unstable(); when.into() };
+        pair.client_restarts = sorted(client_restarts);
+        pair.deaths = sorted(deaths);
+        pair.add_blob(HASH, total);
+        pair.fetch(0, HASH, (0, 0), MB, Amount(1 << 60));
+        let mut amendments = amendments;
+        amendments.sort_unstable();
+        for (at, cadence, factor) in amendments {
+            let mut order = pair::order(0, HASH, (0, 0), cadence, Amount(1 << 59));
+            // At, or above, what the node charges.
+            order.max_rate = Rate(rate.0 * factor);
+            pair.late.push_back((at, order));
+        }
+        prop_assert!(pair.run(400_000), "stalled: {:?} {:?}", pair.done, pair.settled());
+        prop_assert_eq!(pair.done.values().next(), Some(&Ok(total)));
+        prop_assert_eq!(pair.settled(), Some(price(total, rate)));
+    }
 
     /// D6, D8: any offers, lengths, tails and streams.
     #[test]

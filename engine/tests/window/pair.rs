@@ -83,6 +83,14 @@ pub struct Pair {
     pub deaths: VecDeque<usize>,
     pub node_restarts: VecDeque<usize>,
     pub client_restarts: VecDeque<usize>,
+    /// Inputs from outside, each at its step, or as soon as nothing else is left to do.
+    pub script: VecDeque<(usize, Side, Input)>,
+    /// Orders for a download as long as it is not done, each at its step.
+    pub late: VecDeque<(usize, FetchOrder)>,
+    /// Downloads that failed, each time.
+    pub failed: usize,
+    /// How far each download was when its owner heard of it last, or what the client found after a restart.
+    told: BTreeMap<FetchId, u64>,
     pub rate: Rate,
     /// Ask for the digests after every step, instead of only at the end.
     pub is_watched: bool,
@@ -103,6 +111,21 @@ pub fn client_account() -> Address {
 
 pub fn operator() -> Address {
     Address::repeat_byte(0x0e)
+}
+
+pub fn order(id: u64, hash: BlobHash, range: (u64, u64), cadence: u64, deposit: Amount) -> FetchOrder {
+    FetchOrder {
+        id: FetchId(id),
+        hash,
+        offset_bytes: range.0,
+        len_bytes: range.1,
+        candidates: vec![Candidate { node: node_id(), operator: operator() }],
+        token: TOKEN,
+        deposit,
+        cadence_bytes: cadence,
+        max_rate: Rate(1_000_000_000_000),
+        keep_channel: false,
+    }
 }
 
 impl Pair {
@@ -139,6 +162,10 @@ impl Pair {
             deaths: VecDeque::new(),
             node_restarts: VecDeque::new(),
             client_restarts: VecDeque::new(),
+            script: VecDeque::new(),
+            late: VecDeque::new(),
+            failed: 0,
+            told: BTreeMap::new(),
             rate,
             is_watched: false,
             restarts: 0,
@@ -154,18 +181,7 @@ impl Pair {
     }
 
     pub fn fetch(&mut self, id: u64, hash: BlobHash, range: (u64, u64), cadence: u64, deposit: Amount) {
-        let order = FetchOrder {
-            id: FetchId(id),
-            hash,
-            offset_bytes: range.0,
-            len_bytes: range.1,
-            candidates: vec![Candidate { node: node_id(), operator: operator() }],
-            token: TOKEN,
-            deposit,
-            cadence_bytes: cadence,
-            max_rate: Rate(1_000_000_000_000),
-            keep_channel: false,
-        };
+        let order = order(id, hash, range, cadence, deposit);
         self.ordered += 1;
         self.queue.push_back((Side::Client, Input::Fetch(order)));
     }
@@ -180,7 +196,22 @@ impl Pair {
     /// Runs until nothing is left to do: true if it came to rest within `steps_max` steps and a day.
     pub fn run(&mut self, steps_max: usize) -> bool {
         while self.steps < steps_max && self.now < Time(4 * 86_400 * 1_000_000) {
+            if self.late.front().is_some_and(|(at, _)| *at <= self.steps)
+                && let Some((_, order)) = self.late.pop_front()
+                && !self.done.contains_key(&order.id)
+            {
+                self.step(Side::Client, Input::Fetch(order));
+            }
+            let is_due = self.script.front().is_some_and(|(at, ..)| *at <= self.steps);
+            if is_due && let Some((_, side, input)) = self.script.pop_front() {
+                self.queue.push_back((side, input));
+            }
             let Some((side, input)) = self.queue.pop_front() else {
+                let is_at_rest = self.settled().is_some() && self.done.len() == self.ordered;
+                if is_at_rest && let Some((_, side, input)) = self.script.pop_front() {
+                    self.queue.push_back((side, input));
+                    continue;
+                }
                 if self.settled().is_some() && self.done.len() == self.ordered {
                     return true;
                 }
@@ -328,10 +359,18 @@ impl Pair {
                 };
                 self.to(side, Input::Chain(update));
             }
+            Effect::Notice(Notice::Progress { fetch, verified_bytes }) => {
+                let before = self.told.insert(fetch, verified_bytes).unwrap_or(0);
+                assert!(
+                    verified_bytes > before,
+                    "what was verified is bought again: {verified_bytes}, {before}"
+                );
+            }
             Effect::Notice(Notice::Fetched { fetch, bytes }) => {
                 self.done.insert(fetch, Ok(bytes));
             }
             Effect::Notice(Notice::FetchFailed { fetch, .. }) => {
+                self.failed += 1;
                 self.done.insert(fetch, Err(()));
             }
             Effect::Notice(_) | Effect::Receive { .. } | Effect::ForceInclude { .. } => {}
@@ -462,7 +501,10 @@ impl Pair {
     fn restart_client(&mut self) {
         self.forget_inputs(Side::Client);
         self.epoch += 1_000;
-        self.client = Client::recover(self.client_config.clone(), self.records(Side::Client).into_iter());
+        let records = self.records(Side::Client);
+        let durable = records.iter().filter_map(Record::as_fetch);
+        self.told = durable.map(|fetch| (fetch.order.id, fetch.verified_bytes)).collect();
+        self.client = Client::recover(self.client_config.clone(), records.into_iter());
     }
 }
 

@@ -321,12 +321,8 @@ where
     fn persist(&mut self, lane: Lane, seq: PersistSeq, writes: Vec<Record>) {
         let syncs: Vec<_> = writes
             .iter()
-            .filter_map(|record| match record {
-                Record::Fetch(fetch) if fetch.verified_bytes > 0 => {
-                    Some(self.ports.blobs.sync(fetch.order.id, fetch.verified_bytes))
-                }
-                _ => None,
-            })
+            .filter_map(|record| record.as_fetch().filter(|fetch| fetch.verified_bytes > 0))
+            .map(|fetch| self.ports.blobs.sync(fetch.order.id, fetch.verified_bytes))
             .collect();
         if syncs.is_empty() {
             return self.commits.offer(lane, seq, writes);

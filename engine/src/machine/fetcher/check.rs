@@ -15,6 +15,7 @@ impl Fetcher {
             "whoever asks the owner has a price to show, and no yes to it",
             Self::are_questions_open,
         ),
+        Invariant::of("a kept download is as a start would find it", Self::are_kept_clean),
     ];
 
     /// The first of [`Self::INVARIANTS`] that does not hold, or of what does of its tables.
@@ -80,6 +81,18 @@ impl Fetcher {
         }
         Ok(())
     }
+
+    /// Nothing is left to be written, or held against anybody.
+    fn are_kept_clean(&self) -> Checked {
+        for (id, fetch) in self.fetches.iter().filter(|(_, fetch)| fetch.is_kept()) {
+            let is_clean = fetch.sources.is_empty()
+                && fetch.tries.iter().all(|tries| *tries == 0)
+                && fetch.prices.iter().all(|price| *price == Price::Due)
+                && fetch.agreements().next().is_none();
+            holds!(is_clean, "{id:?}: {:?}, {:?}", fetch.sources, fetch.tries);
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -129,7 +142,7 @@ mod tests {
 
     #[test]
     fn each_invariant_of_downloads_can_fail() {
-        let cases: [Case<Fetcher>; 6] = [
+        let cases: [Case<Fetcher>; 7] = [
             ("each candidate has a price and a count of tries", half, |it| fetch(it).prices.clear()),
             ("the present candidate has tries left", half, |it| fetch(it).tries[0] = 3),
             ("no quote is kept that is above the maximum", half, |it| {
@@ -145,6 +158,7 @@ mod tests {
                 fetch(it).stage = Stage::Asking;
                 fetch(it).set_price(Price::Due);
             }),
+            ("a kept download is as a start would find it", half, |it| fetch(it).stage = Stage::Kept),
         ];
         each_fails(Fetcher::INVARIANTS, &cases, |fetcher| assert!(fetcher.check().is_err()));
     }

@@ -15,7 +15,7 @@ use crate::{
         wallet::{Channel, Closing},
     },
     order::{Candidate, FetchOrder},
-    record::{ChannelStatus, FetchRecord, Key, Record},
+    record::{ChannelStatus, FetchRecord, Key, Paying, Record},
     state::Slot,
     time::Now,
 };
@@ -23,35 +23,44 @@ use crate::{
 impl Client {
     pub(super) fn on_order(&mut self, now: Now, order: FetchOrder, out: &mut Outputs) {
         let id = order.id;
-        let limits = &self.config.limits;
-        if self.fetcher.fetches.contains_key(&id) {
-            // The same order again: it is being carried out.
-            return;
+        let is_known = self.fetcher.fetches.contains_key(&id);
+        if let Some(why) = self.refusal(now, &order, out) {
+            return out.notice(match is_known {
+                true => Notice::OrderRefused { fetch: id, why },
+                false => Notice::FetchFailed { fetch: id, why },
+            });
         }
-        let is_bad = order.candidates.is_empty()
-            || !order.offset_bytes.is_multiple_of(GROUP)
-            || order.offset_bytes.saturating_add(order.len_bytes) > BLOB_BYTES_MAX
-            || !order.max_rate.is_sane();
-        let limit = if order.candidates.len() > limits.candidates {
-            Some(LimitHit::Candidates)
-        } else {
-            (self.fetcher.fetches.len() >= limits.fetches).then_some(LimitHit::Fetches)
-        };
-        let why = match limit {
-            _ if is_bad => Some(FetchFailure::BadOrder),
-            Some(limit) => {
-                out.limit(Rule::O11, limit);
-                Some(FetchFailure::TooMany)
-            }
-            None => None,
-        };
-        if let Some(why) = why {
-            return out.notice(Notice::FetchFailed { fetch: id, why });
+        if is_known {
+            return self.on_order_again(now, order, out);
         }
         let record = FetchRecord { order, verified_bytes: 0, total_bytes: None };
         self.persist(Lane::Role, vec![Record::Fetch(record.clone())], out);
         self.fetcher.adopt(record, Price::Unasked);
         self.advance(now, id, out);
+    }
+
+    /// Why an order can't be carried out, if so. Where there is no room for a new download, what a failed one has verified makes
+    /// room (D17).
+    fn refusal(&mut self, now: Now, order: &FetchOrder, out: &mut Outputs) -> Option<FetchFailure> {
+        let known = self.fetcher.fetches.get(&order.id);
+        let is_bad = order.candidates.is_empty()
+            || !order.offset_bytes.is_multiple_of(GROUP)
+            || order.offset_bytes.saturating_add(order.len_bytes) > BLOB_BYTES_MAX
+            || !order.max_rate.is_sane()
+            || known.is_some_and(|fetch| !fetch.gets(order));
+        let limits = &self.config.limits;
+        let is_full = known.is_none() && self.fetcher.fetches.len() >= limits.fetches;
+        let limit = if is_bad {
+            return Some(FetchFailure::BadOrder);
+        } else if order.candidates.len() > limits.candidates {
+            LimitHit::Candidates
+        } else if is_full && !self.make_room(now, out) {
+            LimitHit::Fetches
+        } else {
+            return None;
+        };
+        out.limit(Rule::O11, limit);
+        Some(FetchFailure::TooMany)
     }
 
     /// Moves a waiting download as far as it gets: a channel, a connection, a proof, the request.
@@ -149,7 +158,7 @@ impl Client {
                 self.complete(now, id, out);
             }
             Stage::Asking => self.on_not_agreed(now, id, out),
-            Stage::Waiting => {}
+            Stage::Waiting | Stage::Kept => {}
         }
     }
 
@@ -170,57 +179,65 @@ impl Client {
     pub(super) fn complete(&mut self, now: Now, id: FetchId, out: &mut Outputs) {
         let Some(fetch) = self.fetcher.fetches.get(&id) else { return };
         let bytes = fetch.record.verified_bytes;
-        self.forget_fetch(now, id, Notice::Fetched { fetch: id, bytes }, out);
-        self.close_unused(now, out);
-        self.leave_idle_peers(now, out);
+        self.end_fetch(now, id, Notice::Fetched { fetch: id, bytes }, false, out);
     }
 
     pub(super) fn fail_fetch(&mut self, now: Now, id: FetchId, why: FetchFailure, out: &mut Outputs) {
-        if !self.fetcher.fetches.contains_key(&id) {
-            return;
-        }
-        self.forget_fetch(now, id, Notice::FetchFailed { fetch: id, why }, out);
-        self.close_unused(now, out);
-        self.leave_idle_peers(now, out);
+        let Some(fetch) = self.fetcher.fetches.get(&id) else { return };
+        let keeps = why != FetchFailure::Cancelled && fetch.record.verified_bytes > 0;
+        self.end_fetch(now, id, Notice::FetchFailed { fetch: id, why }, keeps, out);
     }
 
     /// A download is over, and so are its streams: what still comes on them must not count for a later download by
     /// the same name. What it got is stored with its channels first, or it could be counted there and bought again
-    /// after a crash (D14). And the owner is told before the record goes: after a crash in between it is told again. The
-    /// other way round it would never be, and order everything a second time.
-    fn forget_fetch(&mut self, now: Now, id: FetchId, last_words: Notice, out: &mut Outputs) {
+    /// after a crash (D14). And the owner is told before the record changes: after a crash in between it is told again. The
+    /// other way round it would never be. `keeps`: the owner may order it again, and then it goes on where it is (D17).
+    fn end_fetch(&mut self, now: Now, id: FetchId, last_words: Notice, keeps: bool, out: &mut Outputs) {
         let of_fetch = |stream: &&StreamId| self.fetch_of(stream) == Some(id);
         let streams: alloc::vec::Vec<StreamId> =
             self.links.streams.keys().filter(of_fetch).copied().collect();
         for stream in streams {
             self.drop_stream(now, stream, out);
         }
-        let is_live = |slot: &&Slot| self.wallet.channels.get(**slot).is_some();
-        let source =
-            self.fetcher.fetches.get(&id).and_then(|fetch| fetch.sources.iter().find(is_live).copied());
-        if let Some(slot) = source {
+        if let Some(slot) = self.source_of(id) {
             // And with it all the others.
             self.persist_paying(slot, out);
         }
         out.notice(last_words);
-        if let Some(gone) = self.fetcher.remove(id, &mut Cx { now, tools: &mut self.tools, out }) {
-            self.persist(Lane::Role, vec![Record::Gone(Key::Fetch(id))], out);
-            self.retire_lossy(now, &gone, out);
+        let cx = &mut Cx { now, tools: &mut self.tools, out };
+        let gone = if keeps { self.fetcher.keep(id, cx) } else { self.fetcher.remove(id, cx) };
+        if let Some(gone) = gone {
+            let kept = self.fetcher.fetches.get(&id).map(Fetch::stored);
+            let record = kept.unwrap_or(Record::Gone(Key::Fetch(id)));
+            self.persist(Lane::Role, vec![record], out);
+            self.retire_lossy(now, &gone.record.order, out);
             if let Stage::Probing(conn) = gone.stage {
                 self.drop_probe(now, conn, out);
             }
         }
+        self.close_unused(now, out);
+        self.leave_idle_peers(now, out);
     }
 
-    /// Nobody will ask for a download's lost bytes any more: the node would count them as exposure for ever, so
-    /// their channels end (D8).
-    fn retire_lossy(&mut self, now: Now, gone: &Fetch, out: &mut Outputs) {
+    /// A channel that brought bytes for a download, of which no record says so yet.
+    pub(super) fn source_of(&self, id: FetchId) -> Option<Slot> {
+        let is_live = |slot: &&Slot| self.wallet.channels.get(**slot).is_some();
+        self.fetcher.fetches.get(&id)?.sources.iter().find(is_live).copied()
+    }
+
+    /// Nobody will ask for the bytes any more that a download by this order has lost, as far as it may not use their channels
+    /// now: the node would count them as exposure for ever, so these end (D8).
+    pub(super) fn retire_lossy(&mut self, now: Now, order: &FetchOrder, out: &mut Outputs) {
         let with = |candidate: &Candidate| self.wallet.with(candidate.node).to_vec();
-        let slots: alloc::vec::Vec<Slot> = gone.record.order.candidates.iter().flat_map(with).collect();
+        let slots: alloc::vec::Vec<Slot> = order.candidates.iter().flat_map(with).collect();
         for slot in slots {
             let Some(channel) = self.wallet.channels.get_mut(slot) else { continue };
+            let Paying { node, token, .. } = channel.paying;
+            if self.fetcher.fetches.get(&order.id).is_some_and(|fetch| fetch.wants(node, token)) {
+                continue;
+            }
             let before = channel.lost.len();
-            channel.lost.retain(|(of, _)| *of != gone.record.order.id);
+            channel.lost.retain(|(of, _)| *of != order.id);
             if channel.lost.len() < before {
                 self.retire(now, slot, out);
             }
@@ -230,11 +247,8 @@ impl Client {
     /// Closes every open channel that no download may still use and nobody asked to keep.
     pub(super) fn close_unused(&mut self, now: Now, out: &mut Outputs) {
         let is_used = |channel: &Channel| {
-            self.fetcher.fetches.values().any(|fetch| {
-                let order = &fetch.record.order;
-                order.token == channel.paying.token
-                    && order.candidates.iter().any(|candidate| candidate.node == channel.paying.node)
-            })
+            let Paying { node, token, .. } = channel.paying;
+            self.fetcher.fetches.values().any(|fetch| fetch.wants(node, token))
         };
         let unused: alloc::vec::Vec<Slot> = self
             .wallet

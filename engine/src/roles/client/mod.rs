@@ -1,9 +1,10 @@
 //! The client: buys bytes from one candidate after the other, pays for what it verified, defends what it paid.
 //!
-//! `fetch` moves a download along, `probe` asks a node for its price, `agree` the owner whether to pay it, `stream` talks to the
-//! node, `pay` signs vouchers, `open` and `close` begin and end channels, `watch` follows the chain, `rewind` takes back what the
-//! chain takes back. This file holds the state and sends each input to its room.
+//! `fetch` moves a download along, `again` takes orders for one that is there, `probe` asks a node for its price, `agree` the owner
+//! whether to pay it, `stream` talks to the node, `pay` signs vouchers, `open` and `close` begin and end channels, `watch` follows the
+//! chain, `rewind` takes back what the chain takes back. This file holds the state and sends each input to its room.
 
+mod again;
 mod agree;
 mod canon;
 mod check;
@@ -133,7 +134,8 @@ impl Client {
     pub(super) fn adopt(&mut self, record: Record) {
         match record {
             Record::Paying(paying) => _ = self.wallet.adopt(paying),
-            Record::Fetch(fetch) => self.fetcher.adopt(fetch, Price::Due),
+            Record::Fetch(fetch) if self.config.resumes => self.fetcher.adopt(fetch, Price::Due),
+            Record::Fetch(fetch) | Record::Kept(fetch) => self.fetcher.adopt_kept(fetch),
             Record::Cursor(block) => self.follower.recover(block),
             Record::Earning(_) | Record::Gone(_) => {}
         }
@@ -170,20 +172,26 @@ impl Client {
 
     /// After a crash nobody knows which streams ran: each download may have lost bytes on each channel that was used.
     fn note_lost(&mut self) {
-        for (id, fetch) in self.fetcher.fetches.iter() {
-            let order = &fetch.record.order;
-            for candidate in &order.candidates {
-                for slot in self.wallet.with(candidate.node).to_vec() {
-                    let Paying { meter, token, .. } = self.wallet.channels[slot].paying;
-                    if meter.owed_raw() > 0 && token == order.token {
-                        self.wallet.channels[slot].note_lost(*id, fetch.position());
-                    }
+        for id in self.fetcher.ids(|fetch| !fetch.is_kept()) {
+            self.note_lost_of(id);
+        }
+    }
+
+    /// The same of one download.
+    fn note_lost_of(&mut self, id: FetchId) {
+        let Some(fetch) = self.fetcher.fetches.get(&id) else { return };
+        let order = &fetch.record.order;
+        for candidate in &order.candidates {
+            for slot in self.wallet.with(candidate.node).to_vec() {
+                let Paying { meter, token, .. } = self.wallet.channels[slot].paying;
+                if meter.owed_raw() > 0 && token == order.token {
+                    self.wallet.channels[slot].note_lost(id, fetch.position());
                 }
             }
         }
     }
 
-    /// Downloads under way.
+    /// Downloads under way, and those that are kept.
     pub fn fetch_count(&self) -> usize {
         self.fetcher.fetches.len()
     }
@@ -228,13 +236,7 @@ impl Client {
     /// Hangs up on nodes that no channel, stream or download is left for. Called where one of these ends.
     fn leave_idle_peers(&mut self, now: Now, out: &mut Outputs) {
         let Self { wallet, fetcher, .. } = self;
-        let is_listed = |node: &NodeId| {
-            fetcher
-                .fetches
-                .values()
-                .flat_map(|fetch| &fetch.record.order.candidates)
-                .any(|candidate| candidate.node == *node)
-        };
+        let is_listed = |node: &NodeId| fetcher.fetches.values().any(|fetch| fetch.lists(*node));
         let is_wanted = |node: &NodeId| !wallet.with(*node).is_empty() || is_listed(node);
         self.links.leave(is_wanted, &mut Cx { now, tools: &mut self.tools, out });
     }

@@ -53,6 +53,7 @@ impl Client {
                 fetch.is_waiting_for(opening.node)
                     && fetch.record.order.token == opening.token
                     && fetch.is_quoted(now)
+                    && fetch.may_deposit(opening.deposit)
                     && (!asks || fetch.is_agreed(opening.deposit))
             };
             self.prints.is_rest_dirty = true;

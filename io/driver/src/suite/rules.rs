@@ -198,7 +198,13 @@ pub fn verified_content_is_durable_before_its_record<B: Bench>() {
         verified_bytes: 77,
         total_bytes: None,
     };
-    let writes = vec![record(0, 1), Record::Fetch(fetch)];
+    for of_fetch in [Record::Fetch(fetch.clone()), Record::Kept(fetch)] {
+        content_before::<B>(&[record(0, 1), of_fetch]);
+    }
+}
+
+fn content_before<B: Bench>(writes: &[Record]) {
+    let writes = writes.to_vec();
     let log = Log::default();
     let put = writes.clone();
     let script = Script::new(&log, move |_, input, out| {

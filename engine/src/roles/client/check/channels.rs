@@ -3,7 +3,7 @@
 use crate::{
     machine::{
         Tools,
-        fetcher::Fetcher,
+        fetcher::{Fetcher, Stage},
         links::{Links, Purpose, Stream},
         prober::Prober,
         wallet::{Closing, Wallet},
@@ -25,7 +25,8 @@ pub(super) fn were_connections_dialled(tools: &Tools, links: &Links, prober: &Pr
 pub(super) fn are_connections_wanted(links: &Links, wallet: &Wallet, fetcher: &Fetcher) -> Checked {
     for (conn, node) in links.conns() {
         let is_candidate = || {
-            let mut candidates = fetcher.fetches.values().flat_map(|fetch| &fetch.record.order.candidates);
+            let moving = fetcher.fetches.values().filter(|fetch| fetch.stage != Stage::Kept);
+            let mut candidates = moving.flat_map(|fetch| &fetch.record.order.candidates);
             candidates.any(|candidate| candidate.node == node)
         };
         let has_streams = || links.streams.values().any(|stream| stream.node == node);

@@ -52,12 +52,40 @@ pub(super) fn are_streams_as_far(links: &Links, fetcher: &Fetcher) -> Checked {
     Ok(())
 }
 
-pub(super) fn do_requests_ask_for_orders(links: &Links, fetcher: &Fetcher) -> Checked {
+/// What was agreed on may go on under a lower maximum that allows it (D17).
+pub(super) fn do_requests_ask_for_orders(links: &Links, fetcher: &Fetcher, wallet: &Wallet) -> Checked {
     for (id, stream) in links.streams.iter() {
-        let Purpose::Content { fetch, request, .. } = &stream.purpose else { continue };
+        let Purpose::Content { fetch, request, is_agreed, .. } = &stream.purpose else { continue };
         let Some(order) = fetcher.fetches.get(fetch).map(|fetch| &fetch.record.order) else { continue };
         let is_asked = (request.hash, request.token) == (order.hash, order.token);
-        holds!(is_asked && request.max_rate <= order.max_rate, "{id:?}, {fetch:?}");
+        let channel = wallet.channels.get(stream.channel).filter(|_| *is_agreed);
+        let rate = channel.map_or(request.max_rate, |channel| channel.paying.meter.rate());
+        holds!(is_asked && rate <= order.max_rate, "{id:?}, {fetch:?}: {rate:?}");
+    }
+    Ok(())
+}
+
+/// Once all is verified it does not matter who brought it.
+pub(super) fn are_streams_with_candidates(links: &Links, fetcher: &Fetcher) -> Checked {
+    for (id, fetch) in fetcher.fetches.iter() {
+        let (Stage::Requested(stream) | Stage::Streaming(stream)) = fetch.stage else { continue };
+        let node = links.streams.get(&stream).map(|stream| stream.node);
+        holds!(node == Some(fetch.candidate().node), "{id:?}, {stream:?}: {node:?}");
+    }
+    Ok(())
+}
+
+/// No alarm, no stream, no probe.
+pub(super) fn are_kept_left_alone(
+    fetcher: &Fetcher,
+    links: &Links,
+    (prober, alarms): (&Prober, &Alarms<AlarmKey>),
+) -> Checked {
+    for (id, _) in fetcher.fetches.iter().filter(|(_, fetch)| fetch.stage == Stage::Kept) {
+        let is_set = alarms.at(AlarmKey::Fetch(*id)).is_some();
+        let has_stream = links.streams.values().any(|stream| stream.fetch() == Some(*id));
+        let has_probe = prober.iter().any(|(_, probe)| probe.fetch == *id);
+        holds!(!(is_set || has_stream || has_probe), "{id:?}: {is_set}, {has_stream}, {has_probe}");
     }
     Ok(())
 }
@@ -82,7 +110,7 @@ pub(super) fn are_probes_awaited(prober: &Prober, fetcher: &Fetcher) -> Checked 
 
 /// A download that is just to be moved along waits for nothing that could be late.
 pub(super) fn are_waits_timed(fetcher: &Fetcher, alarms: &Alarms<AlarmKey>) -> Checked {
-    for (id, fetch) in fetcher.fetches.iter() {
+    for (id, fetch) in fetcher.fetches.iter().filter(|(_, fetch)| fetch.stage != Stage::Kept) {
         let is_set = alarms.at(AlarmKey::Fetch(*id)).is_some();
         holds!(is_set == (fetch.stage != Stage::Waiting), "{id:?}: {:?}, set: {is_set}", fetch.stage);
     }
@@ -123,7 +151,7 @@ pub(super) fn are_moved(
 /// Whether a download may use a channel, now or later.
 fn may_use(fetch: &Fetch, paying: &Paying) -> bool {
     let is_candidate = || fetch.record.order.candidates.iter().any(|candidate| candidate.node == paying.node);
-    fetch.record.order.token == paying.token && is_candidate()
+    fetch.stage != Stage::Kept && fetch.record.order.token == paying.token && is_candidate()
 }
 
 pub(super) fn are_sources_its_own(fetcher: &Fetcher, wallet: &Wallet) -> Checked {

@@ -136,7 +136,13 @@ const DOWNLOADS: &[Invariant<Client>] = &[
         downloads::are_streams_as_far(&c.links, &c.fetcher)
     }),
     Invariant::tie("a request asks for what was ordered", |c| {
-        downloads::do_requests_ask_for_orders(&c.links, &c.fetcher)
+        downloads::do_requests_ask_for_orders(&c.links, &c.fetcher, &c.wallet)
+    }),
+    Invariant::tie("a download's stream is with the candidate that it tries", |c| {
+        downloads::are_streams_with_candidates(&c.links, &c.fetcher)
+    }),
+    Invariant::tie("a kept download is left alone", |c| {
+        downloads::are_kept_left_alone(&c.fetcher, &c.links, (&c.prober, &c.tools.alarms))
     }),
     Invariant::tie("a download that asks for a price has its probe", |c| {
         downloads::have_askers_probes(&c.fetcher, &c.prober)

@@ -222,6 +222,14 @@ fn streaming() -> Bench {
     bench
 }
 
+/// A download has failed with a group verified.
+fn kept() -> Bench {
+    let mut bench = streaming();
+    let stream = stream_of(&bench.client);
+    bench.feed(Input::StreamClosed { stream, code: Some(Code::Malformed) });
+    bench
+}
+
 /// The voucher of a full window is on its way.
 fn unacknowledged() -> Bench {
     let mut bench = signing();
@@ -504,6 +512,10 @@ const BROKEN_DOWNLOADS: &[Case<Client>] = &[
     ("a request asks for what was ordered", of!(streaming), |c| {
         fetch(c, 1).record.order.hash = BlobHash([8; 32]);
     }),
+    ("a download's stream is with the candidate that it tries", of!(streaming), |c| {
+        fetch(c, 1).record.order.candidates[0] = candidate(2);
+    }),
+    ("a kept download is left alone", of!(kept), |c| arm(c, AlarmKey::Fetch(FetchId(1)))),
     ("a download that asks for a price has its probe", of!(probing), |c| {
         let cx = &mut Cx { now: Now::default(), tools: &mut c.tools, out: &mut Outputs::new() };
         c.prober.end(ConnId(1), cx);
