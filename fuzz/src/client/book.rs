@@ -31,7 +31,10 @@ struct Account {
 /// A download by its serial number.
 #[derive(Debug)]
 struct Bought {
+    /// The newest terms.
     order: FetchOrder,
+    /// What it may put into a channel with whom by the terms that it had before.
+    earlier: Vec<FetchOrder>,
     /// Runs of verified bytes with their rate, from the order's offset on.
     runs: Vec<(u64, Rate)>,
 }
@@ -72,13 +75,29 @@ pub(super) struct Book {
 }
 
 fn serial_of(order: &FetchOrder) -> u64 {
-    order.cadence_bytes % (1 << 14)
+    order.cadence_bytes % GROUP
+}
+
+/// The order as one for a download that has this serial number.
+pub(super) fn as_serial(order: FetchOrder, serial: u64) -> FetchOrder {
+    FetchOrder { cadence_bytes: order.cadence_bytes - serial_of(&order) + serial, ..order }
 }
 
 impl Book {
     pub(super) fn ordered(&mut self, order: FetchOrder) {
         self.serials.insert(order.id, serial_of(&order));
-        self.bought.insert(serial_of(&order), Bought { order, runs: Vec::new() });
+        self.bought.insert(serial_of(&order), Bought { order, earlier: Vec::new(), runs: Vec::new() });
+    }
+
+    /// A download that is there has other terms from now on.
+    pub(super) fn amended(&mut self, order: FetchOrder) {
+        let bought = self.bought.get_mut(&serial_of(&order)).expect("it is there");
+        bought.earlier.push(std::mem::replace(&mut bought.order, order));
+    }
+
+    /// Whether anything of a download is verified.
+    pub(super) fn has_some(&self, id: FetchId) -> bool {
+        self.serials.get(&id).and_then(|serial| self.bought.get(serial)).is_some_and(|it| it.bytes() > 0)
     }
 
     pub(super) fn serial(&self, id: FetchId) -> Option<u64> {
@@ -93,7 +112,7 @@ impl Book {
         like.map(|order| order.max_rate).min()
     }
 
-    /// A download ended, however it did.
+    /// A download ended, however it did, and nothing is kept of it.
     pub(super) fn over(&mut self, id: FetchId) {
         self.serials.remove(&id);
     }
@@ -170,8 +189,7 @@ impl Book {
     /// Deposits stay within twice what an order names, with a candidate of that order.
     pub(super) fn check_spending(&self, call: &Call) {
         let is_allowed = |to: Option<Address>, asked: Address, amount: Amount| {
-            self.bought.values().any(|bought| {
-                let order = &bought.order;
+            self.bought.values().flat_map(|bought| bought.earlier.iter().chain([&bought.order])).any(|order| {
                 let is_candidate = |who| order.candidates.iter().any(|candidate| candidate.operator == who);
                 order.token == asked
                     && amount.0 <= order.deposit.0.saturating_mul(2)
@@ -212,7 +230,7 @@ impl Book {
         let counted = self.accounts.values().map(|account| account.durable_raw).sum::<u128>() + self.gone_raw;
         let mut stored = BTreeMap::new();
         for record in store.values() {
-            if let Record::Fetch(fetch) = record {
+            if let Some(fetch) = record.as_fetch() {
                 stored.insert(serial_of(&fetch.order), fetch.verified_bytes);
             }
         }
@@ -231,7 +249,7 @@ impl Book {
             account.raw = account.durable_raw;
         }
         for record in store.values() {
-            if let Record::Fetch(fetch) = record {
+            if let Some(fetch) = record.as_fetch() {
                 let serial = serial_of(&fetch.order);
                 let bought = self.bought.get_mut(&serial).expect("only orders are stored");
                 bought.truncate(fetch.verified_bytes);

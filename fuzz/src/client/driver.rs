@@ -7,7 +7,7 @@ use decdn_engine::{
     chain::{Call, Revert, TxOutcome, channel},
     crypto::{Deployment, Typed},
     ids::{Address, ChannelId, ConnId, FetchId, NodeId, StreamId, TxTicket},
-    io::{Effect, Gone, Input, Notice, Output},
+    io::{Effect, FetchFailure, Gone, Input, Notice, Output},
     limits::{GROUP, Limits},
     money::{Nonce, Rate},
     order::FetchOrder,
@@ -19,7 +19,12 @@ use decdn_engine::{
     },
 };
 
-use super::{BLOBS, book::Book, chain::Chain, owner::Owner};
+use super::{
+    BLOBS,
+    book::{self, Book},
+    chain::Chain,
+    owner::Owner,
+};
 use crate::{
     Bytes,
     harness::{self, Bench, CLIENT, signature},
@@ -112,11 +117,14 @@ impl Driver {
 
     pub(super) fn order(&mut self, order: FetchOrder) {
         let id = order.id;
-        if self.book.serial(id).is_some() {
-            // It is being carried out: saying it again changes nothing.
-            let said = self.step(Input::Fetch(order));
-            assert_eq!(said.over, [], "two downloads by one name");
-            return;
+        if let Some(serial) = self.book.serial(id) {
+            // It runs, or is kept: it goes on under these terms, or stays as it is (D17).
+            let order = book::as_serial(order, serial);
+            let said = self.step(Input::Fetch(order.clone()));
+            if !said.is_refused {
+                self.book.amended(order);
+            }
+            return self.after(&said);
         }
         self.book.ordered(order.clone());
         self.feed(Input::Fetch(order));
@@ -540,12 +548,19 @@ impl Driver {
 
     fn step(&mut self, input: Input) -> Said {
         let mut said = Said::default();
-        let owner = &mut self.owner;
+        let (owner, book) = (&mut self.owner, &self.book);
         self.bench.feed(input, |output: &Output| match &output.effect {
             Effect::Notice(notice @ Notice::Quoted { .. }) => owner.hear(notice),
             Effect::Notice(Notice::Progress { fetch, .. }) => said.progress = Some(*fetch),
             Effect::Notice(Notice::Fetched { fetch, bytes }) => said.over.push((*fetch, Some(*bytes))),
-            Effect::Notice(Notice::FetchFailed { fetch, .. }) => said.over.push((*fetch, None)),
+            // What has verified something is kept, unless its owner gave it up (D17).
+            Effect::Notice(Notice::FetchFailed { fetch, why }) => {
+                if *why == FetchFailure::Cancelled || !book.has_some(*fetch) {
+                    said.over.push((*fetch, None));
+                }
+            }
+            Effect::Notice(Notice::Forgotten { fetch, .. }) => said.over.push((*fetch, None)),
+            Effect::Notice(Notice::OrderRefused { .. }) => said.is_refused = true,
             _ => {}
         });
         said
@@ -590,6 +605,8 @@ struct Said {
     progress: Option<FetchId>,
     /// Downloads that ended, with their bytes where they succeeded.
     over: Vec<(FetchId, Option<u64>)>,
+    /// An order for a download that is there was refused.
+    is_refused: bool,
 }
 
 /// As many bytes from the next one on as a verifier may call good: whole groups that the blob has, and the last group only
