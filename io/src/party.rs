@@ -1,6 +1,6 @@
 //! A client or a node that runs: engine, driver and ports put together, and what its owner holds of it.
 
-use std::{fs::File, net::SocketAddr, path::Path};
+use std::{fs::File, net::SocketAddr, path::Path, task::Poll};
 
 use decdn_contracts::Curves;
 use decdn_driver::{Chain, Driver, Limits, Owner, Ports, Transport};
@@ -95,6 +95,7 @@ pub struct Parts {
     /// Its connections.
     pub transport: IrohTransport,
     recorder: Option<Recorder<File>>,
+    first: Vec<Input>,
 }
 
 impl Parts {
@@ -146,7 +147,12 @@ impl Parts {
         let path = home.dir.path();
         let blobs = BlobStore::open(path).map_err(|error| DirError::Io(path.to_path_buf(), error))?;
         let transport = bind(blobs.clone()).await?;
-        Ok(Self { home, records, blobs, transport, recorder: None })
+        Ok(Self { home, records, blobs, transport, recorder: None, first: Vec::new() })
+    }
+
+    /// Orders something before the role hears of anything: what is on record of the past is then known to be wanted, or not.
+    pub fn order(&mut self, order: Input) {
+        self.first.push(order);
     }
 
     /// Records what the role will be told, in a new file that only its owner may read. `records` are what it starts
@@ -218,8 +224,9 @@ impl Party {
         H: Chain + 'static,
         T: Transport + 'static,
     {
-        let Parts { home, records, blobs, transport, recorder } = parts;
+        let Parts { home, records, blobs, transport, recorder, first } = parts;
         let (orders, mut orders_in) = mpsc::channel(ORDERS_MAX);
+        let mut first = first.into_iter();
         let (tell, news) = mpsc::channel(NEWS_MAX);
         let (node, addrs, endpoint) = (transport.id(), transport.addrs(), transport.endpoint());
         let ports = Ports {
@@ -235,7 +242,11 @@ impl Party {
         let (says, stopped) = watch::channel(None);
         let readable = Some(records.clone());
         let task = tokio::spawn(async move {
-            let why = driver.run(stream::poll_fn(move |cx| orders_in.poll_recv(cx))).await;
+            let orders = stream::poll_fn(move |cx| match first.next() {
+                Some(order) => Poll::Ready(Some(order)),
+                None => orders_in.poll_recv(cx),
+            });
+            let why = driver.run(orders).await;
             says.send_replace(Some(why.to_string()));
             records.close().await;
             drop(home);

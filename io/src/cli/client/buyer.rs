@@ -110,6 +110,8 @@ impl Buyer {
         config.monitor = chosen.monitor;
         // What the command line allows is the yes, and it is said where the price is shown.
         config.asks = true;
+        // Only what was asked for now goes on, with the terms that were given now (D17).
+        config.resumes = false;
         let clock = chosen.clock().await?;
         let role = recording.begin(&mut parts, Config::Client(config), &records)?;
         let chain = AlloyChain::over(&chosen.urls, deployment, keys.eth().clone(), chosen.chain.clone())?;

@@ -8,10 +8,10 @@ use std::{
 
 use clap::Args;
 use decdn_engine::{
-    ids::{ChannelId, FetchId},
+    ids::ChannelId,
     io::{Input, Notice},
     money::Amount,
-    record::{ChannelStatus, Paying, Record},
+    record::{ChannelStatus, Paying},
 };
 use serde_json::json;
 
@@ -120,8 +120,7 @@ async fn without_downloads(
     let chosen = chain.choose(&file).await?;
     let dir = place.state_dir(&file);
     let parts = Parts::open(&dir, keys.network(), local(&dir, peers)).await.map_err(started)?;
-    let mut records = parts.load().map_err(started)?;
-    records.retain(|record| !matches!(record, Record::Fetch(_)));
+    let records = parts.load().map_err(started)?;
     let channels = paying(&records);
     let mut book = Book::read(&dir);
     peers.iter().for_each(|peer| book.note(peer));
@@ -306,14 +305,4 @@ fn note(ear: Ear, news: &News, settled: &mut BTreeMap<ChannelId, Amount>) {
         News::Notice(notice) => tracing::debug!(?notice, "notice"),
         News::Fault(fault) => log_fault(fault),
     }
-}
-
-/// Puts a download that was given up back on record, so that what was bought is not bought again (D14). The engine has
-/// let go of it; the content is where it was, and the channel has counted it.
-pub(super) fn put_back(dir: &Path, record: Record, fetch: FetchId) -> Result<(), Failure> {
-    let mut home = StateDir::open(dir).map_err(|error| started(error.into()))?;
-    let file = std::fs::File::open(home.path().join("downloads").join(fetch.0.to_string()))?;
-    file.sync_all()?;
-    Records::open(&mut home).map_err(started)?.write(&[vec![record]])?;
-    Ok(())
 }

@@ -14,7 +14,7 @@ use decdn_engine::{
     limits::GROUP,
     money::{Amount, MB, Rate},
     order::{Candidate, FetchOrder},
-    record::{FetchRecord, Record},
+    record::Record,
 };
 use serde_json::json;
 
@@ -26,7 +26,6 @@ use super::{
         talk::Ear,
     },
     buyer::{Book, Buyer, is_ending, local_for, paying, usable},
-    channels::put_back,
     deliver::{self, Earlier, Output},
     hear::{Heard, unreached},
 };
@@ -126,7 +125,7 @@ impl FetchArgs {
     #[expect(clippy::too_many_arguments, reason = "what was read and chosen before anything began")]
     async fn buy(
         &self,
-        parts: Parts,
+        mut parts: Parts,
         chosen: &Chosen,
         keys: &Keys,
         offer: &Offer,
@@ -136,11 +135,9 @@ impl FetchArgs {
     ) -> Result<(), Failure> {
         // Who is to be paid, and is anybody there? All of it before any money moves.
         let id = fetch_id(self.hash);
-        let mut records = parts.load().map_err(started)?;
-        let resumed = records.iter().find_map(|record| match record {
-            Record::Fetch(fetch) if fetch.order.id == id => Some((fetch.verified_bytes, fetch.total_bytes)),
-            _ => None,
-        });
+        let records = parts.load().map_err(started)?;
+        let resumed = records.iter().filter_map(Record::as_fetch).find(|fetch| fetch.order.id == id);
+        let resumed = resumed.map(|fetch| (fetch.verified_bytes, fetch.total_bytes));
         let mut candidates = Vec::new();
         let mut book = Book::read(dir);
         let mut trouble = None;
@@ -193,13 +190,6 @@ impl FetchArgs {
             max_rate: offer.max_rate,
             keep_channel: self.keep_channel,
         };
-        // Only what was asked for now goes on, with the terms that were given now.
-        records.retain(|record| !matches!(record, Record::Fetch(fetch) if fetch.order.id != id));
-        for record in &mut records {
-            if let Record::Fetch(FetchRecord { order: earlier, .. }) = record {
-                *earlier = order.clone();
-            }
-        }
         let earlier = Earlier::read(dir, self.hash);
         let mut before: BTreeMap<_, _> =
             channels.iter().map(|paying| (paying.channel, paying.amount)).collect();
@@ -209,21 +199,16 @@ impl FetchArgs {
         (heard.verified_bytes, heard.total_bytes) = resumed.unwrap_or_default();
         heard.is_resumed = resumed.is_some();
         let rate = Amount(offer.max_rate.0.into());
-        let mut buyer =
-            Buyer::start(chosen, keys, parts, records, &book, (offer.cap, rate), &self.recording).await?;
         if is_bought {
             heard.fetched = true;
         } else {
-            buyer.party.order(Input::Fetch(order.clone())).await;
+            // What has happened to its channels since is heard after it: until then they are kept for it.
+            parts.order(Input::Fetch(order));
         }
-        let mut end =
-            self.see_through(&mut buyer, &mut heard, earlier, output, offer, keys, chosen, dir).await;
+        let mut buyer =
+            Buyer::start(chosen, keys, parts, records, &book, (offer.cap, rate), &self.recording).await?;
+        let end = self.see_through(&mut buyer, &mut heard, earlier, output, offer, keys, chosen, dir).await;
         buyer.stop().await;
-        if heard.failed.is_some() && heard.verified_bytes > 0 {
-            let (verified_bytes, total_bytes) = (heard.verified_bytes, heard.total_bytes);
-            let record = Record::Fetch(FetchRecord { order, verified_bytes, total_bytes });
-            end = end.and(put_back(dir, record, id));
-        }
         end
     }
 

@@ -193,7 +193,9 @@ impl Heard {
                 self.bar.bar.finish_and_clear();
                 self.fetched = true;
             }
-            Notice::FetchFailed { fetch, why } if fetch == self.fetch => {
+            Notice::FetchFailed { fetch, why } | Notice::OrderRefused { fetch, why }
+                if fetch == self.fetch =>
+            {
                 self.bar.bar.finish_and_clear();
                 self.failed = Some(why);
             }
