@@ -261,7 +261,7 @@ export default [
   },
   {
     name: 'kept-starts-at-zero', rule: 'D17', breaks: 'a failed download that is ordered again begins at its first byte',
-    test: 'cargo test -p decdn-engine --test client d17_what_a_failed_download_has_verified_is_kept_until_it_is_ordered_again',
+    oracle: ['O4'],
     edits: [{
       file: 'engine/src/machine/fetcher/again.rs',
       from: 'FetchRecord { order, ..fetch.record.clone() }',
@@ -270,7 +270,7 @@ export default [
   },
   {
     name: 'failed-is-erased', rule: 'D17', breaks: 'what a failed download has verified is erased',
-    test: 'cargo test -p decdn-engine --test client d17_what_a_failed_download_has_verified_is_kept_until_it_is_ordered_again',
+    oracle: ['O4'],
     edits: [{
       file: 'engine/src/roles/client/fetch.rs',
       from: 'why != FetchFailure::Cancelled && fetch.record.verified_bytes > 0',

@@ -73,6 +73,10 @@ names! {
         BoughtWhileSelling = "bought-while-selling",
         /// A download was given up.
         FetchFailed = "fetch-failed",
+        /// A download that had failed with something verified is ordered again.
+        OrderedAgain = "ordered-again",
+        /// A download that runs is ordered with other terms.
+        Amended = "amended",
         /// A download goes on with another node.
         FailedOver = "failed-over",
         /// A node refused.

@@ -83,7 +83,7 @@ pub fn run(
 
     let mut held = Vec::new();
     let mut jobs = Vec::new();
-    for fetch in &plan.fetches {
+    for fetch in plan.fetches.iter().chain(&plan.again) {
         for from in &fetch.from {
             held.push((*from, blobs[fetch.blob], plan.blobs[fetch.blob].bytes));
         }

@@ -98,6 +98,8 @@ const UNKNOWN: &[(&str, &str)] = &[
         "no service \"sequenzer\", the nearest is \"sequencer\"",
     ),
     ("events = [{ at_ms = 1, cancel = \"first\" }]", "no fetch \"first\", nor any other"),
+    ("events = [{ at_ms = 1, order = \"first\" }]", "no fetch \"first\", nor any other"),
+    ("events = [{ at_ms = 1, cancel = \"first\", max_rate = 1 }]", "belong to order alone"),
     ("events = [{ at_ms = 1, close = [\"client\", \"nodd\"] }]", "no actor \"nodd\""),
     ("events = [{ at_ms = 1, close = [\"node\", \"node\"] }]", "have no channel"),
     ("events = [{ at_ms = 1, crash = \"node\", cancel = \"first\" }]", "exactly one of crash, wipe"),
@@ -145,6 +147,12 @@ fn a_name_that_nothing_has_is_told_with_its_place_and_with_those_there_are() {
             "from = [\"node\"]\nname = \"first\"\n[[events]]\nat_ms = 1\ncancel = \"frist\"",
             18,
             "no fetch \"frist\", the nearest is \"first\"",
+        ),
+        (
+            "from = [\"node\"]",
+            "from = [\"node\"]\nname = \"first\"\n[[events]]\nat_ms = 1\norder = \"first\"\nfrom = [\"client\"]",
+            19,
+            "is a client; name a node",
         ),
         (
             "from = [\"node\"]",

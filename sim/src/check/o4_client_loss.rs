@@ -5,13 +5,19 @@
 //! under more than that, rounded up once; no settlement may pay more. Over crashes and channels together, what a
 //! client signs pays for distinct bytes (D14): a byte that was verified twice is bought once. And nobody is paid at a higher
 //! rate than he has quoted for the present order (D1).
+//!
+//! What is on its disk as verified stays there until the download is whole, or its owner gives it up or is told that it is forgotten;
+//! and is asked of nobody again (D17).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use decdn_engine::{
     blob::Verdict,
     crypto::Typed,
-    io::Input,
+    ids::FetchId,
+    io::{Effect, FetchFailure, Input, Notice, Output},
+    order::FetchOrder,
+    record::{Key, Record},
     time::Time,
     wire::{ClientMessage, Message, ProbeMessage},
 };
@@ -23,7 +29,7 @@ use super::{
 };
 use crate::{
     actor::ActorId,
-    report::{Quantity, Report},
+    report::{Probe, Quantity, Report},
     seen::{Included, Kind, OnChainStatus, Oracle, Pipe, Seen},
 };
 
@@ -52,6 +58,15 @@ struct Asked {
 #[derive(Clone, Debug, Default)]
 struct Goods {
     verified: Ranges,
+}
+
+/// A download, as its client's disk has it.
+#[derive(Clone, Copy, Debug)]
+struct Stored {
+    blob: u32,
+    /// Where it began, and the first byte that is missing.
+    start: u64,
+    next: u64,
 }
 
 /// A client's purchases over all channels.
@@ -84,6 +99,12 @@ pub struct ClientLoss {
     quotes: BTreeMap<(ActorId, ActorId, u32), u64>,
     /// By actor: whether it ever crashed, and may have forgotten a cadence of verified bytes (D8).
     crashed: Vec<bool>,
+    /// Downloads that have not ended, as far as their clients' disks have them.
+    stored: BTreeMap<(ActorId, FetchId), Stored>,
+    /// Downloads whose end their owners were told or ordered, and which were not ordered since.
+    over: BTreeSet<(ActorId, FetchId)>,
+    /// Downloads that have failed, and were not ordered since.
+    failed: BTreeSet<(ActorId, FetchId)>,
 }
 
 impl ClientLoss {
@@ -135,6 +156,72 @@ impl ClientLoss {
         bill.verified = bill.verified.saturating_add(u128::from(bytes) * u128::from(asked.rate));
         let new = self.goods[goods as usize].verified.add(offset, offset + bytes);
         self.purses[usize::from(actor.0)].bytes += new;
+    }
+
+    /// A new order: the owner wants the blob once more, and pays once more. Unless the download is there.
+    fn on_order(&mut self, actor: ActorId, order: &FetchOrder, report: &mut Report) {
+        let key = (actor, order.id);
+        let has_failed = self.failed.remove(&key);
+        if !self.over.remove(&key) && self.stored.contains_key(&key) {
+            return report.probe(if has_failed { Probe::OrderedAgain } else { Probe::Amended });
+        }
+        self.stored.remove(&key);
+        let goods = self.goods(actor, &order.hash);
+        self.goods[goods as usize].verified.clear();
+        self.quotes.retain(|(client, _, of), _| (*client, *of) != (actor, goods));
+    }
+
+    /// What an owner is told about its downloads.
+    fn on_told(&mut self, actor: ActorId, outputs: &[Output]) {
+        for output in outputs {
+            match output.effect {
+                Effect::Notice(
+                    Notice::Fetched { fetch, .. }
+                    | Notice::FetchFailed { fetch, why: FetchFailure::Cancelled }
+                    | Notice::Forgotten { fetch, .. },
+                ) => _ = self.over.insert((actor, fetch)),
+                Effect::Notice(Notice::FetchFailed { fetch, .. }) => _ = self.failed.insert((actor, fetch)),
+                _ => {}
+            }
+        }
+    }
+
+    /// A record of a download is on a disk, or gone from it.
+    fn on_stored(&mut self, at: Time, actor: ActorId, record: &Record, report: &mut Report) {
+        let key = match record.key() {
+            Key::Fetch(fetch) => (actor, fetch),
+            _ => return,
+        };
+        let before = self.stored.get(&key).copied();
+        let next = record.as_fetch().map(|fetch| {
+            let (start, blob) = (fetch.order.offset_bytes, self.blobs.number(&fetch.order.hash));
+            Stored { blob, start, next: start + fetch.verified_bytes }
+        });
+        let is_less = before.is_some_and(|before| next.map_or(before.start, |next| next.next) < before.next);
+        if is_less && !self.over.contains(&key) {
+            report.violation("O4", "D17", || {
+                let name = self.people.name(actor);
+                format!("{}: {name} forgets what download {} has verified", clock(at), key.1.0)
+            });
+        }
+        match next {
+            Some(next) => _ = self.stored.insert(key, next),
+            None => _ = self.stored.remove(&key),
+        }
+    }
+
+    /// Content is asked for: none that every download of the blob has on its disk.
+    fn on_asked(&mut self, at: Time, actor: ActorId, blob: u32, offset: u64, report: &mut Report) {
+        let (first, last) = ((actor, FetchId(0)), (actor, FetchId(u64::MAX)));
+        let live = self.stored.range(first..=last).filter(|(key, _)| !self.over.contains(key));
+        let least = live.filter(|(_, stored)| stored.blob == blob).map(|(_, stored)| stored.next).min();
+        if least.is_some_and(|least| offset < least) {
+            report.violation("O4", "D17", || {
+                let name = self.people.name(actor);
+                let least = least.unwrap_or_default();
+                format!("{}: {name} asks for bytes from {offset} on, and has them up to {least}", clock(at))
+            });
+        }
     }
 
     fn on_signed(
@@ -233,6 +320,7 @@ impl Oracle for ClientLoss {
             Kind::Sent,
             Kind::Delivered,
             Kind::Verified,
+            Kind::Persisted,
             Kind::Signed,
             Kind::Crashed,
             Kind::Included,
@@ -247,11 +335,16 @@ impl Oracle for ClientLoss {
             {
                 self.on_verified(at, (actor, from), pipe, (offset, bytes), report);
             }
-            Seen::Step { actor, input: Input::Fetch(order), .. } if self.people.is_honest(actor) => {
-                // A new order: the owner wants the blob once more, and pays once more.
-                let goods = self.goods(actor, &order.hash);
-                self.goods[goods as usize].verified.clear();
-                self.quotes.retain(|(client, _, of), _| (*client, *of) != (actor, goods));
+            Seen::Step { actor, input, outputs, .. } if self.people.is_honest(actor) => {
+                if let Input::Fetch(order) = input {
+                    self.on_order(actor, order, report);
+                }
+                self.on_told(actor, outputs);
+            }
+            Seen::Persisted { actor, writes, .. } if self.people.is_honest(actor) => {
+                for record in writes {
+                    self.on_stored(at, actor, record, report);
+                }
             }
             Seen::Sent { from, pipe, message: Message::Probe(ProbeMessage::Request(request)), .. }
                 if self.people.is_honest(from) =>
@@ -278,6 +371,8 @@ impl Oracle for ClientLoss {
             } if self.people.is_honest(from) => {
                 let channel = self.channels.number(&request.channel).map_or(0, |number| number + 1);
                 let goods = self.goods(from, &request.hash) + 1;
+                let blob = self.blobs.number(&request.hash);
+                self.on_asked(at, from, blob, request.offset_bytes, report);
                 *self.pipes.entry(pipe) = Asked { channel, goods, rate: 0, max_rate: request.max_rate.0 };
             }
             Seen::Delivered {
@@ -297,7 +392,16 @@ impl Oracle for ClientLoss {
             Seen::Signed { actor, what: Typed::Voucher(terms), .. } if self.people.is_honest(actor) => {
                 self.on_signed(at, actor, terms, report);
             }
-            Seen::Crashed { actor, .. } => self.crashed[usize::from(actor.0)] = true,
+            Seen::Crashed { actor, durable, is_wiped, .. } => {
+                self.crashed[usize::from(actor.0)] = true;
+                if is_wiped {
+                    self.stored.retain(|(client, _), _| *client != actor);
+                }
+                // Write sets that were under way may have got there.
+                if self.people.is_honest(actor) {
+                    durable.iter().for_each(|record| self.on_stored(at, actor, record, report));
+                }
+            }
             Seen::Included { tx, .. } => self.on_included(at, tx, report),
             Seen::Undone { tx } => {
                 if let Some(after) = tx.channel_after().filter(|after| after.status == OnChainStatus::Settled)

@@ -80,6 +80,15 @@ fn find_seller(file: &File, name: &Placed) -> Result<(), Wrong> {
     Err(Wrong::There(name.at, format!("{:?} is a client; name a node", &**name)))
 }
 
+/// Whether there is a download of this name.
+fn find_fetch(file: &File, fetch: &Placed) -> Result<(), Wrong> {
+    let mut names = file.fetches.iter().filter_map(|fetch| fetch.name.as_ref());
+    if names.clone().any(|name| name == fetch) {
+        return Ok(());
+    }
+    Err(Wrong::There(fetch.at, unknown("fetch", fetch, names.by_ref().map(|name| &**name))))
+}
+
 fn check_actor(file: &File, actor: &Actor) -> Result<(), Wrong> {
     if actor.count.most() > 64 {
         return Err(format!("actor {:?} has a count above 64; lower it", &*actor.name).into());
@@ -180,13 +189,13 @@ fn check_event(file: &File, event: &Event) -> Result<(), Wrong> {
                 find(file, name)?;
             }
         }
-        Happening::Cancel { fetch } => {
-            let names = || file.fetches.iter().filter_map(|fetch| fetch.name.as_ref());
-            if !names().any(|name| name == fetch) {
-                let known = names().map(|name| &**name);
-                return Err(Wrong::There(fetch.at, unknown("fetch", fetch, known)));
+        Happening::Order { fetch, from, .. } => {
+            find_fetch(file, fetch)?;
+            for name in from.iter().flatten() {
+                find_seller(file, name)?;
             }
         }
+        Happening::Cancel { fetch } => find_fetch(file, fetch)?,
         Happening::Close { who, with } => {
             if find(file, who)?.part == find(file, with)?.part {
                 let what =

@@ -77,6 +77,17 @@ pub enum Happening {
         /// How long.
         back_ms: Pin,
     },
+    /// An owner orders a download again: it goes on where it failed, or runs on, under these terms (D17).
+    Order {
+        /// The name of the `[[fetches]]`.
+        fetch: Placed,
+        /// From whom, if from others than before.
+        from: Option<Vec<Placed>>,
+        /// The most per MB, if it is another.
+        max_rate: Option<Pin>,
+        /// The deposit, if it is another.
+        deposit: Option<Pin>,
+    },
     /// An owner gives a download up.
     Cancel {
         /// The name of the `[[fetches]]`.
@@ -104,18 +115,19 @@ names! {
 impl Event {
     /// Its numbers.
     pub fn pins(&self) -> impl Iterator<Item = &Pin> {
-        let own = match &self.what {
+        let (own, other) = match &self.what {
             Happening::Crash { for_ms, .. }
             | Happening::Wipe { for_ms, .. }
             | Happening::Silence { for_ms, .. }
             | Happening::Censorship { for_ms, .. }
-            | Happening::Down { for_ms, .. } => Some(for_ms),
-            Happening::Window { hours } => Some(hours),
-            Happening::Fork { back_ms } => Some(back_ms),
-            Happening::Clock { by_ms, .. } => Some(by_ms),
-            Happening::Cancel { .. } | Happening::Close { .. } => None,
+            | Happening::Down { for_ms, .. } => (Some(for_ms), None),
+            Happening::Window { hours } => (Some(hours), None),
+            Happening::Fork { back_ms } => (Some(back_ms), None),
+            Happening::Clock { by_ms, .. } => (Some(by_ms), None),
+            Happening::Order { max_rate, deposit, .. } => (max_rate.as_ref(), deposit.as_ref()),
+            Happening::Cancel { .. } | Happening::Close { .. } => (None, None),
         };
-        own.into_iter().chain([&self.at_ms])
+        own.into_iter().chain(other).chain([&self.at_ms])
     }
 }
 
@@ -135,6 +147,10 @@ struct Keys {
     censors: Option<Vec<Placed>>,
     down: Option<Service>,
     fork_ms: Option<Pin>,
+    order: Option<Placed>,
+    from: Option<Vec<Placed>>,
+    max_rate: Option<Pin>,
+    deposit: Option<Pin>,
     cancel: Option<Placed>,
     close: Option<[Placed; 2]>,
 }
@@ -145,6 +161,7 @@ enum NoEvent {
     NotOne,
     DoesNotLast,
     NoClock,
+    NoOrder,
 }
 
 impl fmt::Display for NoEvent {
@@ -152,10 +169,11 @@ impl fmt::Display for NoEvent {
         f.write_str(match self {
             Self::NotOne => {
                 "an event needs exactly one of crash, wipe, silence, window_hours, clock_ahead, clock_behind, censors, \
-                 down, fork_ms, cancel, close"
+                 down, fork_ms, order, cancel, close"
             }
             Self::DoesNotLast => "for_ms belongs to crash, wipe, silence, censors and down alone",
             Self::NoClock => "by_ms belongs to clock_ahead and clock_behind alone",
+            Self::NoOrder => "from, max_rate and deposit belong to order alone",
         })
     }
 }
@@ -167,6 +185,9 @@ impl TryFrom<Keys> for Event {
         let for_ms = || keys.for_ms.clone().unwrap_or_else(zero);
         let by_ms = || keys.by_ms.clone().unwrap_or_else(zero);
         let clock = |who, is_ahead| Happening::Clock { who, by_ms: by_ms(), is_ahead };
+        let has_terms = keys.from.is_some() || keys.max_rate.is_some() || keys.deposit.is_some();
+        let (from, max_rate, deposit) = (keys.from, keys.max_rate, keys.deposit);
+        let order = |fetch| Happening::Order { fetch, from, max_rate, deposit };
         let mut said = [
             keys.crash.map(|who| Happening::Crash { who, for_ms: for_ms() }),
             keys.wipe.map(|who| Happening::Wipe { who, for_ms: for_ms() }),
@@ -177,6 +198,7 @@ impl TryFrom<Keys> for Event {
             keys.censors.map(|whom| Happening::Censorship { whom, for_ms: for_ms() }),
             keys.down.map(|what| Happening::Down { what, for_ms: for_ms() }),
             keys.fork_ms.map(|back_ms| Happening::Fork { back_ms }),
+            keys.order.map(order),
             keys.cancel.map(|fetch| Happening::Cancel { fetch }),
             keys.close.map(|[who, with]| Happening::Close { who, with }),
         ]
@@ -187,6 +209,7 @@ impl TryFrom<Keys> for Event {
             Happening::Clock { .. } => (false, true),
             Happening::Window { .. }
             | Happening::Fork { .. }
+            | Happening::Order { .. }
             | Happening::Cancel { .. }
             | Happening::Close { .. } => (false, false),
             _ => (true, false),
@@ -196,6 +219,9 @@ impl TryFrom<Keys> for Event {
         }
         if keys.by_ms.is_some() && !jumps {
             return Err(NoEvent::NoClock);
+        }
+        if has_terms && !matches!(what, Happening::Order { .. }) {
+            return Err(NoEvent::NoOrder);
         }
         Ok(Self { at_ms: keys.at_ms, what })
     }

@@ -99,6 +99,8 @@ pub struct Plan {
     pub blobs: Vec<PlannedBlob>,
     /// The downloads.
     pub fetches: Vec<PlannedFetch>,
+    /// Those of them that are ordered again, with the terms of then.
+    pub again: Vec<PlannedFetch>,
     /// What else owners order.
     pub orders: Vec<Job>,
     /// How each ordered pair is connected.
@@ -144,6 +146,7 @@ impl Plan {
         let (blobs, fetches) = drawing.fetches(&actors, cadence);
         let mut sequencer = drawing.sequencer(&cast);
         let (timed, stretches, orders) = drawing.events(&cast, &fetches);
+        let again = drawing.again(&fetches);
         sequencer.extend(stretches);
         let calm = file.calm_secs.draw(drawing.decide);
         let hours = file.limit_hours.draw(drawing.decide);
@@ -188,6 +191,7 @@ impl Plan {
             wallet,
             blobs,
             fetches,
+            again,
             orders,
             paths,
             window,
@@ -360,16 +364,12 @@ impl<'a> Drawing<'a> {
                     let offset_bytes = fetch.offset_groups.draw(decide).min(groups) * GROUP;
                     let from: Vec<ActorId> =
                         fetch.from.iter().flat_map(|name| self.ids[&**name].iter().copied()).collect();
-                    let candidates = from.iter().map(|id| {
-                        let (key, node) = keys(*id);
-                        Candidate { node, operator: key.address() }
-                    });
                     let mut order = FetchOrder {
                         id: FetchId(fetches.len() as u64 + 1),
                         hash: BlobHash::default(),
                         offset_bytes,
                         len_bytes: fetch.len_bytes.draw(decide),
-                        candidates: candidates.collect(),
+                        candidates: candidates(&from),
                         token: self.token,
                         deposit: Amount::ZERO,
                         cadence_bytes: fetch.cadence_bytes.as_ref().map_or(cadence, |pin| pin.draw(decide)),
@@ -452,6 +452,8 @@ impl<'a> Drawing<'a> {
                 Happening::Fork { back_ms } => {
                     add(TimedFault::Fork(Span::from_millis(back_ms.draw(self.decide))));
                 }
+                // See `again`.
+                Happening::Order { .. } => {}
                 Happening::Cancel { fetch } => {
                     let meant = fetches.iter().filter(|planned| planned.name.as_deref() == Some(&**fetch));
                     jobs.extend(meant.map(|fetch| Job::new(fetch.actor, at, Order::Cancel(fetch.order.id))));
@@ -465,6 +467,30 @@ impl<'a> Drawing<'a> {
         (timed, stretches, jobs)
     }
 
+    /// Downloads that are ordered again.
+    fn again(&mut self, fetches: &[PlannedFetch]) -> Vec<PlannedFetch> {
+        let mut again = Vec::new();
+        for event in &self.file.events {
+            let Happening::Order { fetch, from, max_rate, deposit } = &event.what else { continue };
+            for meant in fetches.iter().filter(|planned| planned.name.as_deref() == Some(&**fetch)) {
+                let mut planned = meant.clone();
+                planned.at = Time(event.at_ms.draw(self.decide) * 1_000);
+                if let Some(from) = from {
+                    planned.from = from.iter().flat_map(|name| self.ids[&**name].iter().copied()).collect();
+                    planned.order.candidates = candidates(&planned.from);
+                }
+                if let Some(max_rate) = max_rate {
+                    planned.order.max_rate = Rate(max_rate.draw(self.decide));
+                }
+                if let Some(deposit) = deposit {
+                    planned.order.deposit = Amount(deposit.draw(self.decide).into());
+                }
+                again.push(planned);
+            }
+        }
+        again
+    }
+
     /// Each of the one with each of the other.
     fn pairs(&self, one: &str, other: &str) -> impl Iterator<Item = (ActorId, ActorId)> + use<'_> {
         let others = &self.ids[other];
@@ -475,6 +501,14 @@ impl<'a> Drawing<'a> {
         let ids = names.iter().flat_map(|name| &self.ids[&**name]);
         ids.map(|id| cast.get(*id).account).collect()
     }
+}
+
+fn candidates(from: &[ActorId]) -> Vec<Candidate> {
+    let candidate = |id: &ActorId| {
+        let (key, node) = keys(*id);
+        Candidate { node, operator: key.address() }
+    };
+    from.iter().map(candidate).collect()
 }
 
 fn path(link: &Link, decide: &mut Decisions) -> Path {

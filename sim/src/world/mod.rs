@@ -561,9 +561,8 @@ impl World {
         }
         match effect {
             Effect::Fault(fault) => *self.rules.entry(fault.rule()).or_default() += 1,
-            Effect::Notice(Notice::Fetched { fetch, .. } | Notice::FetchFailed { fetch, .. }) => {
-                self.job_done(actor, *fetch);
-            }
+            Effect::Notice(Notice::Fetched { fetch, .. }) => self.job_done(actor, *fetch, true),
+            Effect::Notice(Notice::FetchFailed { fetch, .. }) => self.job_done(actor, *fetch, false),
             _ => {}
         }
     }

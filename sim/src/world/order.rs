@@ -4,7 +4,7 @@ use decdn_engine::{
     ids::{ChannelId, FetchId},
     io::Input,
     order::FetchOrder,
-    record::Key,
+    record::{Key, Record},
     time::Time,
 };
 
@@ -49,7 +49,7 @@ impl Job {
         Self { actor, at, order, is_over: false, channels: None }
     }
 
-    /// Whether it is the order of this download.
+    /// Whether it is an order of this download.
     fn fetches(&self, actor: ActorId, fetch: FetchId) -> bool {
         self.actor == actor && matches!(&self.order, Order::Fetch(order) if order.id == fetch)
     }
@@ -91,11 +91,13 @@ impl World {
         self.chain.channel(id).is_some_and(|channel| channel.status == OnChainStatus::Open)
     }
 
-    /// The owner hears that a download is over.
-    pub(super) fn job_done(&mut self, actor: ActorId, fetch: FetchId) {
+    /// The owner hears that a download is over: all that was ordered of it is carried out. If it is whole, nothing is ordered of
+    /// it any more.
+    pub(super) fn job_done(&mut self, actor: ActorId, fetch: FetchId, is_whole: bool) {
+        let now = self.queue.now();
         self.goes_on = false;
         for job in &mut self.jobs {
-            job.is_over |= job.fetches(actor, fetch);
+            job.is_over |= job.fetches(actor, fetch) && (is_whole || job.at <= now);
         }
     }
 
@@ -149,9 +151,16 @@ impl World {
         let durable = &self.actors[usize::from(id.0)].edge.durable;
         let (mut again, mut dropped) = (Vec::new(), Vec::new());
         let due = |job: &Job| job.actor == id && job.at <= now;
+        // Of several orders of a download the last one counts.
+        let is_newest = |index: usize, fetch: FetchId| {
+            let mut others =
+                self.jobs.iter().enumerate().filter(|(_, job)| due(job) && job.fetches(id, fetch));
+            others.all(|(other, job)| (job.at, other) <= (self.jobs[index].at, index))
+        };
+        let is_on_record = |order: &FetchOrder| matches!(durable.get(&Key::Fetch(order.id)), Some(Record::Fetch(fetch)) if fetch.order == *order);
         for (index, job) in self.jobs.iter().enumerate().filter(|(_, job)| due(job) && !self.is_done(job)) {
             match &job.order {
-                Order::Fetch(order) if durable.get(&Key::Fetch(order.id)).is_some() => {}
+                Order::Fetch(order) if is_on_record(order) || !is_newest(index, order.id) => {}
                 // Who has given a download up does not order it once more.
                 Order::Fetch(order) if self.jobs.iter().any(|job| due(job) && job.cancels(order.id)) => {
                     dropped.push(order.id);
@@ -161,7 +170,7 @@ impl World {
             }
         }
         for fetch in dropped {
-            self.job_done(id, fetch);
+            self.job_done(id, fetch, true);
         }
         for index in again {
             self.queue.push(now, Event::Order(index));

@@ -12,12 +12,13 @@ use decdn_engine::{
     crypto::{Signature, Typed},
     fault::{Fault, Proof, Rule},
     ids::{Address, ConnId, FetchId, StreamId},
-    io::{Effect, Input, Notice, Output},
+    io::{Effect, FetchFailure, Input, Notice, Output},
     limits::GROUP,
     money::{Amount, Nonce, Rate},
     order::{Candidate, FetchOrder},
+    record::{FetchRecord, Key, Record},
     time::{ChainTime, Span},
-    wire::{ClientMessage, CloseRequest, Code, Message, ProbeMessage, ProbeResponse, Protocol},
+    wire::{ClientMessage, CloseRequest, Code, Message, ProbeMessage, ProbeResponse, Protocol, StreamRequest},
 };
 use decdn_sim::{
     check::{Liftable, Lifted, o13_same::differ},
@@ -153,6 +154,57 @@ fn o4_a_client_pays_for_each_verified_byte_once_and_for_nothing_else() {
     // More on chain than was verified, whoever signed for it; and less, though the node is honest.
     bought().close(NODE, id, 1, group + 1).settle(NODE, id).names("D9");
     bought().close(CLIENT, id, 1, group - 1).settle(CLIENT, id).names("D6");
+}
+
+#[test]
+fn o4_what_is_on_disk_as_verified_is_neither_forgotten_nor_asked_for_again() {
+    let record = |verified_bytes| FetchRecord { order: order(), verified_bytes, total_bytes: None };
+    let ask = |offset_bytes| match request(CLIENT, NODE) {
+        Message::Client(ClientMessage::StreamRequest(request)) => {
+            Message::Client(ClientMessage::StreamRequest(StreamRequest { offset_bytes, ..request }))
+        }
+        other => other,
+    };
+    let told = |notice| [role(Effect::Notice(notice))];
+    let failed = |why| told(Notice::FetchFailed { fetch: FetchId(1), why });
+    let fetch = Input::Fetch(order());
+    let begun = || {
+        let mut story = Story::of("O4");
+        story.open(CLIENT, NODE).step(CLIENT, &fetch, &[]);
+        story.durable(CLIENT, Record::Fetch(record(0))).durable(CLIENT, Record::Fetch(record(2 * GROUP)));
+        story
+    };
+    begun().says(CLIENT, NODE, 0, ask(2 * GROUP)).is_silent();
+    begun().says(CLIENT, NODE, 0, ask(GROUP)).names("D17");
+    begun().durable(CLIENT, Record::Fetch(record(GROUP))).names("D17");
+    begun()
+        .crash(CLIENT, &[Record::Fetch(record(3 * GROUP))])
+        .says(CLIENT, NODE, 0, ask(2 * GROUP))
+        .names("D17");
+    begun().wipe(CLIENT).step(CLIENT, &fetch, &[]).says(CLIENT, NODE, 0, ask(0)).is_silent();
+    let gone = Record::Gone(Key::Fetch(FetchId(1)));
+    let fail = |why| {
+        let mut story = begun();
+        story.step(CLIENT, &Input::Tick, &failed(why));
+        story
+    };
+    fail(FetchFailure::NoCandidateLeft).durable(CLIENT, gone.clone()).names("D17");
+    let mut given_up = fail(FetchFailure::Cancelled);
+    given_up
+        .durable(CLIENT, gone.clone())
+        .step(CLIENT, &fetch, &[])
+        .says(CLIENT, NODE, 0, ask(0))
+        .is_silent();
+    let mut forgotten = fail(FetchFailure::NoCandidateLeft);
+    let notice = Notice::Forgotten { fetch: FetchId(1), verified_bytes: 2 * GROUP };
+    forgotten.step(CLIENT, &Input::Tick, &told(notice)).durable(CLIENT, gone).is_silent();
+    let kept = || {
+        let mut story = fail(FetchFailure::NoCandidateLeft);
+        story.durable(CLIENT, Record::Kept(record(2 * GROUP))).step(CLIENT, &fetch, &[]);
+        story
+    };
+    kept().says(CLIENT, NODE, 0, ask(2 * GROUP)).is_silent();
+    kept().says(CLIENT, NODE, 0, ask(0)).names("D17");
 }
 
 #[test]
