@@ -29,6 +29,24 @@ export default [
     }],
   },
   {
+    name: 'driver-takes-lanes-for-one', rule: 'io 9', breaks: 'a channel that is paid on shares its lane with one that is earned on',
+    test: 'cargo test -p decdn-driver --test contract a_barrier_of_one_side_holds_nothing_of_the_other',
+    edits: [{
+      file: 'io/driver/src/driver.rs',
+      from: 'self.lanes.push(output.lane, output.effect, credit.clone());',
+      to: 'let lane = match output.lane { Lane::Channel(n) => Lane::Channel(n % (1 << 31)), other => other }; self.lanes.push(lane, output.effect, credit.clone());',
+    }],
+  },
+  {
+    name: 'driver-ends-both-sides', rule: 'io 9', breaks: 'nothing more is heard from customers when a connection to a seller is lost',
+    test: 'cargo test -p decdn-driver --test contract a_lost_connection_takes_none_of_the_other_kind_along',
+    edits: [{
+      file: 'io/driver/src/live.rs',
+      from: 'Input::Disconnected { conn, .. } => self.conns.remove(conn).is_some(),',
+      to: 'Input::Disconnected { conn, .. } => { let was = self.conns.remove(conn).is_some(); self.conns.clear(); was }',
+    }],
+  },
+  {
     name: 'edge-drops-barrier', rule: 'io 2', breaks: "in the simulator's edge, effects behind a write set do not wait for it",
     oracle: ['O5', 'O12', 'O3'],
     edits: [

@@ -17,7 +17,7 @@ use std::{
 use decdn_contracts::Genesis;
 use decdn_driver::{
     ACCEPTED, contract_suite,
-    suite::{Bench, CONN, Hands, Log, Port, Script, Seen as Happened},
+    suite::{Bench, CONN, Hands, Log, Port, Script, Seen as Happened, blob, content},
 };
 use decdn_engine::{
     chain::TxOutcome,
@@ -78,7 +78,10 @@ struct Scripted(Script);
 
 impl Actor for Scripted {
     fn step(&mut self, input: &Input, turn: Turn<'_>) {
-        self.0.step(turn.now, input.clone(), turn.crypto, turn.out);
+        // What it has is between suite and role.
+        if !matches!(input, Input::BlobReady { .. }) {
+            self.0.step(turn.now, input.clone(), turn.crypto, turn.out);
+        }
     }
 
     fn next_deadline(&self) -> Option<Time> {
@@ -177,7 +180,11 @@ fn world(role: Script, log: Log, orders: Orders, seed: u64) -> World {
             (Box::new(Scripted(role)), machine),
             (Box::new(Puppet { orders, dials: false }), machine),
         ],
-        blobs: vec![(PEER, BLOB, 1)],
+        blobs: vec![
+            (PEER, BLOB, 1),
+            (PEER, blob(), content().len() as u64),
+            (ROLE, blob(), content().len() as u64),
+        ],
         paths: Default::default(),
         path: Path::NEAR,
         chain,
@@ -208,12 +215,18 @@ impl Bench for Simulated {
     }
 
     fn arrive(&mut self, input: Input) {
-        // The peer dials with the numbers that the driver counts up to.
-        let dialled = |conn: ConnId| ConnId(conn.0 - CONN.0);
-        let on = |stream: StreamId| StreamId { conn: dialled(stream.conn), index: stream.index };
+        // Each side dials with the numbers that the other one's driver counts up to.
+        let theirs = |conn: ConnId| {
+            if conn.0 & ACCEPTED == 0 { ConnId(CONN.0 + conn.0) } else { ConnId(conn.0 - CONN.0) }
+        };
+        let on = |stream: StreamId| StreamId { conn: theirs(stream.conn), index: stream.index };
         let order = match input {
             Input::Connected { conn, protocol, .. } => {
-                Effect::Connect { conn: dialled(conn), peer: ROLE_NODE, protocol }
+                Effect::Connect { conn: theirs(conn), peer: ROLE_NODE, protocol }
+            }
+            Input::Verdict { stream, .. } => {
+                let bytes = content().len() as u64;
+                Effect::SendRange { stream: on(stream), hash: blob(), offset: 0, bytes }
             }
             Input::Message { stream, message } => Effect::Send { stream: on(stream), message },
             Input::StreamClosed { stream, .. } => {
@@ -231,7 +244,7 @@ impl Bench for Simulated {
             Input::Disconnected { conn, .. } => {
                 // A close overtakes what is under way; what was said before it is heard here.
                 self.settle();
-                Effect::Disconnect { conn: dialled(conn), code: Code::NotNow }
+                Effect::Disconnect { conn: theirs(conn), code: Code::NotNow }
             }
             other => panic!("{other:?} does not come from a peer"),
         };
@@ -334,5 +347,9 @@ contract_suite!(Simulated, on_many_seeds:
     what_the_engine_ended_is_silent,
     an_unanswered_dial_is_answered_when_it_is_given_up,
     a_tick_comes_at_the_deadline_and_not_before,
+    what_comes_on_a_dialled_connection_is_told_from_an_accepted_one,
+    a_lost_connection_takes_none_of_the_other_kind_along,
+    a_barrier_of_one_side_holds_nothing_of_the_other,
+    content_comes_on_one_side_while_it_goes_out_on_the_other,
     random_programs_keep_every_rule,
 );

@@ -30,6 +30,9 @@
 //!    owner. Answers are always heard: they are what makes room.
 //! 8. **Failure.** Where records or content can't be made durable the driver stops before anything behind that
 //!    barrier has started. It may be dropped at any point; recovery goes by what is durable.
+//! 9. **Both sides.** A role may be dialled and dial at once, and have the same peer at the other end of both. What
+//!    comes is fed under the number of the connection that it came on: from [`ACCEPTED`] on, or as the engine gave
+//!    it. No end, barrier, signature or content of one side holds up or ends anything of the other.
 
 #![warn(missing_docs)]
 

@@ -13,7 +13,7 @@ use std::{
 
 use decdn_driver::{
     Blobs, Clock, Driver, Incoming, Limits, Outgoing, Ports, Store, Transport,
-    suite::{Bench, Hands, Log, NoCrypto, Port, Script, Seen, Setting, World, until_quiet},
+    suite::{Bench, Hands, Log, NoCrypto, Port, Script, Seen, Setting, World, content, until_quiet},
 };
 use decdn_engine::{
     ids::{ConnId, FetchId, NodeId, StreamId},
@@ -130,6 +130,7 @@ impl<N: Wire> Bench for Quic<N> {
             let own = |key: [u8; 32]| SecretKey::from_bytes(&key).public();
             let builder = |key| network.attach(Endpoint::builder(presets::Minimal), own(key));
             let blobs = BlobStore::open(home.path()).expect("a fresh folder");
+            blobs.import(std::io::Cursor::new(content()), |_| {}).expect("room on the disk");
             let records = Records::over(ordeal::open(&disk).expect("a new disk"));
             let mut transport =
                 IrohTransport::bind_over(builder(DRIVER_KEY), DRIVER_KEY, blobs.clone(), network.limits())
@@ -165,6 +166,10 @@ impl<N: Wire> Bench for Quic<N> {
             Input::Message { stream, message } => {
                 self.tally.owe(Owed::Said(stream));
                 self.spawn(Order::Say(stream, Box::new(message)));
+            }
+            Input::Verdict { stream, .. } => {
+                self.tally.owe(Owed::Delivered(stream));
+                self.spawn(Order::Deliver(stream));
             }
             Input::StreamClosed { stream, code: None } => {
                 let is_first = self.tally.owe(Owed::Closed(stream));

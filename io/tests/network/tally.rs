@@ -26,6 +26,8 @@ pub enum Owed {
     GivenUp,
     /// The peer has said something.
     Said(StreamId),
+    /// The peer has sent content.
+    Delivered(StreamId),
     /// The peer has ended a stream.
     Closed(StreamId),
     /// The engine sends content.
@@ -35,7 +37,9 @@ pub enum Owed {
 impl Owed {
     fn stream(self) -> Option<StreamId> {
         match self {
-            Self::Said(stream) | Self::Closed(stream) | Self::Range(stream) => Some(stream),
+            Self::Said(stream) | Self::Delivered(stream) | Self::Closed(stream) | Self::Range(stream) => {
+                Some(stream)
+            }
             _ => None,
         }
     }
@@ -118,6 +122,10 @@ impl Tally {
             }
             Input::Message { stream, .. } => {
                 inner.pay(Owed::Said(*stream));
+                Some(*stream)
+            }
+            Input::Verdict { stream, .. } => {
+                inner.pay(Owed::Delivered(*stream));
                 Some(*stream)
             }
             Input::StreamClosed { stream, .. } | Input::Malformed { stream, .. } => {

@@ -6,6 +6,7 @@
 
 mod random;
 mod rules;
+mod sides;
 mod world;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,6 +25,7 @@ use decdn_engine::{
 
 pub use random::{Dice, RandomProgram, random_programs_keep_every_rule};
 pub use rules::*;
+pub use sides::*;
 pub use world::{CREDITS, INBOX, Setting, World, until_quiet};
 
 /// Something that happened on the bench.
@@ -112,9 +114,11 @@ pub trait Bench: Sized {
 
     /// A driver that runs this role. Ports answer by themselves and write into the log what they are asked for;
     /// the signer signs everything; the driver's time begins near zero and passes while the bench settles, or not
-    /// at all. The store is empty: what the role was recovered from is between suite and role.
+    /// at all. The store is empty: what the role was recovered from is between suite and role. Driver and peer both have
+    /// the suite's [`content`].
     fn start(role: Script, log: Log) -> Self;
-    /// Something happens on the network, or the owner orders something; it is heard at the next `settle`.
+    /// Something happens on the network, or the owner orders something; it is heard at the next `settle`. On connections
+    /// that the role has dialled, too: it numbers them from 0 on, and its streams there as it opens them.
     fn arrive(&mut self, input: Input);
     /// Runs until nothing moves any more.
     fn settle(&mut self);
@@ -293,6 +297,10 @@ macro_rules! contract_suite {
             answers_that_nobody_asked_for_are_not_fed,
             a_tick_comes_at_the_deadline_and_not_before,
             a_stream_is_not_read_while_its_effects_wait,
+            what_comes_on_a_dialled_connection_is_told_from_an_accepted_one,
+            a_lost_connection_takes_none_of_the_other_kind_along,
+            a_barrier_of_one_side_holds_nothing_of_the_other,
+            content_comes_on_one_side_while_it_goes_out_on_the_other,
             random_programs_keep_every_rule,
         );
     };

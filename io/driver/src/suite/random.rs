@@ -11,12 +11,18 @@ use decdn_engine::{
     record::{Key, PersistSeq},
 };
 
-use super::{Bench, CONN, Log, Port, Script, Seen, connected, heard, lane, record, say, sign, stream};
+use super::{
+    BESIDE, Bench, CONN, DIALLED, Log, Port, Script, Seen, asked, connected, heard, lane, record, say,
+    sides::dial, sign, stream,
+};
 
-const LANES: u64 = 4;
+/// Of channels that are earned on, and as many of channels that are paid on.
+const LANES: u64 = 2;
+/// Those of the role's own, and as many of its peer's.
+const STREAMS: u64 = 3;
 const KEYS: u64 = 3;
 
-/// Rules 1, 2, 3 and 4 over many random programs.
+/// Rules 1, 2, 3, 4 and 9 over many random programs.
 ///
 /// # Panics
 /// If a rule is broken; the message has the run's number.
@@ -51,7 +57,7 @@ pub struct RandomProgram {
 }
 
 impl RandomProgram {
-    /// The role with this number. It answers messages.
+    /// The role with this number. It dials back who dials it, and answers messages on either connection.
     pub fn new(run: u64, log: &Log) -> (Script, Self) {
         let put = Put::default();
         (program(run, log, put.clone()), Self { run, put })
@@ -72,13 +78,18 @@ fn one<B: Bench>(run: u64) {
     let mut bench = B::start(role, log.clone());
     let mut dice = Dice(run ^ 0xdead);
     bench.arrive(connected(CONN));
+    bench.settle();
     for n in 0..30 {
         match dice.roll(6) {
             0 => bench.hold(Port::Store, dice.roll(2) == 0),
             1 => bench.hold(Port::Signer, dice.roll(2) == 0),
             2 => drop(bench.release(Port::Store)),
             3 => drop(bench.release(Port::Signer)),
-            _ => bench.arrive(heard(stream(dice.roll(3) as u32), n)),
+            _ => {
+                let index = dice.roll(STREAMS) as u32;
+                let on = if dice.roll(2) == 0 { stream(index) } else { asked(index) };
+                bench.arrive(heard(on, n));
+            }
         }
         if dice.roll(2) == 0 {
             bench.settle();
@@ -98,6 +109,17 @@ fn one<B: Bench>(run: u64) {
 fn program(run: u64, log: &Log, put: Put) -> Script {
     let (mut dice, mut next, mut seq) = (Dice(run), 0, 0);
     Script::new(log, move |_, input, out| {
+        let mut push = |lane: Lane, effect: Effect| {
+            put.lock().expect("no panic while it was held").push((lane, effect.clone()));
+            out.push(lane, effect);
+        };
+        match input {
+            Input::Connected { conn: CONN, peer, .. } => push(Lane::Role, dial(DIALLED, *peer)),
+            Input::Connected { conn: DIALLED, .. } => {
+                (0..STREAMS as u32).for_each(|index| push(lane(BESIDE), say(asked(index), 0)));
+            }
+            _ => {}
+        }
         let is_event = matches!(input, Input::Message { .. });
         let is_answer = matches!(input, Input::Persisted { .. } | Input::Signed { .. });
         if !(is_event || is_answer && next < 60) {
@@ -114,11 +136,11 @@ fn program(run: u64, log: &Log, put: Put) -> Script {
                     effect
                 }
                 2 => sign(next),
-                _ => say(stream(5), next),
+                3 => say(stream(5), next),
+                _ => say(asked(0), next),
             };
-            let lane = lane(dice.roll(LANES) as u32);
-            put.lock().expect("no panic while it was held").push((lane, effect.clone()));
-            out.push(lane, effect);
+            let side = if dice.roll(2) == 0 { 0 } else { BESIDE };
+            push(lane(side + dice.roll(LANES) as u32), effect);
         }
         None
     })
