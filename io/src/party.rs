@@ -303,6 +303,21 @@ impl Party {
         }
     }
 
+    /// Ends the party wherever it is, as a kill of its process does: nothing that was under way is waited for, but a commit that the
+    /// disk has begun, without which the directory could not be opened again.
+    pub async fn kill(&mut self) {
+        self.orders = None;
+        if let Some(task) = self.task.take() {
+            task.abort();
+            // It ends as one that was aborted.
+            let _ = task.await;
+            self.endpoint.close().await;
+        }
+        if let Some(records) = self.records.take() {
+            records.close().await;
+        }
+    }
+
     /// Ends the party. What is durable stays; its signer and its blobs can still be asked.
     pub async fn stop(&mut self) {
         self.orders = None;

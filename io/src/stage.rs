@@ -1,5 +1,6 @@
 //! A chain, a node and a client in one process, over real QUIC on loopback and real files in a temporary folder:
-//! what the demo, the benchmark and the end-to-end tests play on. A test may bring a network of its own.
+//! what the demo, the benchmark and the end-to-end tests play on. A test may bring a network of its own, and a second node from
+//! which the first one buys.
 
 use std::{
     io::Read,
@@ -13,13 +14,13 @@ use decdn_contracts::{EthKey, Genesis, Profile, Setup, registry, token};
 use decdn_driver::{Chain, Clock};
 use decdn_engine::{
     chain::{Block, Call, Revert, Route, TxOutcome},
-    ids::{Address, BlobHash, FetchId, TxTicket},
+    ids::{Address, BlobHash, FetchId, NodeId, TxTicket},
     io::Input,
     money::{Amount, MB, Rate},
     order::{Candidate, FetchOrder},
     roles::{
         client::Client,
-        config::{ClientConfig, NodeConfig},
+        config::{ClientConfig, Monitor, NodeConfig},
         node::Node,
     },
     time::Span,
@@ -50,10 +51,12 @@ const POLL: Span = Span::from_millis(100);
 const RECEIPT_POLL: Duration = Duration::from_millis(50);
 /// What the client starts with.
 const PURSE: Amount = Amount(1_000_000_000_000);
-/// Network keys of a stage; everything on it is for show.
-const NODE_KEY: [u8; 32] = [21; 32];
-/// The stage's own client; others come after it.
+/// The stage's own client; others come after it. Everything on a stage is for show, keys too: each party has a number.
 const CLIENT: u8 = 1;
+/// The stage's own node.
+const NODE: u8 = 21;
+/// The one from which it buys.
+const SOURCE: u8 = 22;
 
 /// What connects a stage's client and node.
 pub trait Network: Send + Sync {
@@ -114,6 +117,15 @@ fn key(n: u8) -> Result<EthKey, StartError> {
     EthKey::from_secret([n; 32]).ok_or_else(|| "a stage's key is no key".into())
 }
 
+/// What all parties have in common.
+struct Ground<'a> {
+    home: &'a Path,
+    clock: &'a SystemClock,
+    chain: &'a Devnet,
+    token: Address,
+    network: &'a dyn Network,
+}
+
 impl Stage {
     /// Everything up: contracts deployed, money minted, node listed, both parties running.
     ///
@@ -134,6 +146,18 @@ impl Stage {
         Ok(stage)
     }
 
+    /// As [`set_on`](Self::set_on), with one more node, at which the stage's own node can buy: it has the money, and knows where
+    /// the other is.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub async fn resale_on(network: Arc<dyn Network>) -> Result<(Self, Party), StartError> {
+        let temp = tempfile::Builder::new().prefix("decdn-stage-").tempdir()?;
+        let (mut stage, source) = Self::set_up(temp.path(), network, true).await?;
+        stage._temp = Some(temp);
+        Ok((stage, source.ok_or("no source was set up")?))
+    }
+
     /// As [`set`](Self::set), in a folder that is somebody else's to remove.
     ///
     /// # Errors
@@ -143,40 +167,37 @@ impl Stage {
     }
 
     async fn set_in_on(home: &Path, network: Arc<dyn Network>) -> Result<Self, StartError> {
+        Ok(Self::set_up(home, network, false).await?.0)
+    }
+
+    async fn set_up(
+        home: &Path,
+        network: Arc<dyn Network>,
+        has_source: bool,
+    ) -> Result<(Self, Option<Party>), StartError> {
         let home = home.to_path_buf();
         let clock = SystemClock::new();
         let genesis = Genesis::standard();
         let profile = Profile { genesis: clock.genesis(), ..Profile::arbitrum() };
         let ticks = clock.clone();
         let chain = Devnet::start(genesis.clone(), profile, Arc::new(move || ticks.now().mono), 0).await?;
-        let deployment = chain.deployment();
         let token = genesis.token(0).ok_or("the genesis has no token")?;
-        let (client_key, node_key) = (key(CLIENT)?, key(NODE_KEY[0])?);
-        let (client_account, node_account) = (client_key.address(), node_key.address());
-
-        let parts = open(&home.join("node"), NODE_KEY, &*network).await?;
-        for setup in [
-            Setup::from(token::Setup::Mint { token, to: client_account, amount: PURSE }),
-            registry::Setup::SetNode { operator: node_account, node: parts.transport.id(), active: true }
-                .into(),
-        ] {
-            chain.setup(&setup).map_err(|why| format!("the contracts refused to set the stage: {why:?}"))?;
-        }
-        let mut config = NodeConfig::new(deployment, parts.transport.id(), node_account);
-        config.rates = vec![(token, RATE)];
-        config.monitor.poll = POLL;
-        config.max_blob_size = u64::MAX;
-        // The chain calls nothing safe for 15 minutes; here the node takes the risk of any deposit (V6).
-        config.soft_cap = PURSE;
-        let settle_grace = config.monitor.settle_grace;
-        let role = Node::recover(config, parts.load()?.into_iter());
-        let account = account(&chain, &node_key)?;
-        let signer = KeySigner::new(node_key, deployment);
-        let node = Party::start(role, parts, clock.clone(), account, signer);
-
-        let client = start_client(&home, CLIENT, &clock, &chain, &client_key, &node, &*network).await?;
+        let client_key = key(CLIENT)?;
+        let ground = Ground { home: &home, clock: &clock, chain: &chain, token, network: &*network };
+        ground.pay(client_key.address())?;
+        ground.list(NODE)?;
+        let source = if has_source {
+            ground.pay(key(NODE)?.address())?;
+            ground.list(SOURCE)?;
+            Some(ground.start_node(SOURCE, None).await?)
+        } else {
+            None
+        };
+        let node = ground.start_node(NODE, source.as_ref()).await?;
+        let client = ground.start_client(CLIENT, &client_key, &node).await?;
         let window = Span::from_secs(genesis.dispute_window_secs);
-        Ok(Self {
+        let settle_grace = Monitor::default().settle_grace;
+        let stage = Self {
             clock,
             chain,
             token,
@@ -188,7 +209,13 @@ impl Stage {
             network,
             home,
             _temp: None,
-        })
+        };
+        Ok((stage, source))
+    }
+
+    fn ground(&self) -> Ground<'_> {
+        let Self { home, clock, chain, token, network, .. } = self;
+        Ground { home, clock, chain, token: *token, network: &**network }
     }
 
     /// Ends the client and starts it again from what is durable.
@@ -197,10 +224,18 @@ impl Stage {
     /// As [`set`](Self::set).
     pub async fn restart_client(&mut self) -> Result<(), StartError> {
         self.client.stop().await;
-        let (chain, network) = (&self.chain, &*self.network);
-        self.client =
-            start_client(&self.home, CLIENT, &self.clock, chain, &self.client_key, &self.node, network)
-                .await?;
+        self.client = self.ground().start_client(CLIENT, &self.client_key, &self.node).await?;
+        Ok(())
+    }
+
+    /// Kills the node and starts it again from what is durable; it buys where it did. The network has to have it at the same
+    /// place again, or its client doesn't find it.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub async fn kill_and_restart_node(&mut self, source: &Party) -> Result<(), StartError> {
+        self.node.kill().await;
+        self.node = self.ground().start_node(NODE, Some(source)).await?;
         Ok(())
     }
 
@@ -211,11 +246,8 @@ impl Stage {
     /// As [`set`](Self::set).
     pub async fn newcomer(&self, n: u8) -> Result<Party, StartError> {
         let key = key(n)?;
-        let mint = token::Setup::Mint { token: self.token, to: key.address(), amount: PURSE }.into();
-        self.chain
-            .setup(&mint)
-            .map_err(|why| format!("the contracts refused a client its money: {why:?}"))?;
-        start_client(&self.home, n, &self.clock, &self.chain, &key, &self.node, &*self.network).await
+        self.ground().pay(key.address())?;
+        self.ground().start_client(n, &key, &self.node).await
     }
 
     /// Puts content into the node's store and tells the node.
@@ -227,22 +259,46 @@ impl Stage {
         content: impl Read + Send + 'static,
         progress: impl FnMut(u64) + Send + 'static,
     ) -> std::io::Result<(BlobHash, u64)> {
-        let blobs = self.node.blobs.clone();
+        Self::import_at(&self.node, content, progress).await
+    }
+
+    /// As [`import`](Self::import), at any node.
+    ///
+    /// # Errors
+    /// As [`import`](Self::import).
+    pub async fn import_at(
+        node: &Party,
+        content: impl Read + Send + 'static,
+        progress: impl FnMut(u64) + Send + 'static,
+    ) -> std::io::Result<(BlobHash, u64)> {
+        let blobs = node.blobs.clone();
         let importing = tokio::task::spawn_blocking(move || blobs.import(content, progress));
         let (hash, bytes) = importing.await.map_err(std::io::Error::other)??;
-        self.node.order(Input::BlobReady { hash, bytes }).await;
+        node.order(Input::BlobReady { hash, bytes }).await;
         Ok((hash, bytes))
     }
 
     /// An order for a whole blob from the node, with a quarter more deposit than it costs.
     pub fn order(&self, id: u64, hash: BlobHash, bytes: u64, keep_channel: bool) -> FetchOrder {
+        self.order_from(&self.node, id, hash, bytes, keep_channel)
+    }
+
+    /// As [`order`](Self::order), from any node.
+    pub fn order_from(
+        &self,
+        seller: &Party,
+        id: u64,
+        hash: BlobHash,
+        bytes: u64,
+        keep_channel: bool,
+    ) -> FetchOrder {
         let cost = price(bytes);
         FetchOrder {
             id: FetchId(id),
             hash,
             offset_bytes: 0,
             len_bytes: 0,
-            candidates: vec![Candidate { node: self.node.node, operator: self.node.signer.address() }],
+            candidates: vec![Candidate { node: seller.node, operator: seller.signer.address() }],
             token: self.token,
             deposit: Amount(cost.0 + cost.0 / 4 + 1),
             cadence_bytes: CADENCE,
@@ -292,21 +348,54 @@ async fn open(dir: &Path, key: [u8; 32], network: &dyn Network) -> Result<Parts,
     Parts::open_over(dir, |blobs| IrohTransport::bind_over(over, key, blobs, network.limits())).await
 }
 
-async fn start_client(
-    home: &Path,
-    n: u8,
-    clock: &SystemClock,
-    chain: &Devnet,
-    key: &EthKey,
-    node: &Party,
-    network: &dyn Network,
-) -> Result<Party, StartError> {
-    let mut parts = open(&home.join(format!("client-{n}")), [100 + n; 32], network).await?;
-    parts.transport.learn_at(node.node, network.places(&node.endpoint()));
-    let deployment = chain.deployment();
-    let mut config = ClientConfig::new(deployment, parts.transport.id(), key.address());
-    config.monitor.poll = POLL;
-    let role = Client::recover(config, parts.load()?.into_iter());
-    let signer = KeySigner::new(key.clone(), deployment);
-    Ok(Party::start(role, parts, clock.clone(), account(chain, key)?, signer))
+impl Ground<'_> {
+    fn set(&self, setup: &Setup) -> Result<(), StartError> {
+        let done = self.chain.setup(setup);
+        done.map_err(|why| format!("the contracts refused to set the stage: {why:?}").into())
+    }
+
+    /// Gives somebody something to spend.
+    fn pay(&self, to: Address) -> Result<(), StartError> {
+        self.set(&token::Setup::Mint { token: self.token, to, amount: PURSE }.into())
+    }
+
+    /// Puts a node into the registry.
+    fn list(&self, n: u8) -> Result<(), StartError> {
+        let node = NodeId(*SecretKey::from_bytes(&[n; 32]).public().as_bytes());
+        self.set(&registry::Setup::SetNode { operator: key(n)?.address(), node, active: true }.into())
+    }
+
+    async fn start_node(&self, n: u8, source: Option<&Party>) -> Result<Party, StartError> {
+        let name = if n == NODE { "node" } else { "source" };
+        let mut parts = open(&self.home.join(name), [n; 32], self.network).await?;
+        if let Some(source) = source {
+            parts.transport.learn_at(source.node, self.network.places(&source.endpoint()));
+        }
+        let (key, deployment) = (key(n)?, self.chain.deployment());
+        let mut config = NodeConfig::new(deployment, parts.transport.id(), key.address());
+        config.rates = vec![(self.token, RATE)];
+        config.monitor.poll = POLL;
+        config.max_blob_size = u64::MAX;
+        // The chain calls nothing safe for 15 minutes; here the node takes the risk of any deposit (V6).
+        config.soft_cap = PURSE;
+        let role = Node::recover(config, parts.load()?.into_iter());
+        let blobs = parts.blobs.list()?;
+        let account = account(self.chain, &key)?;
+        let node = Party::start(role, parts, self.clock.clone(), account, KeySigner::new(key, deployment));
+        for (hash, bytes) in blobs {
+            node.order(Input::BlobReady { hash, bytes }).await;
+        }
+        Ok(node)
+    }
+
+    async fn start_client(&self, n: u8, key: &EthKey, node: &Party) -> Result<Party, StartError> {
+        let mut parts = open(&self.home.join(format!("client-{n}")), [100 + n; 32], self.network).await?;
+        parts.transport.learn_at(node.node, self.network.places(&node.endpoint()));
+        let deployment = self.chain.deployment();
+        let mut config = ClientConfig::new(deployment, parts.transport.id(), key.address());
+        config.monitor.poll = POLL;
+        let role = Client::recover(config, parts.load()?.into_iter());
+        let (account, signer) = (account(self.chain, key)?, KeySigner::new(key.clone(), deployment));
+        Ok(Party::start(role, parts, self.clock.clone(), account, signer))
+    }
 }

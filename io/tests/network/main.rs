@@ -7,4 +7,5 @@ mod memory;
 #[path = "../news/mod.rs"]
 mod news;
 mod peer;
+mod resale;
 mod tally;

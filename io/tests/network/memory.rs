@@ -77,6 +77,8 @@ struct Inner {
 
 #[derive(Default)]
 struct Mailbox {
+    /// Which of the endpoints that were here one after the other this is for.
+    life: u64,
     /// By when they arrive, and in which order they were sent.
     coming: BTreeMap<(Instant, u64), Datagram>,
     reader: Option<Waker>,
@@ -106,9 +108,17 @@ impl Memory {
     /// Puts an endpoint onto this network, and onto no other.
     pub fn attach(&self, builder: Builder, id: PublicKey) -> Builder {
         let at = address(id);
-        self.lock().boxes.insert(at.clone(), Mailbox::default());
-        let plug = Plug { at: Watchable::new(vec![at.clone()]), own: at, network: self.clone() };
+        let life = self.unplug(id);
+        let plug = Plug { at: Watchable::new(vec![at.clone()]), own: at, life, network: self.clone() };
         builder.clear_ip_transports().add_custom_transport(Arc::new(plug))
+    }
+
+    /// Takes the endpoint off the network that is there, at once: it can't even say so. The number of one that may come now.
+    pub fn unplug(&self, id: PublicKey) -> u64 {
+        let mut network = self.lock();
+        let mailbox = network.boxes.entry(address(id)).or_default();
+        *mailbox = Mailbox { life: mailbox.life + 1, ..Mailbox::default() };
+        mailbox.life
     }
 
     /// Where an endpoint is on this network.
@@ -183,7 +193,15 @@ impl Inner {
 struct Plug {
     at: Watchable<Vec<CustomAddr>>,
     own: CustomAddr,
+    life: u64,
     network: Memory,
+}
+
+impl Plug {
+    /// Its own, while it is in.
+    fn mailbox<'a>(&self, network: &'a mut Inner) -> Option<&'a mut Mailbox> {
+        network.boxes.get_mut(&self.own).filter(|mailbox| mailbox.life == self.life)
+    }
 }
 
 impl fmt::Debug for Plug {
@@ -212,6 +230,9 @@ impl CustomSender for Plug {
     ) -> Poll<io::Result<()>> {
         let each = transmit.segment_size.unwrap_or(transmit.contents.len()).max(1);
         let mut network = self.network.lock();
+        if self.mailbox(&mut network).is_none() {
+            return Poll::Ready(Ok(()));
+        }
         transmit.contents.chunks(each).for_each(|bytes| network.send(&self.own, to, bytes));
         Poll::Ready(Ok(()))
     }
@@ -247,7 +268,7 @@ impl CustomEndpoint for Socket {
     ) -> Poll<io::Result<usize>> {
         loop {
             let mut network = self.plug.network.lock();
-            let Some(mailbox) = network.boxes.get_mut(&self.plug.own) else { return Poll::Pending };
+            let Some(mailbox) = self.plug.mailbox(&mut network) else { return Poll::Pending };
             let mut filled = 0;
             while filled < buffers.len() {
                 let Some(next) = mailbox.coming.first_entry() else { break };
