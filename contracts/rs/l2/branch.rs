@@ -58,6 +58,9 @@ pub(super) struct Soft<M: Machine> {
     copy_tx: fn(&M::Tx) -> M::Tx,
 }
 
+/// Transactions by their names, in their order.
+pub(super) type Named<M> = Vec<(TxId, <M as Machine>::Tx)>;
+
 #[derive(Clone, Debug)]
 struct Undoable<M: Machine> {
     number: u64,
@@ -95,7 +98,7 @@ impl<M: Machine> Soft<M> {
     }
 
     /// Undoes blocks from this one on: the contracts before them, and their transactions in the order of their blocks.
-    pub(super) fn undo(&mut self, from: u64) -> Option<(M, Vec<(TxId, M::Tx)>)> {
+    pub(super) fn undo(&mut self, from: u64) -> Option<(M, Named<M>)> {
         let at = self.blocks.partition_point(|block| block.number < from);
         let mut undone = self.blocks.split_off(at).into_iter();
         let Undoable { before, mut txs, .. } = undone.next()?;

@@ -41,7 +41,6 @@ pub type Owner = (ActorId, u32, TxTicket);
 
 /// What happened on the chain.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "handled one at a time")]
 pub enum News {
     /// A transaction is in a block.
     Included {
@@ -345,10 +344,10 @@ impl Chain {
         let Some((owner, route, submitted)) = self.owners.remove(&included.id) else { return };
         let done = included.receipt;
         for event in done.receipt.events.iter().filter_map(ChainEvent::as_channel) {
-            if let EventKind::Opened { .. } = event.kind {
-                if !self.channels.contains(&event.channel) {
-                    self.channels.push(event.channel);
-                }
+            if let EventKind::Opened { .. } = event.kind
+                && !self.channels.contains(&event.channel)
+            {
+                self.channels.push(event.channel);
             }
         }
         if let Some(undoable) = &mut self.undoable {
