@@ -41,8 +41,8 @@ export default [
     test: 'cargo test -p decdn-engine --test node d8_a_stream_alone_has_the_whole_window_and_streams_together_have_equal_shares_in_turn',
     edits: [{
       file: 'engine/src/machine/sending.rs',
-      from: 'share: whole_groups(offer / unsent.max(1), u64::MAX).max(SHARE_MIN)',
-      to: 'share: offer.max(whole_groups(offer / unsent.max(1), u64::MAX).max(SHARE_MIN))',
+      from: 'let share = whole_groups(offer / unsent.max(1), u64::MAX).max(SHARE_MIN);',
+      to: 'let share = offer.max(whole_groups(offer / unsent.max(1), u64::MAX).max(SHARE_MIN));',
     }],
   },
   {

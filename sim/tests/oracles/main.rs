@@ -18,7 +18,9 @@ use decdn_engine::{
     order::{Candidate, FetchOrder},
     record::{FetchRecord, Key, Record},
     time::{ChainTime, Span},
-    wire::{ClientMessage, CloseRequest, Code, Message, ProbeMessage, ProbeResponse, Protocol, StreamRequest},
+    wire::{
+        ClientMessage, CloseRequest, Code, Message, ProbeMessage, ProbeResponse, Protocol, StreamRequest,
+    },
 };
 use decdn_sim::{
     check::{Liftable, Lifted, o13_same::differ},
