@@ -146,6 +146,11 @@ fn voucher_does_what_it_did_on_both_rungs() {
 }
 
 #[test]
+fn weather_does_what_it_did_on_both_rungs() {
+    hold("weather");
+}
+
+#[test]
 fn dispute_does_what_it_did_on_both_rungs() {
     hold("dispute");
 }
