@@ -189,12 +189,15 @@ impl Book {
     /// Deposits stay within twice what an order names, with a candidate of that order.
     pub(super) fn check_spending(&self, call: &Call) {
         let is_allowed = |to: Option<Address>, asked: Address, amount: Amount| {
-            self.bought.values().flat_map(|bought| bought.earlier.iter().chain([&bought.order])).any(|order| {
-                let is_candidate = |who| order.candidates.iter().any(|candidate| candidate.operator == who);
-                order.token == asked
-                    && amount.0 <= order.deposit.0.saturating_mul(2)
-                    && to.is_none_or(is_candidate)
-            })
+            self.bought.values().flat_map(|bought| bought.earlier.iter().chain([&bought.order])).any(
+                |order| {
+                    let is_candidate =
+                        |who| order.candidates.iter().any(|candidate| candidate.operator == who);
+                    order.token == asked
+                        && amount.0 <= order.deposit.0.saturating_mul(2)
+                        && to.is_none_or(is_candidate)
+                },
+            )
         };
         match *call {
             Call::Token(token::Call::Approve { token, amount }) => {

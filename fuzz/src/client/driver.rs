@@ -554,10 +554,10 @@ impl Driver {
             Effect::Notice(Notice::Progress { fetch, .. }) => said.progress = Some(*fetch),
             Effect::Notice(Notice::Fetched { fetch, bytes }) => said.over.push((*fetch, Some(*bytes))),
             // What has verified something is kept, unless its owner gave it up (D17).
-            Effect::Notice(Notice::FetchFailed { fetch, why }) => {
-                if *why == FetchFailure::Cancelled || !book.has_some(*fetch) {
-                    said.over.push((*fetch, None));
-                }
+            Effect::Notice(Notice::FetchFailed { fetch, why })
+                if *why == FetchFailure::Cancelled || !book.has_some(*fetch) =>
+            {
+                said.over.push((*fetch, None));
             }
             Effect::Notice(Notice::Forgotten { fetch, .. }) => said.over.push((*fetch, None)),
             Effect::Notice(Notice::OrderRefused { .. }) => said.is_refused = true,
