@@ -210,6 +210,16 @@ fn v6_an_opening_that_comes_back_has_its_new_deposit() {
     }
 }
 
+/// Its close was on the branch before the one that did not have the channel at all.
+#[test]
+fn l1_a_channel_that_comes_back_without_its_close_is_not_closing() {
+    let mut bench = bench();
+    hear(&mut bench, 115, &[(111, 3, Open(9)), (114, 3, Close(0))]);
+    fork(&mut bench, 111, 116, &[]);
+    fork(&mut bench, 111, 117, &[(111, 3, Open(9))]);
+    assert_eq!(record(&bench, 3).map(|earning| earning.status), Some(ChannelStatus::Final));
+}
+
 #[test]
 fn l1_nothing_is_undone_that_the_safe_head_has() {
     let mut bench = bench();

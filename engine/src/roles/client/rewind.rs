@@ -227,7 +227,11 @@ impl Client {
             None => match self.closings.retained.take_vanished(id) {
                 Some(kept) => {
                     self.follower.checkpoint.settled(kept.held_from, id);
-                    self.take_up_again(kept.record);
+                    let slot = self.take_up_again(kept.record);
+                    // What closed it on another branch may come on this one, or not.
+                    if self.wallet.channels[slot].paying.status == ChannelStatus::Closing {
+                        self.closings.expect(slot);
+                    }
                     true
                 }
                 None => return self.closings.retained.contains(&id),

@@ -199,6 +199,10 @@ impl Node {
         if let Some(kept) = self.closings.retained.take_vanished(id) {
             self.buyer.follower.checkpoint.settled(kept.held_from, id);
             let slot = self.take_up(kept.record);
+            // What closed it on another branch may come on this one, or not.
+            if self.earnings.channels[slot].status == ChannelStatus::Closing {
+                self.closings.expect(slot);
+            }
             return self.on_opened_again(slot, id, block, deposit, out);
         }
         if self.closings.retained.contains(&id) {
