@@ -5,7 +5,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{Args, Subcommand};
 use decdn_engine::{
     fault::Fault,
-    io::{Input, Notice},
+    ids::ChannelId,
+    io::{Fact, Input, Notice},
     money::{MB, Rate},
     roles::{Config, config::NodeConfig},
 };
@@ -248,9 +249,21 @@ fn report(ear: Ear, news: &News) {
                 "refunded": refunded.to_string(), "cooperative": cooperative,
             }));
         }
+        News::Notice(Notice::TakenBack { channel, what }) => taken_back(ear, *channel, *what),
         News::Notice(notice) => tracing::debug!(?notice, "notice"),
         News::Fault(fault) => log_fault(fault),
     }
+}
+
+/// The chain took back what it had said (L1).
+pub(super) fn taken_back(ear: Ear, channel: ChannelId, what: Fact) {
+    let what = match what {
+        Fact::Opening => "opening",
+        Fact::Close => "close",
+        Fact::Settlement => "settlement",
+    };
+    tracing::warn!(%channel, "the chain took the channel's {what} back; what is held of it is defended as before");
+    ear.tell(&json!({ "event": "taken_back", "channel": channel.to_string(), "what": what }));
 }
 
 /// A fault with whom it concerns.

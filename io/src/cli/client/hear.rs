@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::super::{
     Failure, failed,
-    node::log_fault,
+    node::{log_fault, taken_back},
     settings::{Peer, shown},
     talk::{Bar, Ear},
 };
@@ -215,6 +215,7 @@ impl Heard {
                     "refunded": refunded.to_string(), "cooperative": cooperative,
                 }));
             }
+            Notice::TakenBack { channel, what } => taken_back(self.ear, channel, what),
             notice => tracing::debug!(?notice, "notice"),
         }
     }
