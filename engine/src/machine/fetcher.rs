@@ -341,7 +341,8 @@ impl Fetcher {
     /// An attempt is over: the download backs off, and goes on with the same candidate or the next. `Some` if none is
     /// left: it has failed, for this reason.
     pub fn on_failure(&mut self, id: FetchId, failure: Failure, cx: &mut Cx<'_>) -> Option<FetchFailure> {
-        let fetch = self.fetches.get_mut(&id)?;
+        // Its attempt may have been over when it failed.
+        let fetch = self.fetches.get_mut(&id).filter(|fetch| !fetch.is_kept())?;
         let from = fetch.candidate().node;
         if !fetch.count(failure, self.attempts) {
             let Some(next) = fetch.next_candidate(self.attempts) else { return Some(fetch.why) };

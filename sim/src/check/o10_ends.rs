@@ -71,9 +71,10 @@ impl Ends {
             (pace.last, pace.at_once) = (at, 0);
         }
         pace.idle += 1;
+        let mut is_new = false;
         match input {
             Input::Fetch(order) => {
-                pace.fetches.insert(order.id);
+                is_new = pace.fetches.insert(order.id);
                 pace.keeps |= order.keep_channel;
             }
             Input::CloseChannel(channel) => {
@@ -85,10 +86,15 @@ impl Ends {
             _ => {}
         }
         for output in outputs {
-            if let Effect::Notice(Notice::Fetched { fetch, .. } | Notice::FetchFailed { fetch, .. }) =
-                &output.effect
-            {
-                pace.fetches.remove(fetch);
+            match &output.effect {
+                Effect::Notice(Notice::Fetched { fetch, .. } | Notice::FetchFailed { fetch, .. }) => {
+                    pace.fetches.remove(fetch);
+                }
+                // What runs goes on; what does not, does not go on.
+                Effect::Notice(Notice::OrderRefused { fetch, .. }) if is_new => {
+                    _ = pace.fetches.remove(fetch)
+                }
+                _ => {}
             }
         }
         let blamed = outputs.iter().find_map(|output| match output.effect {

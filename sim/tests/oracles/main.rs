@@ -405,6 +405,11 @@ fn o10_downloads_and_channels_end_nobody_spins_and_nobody_honest_is_blamed() {
     story.open(CLIENT, NODE).close(CLIENT, channel(CLIENT, NODE), 0, 0).settle(CLIENT, channel(CLIENT, NODE));
     story.end().is_silent();
     Story::of("O10").step(CLIENT, &fetch, &[]).end().names("D10");
+    // A refused order is none, and ends none.
+    let refused = Notice::OrderRefused { fetch: FetchId(1), why: FetchFailure::BadOrder };
+    let refused = [role(Effect::Notice(refused))];
+    Story::of("O10").step(CLIENT, &fetch, &refused).end().is_silent();
+    Story::of("O10").step(CLIENT, &fetch, &[]).step(CLIENT, &fetch, &refused).end().names("D10");
     Story::of("O10").open(CLIENT, NODE).end().names("V4");
     let blame = |peer| {
         let fault = Fault::Peer { peer: node_id(peer), rule: Rule::D4, proof: Proof::Message(stream(0)) };
