@@ -313,6 +313,9 @@ impl Closings {
     /// The chain was read up to before this block. Of which channels something is not on it that was believed to be: what is
     /// held of them is to be looked at again.
     pub fn take_rewound(&mut self, next_block: u64) -> BTreeSet<Slot> {
+        if self.rewound.is_empty() && self.unsure.is_empty() {
+            return BTreeSet::new();
+        }
         let mut rewound = core::mem::take(&mut self.rewound);
         let watches = &mut self.watches;
         self.unsure.retain(|slot| {
