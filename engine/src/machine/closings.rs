@@ -285,6 +285,11 @@ impl Closings {
         self.rewound.insert(slot);
     }
 
+    /// Whether something of the channel was taken back, and what came instead is still to be read.
+    pub fn is_rewound(&self, slot: Slot) -> bool {
+        self.rewound.contains(&slot)
+    }
+
     /// The channel is said to be closing, and nothing is known of that close.
     pub fn expect(&mut self, slot: Slot) {
         self.unclosed.insert(slot, false);

@@ -8,4 +8,5 @@ mod cursor;
 mod lost;
 mod probe;
 mod rewind;
+mod settle;
 mod share;

@@ -2,13 +2,15 @@
 
 use decdn_engine::{
     chain::{BlockRef, Call, ChainEvent, TxOutcome, channel, channel::EventKind},
+    crypto::Signature,
     fault::{Fault, LimitHit, Rule},
     ids::{BlockHash, ChannelId, TxTicket},
     io::{Effect, Fact, Input, Notice},
-    limits::Limits,
+    limits::{GROUP, Limits},
     money::{Amount, Nonce},
     record::{ChannelStatus, Key, Record},
     time::ChainTime,
+    wire::Voucher,
 };
 use proptest::prelude::*;
 
@@ -218,6 +220,35 @@ fn l1_a_channel_that_comes_back_without_its_close_is_not_closing() {
     fork(&mut bench, 111, 116, &[]);
     fork(&mut bench, 111, 117, &[(111, 3, Open(9))]);
     assert_eq!(record(&bench, 3).map(|earning| earning.status), Some(ChannelStatus::Final));
+}
+
+/// While the node did not hear of the chain the opening moved, and became safe.
+#[test]
+fn v6_an_opening_that_comes_back_as_safe_counts_towards_the_soft_cap_no_more() {
+    let mut bench = bench();
+    hear(&mut bench, 105, &[(101, 1, Open(1_000_000))]);
+    let soft = |bench: &Bench| bench.node.tables().into_iter().find(|(table, _)| *table == "soft");
+    assert_eq!(bench.request(1), Ok(()));
+    assert_eq!(soft(&bench), Some(("soft", 1)));
+    let events = events(&bench, &[(102, 1, Open(1_000_000))]);
+    bench.hear_from(Some(101), bench.block(140, 0).into(), 130, events);
+    assert_eq!(soft(&bench), Some(("soft", 0)));
+}
+
+/// What is held of it is more than it can pay now: the node goes on with what there is.
+#[test]
+fn v6_an_opening_that_comes_back_with_less_than_was_paid_on_it_is_served_no_more() {
+    let mut bench = bench();
+    hear(&mut bench, 105, &[(101, 1, Open(1_000_000))]);
+    bench.ask_with(
+        1,
+        4 * GROUP,
+        Some(Voucher { amount: Amount(HELD), nonce: Nonce(1), signature: Signature([1; 65]) }),
+    );
+    fork(&mut bench, 101, 115, &[(114, 1, Open(5))]);
+    let earning = record(&bench, 1).expect("there");
+    assert_eq!(earning.best.map(|best| best.amount), Some(Amount(HELD)));
+    assert_eq!((earning.deposit, earning.status), (Amount(5), ChannelStatus::Final));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::{Channel, Earnings};
 use crate::{
     record::ChannelStatus,
-    state::{Broken, Checked, Invariant, holds},
+    state::{Broken, Checked, Invariant, Slot, holds},
 };
 
 impl Earnings {
@@ -45,8 +45,13 @@ impl Earnings {
         Ok(())
     }
 
+    /// Where an opening came back with another deposit, nothing new is served, and what is held is what it was (V6).
+    fn open(&self) -> impl Iterator<Item = (Slot, &Channel)> {
+        self.channels.iter().filter(|(_, channel)| channel.status == ChannelStatus::Open)
+    }
+
     fn are_vouchers_covered(&self) -> Checked {
-        for (slot, channel) in self.channels.iter() {
+        for (slot, channel) in self.open() {
             let (_, amount) = channel.best_pair();
             holds!(amount <= channel.deposit, "{slot:?}: {amount:?} of {:?}", channel.deposit);
         }
@@ -62,7 +67,7 @@ impl Earnings {
     }
 
     fn is_sending_covered(&self) -> Checked {
-        for (slot, channel) in self.channels.iter() {
+        for (slot, channel) in self.open() {
             let owed = channel.meter.owed();
             holds!(owed <= channel.deposit, "{slot:?}: {owed:?} of {:?}", channel.deposit);
         }

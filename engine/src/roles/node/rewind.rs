@@ -171,6 +171,8 @@ impl Node {
     ) {
         let is_as_before = self.buyer.follower.openings.see(block, id, self.buyer.follower.safe());
         let is_other = self.earnings.see_again(slot, block, deposit);
+        // The safe head may have it already, and has come with the same update.
+        self.earnings.release_soft(self.buyer.follower.safe());
         if is_other {
             self.stop_streams(slot, out);
         }

@@ -13,7 +13,7 @@ use crate::{
     ids::{Address, ChannelId, TxTicket},
     io::{Lane, Notice, Outputs},
     machine::{
-        Cx,
+        AlarmKey, Cx,
         closings::{Defence, Outcome, Why},
         earnings::Channel,
     },
@@ -143,6 +143,13 @@ impl Node {
                 let Some(slot) = self.earnings.slot(&event.channel) else { return };
                 let cx = &mut Cx { now, tools: &mut self.buyer.tools, out };
                 self.closings.on_disputed(slot, event.channel, (block.number, amount), cx);
+                // At the end of the window there may have been nothing to settle for yet, as far as was heard.
+                let is_over = cx.tools.alarms.at(AlarmKey::Settle(slot)).is_none();
+                if is_over && self.closings.is_settleable(slot) {
+                    let (outlook, grace) = (self.buyer.follower.outlook(), self.config.monitor.settle_grace);
+                    let cx = &mut Cx { now, tools: &mut self.buyer.tools, out };
+                    self.closings.arm(slot, &outlook, grace, cx);
+                }
                 self.earnings.channels.touch(slot);
                 self.defend(now, slot, Cue::News, out);
             }

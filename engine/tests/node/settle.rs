@@ -1,0 +1,53 @@
+//! When a node settles a channel that somebody closed (X1).
+
+use decdn_engine::{
+    chain::{Call, ChainEvent, channel, channel::EventKind},
+    io::{Effect, Input},
+    limits::Limits,
+    money::{Amount, Nonce},
+    roles::Role,
+    time::ChainTime,
+};
+
+use crate::bench::{Bench, CLIENT, OPERATOR, channel as id};
+
+const HELD: u128 = 700;
+const WINDOW: u64 = 48 * 3_600;
+
+fn hear(bench: &mut Bench, number: u64, kind: EventKind) -> Vec<Effect> {
+    let block = bench.block(number, 0);
+    bench.hear(block, number, vec![ChainEvent::of_channel(block, id(0), kind)])
+}
+
+/// Ticks until nothing more is due within a minute; what was put out.
+fn tick(bench: &mut Bench) -> Vec<Effect> {
+    bench.pass(60);
+    let mut said = Vec::new();
+    while bench.node.next_deadline().is_some_and(|(at, _)| at <= bench.now.mono) {
+        said.extend(bench.feed(Input::Tick));
+    }
+    said
+}
+
+fn settles(said: &[Effect]) -> bool {
+    let is_settling =
+        |call: &Call| matches!(call, Call::Channel(channel::Call::Settle { channel }) if *channel == id(0));
+    said.iter().any(|effect| matches!(effect, Effect::Tx { call, .. } if is_settling(call)))
+}
+
+/// An endpoint that is out of reach until the window is over: all that was heard of till then is a close at nothing.
+#[test]
+fn x1_a_dispute_that_is_heard_of_after_the_window_is_settled_all_the_same() {
+    let mut bench = Bench::new(Limits::standard(), &[HELD]);
+    let deadline = ChainTime(bench.now.wall.secs() + WINDOW);
+    hear(
+        &mut bench,
+        4,
+        EventKind::Closing { by: CLIENT, amount: Amount::ZERO, nonce: Nonce::NONE, deadline },
+    );
+    bench.pass(WINDOW + 3_600);
+    assert!(!settles(&tick(&mut bench)), "there is nothing to earn, as far as it knows");
+    hear(&mut bench, 5, EventKind::Disputed { by: OPERATOR, amount: Amount(HELD), nonce: Nonce(1) });
+    bench.pass(3_600);
+    assert!(settles(&tick(&mut bench)), "or its client would have to");
+}
