@@ -10,6 +10,7 @@ mod contract;
 mod files;
 mod harness;
 mod logs;
+mod market;
 mod node;
 mod tell;
 mod texts;

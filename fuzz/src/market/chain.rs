@@ -10,33 +10,57 @@ use decdn_engine::{
     time::{ChainTime, Now, Span},
 };
 
-use super::TOKENS;
+use super::{Parties, TOKENS};
 use crate::{
     Bytes,
-    harness::{CLIENT, OPERATOR, STRANGER, odd},
+    harness::{STRANGER, odd},
 };
 
 const WINDOW_SECS: u64 = 172_800;
-/// The most events in one update: one more than the client takes.
-pub(super) const EVENTS_MAX: u64 = 5;
+/// The most events in one update: one more than a buyer takes.
+const EVENTS_MAX: u64 = 5;
 
-pub(super) struct Chain {
+pub(crate) struct Chain {
+    parties: &'static Parties,
     block: u64,
     log: Vec<ChainEvent>,
     opened: u8,
 }
 
 impl Chain {
-    pub(super) fn new() -> Self {
-        Self { block: 10, log: Vec::new(), opened: 0 }
+    pub(super) fn new(parties: &'static Parties) -> Self {
+        Self { parties, block: 10, log: Vec::new(), opened: 0 }
     }
 
-    pub(super) fn block(&self, now: Now) -> Block {
+    /// A block passes.
+    pub(crate) fn pass(&mut self) {
+        self.block += 1;
+    }
+
+    /// Whether a call is one that only a buyer makes, or about a channel that the buyer has opened.
+    pub(crate) fn is_purchase(&self, call: &Call) -> bool {
+        let Call::Channel(call) = call else { return true };
+        let channel = match *call {
+            channel::Call::Open { .. } => return true,
+            channel::Call::Dispute { voucher } => voucher.terms.channel,
+            channel::Call::Close { channel, .. }
+            | channel::Call::Settle { channel }
+            | channel::Call::CloseCooperatively { channel, .. } => channel,
+            _ => return false,
+        };
+        (1..=self.opened).any(|number| self.name(number) == channel)
+    }
+
+    fn name(&self, number: u8) -> ChannelId {
+        ChannelId([self.parties.channels.wrapping_add(number); 32])
+    }
+
+    pub(crate) fn block(&self, now: Now) -> Block {
         Block { number: self.block, time: ChainTime(now.wall.secs()) }
     }
 
     /// A call is included and does what it says.
-    pub(super) fn include(&mut self, now: Now, call: &Call) -> Block {
+    pub(crate) fn include(&mut self, now: Now, call: &Call) -> Block {
         self.block += 1;
         let block = self.block(now);
         let deadline = ChainTime(block.time.0 + WINDOW_SECS);
@@ -46,16 +70,17 @@ impl Chain {
             channel::Call::WithdrawCredit { .. } | channel::Call::ForceClose { .. } => return block,
             channel::Call::Open { node, token, deposit } => {
                 self.opened += 1;
-                let kind = EventKind::Opened { client: CLIENT, node, token, deposit };
-                (ChannelId([self.opened; 32]), kind)
+                let kind = EventKind::Opened { client: self.parties.buyer, node, token, deposit };
+                (self.name(self.opened), kind)
             }
             channel::Call::Close { channel, voucher } => {
                 let (amount, nonce) = voucher.map_or(zero, |v| (v.terms.amount, v.terms.nonce));
-                (channel, EventKind::Closing { by: CLIENT, amount, nonce, deadline })
+                (channel, EventKind::Closing { by: self.parties.buyer, amount, nonce, deadline })
             }
             channel::Call::Dispute { voucher } => {
                 let terms = voucher.terms;
-                let kind = EventKind::Disputed { by: CLIENT, amount: terms.amount, nonce: terms.nonce };
+                let kind =
+                    EventKind::Disputed { by: self.parties.buyer, amount: terms.amount, nonce: terms.nonce };
                 (terms.channel, kind)
             }
             channel::Call::Settle { channel } => (
@@ -72,7 +97,7 @@ impl Chain {
     }
 
     /// What happened from a block on, and nothing else.
-    pub(super) fn news(&mut self, now: Now, from_block: u64) -> ChainUpdate {
+    pub(crate) fn news(&mut self, now: Now, from_block: u64) -> ChainUpdate {
         let events: Vec<_> = self.log.iter().filter(|e| e.block.number >= from_block).copied().collect();
         ChainUpdate {
             head: self.block(now).into(),
@@ -89,14 +114,14 @@ impl Chain {
         self.block += 1;
         let block = self.block(now);
         let deadline = ChainTime(block.time.0 + WINDOW_SECS);
-        let kind = EventKind::Closing { by: OPERATOR, amount, nonce: Nonce::NONE, deadline };
+        let kind = EventKind::Closing { by: self.parties.sellers[0].1, amount, nonce: Nonce::NONE, deadline };
         self.log.push(ChainEvent::of_channel(block, channel, kind));
     }
 
     /// Anything.
-    pub(super) fn lies(&self, input: &mut Bytes<'_>, known: &[ChannelId]) -> ChainUpdate {
+    pub(crate) fn lies(&self, input: &mut Bytes<'_>, known: &[ChannelId]) -> ChainUpdate {
         let count = u64::from(input.byte()) % (EVENTS_MAX + 1);
-        let events = (0..count).map(|_| lie(input, known)).collect();
+        let events = (0..count).map(|_| lie(self.parties, input, known)).collect();
         let head = Block { number: odd(input), time: ChainTime(odd(input)) };
         let safe = odd(input);
         ChainUpdate {
@@ -104,14 +129,14 @@ impl Chain {
             forked_at: head.number.is_multiple_of(4).then_some(safe / 2 + head.time.0 % 3),
             safe,
             events,
-            // Far enough ahead the client hears nothing more: that is what it means, and no question.
+            // Far enough ahead the buyer hears nothing more: that is what it means, and no question.
             next: odd(input) % 64,
             forced_inclusion: Span(odd(input)),
         }
     }
 }
 
-fn lie(input: &mut Bytes<'_>, known: &[ChannelId]) -> ChainEvent {
+fn lie(parties: &Parties, input: &mut Bytes<'_>, known: &[ChannelId]) -> ChainEvent {
     let how = input.byte();
     let channel = match known.get(usize::from(how >> 4)) {
         Some(known) => *known,
@@ -125,21 +150,24 @@ fn lie(input: &mut Bytes<'_>, known: &[ChannelId]) -> ChainEvent {
     let nonce = Nonce(odd(input));
     let kind = match how % 6 {
         0 | 1 => EventKind::Opened {
-            client: if how.is_multiple_of(6) { CLIENT } else { STRANGER },
-            node: super::candidate(input.byte()).operator,
+            client: if how.is_multiple_of(6) { parties.buyer } else { STRANGER },
+            node: parties.sellers[usize::from(input.byte()) % 3].1,
             token: TOKENS[usize::from(input.byte()) % TOKENS.len()],
             deposit: amount(input),
         },
-        2 => {
-            EventKind::Closing { by: OPERATOR, amount: amount(input), nonce, deadline: ChainTime(odd(input)) }
-        }
+        2 => EventKind::Closing {
+            by: parties.sellers[0].1,
+            amount: amount(input),
+            nonce,
+            deadline: ChainTime(odd(input)),
+        },
         3 => EventKind::Disputed { by: Address::ZERO, amount: amount(input), nonce },
         4 => EventKind::Settled {
             paid: amount(input),
             refunded: amount(input),
             cooperative: input.byte() % 2 == 1,
         },
-        _ => EventKind::Closing { by: CLIENT, amount: Amount::ZERO, nonce, deadline: ChainTime(0) },
+        _ => EventKind::Closing { by: parties.buyer, amount: Amount::ZERO, nonce, deadline: ChainTime(0) },
     };
     ChainEvent::of_channel(block, channel, kind)
 }

@@ -1,4 +1,4 @@
-//! The owner of a client that asks: it answers what the input says, and notes what it has agreed to (D16).
+//! The owner of a role that asks before it buys: it answers what the input says, and notes what it has agreed to (D16).
 
 use std::collections::BTreeMap;
 
@@ -8,6 +8,8 @@ use decdn_engine::{
     io::{Input, Notice},
     money::{Amount, Rate},
 };
+
+use super::Parties;
 
 /// Questions that it remembers.
 const QUESTIONS: usize = 8;
@@ -75,7 +77,7 @@ impl Owner {
     }
 
     /// An allowance needs a yes that no other has used up, an opening one with its node.
-    pub(super) fn check(&mut self, call: &Call) {
+    pub(super) fn check(&mut self, parties: &Parties, call: &Call) {
         match *call {
             Call::Token(token::Call::Approve { amount, .. }) => {
                 let covers = |(about, yes): &(&About, &Vec<(Rate, Amount)>)| {
@@ -88,7 +90,7 @@ impl Owner {
             }
             Call::Channel(channel::Call::Open { node, .. }) => {
                 let is_with = |about: &About| {
-                    (0..3).map(super::candidate).any(|c| (c.node, c.operator) == (about.1, node))
+                    parties.sellers.iter().any(|(id, operator, _)| (*id, *operator) == (about.1, node))
                 };
                 self.meant.retain(is_with);
             }
