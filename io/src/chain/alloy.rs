@@ -418,7 +418,10 @@ impl Shared {
     /// Where the branch of this head parts from what was told before, if it does: found by halves, because from there on
     /// every block has another hash.
     async fn forked_at(&self, head: BlockRef) -> Result<Option<u64>, ChainError> {
-        let (known, owed) = (self.told().up_to(head.number), self.told().owed());
+        let (known, owed) = {
+            let told = self.told();
+            (told.up_to(head.number), told.owed())
+        };
         let (mut same, mut other) = (0, known.len());
         let mut next = known.len().saturating_sub(1);
         while same < other {
