@@ -175,6 +175,11 @@ impl Node {
         self.earnings.release_soft(self.buyer.follower.safe());
         if is_other {
             self.stop_streams(slot, out);
+            // What is held asks for more than there is now: nothing can be served any more (V4).
+            let channel = &mut self.earnings.channels[slot];
+            if channel.status == ChannelStatus::Open && channel.meter.owed() > deposit {
+                channel.status = ChannelStatus::Final;
+            }
         }
         if is_other || !is_as_before {
             let seq = self.persist(slot, out);
