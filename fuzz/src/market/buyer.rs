@@ -174,11 +174,12 @@ pub(crate) trait Buyer {
             self.hear_all();
             self.drain();
             for (stream, wire) in self.market().streams.clone() {
-                if wire.newest != Nonce::NONE {
-                    self.hear(stream, ClientMessage::VoucherAck(wire.newest));
-                } else if wire.rate == Rate(0) {
+                // A request may carry the newest voucher itself: it is answered before that is.
+                if wire.rate == Rate(0) {
                     let response = self.market().message(&wire, &mut Bytes::new(&[]));
                     self.hear(stream, response);
+                } else if wire.newest != Nonce::NONE {
+                    self.hear(stream, ClientMessage::VoucherAck(wire.newest));
                 }
                 self.drain();
             }
