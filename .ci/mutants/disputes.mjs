@@ -10,6 +10,15 @@ export default [
     }],
   },
   {
+    name: 'late-dispute-not-settled', rule: 'X1', breaks: 'a node never settles a channel whose dispute it hears of after the window',
+    test: 'cargo test -p decdn-engine --test node x1_a_dispute_that_is_heard_of_after_the_window_is_settled_all_the_same',
+    edits: [{
+      file: 'engine/src/roles/node/watch.rs',
+      from: 'if is_over && self.closings.is_settleable(slot) {',
+      to: 'if is_over && !self.closings.is_settleable(slot) {',
+    }],
+  },
+  {
     name: 'stale-close-ignored', rule: 'X1', breaks: 'nobody disputes',
     oracle: ['O8'],
     edits: [{
