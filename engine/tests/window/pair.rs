@@ -70,8 +70,14 @@ pub struct Pair {
     sent: BTreeSet<(BlobHash, u64)>,
     pub sent_bytes: u64,
     pub durable: Amount,
+    /// The best durable voucher of each channel.
+    best: BTreeMap<ChannelId, Amount>,
     pub offers: BTreeMap<StreamId, u64>,
     pub most_exposed: u64,
+    /// The largest offer of all.
+    largest: u64,
+    /// Whether an order gets other terms: then streams have other offers than those before them, and channels follow each other.
+    pub has_other_terms: bool,
     pub vouchers: u64,
     pub done: BTreeMap<FetchId, Result<u64, ()>>,
     /// Downloads that were ordered.
@@ -152,8 +158,11 @@ impl Pair {
             sent: BTreeSet::new(),
             sent_bytes: 0,
             durable: Amount::ZERO,
+            best: BTreeMap::new(),
             offers: BTreeMap::new(),
             most_exposed: 0,
+            largest: 0,
+            has_other_terms: false,
             vouchers: 0,
             done: BTreeMap::new(),
             ordered: 0,
@@ -193,6 +202,15 @@ impl Pair {
         (self.opened > 0 && self.paid.len() == self.opened).then_some(Amount(paid))
     }
 
+    /// The next of the script. What is ordered again is not done.
+    fn go_on(&mut self) {
+        let Some((_, side, input)) = self.script.pop_front() else { return };
+        if let Input::Fetch(order) = &input {
+            self.done.remove(&order.id);
+        }
+        self.queue.push_back((side, input));
+    }
+
     /// Runs until nothing is left to do: true if it came to rest within `steps_max` steps and a day.
     pub fn run(&mut self, steps_max: usize) -> bool {
         while self.steps < steps_max && self.now < Time(4 * 86_400 * 1_000_000) {
@@ -203,16 +221,16 @@ impl Pair {
                 self.step(Side::Client, Input::Fetch(order));
             }
             let is_due = self.script.front().is_some_and(|(at, ..)| *at <= self.steps);
-            if is_due && let Some((_, side, input)) = self.script.pop_front() {
-                self.queue.push_back((side, input));
+            if is_due {
+                self.go_on();
             }
             let Some((side, input)) = self.queue.pop_front() else {
                 let is_at_rest = self.settled().is_some() && self.done.len() == self.ordered;
-                if is_at_rest && let Some((_, side, input)) = self.script.pop_front() {
-                    self.queue.push_back((side, input));
+                if is_at_rest && !self.script.is_empty() {
+                    self.go_on();
                     continue;
                 }
-                if self.settled().is_some() && self.done.len() == self.ordered {
+                if is_at_rest {
                     return true;
                 }
                 let due = [self.client.next_deadline(), self.node.next_deadline()];
@@ -293,7 +311,9 @@ impl Pair {
                     if let Record::Earning(earning) = &record
                         && let Some(best) = earning.best
                     {
-                        self.durable = self.durable.max(best.amount);
+                        let of_channel = self.best.entry(earning.channel).or_default();
+                        *of_channel = best.amount.max(*of_channel);
+                        self.durable = Amount(self.best.values().map(|amount| amount.0).sum());
                     }
                     self.disk.insert((side as u8, record.key()), record);
                 }
@@ -314,6 +334,7 @@ impl Pair {
             Effect::Send { stream, message } => {
                 if let Message::Client(ClientMessage::StreamResponse(response)) = &message {
                     self.offers.insert(stream, response.max_bytes_per_voucher);
+                    self.largest = self.largest.max(response.max_bytes_per_voucher);
                 }
                 if let Message::Client(ClientMessage::Voucher(_)) = &message {
                     self.vouchers += 1;
@@ -404,7 +425,10 @@ impl Pair {
         let paid = u128::from(self.sent_bytes) * u128::from(self.rate.0);
         let unpaid = paid.saturating_sub(self.durable.0 << 20);
         self.most_exposed = self.most_exposed.max((unpaid / u128::from(self.rate.0)) as u64);
-        let smallest = self.offers.values().copied().min().unwrap_or(0);
+        let smallest = match self.has_other_terms {
+            true => self.largest * self.opened as u64,
+            false => self.offers.values().copied().min().unwrap_or(0),
+        };
         // A node may forget one offer with each restart, and the rounding of its best voucher (D8).
         let forgotten = (u128::from(smallest) * u128::from(self.rate.0) + (1 << 20)) * self.restarts;
         let allowed = u128::from(smallest) * u128::from(self.rate.0) + forgotten;
