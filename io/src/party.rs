@@ -1,13 +1,20 @@
 //! A client or a node that runs: engine, driver and ports put together, and what its owner holds of it.
 
-use std::{fs::File, net::SocketAddr, path::Path, task::Poll};
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    task::Poll,
+};
 
 use decdn_contracts::Curves;
 use decdn_driver::{Chain, Driver, Limits, Owner, Ports, Transport};
 use decdn_engine::{
     fault::Fault,
-    ids::NodeId,
-    io::{Input, Notice},
+    ids::{ChannelId, NodeId},
+    io::{Fact, Input, Notice},
     record::Record,
     roles::{Config, Role},
     state::Digest,
@@ -46,13 +53,24 @@ pub enum News {
 /// What any failed start has to say.
 pub type StartError = Box<dyn std::error::Error + Send + Sync>;
 
+/// Channels that have settled, be it on the soft head alone: their records stay until that is safe.
+type Settled = Arc<Mutex<BTreeSet<ChannelId>>>;
+
 struct Teller {
     news: mpsc::Sender<News>,
+    settled: Settled,
     recorder: Option<Recorder<File>>,
 }
 
 impl Owner for Teller {
     fn notice(&mut self, notice: Notice) {
+        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        match &notice {
+            Notice::Settled { channel, .. } => _ = settled.insert(*channel),
+            Notice::TakenBack { channel, what: Fact::Settlement } => _ = settled.remove(channel),
+            _ => {}
+        }
+        drop(settled);
         // Full: whoever owns this party does not look.
         let _ = self.news.try_send(News::Notice(notice));
     }
@@ -193,6 +211,7 @@ pub struct Party {
     pub signer: KeySigner,
     /// What it tells.
     pub news: mpsc::Receiver<News>,
+    settled: Settled,
     records: Option<Records>,
     orders: Option<mpsc::Sender<Input>>,
     stopped: watch::Receiver<Option<String>>,
@@ -228,6 +247,7 @@ impl Party {
         let (orders, mut orders_in) = mpsc::channel(ORDERS_MAX);
         let mut first = first.into_iter();
         let (tell, news) = mpsc::channel(NEWS_MAX);
+        let settled = Settled::default();
         let (node, addrs, endpoint) = (transport.id(), transport.addrs(), transport.endpoint());
         let ports = Ports {
             clock,
@@ -236,7 +256,7 @@ impl Party {
             store: records.clone(),
             blobs: blobs.clone(),
             signer: signer.clone(),
-            owner: Teller { news: tell, recorder },
+            owner: Teller { news: tell, settled: settled.clone(), recorder },
         };
         let driver = Driver::new(role, Curves::new(), ports, Limits::default());
         let (says, stopped) = watch::channel(None);
@@ -258,6 +278,7 @@ impl Party {
             blobs,
             signer,
             news,
+            settled,
             records,
             orders: Some(orders),
             stopped,
@@ -286,6 +307,11 @@ impl Party {
     pub async fn load(&self) -> Result<Vec<Record>, StartError> {
         let records = self.records.clone().ok_or("the party was stopped")?;
         Ok(tokio::task::spawn_blocking(move || records.load()).await??)
+    }
+
+    /// Whether a channel has settled since the start, be it on the soft head alone. Its record stays until that is safe (L1).
+    pub fn has_settled(&self, channel: &ChannelId) -> bool {
+        self.settled.lock().unwrap_or_else(PoisonError::into_inner).contains(channel)
     }
 
     /// The next news; an error with its reason once the party has stopped.

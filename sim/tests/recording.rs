@@ -240,7 +240,9 @@ fn what_was_recorded_before_there_was_a_second_contract_is_still_read() {
         forced_inclusion: Span::from_hours(24),
     });
     assert_eq!(serde_json::from_str::<Input>(&update).expect("as it was written"), expected);
-    assert_eq!(serde_json::to_string(&expected).expect("JSON"), update);
+    // A head has its hash by now; before there was one it is all zeros.
+    let named = update.replacen(r#""number":7,"#, &format!(r#""number":7,"hash":"{}","#, "0".repeat(64)), 1);
+    assert_eq!(serde_json::to_string(&expected).expect("JSON"), named);
     for (reason, text) in [(Revert::Other, "Other"), (channel::Revert::NotOpen.into(), "NotOpen")] {
         let outcome = TxOutcome::Included { block, result: Err(reason) };
         let written = format!(r#"{{"Included":{{"block":{head},"result":{{"Err":"{text}"}}}}}}"#);

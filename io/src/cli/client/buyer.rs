@@ -132,7 +132,9 @@ impl Buyer {
 
     /// The channels that are not settled.
     pub(super) async fn channels(&self) -> Result<Vec<Paying>, Failure> {
-        Ok(paying(&self.party.load().await.map_err(started)?))
+        let mut left = paying(&self.party.load().await.map_err(started)?);
+        left.retain(|paying| !self.party.has_settled(&paying.channel));
+        Ok(left)
     }
 
     /// What the client tells within this time, if anything.
