@@ -121,10 +121,13 @@ fn nothing_but_data_is_on_stdout_and_a_kept_channel_is_used_again_and_closed() {
     let id = &channel["channel"].as_str().expect("an id")[..10];
     let close = ["client", "close", id, "--state-dir", "client.state", "--key-file", "client.key"];
     world.ok(&close);
-    assert_eq!(world.ok(&list), "");
     assert_eq!(world.balance("client.key"), 10_000_000 - paid);
-    // Nothing is left to watch over.
+    // It has settled, and the chain may yet take that back: its record stays until it can't (L1).
+    let settled: Value = serde_json::from_str(&world.ok(&list)).expect("one line of JSON");
+    assert_eq!((&settled["channel"], &settled["status"]), (&channel["channel"], &Value::from("ending")));
+    world.warp(2 * 3_600);
     world.ok(&["client", "monitor", "--state-dir", "client.state", "--key-file", "client.key"]);
+    assert_eq!(world.ok(&list), "", "nothing is left to watch over");
     world::refused(&world.run(&close), 2, &[id, "decdn client channels"]);
 }
 
@@ -193,6 +196,9 @@ fn d10_a_node_that_is_gone_costs_no_money_and_its_return_ends_the_fetch() {
         monitor.event("settled");
         assert_eq!(monitor.end(), Some(0));
     }
+    // Once the settlements are safe nothing is left (L1).
+    world.warp(2 * 3_600);
+    world.ok(&[&["client", "monitor"], &mine[..]].concat());
     let left = world.ok(&["client", "channels", "--state-dir", "client.state", "--json"]);
     assert_eq!(left, "", "{bought}");
     let paid = world.balance("node.key");

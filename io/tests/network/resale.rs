@@ -11,6 +11,7 @@ use decdn_engine::{
     order::FetchOrder,
     record::Record,
     roles::{config::NodeConfig, node::Node},
+    time::Span,
 };
 use decdn_io::{
     party::{News, Party},
@@ -87,6 +88,8 @@ impl Trade {
         assert!(delivered(stage, &stage.client, 1) == *sold, "every byte that was sold is right");
         assert!(delivered(stage, &stage.node, 2) == *bought, "every byte that was bought is right");
         let (deployment, token) = (stage.chain.deployment(), stage.token);
+        // What has settled is erased once that is safe.
+        stage.chain.warp(Span::from_hours(2));
         for party in [&stage.client, &stage.node, source] {
             forgotten(party, deployment).await;
         }
@@ -136,8 +139,8 @@ fn delivered(stage: &Stage, buyer: &Party, file: u64) -> Vec<u8> {
 /// Nothing is left but where to read the chain from, on the disk and in a role that starts from it.
 async fn forgotten(party: &Party, deployment: Deployment) {
     let mut records = Vec::new();
-    // The last write follows the news of a settlement.
-    for _ in 0..200 {
+    // The last write follows the news of a safe head.
+    for _ in 0..500 {
         records = party.load().await.expect("readable");
         if records.iter().all(|record| matches!(record, Record::Cursor(_))) {
             break;

@@ -12,6 +12,7 @@ use std::{
 
 use alloy_primitives::Address;
 use decdn_engine::{
+    chain::UNSEEN,
     ids::NodeId,
     money::Amount,
     record::{ChannelStatus, Paying, Record},
@@ -173,6 +174,11 @@ pub(super) fn is_ending(paying: &Paying) -> bool {
     }
 }
 
+/// The block of its opening, if that was read since the chain last took something back.
+pub(super) fn opened_at(paying: &Paying) -> Option<u64> {
+    Some(paying.opened_at_block).filter(|block| *block != UNSEEN)
+}
+
 /// A channel for programs.
 pub(super) fn as_json(paying: &Paying) -> serde_json::Value {
     serde_json::json!({
@@ -181,7 +187,7 @@ pub(super) fn as_json(paying: &Paying) -> serde_json::Value {
         "counterparty": paying.operator,
         "token": paying.token,
         "deposit": paying.deposit.to_string(),
-        "opened_at_block": paying.opened_at_block,
+        "opened_at_block": opened_at(paying),
         "latest_voucher": { "amount": paying.amount.to_string(), "nonce": paying.nonce.0 },
         "status": status(paying),
         "kept": paying.is_kept,

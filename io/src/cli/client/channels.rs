@@ -23,7 +23,7 @@ use super::{
         settings::{ChainArgs, Peer, Place, Recording},
         talk::{self, Ear},
     },
-    buyer::{Book, Buyer, as_json, is_ending, local_for, paying, status},
+    buyer::{Book, Buyer, as_json, is_ending, local_for, opened_at, paying, status},
 };
 use crate::{
     party::{News, Parts},
@@ -99,7 +99,7 @@ pub(super) fn list(args: ListArgs) -> Result<(), Failure> {
             channel.operator,
             channel.token,
             channel.deposit,
-            channel.opened_at_block,
+            opened_at(channel).map_or_else(|| "not read yet".to_owned(), |block| block.to_string()),
             channel.amount,
             channel.nonce.0,
             status(channel),
