@@ -9,6 +9,8 @@ use decdn_sim::{
     trace,
 };
 
+use crate::tell::tell;
+
 /// What a file is called in its sentences.
 const NAME: &str = "fuzzed";
 /// Inputs that begin with this byte are taken as they are, the others as lines that still lack their hashes: nothing
@@ -50,9 +52,41 @@ pub fn trace(input: &[u8]) {
 pub fn recording(input: &[u8]) {
     let bytes = match input.split_first() {
         Some((&RAW, raw)) => raw.to_vec(),
-        _ => chain(decdn_recording::chained(), &String::from_utf8_lossy(input)),
+        _ => {
+            // States have other digests from day to day: each `@D` stands for the one that is met there.
+            let mut text = String::from_utf8_lossy(input).into_owned();
+            for _ in 0..DIGESTS_MAX {
+                if !text.contains(DIGEST) {
+                    break;
+                }
+                let guess = text.replacen(DIGEST, &"0".repeat(32), 1);
+                let met = retold(&chained(&guess)).err().and_then(|wrong| met_instead(&wrong));
+                text = text.replacen(DIGEST, &met.unwrap_or_default(), 1);
+            }
+            chained(&text)
+        }
     };
-    if let Err(wrong) = trace::retell_from(Reader::new(NAME, bytes.as_slice()), |_, _| {}) {
-        one_sentence(&wrong.0);
+    if let Err(wrong) = retold(&bytes) {
+        one_sentence(&wrong);
     }
+}
+
+/// What stands for a digest, and how many of them are found out.
+const DIGEST: &str = "@D";
+const DIGESTS_MAX: usize = 16;
+
+fn chained(text: &str) -> Vec<u8> {
+    chain(decdn_recording::chained(), text)
+}
+
+fn retold(bytes: &[u8]) -> Result<(), String> {
+    let told = trace::retell_from(Reader::new(NAME, bytes), |_, _| {});
+    tell(|| format!("{told:?}"));
+    told.map(|_| ()).map_err(|wrong| wrong.0)
+}
+
+/// The digest of a state that is another one than was recorded.
+fn met_instead(wrong: &str) -> Option<String> {
+    let (_, rest) = wrong.split_once(" and is ")?;
+    rest.get(..32).map(str::to_owned)
 }
