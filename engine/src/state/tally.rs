@@ -1,14 +1,18 @@
-//! The running digest: a wrapping sum of BLAKE3 over the live entries, so that only what changed is hashed again.
+//! The running digest: a wrapping sum of hashes over the live entries, so that only what changed is hashed again.
+//!
+//! The hash is XXH3, 128 bits wide: the same on every machine, and not cryptographic. A digest tells runs apart that were to be
+//! the same; nobody gains by two states that have one digest, and whoever could choose such states is no part of a run.
 
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use twox_hash::XxHash3_128;
 
 use crate::fixed;
 
 /// A state's fingerprint: equal states have equal digests, on any machine (O13).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Digest(pub [u8; 32]);
+pub struct Digest(pub [u8; 16]);
 
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -25,10 +29,10 @@ impl<'de> Deserialize<'de> for Digest {
 impl Digest {
     /// Of two states that make up one.
     pub fn and(&self, other: &Self) -> Self {
-        let mut both = [0; 64];
-        both[..32].copy_from_slice(&self.0);
-        both[32..].copy_from_slice(&other.0);
-        Self(*blake3::hash(&both).as_bytes())
+        let mut both = [0; 32];
+        both[..16].copy_from_slice(&self.0);
+        both[16..].copy_from_slice(&other.0);
+        Self(XxHash3_128::oneshot(&both).to_le_bytes())
     }
 }
 
@@ -44,7 +48,7 @@ pub trait Canon {
     fn canon(&self, out: &mut Canonical);
 }
 
-/// Canonical bytes: a tag, ids, and numbers that say where they end, so that most states fit into one hash block.
+/// Canonical bytes: a tag, ids, and numbers that say where they end.
 #[derive(Clone, Debug, Default)]
 pub struct Canonical(Vec<u8>);
 
@@ -78,14 +82,14 @@ impl Canonical {
 /// Kept with each entry: its present share of the sum, and whether that is out of date.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Mark {
-    print: [u64; 4],
+    print: [u64; 2],
     dirty: bool,
 }
 
 impl Mark {
     /// Of an entry that was never hashed.
     pub const fn touched() -> Self {
-        Self { print: [0; 4], dirty: true }
+        Self { print: [0; 2], dirty: true }
     }
 
     /// Whether it is out of date.
@@ -101,18 +105,15 @@ impl Mark {
 
 /// The wrapping sum of some entries' shares.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Sum([u64; 4]);
+pub struct Sum([u64; 2]);
 
 impl Sum {
     /// Brings one entry's share up to date; `canon` writes its canonical bytes.
     pub fn fold(&mut self, mark: &mut Mark, scratch: &mut Canonical, canon: impl FnOnce(&mut Canonical)) {
         scratch.0.clear();
         canon(scratch);
-        let hash = blake3::hash(&scratch.0);
-        let mut print = [0; 4];
-        for (word, bytes) in print.iter_mut().zip(hash.as_bytes().chunks_exact(8)) {
-            *word = u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
-        }
+        let hash = XxHash3_128::oneshot(&scratch.0);
+        let print = [hash as u64, (hash >> 64) as u64];
         self.less(mark);
         self.add(&Self(print));
         *mark = Mark { print, dirty: false };
@@ -157,7 +158,7 @@ impl Tally {
     pub fn digest<const N: usize>(&self, tables: [Sum; N]) -> Digest {
         let mut total = self.alone;
         tables.iter().for_each(|sum| total.add(sum));
-        let mut bytes = [0; 32];
+        let mut bytes = [0; 16];
         for (out, word) in bytes.chunks_exact_mut(8).zip(total.0) {
             out.copy_from_slice(&word.to_le_bytes());
         }
