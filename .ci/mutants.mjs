@@ -279,20 +279,27 @@ async function breakIt(mutant) {
   return mutant.test ? byTest(mutant.test) : bySimulator(mutant.oracle);
 }
 
+/** Who complained in what the simulator printed. */
+function speakers(text) {
+  return [...new Set(Array.from(text.matchAll(/^(O\d+|bound|check|probe|world)[ :]/gm), ([, who]) => who))];
+}
+
 async function bySimulator(oracle) {
   const built = await run('cargo', BUILD);
   if (built.code) return { why: `does not compile: ${firstError(built.text)}` };
   const { code, text } = await run(SIM, [], { seconds: 600 });
   if (code !== 1) return { why: `cargo sim ended with exit ${code}, not 1: nobody noticed` };
-  // The run that the first repro line belongs to; what no run reaches, a sweep like this one doesn't.
+  const said = speakers(text).filter((who) => oracle.includes(who));
+  if (!said.length) return { why: `noticed by ${speakers(text).join(' ')} and not by ${oracle.join(' ')}` };
+  // A run that one of them complained of, not just anybody; what no run reaches, a sweep like this one doesn't.
+  const complaints = text.split(/^(?=repro: )/m);
+  const at = complaints.findIndex((complaint) => speakers(complaint).some((who) => oracle.includes(who)));
   const missed = text.match(/^probe: (\S+) never reached/m)?.[1];
-  const repro = text.match(/^repro: cargo sim (run .*)$/m)?.[1] ?? (missed && `sweep ${missed} --seeds 50`);
+  const repro = complaints[at + 1]?.match(/^repro: cargo sim (run .*)$/m)?.[1] ?? (missed && `sweep ${missed} --seeds 50`);
   if (!repro) return { why: 'no repro line' };
-  const speakers = (said) => [...new Set(Array.from(said.matchAll(/^(O\d+|bound|check|probe|world)[ :]/gm), ([, who]) => who))];
-  const by = speakers(text).filter((who) => oracle.includes(who));
-  if (!by.length) return { why: `noticed by ${speakers(text).join(' ')} and not by ${oracle.join(' ')}` };
   const again = await run(SIM, repro.split(' '), { seconds: 600 });
-  if (again.code !== 1 || !speakers(again.text).some((who) => oracle.includes(who))) return { why: `its repro line ends with exit ${again.code}: ${repro}` };
+  const by = speakers(again.text).filter((who) => oracle.includes(who));
+  if (again.code !== 1 || !by.length) return { why: `its repro line ends with exit ${again.code}, noticed by ${speakers(again.text).join(' ') || 'nobody'}: ${repro}` };
   return { by: by.join(' '), repro };
 }
 

@@ -108,7 +108,7 @@ export default [
   },
   {
     name: 'code-voids-recovery', rule: 'C10', breaks: 'a signature that recovers to its account is void once the account has code',
-    test: 'cargo test -p decdn-contracts --release --features l2 --test differential o9_model_bytecode_and_prediction_agree_after_every_transaction',
+    test: 'cargo test -p decdn-contracts --features l2 --test differential o9_model_bytecode_and_prediction_agree_after_every_transaction',
     edits: [{
       file: 'contracts/src/SignatureCheck.sol',
       from: 'recovered == signer) return true;',
