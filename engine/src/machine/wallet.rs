@@ -1,15 +1,18 @@
 //! Paying channels: what is owed on each, the newest voucher, its signature and its acknowledgement (D5–D8, V1, V3).
 
 mod check;
+mod closing;
 
 use alloc::{collections::BTreeMap, vec::Vec};
+
+pub use closing::{Closing, Sent, Step};
 
 use super::{AlarmKey, Cx};
 use crate::{
     crypto::{Signature, SignedVoucher, Typed, VoucherTerms},
     delivery::Window,
     dispute::{Held, Watch},
-    ids::{ChannelId, FetchId, NodeId, SignTicket, StreamId, TxTicket},
+    ids::{ChannelId, FetchId, NodeId, SignTicket, StreamId},
     io::Lane,
     money::{Amount, Nonce},
     record::{ChannelStatus, Paying},
@@ -42,23 +45,6 @@ pub struct Channel {
     pub closed_in: Option<u64>,
     /// How often its close was put off.
     pub refusals: u8,
-}
-
-/// How far this role's own close of a channel has come.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Closing {
-    /// Not closing.
-    No,
-    /// The final voucher, a connection or a proof of identity is still missing.
-    Wanted,
-    /// The node was asked for its consent.
-    Asked(StreamId),
-    /// It said "not now": it is asked again after a back-off (D11).
-    PutOff,
-    /// A close is on its way to the chain, with the node's consent.
-    Cooperative(TxTicket),
-    /// A close is on its way to the chain, without.
-    Unilateral(TxTicket),
 }
 
 /// What of a channel's streams decides whether a voucher is due.

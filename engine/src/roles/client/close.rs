@@ -2,20 +2,20 @@
 
 use super::Client;
 use crate::{
-    chain::{Revert, Subject, TxOutcome, channel},
+    chain::{Subject, TxOutcome},
     crypto::{Crypto, Signature, Typed},
-    fault::Rule,
+    fault::{Fault, Rule, Surprise},
     ids::{ChannelId, NodeId, StreamId, TxTicket},
     io::{Effect, Lane, Outputs},
     machine::{
         AlarmKey, Cx,
         links::{Purpose, Stream},
-        wallet::Closing,
+        wallet::{Channel, Closing, Sent, Step},
     },
     record::ChannelStatus,
     state::Slot,
     time::Now,
-    wire::{ClientMessage, CloseRequest, Code},
+    wire::{ClientMessage, Code},
 };
 
 impl Client {
@@ -32,18 +32,14 @@ impl Client {
 
     fn start_close(&mut self, now: Now, slot: Slot, is_abrupt: bool, out: &mut Outputs) {
         let consent = self.config.timeouts.consent;
-        let channel = &mut self.wallet.channels[slot];
-        if channel.closing != Closing::No || channel.paying.status == ChannelStatus::Closing {
+        if !self.wallet.want_close(slot, consent, &mut Cx { now, tools: &mut self.tools, out }) {
             return;
         }
-        channel.closing = Closing::Wanted;
-        self.tools.alarms.arm(AlarmKey::Consent(slot), now.mono + consent);
         if is_abrupt {
             self.end_streams(now, slot, out);
         }
         self.pay(now, slot, true, out);
-        let channel = &mut self.wallet.channels[slot];
-        channel.paying.status = ChannelStatus::Final;
+        self.wallet.channels[slot].paying.status = ChannelStatus::Final;
         self.persist_paying(slot, out);
         self.advance_close(now, slot, out);
     }
@@ -57,21 +53,19 @@ impl Client {
         }
     }
 
-    /// Moves a close along: the end of the streams that still run, the final voucher's signature, a connection, the
-    /// proof, the request. What a stream brings after the request would be in no final voucher.
+    /// Moves a close along as far as it goes.
     pub(super) fn advance_close(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
-        let channel = &self.wallet.channels[slot];
-        if channel.closing != Closing::Wanted || channel.signing.is_some() || self.is_buying(slot) {
-            return;
+        match self.wallet.close_step(slot, self.is_buying(slot), &self.tools) {
+            Step::Nothing => {}
+            Step::Sign => self.sign_newest(now, slot, out),
+            Step::Ask => self.ask_consent(now, slot, out),
+            Step::Alone => self.close_alone(now, slot, out),
         }
-        if channel.needs_signature() {
-            return self.sign_newest(now, slot, out);
-        }
-        let is_late = self.tools.alarms.at(AlarmKey::Consent(slot)).is_none();
-        let node = channel.paying.node;
-        if is_late || node == NodeId::default() {
-            return self.close_alone(now, slot, out);
-        }
+    }
+
+    /// Asks the node for its consent, as soon as there is a connection and the proof of who asks.
+    fn ask_consent(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
+        let node = self.wallet.channels[slot].paying.node;
         if !self.connect(now, node, out) {
             // No room until the consent is late.
             return;
@@ -83,14 +77,9 @@ impl Client {
             return;
         }
         let Some((stream, is_first)) = self.links.next_stream(node) else { return };
-        let auth = is_first.then_some(auth);
-        let channel = &mut self.wallet.channels[slot];
-        channel.closing = Closing::Asked(stream);
-        let request =
-            CloseRequest { channel: channel.paying.channel, voucher: channel.signed_voucher(), auth };
+        let request = self.wallet.ask_consent(slot, stream, is_first.then_some(auth));
         self.links.streams.insert(stream, Stream { channel: slot, node, purpose: Purpose::Close });
-        let lane = Lane::Channel(slot.index);
-        out.send(lane, stream, ClientMessage::CloseRequest(request));
+        out.send(Lane::Channel(slot.index), stream, ClientMessage::CloseRequest(request));
     }
 
     /// The node signed: both want this amount, so it settles at once.
@@ -104,26 +93,19 @@ impl Client {
     ) {
         let Some(slot) = self.links.streams.get(&id).map(|stream| stream.channel) else { return };
         let Some(channel) = self.wallet.channels.get(slot) else { return };
-        if channel.closing != Closing::Asked(id) {
+        if !channel.is_asking_on(id) {
             return self.on_breach(now, id, Rule::V7, out);
         }
         let what = Typed::CooperativeClose(channel.newest_terms());
         if !crypto.verify(&self.config.deployment, &what, &signature, channel.paying.operator) {
             return self.on_breach(now, id, Rule::V7, out);
         }
-        let call = channel::Call::CloseCooperatively {
-            channel: channel.paying.channel,
-            voucher: channel.signed_voucher(),
-            node_signature: signature,
-        };
-        let lane = Lane::Channel(slot.index);
-        out.push(lane, Effect::Finish { stream: id });
+        out.push(Lane::Channel(slot.index), Effect::Finish { stream: id });
         self.forget_stream(now, id, out);
         let ticket = self.tools.tx_ticket();
+        let call =
+            self.wallet.on_consent(slot, ticket, signature, &mut Cx { now, tools: &mut self.tools, out });
         self.closings.submit(slot, ticket, call, out);
-        let channel = &mut self.wallet.channels[slot];
-        channel.closing = Closing::Cooperative(ticket);
-        self.tools.alarms.cancel(AlarmKey::Consent(slot));
     }
 
     /// Whether a stream on this channel brings content, or is asked to.
@@ -142,46 +124,33 @@ impl Client {
 
     /// The node won't consent.
     pub(super) fn on_close_refused(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
-        if matches!(self.wallet.channels.get(slot).map(|channel| channel.closing), Some(Closing::Asked(_))) {
+        if self.wallet.channels.get(slot).is_some_and(Channel::is_asking) {
             self.close_alone(now, slot, out);
         }
     }
 
     /// The node said "not now": it may not have seen the channel yet, or still be busy with it. It is asked again after
     /// a back-off, until its consent is late (D11).
-    pub(super) fn put_off(&mut self, now: Now, slot: Slot) {
-        let Some(channel) = self.wallet.channels.get(slot) else { return };
-        if !matches!(channel.closing, Closing::Asked(_)) {
+    pub(super) fn put_off(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
+        let Some(channel) = self.wallet.channels.get(slot).filter(|channel| channel.is_asking()) else {
             return;
-        }
-        let round = channel.refusals.saturating_add(1);
-        let wait = self.fetcher.jittered(&channel.paying.channel.0, u32::from(round));
-        let channel = &mut self.wallet.channels[slot];
-        channel.closing = Closing::PutOff;
-        channel.refusals = round;
-        self.tools.alarms.arm(AlarmKey::Ask(slot), now.mono + wait);
+        };
+        let id = channel.paying.channel.0;
+        let wait = |round| self.fetcher.jittered(&id, round);
+        self.wallet.put_off(slot, wait, &mut Cx { now, tools: &mut self.tools, out });
     }
 
     pub(super) fn on_ask_due(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
-        let Some(channel) = self.wallet.channels.get_mut(slot) else { return };
-        if channel.closing == Closing::PutOff && channel.paying.status != ChannelStatus::Closing {
-            channel.closing = Closing::Wanted;
+        if self.wallet.ask_again(slot) {
             self.advance_close(now, slot, out);
         }
     }
 
     /// Closes with the newest voucher, without the node: the window runs.
     pub(super) fn close_alone(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
-        let Some(channel) = self.wallet.channels.get_mut(slot) else { return };
-        if !matches!(channel.closing, Closing::Wanted | Closing::Asked(_) | Closing::PutOff)
-            || channel.paying.status == ChannelStatus::Closing
-        {
-            return;
-        }
-        let asked = channel.closing;
-        channel.closing = Closing::Wanted;
-        self.tools.alarms.cancel(AlarmKey::Consent(slot));
-        if let Closing::Asked(stream) = asked
+        let cx = &mut Cx { now, tools: &mut self.tools, out };
+        let Some(asked) = self.wallet.go_alone(slot, cx) else { return };
+        if let Some(stream) = asked
             && self.links.streams.remove(&stream).is_some()
         {
             out.reset(stream, Code::NotNow);
@@ -193,12 +162,9 @@ impl Client {
         if channel.needs_signature() {
             return self.sign_newest(now, slot, out);
         }
-        let call =
-            channel::Call::Close { channel: channel.paying.channel, voucher: channel.signed_voucher() };
         let ticket = self.tools.tx_ticket();
-        assert!(!channel.needs_signature(), "a close takes the newest voucher along (X1)");
+        let call = self.wallet.close_alone(slot, ticket);
         self.closings.submit(slot, ticket, call, out);
-        self.wallet.channels[slot].closing = Closing::Unilateral(ticket);
     }
 
     pub(super) fn on_close_order(&mut self, now: Now, id: ChannelId, out: &mut Outputs) {
@@ -216,46 +182,18 @@ impl Client {
         outcome: &TxOutcome,
         out: &mut Outputs,
     ) -> bool {
-        let closing = self.wallet.channels[slot].closing;
-        if closing != Closing::Cooperative(ticket) && closing != Closing::Unilateral(ticket) {
-            return false;
-        }
-        match outcome {
-            TxOutcome::Included { result: Ok(()), block } => {
-                self.wallet.channels[slot].closed_in = Some(block.number);
-                self.await_block(now, block.number, out);
-            }
-            TxOutcome::Queued { .. } => {}
-            TxOutcome::Included {
-                result: Err(Revert::Channel(channel::Revert::NotOpen | channel::Revert::AmountNotHigher)),
-                ..
-            } => {
-                // Somebody else closed it meanwhile: the events say how.
-                self.poll(now, out);
-            }
-            TxOutcome::Included { result: Err(_), .. } | TxOutcome::Lost => {
-                let was_alone = closing == Closing::Unilateral(ticket);
-                self.wallet.channels[slot].closing = Closing::Wanted;
-                if was_alone {
-                    // Nothing that we know of can make it fail: wait before trying again.
-                    let at = now.mono + self.config.monitor.poll;
-                    let channel = &mut self.wallet.channels[slot];
-                    self.tools.alarms.arm(AlarmKey::Consent(slot), at);
-                    let fault = crate::fault::Fault::Chain {
-                        about: Subject::Channel(channel.paying.channel),
-                        rule: Rule::X1,
-                        surprise: crate::fault::Surprise::Reverted {
-                            ticket,
-                            reason: match outcome {
-                                TxOutcome::Included { result: Err(reason), .. } => *reason,
-                                _ => Revert::Other,
-                            },
-                        },
-                    };
-                    out.fault(fault);
-                } else {
-                    self.close_alone(now, slot, out);
-                }
+        let retry = self.config.monitor.poll;
+        let cx = &mut Cx { now, tools: &mut self.tools, out };
+        match self.wallet.on_close_tx(slot, ticket, outcome, retry, cx) {
+            None => return false,
+            Some(Sent::Queued) => {}
+            Some(Sent::Landed(block)) => self.await_block(now, block, out),
+            Some(Sent::Overtaken) => self.poll(now, out),
+            Some(Sent::Alone) => self.close_alone(now, slot, out),
+            Some(Sent::Failed(reason)) => {
+                let about = Subject::Channel(self.wallet.channels[slot].paying.channel);
+                let surprise = Surprise::Reverted { ticket, reason };
+                out.fault(Fault::Chain { about, rule: Rule::X1, surprise });
             }
         }
         true

@@ -11,7 +11,6 @@ use crate::{
     machine::{
         Cx,
         closings::{Kept, Why},
-        wallet::Closing,
     },
     money::Amount,
     record::{ChannelStatus, Key, Record},
@@ -189,9 +188,10 @@ impl Client {
 
     /// The channel is not closing, or not yet again. It was to be closed, by whomever.
     fn close_again(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
-        let Some(channel) = self.wallet.channels.get_mut(slot) else { return };
-        channel.paying.status = ChannelStatus::Final;
-        channel.closing = Closing::No;
+        if self.wallet.channels.get(slot).is_none() {
+            return;
+        }
+        self.wallet.on_close_undone(slot);
         let seq = self.persist_paying(slot, out);
         self.follower.checkpoint.writes(seq);
         // Before the first news are read to their end, nothing is closed: then all that is to be closed is.

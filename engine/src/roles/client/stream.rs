@@ -14,7 +14,6 @@ use crate::{
         AlarmKey, Cx,
         fetcher::{Failure, Fetch, Price, Stage},
         links::{Purpose, Stream},
-        wallet::Closing,
     },
     money::Rate,
     record::ChannelStatus,
@@ -361,7 +360,7 @@ impl Client {
             Purpose::Close => {
                 self.forget_stream(now, id, out);
                 match code {
-                    Some(Code::NotNow | Code::ChannelPending) => self.put_off(now, slot),
+                    Some(Code::NotNow | Code::ChannelPending) => self.put_off(now, slot, out),
                     _ => self.on_close_refused(now, slot, out),
                 }
             }
@@ -393,7 +392,7 @@ impl Client {
                 self.fail_attempt(now, fetch, Failure::Lost, out);
             }
             Purpose::Content { .. } => {}
-            Purpose::Close => self.wallet.channels[slot].closing = Closing::Wanted,
+            Purpose::Close => self.wallet.on_asking_lost(slot),
         }
     }
 
