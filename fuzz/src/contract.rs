@@ -6,8 +6,9 @@ use std::sync::OnceLock;
 use decdn_contracts::differential::{
     By, Consent, Content, Ink, Owner, PARTIES, Paper, Run, Step, Sum, TOKENS, Terms,
 };
+use decdn_testkit::tell;
 
-use crate::{Bytes, tell::tell};
+use crate::Bytes;
 
 /// Steps of one run: what goes wrong goes wrong within a few.
 const STEPS_MAX: usize = 48;

@@ -6,8 +6,7 @@ use decdn_files::{
     receipt::Receipt,
     secrets::Secrets,
 };
-
-use crate::tell::tell;
+use decdn_testkit::tell;
 
 /// What a file is called in its sentences.
 const NAME: &str = "fuzzed";

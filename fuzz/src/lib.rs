@@ -12,7 +12,6 @@ mod harness;
 mod logs;
 mod market;
 mod node;
-mod tell;
 mod texts;
 mod verifier;
 mod wire;

@@ -10,8 +10,9 @@ use decdn_engine::{
     chain::channel::{Event, EventKind, Status},
     ids::ChannelId,
 };
+use decdn_testkit::tell;
 
-use crate::{Bytes, tell::tell};
+use crate::Bytes;
 
 /// A log, what `channel(id)` returns, or the output of a call that reverted.
 pub fn logs(input: &[u8]) {

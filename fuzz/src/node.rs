@@ -17,11 +17,12 @@ use decdn_engine::{
         frame::{Decoder, Piece},
     },
 };
+use decdn_testkit::signature;
 
 use self::driver::Driver;
 use crate::{
     Bytes,
-    harness::{CLIENT, odd, signature},
+    harness::{CLIENT, odd},
     market::{Buyer, CODES},
 };
 

@@ -8,8 +8,7 @@ use decdn_sim::{
     scenario::{self, Scenario},
     trace,
 };
-
-use crate::tell::tell;
+use decdn_testkit::tell;
 
 /// What a file is called in its sentences.
 const NAME: &str = "fuzzed";

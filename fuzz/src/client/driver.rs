@@ -10,10 +10,11 @@ use decdn_engine::{
     state::ALARMS_SPARE,
     time::{ChainTime, Span},
 };
+use decdn_testkit::signature;
 
 use crate::{
     Bytes,
-    harness::{self, Bench, CLIENT, OPERATOR, RIVAL, STRANGER, signature},
+    harness::{Bench, CLIENT, OPERATOR, RIVAL, STRANGER, bench, check_tables, odd},
     market::{Buyer, Market, Parties, Said},
 };
 
@@ -41,7 +42,7 @@ impl Driver {
         let mut config = ClientConfig::new(Deployment::default(), NodeId([9; 32]), CLIENT);
         config.limits = limits();
         Self {
-            bench: Bench::new(Client::new(config.clone())),
+            bench: bench(Client::new(config.clone())),
             config,
             market: Market::new(&PARTIES, false),
             txs: Vec::new(),
@@ -56,8 +57,6 @@ impl Driver {
     pub(super) fn wait(&mut self, span: Span) {
         if self.bench.pass(span) {
             let said = self.step(Input::Tick);
-            // What is answered at once may set a deadline for this very instant, and has had no tick yet.
-            self.bench.check_no_spin();
             self.after(&said);
         }
     }
@@ -106,9 +105,9 @@ impl Driver {
             5 => TxOutcome::Included { block, result: Err(Revert::Channel(channel::Revert::NotOpen)) },
             6 => TxOutcome::Included { block, result: Err(Revert::Other) },
             7 => TxOutcome::Lost,
-            8 => TxOutcome::Queued { at: block.time, forcible: ChainTime(harness::odd(input)) },
+            8 => TxOutcome::Queued { at: block.time, forcible: ChainTime(odd(input)) },
             _ => {
-                let block = decdn_engine::chain::Block { number: harness::odd(input), ..block };
+                let block = decdn_engine::chain::Block { number: odd(input), ..block };
                 TxOutcome::Included { block, result: Ok(()) }
             }
         };
@@ -120,9 +119,8 @@ impl Driver {
 
     /// The process dies, and starts again from what is durable.
     pub(super) fn crash(&mut self) {
-        let client = Client::recover(self.config.clone(), self.bench.records());
-        self.bench.reboot(client);
-        self.market.recovered(&self.bench.store, &self.bench.role);
+        self.bench.reboot(|records| Client::recover(self.config.clone(), records));
+        self.market.recovered(&self.bench.disk, &self.bench.role);
         self.txs.clear();
         self.polls.clear();
     }
@@ -146,7 +144,7 @@ impl Driver {
         let unanswered = self.bench.waiting(|effect| matches!(effect, Effect::Tx { .. })) + self.txs.len();
         let alarms = 2 * (2 + limits.fetches + 6 * limits.channels) + ALARMS_SPARE;
         let bounds = Market::bounds(limits, unsigned, unanswered, alarms, 2 * limits.channels);
-        self.bench.check_tables(&bounds, &self.bench.role.tables());
+        check_tables(&bounds, &self.bench.role.tables());
     }
 }
 
@@ -175,7 +173,7 @@ impl Buyer for Driver {
         let Some((_, effect)) = self.bench.next(choice) else { return false };
         match effect {
             Effect::Persist { seq, writes } => {
-                self.market.durable(&self.bench.store, &writes);
+                self.market.durable(&self.bench.disk, &writes);
                 self.feed(Input::Persisted { seq });
             }
             Effect::Sign { ticket, what } => {
@@ -186,12 +184,12 @@ impl Buyer for Driver {
                 self.feed(Input::Signed { ticket, signature });
             }
             Effect::Tx { ticket, call, .. } => {
-                self.market.check_call(&self.bench.store, &call);
+                self.market.check_call(&self.bench.disk, &call);
                 self.txs.push((ticket, call));
             }
             Effect::Poll { from_block, .. } => self.polls.push(from_block),
             other => {
-                if let Some(input) = self.market.carry_out(&self.bench.store, other) {
+                if let Some(input) = self.market.carry_out(&self.bench.disk, other) {
                     self.feed(input);
                 }
             }

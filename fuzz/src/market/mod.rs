@@ -28,7 +28,7 @@ use decdn_engine::{
 
 use self::{book::Book, owner::Owner};
 pub(crate) use self::{buyer::Buyer, chain::Chain, say::CODES};
-use crate::harness::signature;
+use decdn_testkit::signature;
 
 /// How many nodes sell.
 const NODES: usize = 3;
@@ -46,7 +46,7 @@ const EMPTY: [u8; 32] = [
 pub(crate) struct Parties {
     /// The buyer's account.
     pub(crate) buyer: Address,
-    /// The nodes, their operators, and the number by which `Symbols` knows these.
+    /// The nodes, their operators, and the number by which signatures are known as theirs.
     pub(crate) sellers: [(NodeId, Address, u8); NODES],
     /// The chain numbers the channels that the buyer opens from here on.
     pub(crate) channels: u8,
@@ -169,7 +169,7 @@ impl Market {
         seller.map(|(_, operator, _)| *operator).expect("only sellers are asked for a price")
     }
 
-    /// The number by which `Symbols` knows a node's operator.
+    /// The number by which signatures are known as a node's operator's.
     fn signer(&self, node: NodeId) -> u8 {
         let seller = self.parties.sellers.iter().find(|(id, ..)| *id == node);
         seller.map(|(.., signer)| *signer).expect("only sellers are dialled")

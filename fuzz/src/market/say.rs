@@ -8,12 +8,10 @@ use decdn_engine::{
     order::FetchOrder,
     wire::{ClientMessage, CloseRequest, Code, RejectReason, StreamRequest, StreamResponse, VoucherReject},
 };
+use decdn_testkit::signature;
 
 use super::{BLOBS, Market, TOKENS, Wire};
-use crate::{
-    Bytes,
-    harness::{odd, signature},
-};
+use crate::{Bytes, harness::odd};
 
 pub(crate) const CODES: [Code; 6] =
     [Code::NotNow, Code::ChannelPending, Code::Malformed, Code::Unsupported, Code::TooLarge, Code::Other(7)];

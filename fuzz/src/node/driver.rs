@@ -19,11 +19,12 @@ use decdn_engine::{
     time::{ChainTime, Span, WallTime},
     wire::{ClientMessage, Code, Message},
 };
+use decdn_testkit::signature;
 
 use super::{BLOB, BLOB_BYTES, CHANNEL, DEPOSIT, PROBES, TOKEN, protocol};
 use crate::{
     Bytes,
-    harness::{Bench, CLIENT, OPERATOR, RIVAL, STRANGER, odd, rest, signature},
+    harness::{Bench, CLIENT, OPERATOR, RIVAL, STRANGER, bench, check_tables, odd, rest},
     market::{Buyer, Market, Parties, Said},
 };
 
@@ -86,7 +87,7 @@ impl Driver {
         config.limits = limits();
         config.buying.asks = asks;
         let mut driver = Self {
-            bench: Bench::new(Node::new(config.clone())),
+            bench: bench(Node::new(config.clone())),
             config,
             rate,
             conns: BTreeMap::new(),
@@ -168,7 +169,6 @@ impl Driver {
     pub(super) fn wait(&mut self, span: Span) {
         if self.bench.pass(span) {
             let said = self.step(Input::Tick);
-            self.bench.check_no_spin();
             self.after(&said);
         }
     }
@@ -223,9 +223,8 @@ impl Driver {
 
     /// The process dies, and starts again from what is durable.
     fn crash(&mut self) {
-        let node = Node::recover(self.config.clone(), self.bench.records());
-        self.bench.reboot(node);
-        self.market.recovered(&self.bench.store, self.bench.role.buyer());
+        self.bench.reboot(|records| Node::recover(self.config.clone(), records));
+        self.market.recovered(&self.bench.disk, self.bench.role.buyer());
         self.unheard = 0;
         self.crashes += 1;
         self.settling = 0;
@@ -257,7 +256,7 @@ impl Driver {
             let said = (voucher.terms.nonce, voucher.terms.amount);
             assert_eq!(said, self.paid, "X1: not the best durable voucher");
         } else {
-            self.market.check_call(&self.bench.store, &call);
+            self.market.check_call(&self.bench.disk, &call);
         }
         if is_slow {
             return self.txs.push((ticket, call));
@@ -299,7 +298,7 @@ impl Driver {
                 _ => {}
             }
         }
-        self.market.durable(&self.bench.store, writes);
+        self.market.durable(&self.bench.disk, writes);
     }
 
     pub(super) fn answer_tx(&mut self, input: &mut Bytes<'_>) {
@@ -381,7 +380,7 @@ impl Driver {
         let alarms = 2 * (1 + 2 * limits.channels + purchases) + ALARMS_SPARE;
         // Of both kinds of channel, live or retained.
         let openings = 4 * limits.channels;
-        self.bench.check_tables(
+        check_tables(
             &[
                 ("channels", limits.channels),
                 ("conns", limits.conns),
@@ -401,7 +400,7 @@ impl Driver {
             ],
             &self.bench.role.tables(),
         );
-        self.bench.check_tables(&Market::bounds(limits, unsigned, unanswered, alarms, openings), &bought);
+        check_tables(&Market::bounds(limits, unsigned, unanswered, alarms, openings), &bought);
     }
 }
 
@@ -471,7 +470,7 @@ impl Buyer for Driver {
                 if stream.conn.0 >= ACCEPTED =>
             {
                 // Another channel's acks are for vouchers that nobody here signs.
-                if nonce != Nonce::NONE && self.bench.store.contains_key(&Key::Earning(CHANNEL)) {
+                if nonce != Nonce::NONE && self.bench.disk.contains_key(&Key::Earning(CHANNEL)) {
                     assert!(
                         nonce <= self.paid.0,
                         "V3: {nonce:?} is acknowledged on {stream:?}, {:?} durable",
@@ -507,7 +506,7 @@ impl Buyer for Driver {
             }
             Effect::Send { stream, .. } if stream.conn.0 >= ACCEPTED => {}
             other => {
-                if let Some(input) = self.market.carry_out(&self.bench.store, other) {
+                if let Some(input) = self.market.carry_out(&self.bench.disk, other) {
                     self.feed(input);
                 }
             }

@@ -1,0 +1,40 @@
+//! Who is who in tests, and what most of them begin with.
+
+use decdn_engine::{
+    chain::{BlockRef, ChainEvent, ChainUpdate},
+    crypto::Deployment,
+    ids::{Address, BlobHash, NodeId},
+    money::Rate,
+    roles::config::{ClientConfig, NodeConfig},
+    time::Span,
+};
+
+/// What is paid in.
+pub const TOKEN: Address = Address::repeat_byte(0x70);
+/// A client's account.
+pub const CLIENT: Address = Address::repeat_byte(0xc1);
+/// A node's account.
+pub const OPERATOR: Address = Address::repeat_byte(0x0e);
+/// A blob.
+pub const HASH: BlobHash = BlobHash([7; 32]);
+/// When benches begin, in seconds since the Unix epoch.
+pub const START: u64 = 1_700_000_000;
+
+/// A client with the account [`CLIENT`], by the defaults.
+pub fn client_config() -> ClientConfig {
+    ClientConfig::new(Deployment::default(), NodeId([99; 32]), CLIENT)
+}
+
+/// A node with the account [`OPERATOR`] that sells for [`TOKEN`] at this rate, by the defaults.
+pub fn node_config(rate: Rate) -> NodeConfig {
+    let mut config = NodeConfig::new(Deployment::default(), NodeId([1; 32]), OPERATOR);
+    config.rates.push((TOKEN, rate));
+    config
+}
+
+/// News of a head that covers all up to it, of a chain that did not fork.
+pub fn news(head: impl Into<BlockRef>, safe: u64, events: Vec<ChainEvent>) -> ChainUpdate {
+    let head = head.into();
+    let (next, forced_inclusion) = (head.number + 1, Span::from_hours(24));
+    ChainUpdate { head, forked_at: None, safe, events, next, forced_inclusion }
+}
