@@ -64,7 +64,7 @@ fn forgotten(bench: &mut Bench) -> Option<(u64, u64)> {
 
 /// What is on record of a download: whether it has failed, and how much it has verified.
 fn stored(bench: &Bench, id: u64) -> Option<(bool, u64)> {
-    let disk = bench.fold(&vec![true; bench.writes.len()]);
+    let disk = &bench.client.disk;
     disk.get(&Key::Fetch(FetchId(id))).map(|record| {
         let verified = record.as_fetch().expect("a download").verified_bytes;
         (matches!(record, Record::Kept(_)), verified)
@@ -73,7 +73,7 @@ fn stored(bench: &Bench, id: u64) -> Option<(bool, u64)> {
 
 /// The order that is on record.
 fn terms(bench: &Bench) -> FetchOrder {
-    let disk = bench.fold(&vec![true; bench.writes.len()]);
+    let disk = &bench.client.disk;
     disk[&Key::Fetch(FetchId(1))].as_fetch().expect("a download").order.clone()
 }
 
@@ -106,7 +106,7 @@ fn d17_what_a_failed_download_has_verified_is_kept_until_it_is_ordered_again() {
         _ => None,
     });
     assert_eq!((done, stored(&bench, 1), bench.table("fetches")), (Some(BLOB), None, 0));
-    let paid: u128 = bench.client.channels().map(|paying| paying.meter.owed().0).sum();
+    let paid: u128 = bench.client.role.channels().map(|paying| paying.meter.owed().0).sum();
     assert_eq!(paid, u128::from(BLOB), "at one unit per byte: each of them once");
 }
 
@@ -134,7 +134,7 @@ fn d17_a_client_that_does_not_resume_leaves_downloads_to_its_owner() {
         let (bench, _) = begun(&[1]);
         let mut config = bench.config();
         config.resumes = resumes;
-        let records = bench.fold(&vec![true; bench.writes.len()]).into_values().collect();
+        let records = bench.client.records();
         let mut again = Bench::recover(config, records);
         let durable = stored(&again, 1);
         if resumes {
@@ -207,27 +207,27 @@ fn d17_an_order_that_can_t_be_carried_out_leaves_the_download_as_it_is() {
         assert_eq!(refused(&mut bench), Some((1, FetchFailure::BadOrder)));
         assert_eq!((bench.asked(), stored(&bench, 1)), (None, Some((true, SOME))));
         let (mut bench, stream) = begun(&[1]);
-        let before = bench.client.digest();
+        let before = bench.client.role.digest();
         fetch(&mut bench, order);
         assert_eq!(refused(&mut bench), Some((1, FetchFailure::BadOrder)));
-        assert_eq!(bench.client.digest(), before);
+        assert_eq!(bench.client.role.digest(), before);
         bench.content(stream, SOME, GROUP);
         assert_eq!(end(&mut bench), None);
     }
     let (mut bench, _) = begun(&[1]);
-    let before = bench.client.digest();
+    let before = bench.client.role.digest();
     fetch(&mut bench, order(1, &[2; 65]));
-    assert_eq!((refused(&mut bench), bench.client.digest()), (Some((1, FetchFailure::TooMany)), before));
+    assert_eq!((refused(&mut bench), bench.client.role.digest()), (Some((1, FetchFailure::TooMany)), before));
 }
 
 #[test]
 fn d17_terms_that_allow_what_runs_count_from_the_next_request() {
     let (mut bench, stream) = begun(&[1]);
-    let before = bench.client.digest();
+    let before = bench.client.role.digest();
     let writes = bench.writes.len();
     fetch(&mut bench, order(1, &[1]));
     assert_eq!(
-        (bench.client.digest(), bench.writes.len()),
+        (bench.client.role.digest(), bench.writes.len()),
         (before, writes),
         "the same again is nothing new"
     );
@@ -235,7 +235,7 @@ fn d17_terms_that_allow_what_runs_count_from_the_next_request() {
     let new = FetchOrder { cadence_bytes: 8 * GROUP, deposit: Amount(7), ..order(1, &[2, 1]) };
     fetch(&mut bench, new.clone());
     assert_eq!((bench.asked(), terms(&bench)), (None, new));
-    assert_ne!(bench.client.digest(), before);
+    assert_ne!(bench.client.role.digest(), before);
     bench.content(stream, SOME, GROUP);
     bench.reset(stream, Code::Malformed);
     bench.pass(Span::from_secs(1));
@@ -260,7 +260,7 @@ fn d17_terms_that_do_not_allow_what_runs_end_it_and_that_is_no_failure() {
             _ => None,
         });
         assert_eq!((reset, terms(&bench)), (Some(stream), new.clone()));
-        let paying = bench.client.channels().find(|paying| paying.channel == channel(1));
+        let paying = bench.client.role.channels().find(|paying| paying.channel == channel(1));
         assert_eq!(
             paying.map(|paying| paying.amount),
             Some(Amount(SOME.into())),

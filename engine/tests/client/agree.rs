@@ -321,7 +321,7 @@ proptest! {
     #[test]
     fn d16_nothing_that_spends_leaves_before_the_owner_agreed_to_it(acts in prop::collection::vec(act(), 1..60)) {
         let (mut bench, mut said, mut txs) = (asking(), Said::default(), vec![]);
-        let (mut opened, mut prices) = (0_u8, vec![(bench.now, LOW)]);
+        let (mut opened, mut prices) = (0_u8, vec![(bench.client.now.mono, LOW)]);
         for act in acts {
             match act {
                 Act::Order(fetch, node) => bench.order_with(fetch, &[node, node % 3 + 1], true, DEPOSIT),
@@ -334,7 +334,7 @@ proptest! {
                     no(&mut bench, fetch, node);
                 }
                 Act::Quotes(rate) => {
-                    prices.push((bench.now, rate));
+                    prices.push((bench.client.now.mono, rate));
                     bench.quotes = Some((rate, true));
                 }
                 Act::Wait(secs) => bench.pass(Span::from_secs(secs)),
@@ -361,12 +361,12 @@ proptest! {
                 }
             }
             // What was in force before a price of the last half minute is still quoted.
-            while prices.get(1).is_some_and(|(since, _)| bench.now.since(*since) >= PROBE_WINDOW) {
+            while prices.get(1).is_some_and(|(since, _)| bench.client.now.mono.since(*since) >= PROBE_WINDOW) {
                 prices.remove(0);
             }
             let lowest = prices.iter().map(|(_, rate)| *rate).min().expect("one is in force");
             said.read(&mut bench, lowest, &mut txs);
         }
-        prop_assert!(bench.client.next_deadline().is_some());
+        prop_assert!(bench.client.role.next_deadline().is_some());
     }
 }

@@ -5,44 +5,30 @@ use std::collections::BTreeMap;
 use decdn_engine::{
     blob::Verdict,
     chain::{Block, Call, ChainEvent, ChainUpdate, TxOutcome, channel::EventKind},
-    crypto::{Crypto, Deployment, ProbeResponseTerms, Signature, StreamError, StreamResponseTerms, Typed},
-    ids::{Address, BlobHash, ChannelId, ConnId, FetchId, NodeId, SignTicket, StreamId, TxTicket},
-    io::{Effect, Input, Lane, Outputs},
+    crypto::{ProbeResponseTerms, Signature, StreamError, StreamResponseTerms, Typed},
+    ids::{Address, ChannelId, ConnId, FetchId, NodeId, SignTicket, StreamId, TxTicket},
+    io::{Effect, Input, Lane},
     limits::GROUP,
     money::{Amount, Rate},
     order::{Candidate, FetchOrder},
-    record::{ChannelStatus, Key, Paying, Record},
-    roles::{Role, client::Client, config::ClientConfig},
-    time::{ChainTime, Now, Span, Time, WallTime},
+    record::{ChannelStatus, Paying, Record},
+    roles::{client::Client, config::ClientConfig},
+    time::{ChainTime, Span},
     wire::{
         ClientMessage, CloseRequest, Code, Message, ProbeMessage, ProbeRequest, ProbeResponse, Protocol,
         StreamRequest, StreamResponse,
     },
 };
+pub use decdn_testkit::fixtures::{CLIENT, HASH, TOKEN};
+use decdn_testkit::{
+    Symbols,
+    disk::{self, Disk},
+    fixtures::{client_config, news},
+    sign,
+};
 
-pub const TOKEN: Address = Address::repeat_byte(0x70);
-pub const CLIENT: Address = Address::repeat_byte(0xc1);
-pub const HASH: BlobHash = BlobHash([7; 32]);
 pub const RATE: Rate = Rate(1 << 20);
 pub const BLOB: u64 = 64 * GROUP;
-const WALL: u64 = 1_700_000_000_000_000;
-
-/// A signature is its signer and what was signed.
-struct Symbols;
-
-fn sign(signer: Address, what: &Typed) -> Signature {
-    let mut bytes = [0; 65];
-    bytes[..20].copy_from_slice(signer.as_slice());
-    bytes[20..52].copy_from_slice(&what.digest(&Deployment::default()));
-    Signature(bytes)
-}
-
-impl Crypto for Symbols {
-    fn recover(&self, _: &Deployment, what: &Typed, signature: &Signature) -> Option<Address> {
-        let signer = Address::from_slice(&signature.0[..20]);
-        (sign(signer, what) == *signature).then_some(signer)
-    }
-}
 
 /// The nth node: its key and its account.
 pub fn candidate(n: u8) -> Candidate {
@@ -71,9 +57,8 @@ pub fn order(id: u64, nodes: &[u8]) -> FetchOrder {
 }
 
 pub struct Bench {
-    pub client: Client,
+    pub client: decdn_testkit::Bench<Client, Symbols>,
     config: ClientConfig,
-    pub now: Time,
     /// Write sets in the order of their numbers.
     pub writes: Vec<(Lane, Vec<Record>)>,
     pub events: Vec<ChainEvent>,
@@ -91,7 +76,7 @@ pub struct Bench {
 impl Bench {
     /// A client that has read the chain, with an open channel with each of the first `channels` nodes.
     pub fn new(channels: u8) -> Self {
-        let mut config = ClientConfig::new(Deployment::default(), NodeId([99; 32]), CLIENT);
+        let mut config = client_config();
         config.timeouts.quiet_min = Span::from_secs(3_600);
         let records = (1..=channels).map(|n| {
             Record::Paying(Paying {
@@ -119,10 +104,12 @@ impl Bench {
 
     /// A client that has not been told anything yet.
     pub fn silent(config: ClientConfig, records: Vec<Record>) -> Self {
+        let client = Client::recover(config.clone(), records.clone().into_iter());
+        let mut client = decdn_testkit::Bench::new(client, Symbols).with_twin();
+        client.disk = disk::fold([&records[..]]);
         Self {
-            client: Client::recover(config.clone(), records.clone().into_iter()),
+            client,
             config,
-            now: Time(0),
             writes: vec![(Lane::Role, records)],
             events: Vec::new(),
             said: Vec::new(),
@@ -142,14 +129,10 @@ impl Bench {
     pub fn feed(&mut self, input: Input) {
         let mut inputs = std::collections::VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
-            let now = Now { mono: self.now, wall: WallTime(WALL + self.now.0) };
-            let mut out = Outputs::new();
-            self.client.step(now, input, &Symbols, &mut out);
-            self.client.check().unwrap_or_else(|broken| panic!("check: {broken}"));
-            self.client.digest();
-            for output in out.drain() {
+            for output in self.client.step(input) {
                 match output.effect {
                     Effect::Persist { seq, writes } => {
+                        disk::write(&mut self.client.disk, &writes);
                         self.writes.push((output.lane, writes));
                         inputs.push_back(Input::Persisted { seq });
                     }
@@ -188,20 +171,11 @@ impl Bench {
 
     fn news(&self, from_block: u64) -> ChainUpdate {
         let events = self.events.iter().filter(|event| event.block.number >= from_block).copied().collect();
-        let head = self.head();
-        let next = head.number + 1;
-        ChainUpdate {
-            head: head.into(),
-            forked_at: None,
-            safe: 0,
-            events,
-            next,
-            forced_inclusion: Span::from_hours(24),
-        }
+        news(self.head(), 0, events)
     }
 
     fn head(&self) -> Block {
-        Block { number: self.height, time: self.clock_in(0) }
+        self.client.block(self.height)
     }
 
     /// Lets the signer answer what it was asked.
@@ -213,12 +187,10 @@ impl Bench {
 
     /// Lets time pass, deadline by deadline.
     pub fn pass(&mut self, span: Span) {
-        let until = self.now + span;
-        while let Some((at, _)) = self.client.next_deadline().filter(|(at, _)| *at <= until) {
-            self.now = self.now.max(at);
+        let until = self.client.now.mono + span;
+        while self.client.pass_until(until) {
             self.feed(Input::Tick);
         }
-        self.now = until;
     }
 
     pub fn order(&mut self, id: u64, nodes: &[u8], keep: bool) {
@@ -355,7 +327,7 @@ impl Bench {
     /// Events in a block that the client hears of when it asks.
     pub fn happened(&mut self, number: u64, events: &[(ChannelId, EventKind)]) -> Block {
         self.height = self.height.max(number);
-        let block = Block { number, time: self.clock_in(0) };
+        let block = self.client.block(number);
         self.events
             .extend(events.iter().map(|&(channel, kind)| ChainEvent::of_channel(block, channel, kind)));
         block
@@ -363,28 +335,19 @@ impl Bench {
 
     /// The chain's clock in so many seconds.
     pub fn clock_in(&self, secs: u64) -> ChainTime {
-        ChainTime((WALL + self.now.0) / 1_000_000 + secs)
+        ChainTime(self.client.now.wall.secs() + secs)
     }
 
     /// The records that are durable when only these write sets are.
-    pub fn fold(&self, is_durable: &[bool]) -> BTreeMap<Key, Record> {
-        let mut disk = BTreeMap::new();
-        for ((_, writes), _) in self.writes.iter().zip(is_durable).filter(|(_, durable)| **durable) {
-            for record in writes {
-                match record {
-                    Record::Gone(key) => _ = disk.remove(key),
-                    record => _ = disk.insert(record.key(), record.clone()),
-                }
-            }
-        }
-        disk
+    pub fn fold(&self, is_durable: &[bool]) -> Disk {
+        let durable = self.writes.iter().zip(is_durable).filter(|(_, durable)| **durable);
+        disk::fold(durable.map(|((_, writes), _)| &writes[..]))
     }
 
     /// The client dies, and starts again with all that it wrote; the rest of the world goes on.
     pub fn restart(&mut self) {
-        let records: Vec<Record> = self.fold(&vec![true; self.writes.len()]).into_values().collect();
-        self.client = Client::recover(self.config.clone(), records.clone().into_iter());
-        self.writes = vec![(Lane::Role, records)];
+        self.client.reboot(|records| Client::recover(self.config.clone(), records));
+        self.writes = vec![(Lane::Role, self.client.records())];
         self.said.clear();
         self.unsigned.clear();
         self.dialled.clear();
@@ -393,14 +356,14 @@ impl Bench {
 
     /// An ack of the newest voucher of a node's channel.
     pub fn ack_on(&mut self, stream: StreamId, node: u8) {
-        let newest = self.client.channels().find(|paying| paying.channel == channel(node));
+        let newest = self.client.role.channels().find(|paying| paying.channel == channel(node));
         if let Some(nonce) = newest.map(|paying| paying.nonce) {
             self.feed(Input::Message { stream, message: Message::Client(ClientMessage::VoucherAck(nonce)) });
         }
     }
 
     pub fn table(&self, name: &str) -> usize {
-        self.client.tables().iter().find(|(table, _)| *table == name).expect("a table").1
+        self.client.role.tables().iter().find(|(table, _)| *table == name).expect("a table").1
     }
 
     pub fn connection(&self) -> ConnId {

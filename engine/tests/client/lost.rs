@@ -34,7 +34,7 @@ fn d8_a_download_given_up_in_the_middle_ends_its_channel() {
 fn d8_a_download_given_up_after_a_crash_ends_the_channels_it_may_have_used() {
     let (mut bench, stream) = begun(&[1]);
     bench.reset(stream, Code::NotNow);
-    let records = bench.fold(&vec![true; bench.writes.len()]).into_values().collect();
+    let records = bench.client.records();
     let mut again = Bench::recover(bench.config(), records);
     assert_eq!(again.close_asked(), None, "the download goes on");
     again.feed(Input::Cancel(FetchId(1)));

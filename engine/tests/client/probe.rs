@@ -218,7 +218,7 @@ fn d1_a_node_that_quotes_low_and_charges_more_is_blamed_and_paid_nothing() {
     bench.pass(Span::from_secs(1));
     let (_, elsewhere) = open(&mut bench, 2);
     assert_eq!(elsewhere.channel, channel(2));
-    assert!(bench.client.channels().all(|paying| paying.amount == Amount::ZERO));
+    assert!(bench.client.role.channels().all(|paying| paying.amount == Amount::ZERO));
 }
 
 #[test]
@@ -343,7 +343,7 @@ fn d1_a_client_that_starts_again_asks_again_before_it_buys_on_its_channel() {
     bench.quotes = Some((LOW, true));
     bench.order(1, &[1], true);
     assert!(bench.asked().is_some(), "a channel that is there needs no quote");
-    let records = bench.fold(&[true; 64]).into_values().collect();
+    let records = bench.client.records();
     let mut bench = Bench::silent(bench.config(), records);
     bench.quotes = None;
     bench.feed(Input::Tick);

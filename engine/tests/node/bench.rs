@@ -1,46 +1,31 @@
 //! A node with nobody around it: the test plays chain, disk and payer, and sees every effect.
 
-use std::collections::BTreeMap;
-
 use decdn_engine::{
     chain::{Block, BlockRef, Call, ChainEvent, ChainUpdate, channel},
-    crypto::{Crypto, Deployment, Quote, Signature, Typed},
+    crypto::{Quote, Signature},
     delivery::Meter,
-    ids::{Address, BlobHash, ChannelId, ConnId, NodeId, StreamId, TxTicket},
-    io::{Effect, Input, Outputs},
+    ids::{BlobHash, ChannelId, ConnId, NodeId, StreamId, TxTicket},
+    io::{Effect, Input},
     limits::{GROUP, Limits},
     money::{Amount, Nonce, Rate},
     record::{Best, ChannelStatus, Earning, Key, PersistSeq, Record},
-    roles::{Role, config::NodeConfig, node::Node},
-    time::{ChainTime, Now, Span, Time, WallTime},
+    roles::{config::NodeConfig, node::Node},
+    time::{ChainTime, Span},
     wire::{Auth, ClientMessage, Code, Message, Protocol, StreamRequest, Voucher},
 };
-
-pub const TOKEN: Address = Address::repeat_byte(0x70);
-pub const CLIENT: Address = Address::repeat_byte(0xc1);
-pub const OPERATOR: Address = Address::repeat_byte(0x0e);
-pub const HASH: BlobHash = BlobHash([7; 32]);
-pub const START: u64 = 1_700_000_000;
-
-/// Believes a signature to be the client's, unless it says whose it is.
-struct Trusting;
-
-impl Crypto for Trusting {
-    fn recover(&self, _: &Deployment, _: &Typed, signature: &Signature) -> Option<Address> {
-        let named = Address::from_slice(&signature.0[..20]);
-        Some(if named == OPERATOR { OPERATOR } else { CLIENT })
-    }
-}
+pub use decdn_testkit::fixtures::{CLIENT, HASH, OPERATOR, TOKEN};
+use decdn_testkit::{
+    Trusting, disk,
+    fixtures::{news, node_config},
+};
 
 pub fn channel(n: u8) -> ChannelId {
     ChannelId([n; 32])
 }
 
 pub struct Bench {
-    pub node: Node,
+    pub node: decdn_testkit::Bench<Node, Trusting>,
     config: NodeConfig,
-    pub now: Now,
-    pub disk: BTreeMap<Key, Record>,
     /// While the disk is stuck, write sets wait here.
     pub is_disk_stuck: bool,
     pub stuck: Vec<(PersistSeq, Vec<Record>)>,
@@ -50,9 +35,7 @@ pub struct Bench {
 impl Bench {
     /// A node with channels that hold a voucher over these amounts, or none.
     pub fn new(limits: Limits, held: &[u128]) -> Self {
-        let mut config = NodeConfig::new(Deployment::default(), NodeId([1; 32]), OPERATOR);
-        config.rates.push((TOKEN, Rate(1_000)));
-        config.limits = limits;
+        let config = NodeConfig { limits, ..node_config(Rate(1_000)) };
         let disk = held.iter().enumerate().map(|(n, amount)| {
             let (amount, nonce) = (Amount(*amount), Nonce(1));
             let mut meter = Meter::new();
@@ -69,22 +52,18 @@ impl Bench {
             };
             (Key::Earning(earning.channel), Record::Earning(earning))
         });
-        let mut bench = Self {
-            node: Node::new(config.clone()),
-            config,
-            now: Now { mono: Time(0), wall: WallTime(START * 1_000_000) },
-            disk: disk.collect(),
-            is_disk_stuck: false,
-            stuck: Vec::new(),
-            streams: 0,
-        };
+        // A signature is the client's, unless it says whose it is.
+        let believed = Trusting(&[CLIENT, OPERATOR]);
+        let mut node = decdn_testkit::Bench::new(Node::new(config.clone()), believed).with_twin();
+        node.disk = disk.collect();
+        let mut bench = Self { node, config, is_disk_stuck: false, stuck: Vec::new(), streams: 0 };
         bench.restart();
         bench
     }
 
     /// Starts again from what is durable.
     pub fn restart(&mut self) {
-        self.node = Node::recover(self.config.clone(), self.disk.values().cloned());
+        self.node.reboot(|records| Node::recover(self.config.clone(), records));
         self.streams = 0;
         self.feed(Input::BlobReady { hash: HASH, bytes: 64 * GROUP });
         self.feed(Input::Connected {
@@ -97,12 +76,8 @@ impl Bench {
 
     /// Feeds an input; what is to be stored is stored at once.
     pub fn feed(&mut self, input: Input) -> Vec<Effect> {
-        let mut out = Outputs::new();
-        self.node.step(self.now, input, &Trusting, &mut out);
-        self.node.check().unwrap_or_else(|broken| panic!("check: {broken}"));
-        self.node.digest();
         let mut said = Vec::new();
-        for output in out.drain().collect::<Vec<_>>() {
+        for output in self.node.step(input) {
             match output.effect {
                 Effect::Persist { seq, writes } if self.is_disk_stuck => self.stuck.push((seq, writes)),
                 Effect::Persist { seq, writes } => said.extend(self.store(seq, writes)),
@@ -113,12 +88,7 @@ impl Bench {
     }
 
     fn store(&mut self, seq: PersistSeq, writes: Vec<Record>) -> Vec<Effect> {
-        for record in writes {
-            match record {
-                Record::Gone(key) => _ = self.disk.remove(&key),
-                record => _ = self.disk.insert(record.key(), record),
-            }
-        }
+        disk::write(&mut self.node.disk, &writes);
         self.feed(Input::Persisted { seq })
     }
 
@@ -132,13 +102,12 @@ impl Bench {
 
     /// Lets so many seconds pass on both clocks.
     pub fn pass(&mut self, secs: u64) {
-        self.now.mono = self.now.mono + Span::from_secs(secs);
-        self.now.wall = self.now.wall + Span::from_secs(secs);
+        self.node.pass(Span::from_secs(secs));
     }
 
     /// A block whose timestamp is so many seconds from the wall clock.
     pub fn block(&self, number: u64, off_secs: i64) -> Block {
-        Block { number, time: ChainTime(self.now.wall.secs().saturating_add_signed(off_secs)) }
+        Block { number, time: ChainTime(self.node.now.wall.secs().saturating_add_signed(off_secs)) }
     }
 
     /// News of a head, with these events.
@@ -154,8 +123,7 @@ impl Bench {
         safe: u64,
         events: Vec<ChainEvent>,
     ) -> Vec<Effect> {
-        let (next, forced_inclusion) = (head.number + 1, Span::from_hours(24));
-        self.feed(Input::Chain(ChainUpdate { head, forked_at, safe, events, next, forced_inclusion }))
+        self.feed(Input::Chain(ChainUpdate { forked_at, ..news(head, safe, events) }))
     }
 
     /// Asks for the blob on a channel: `Ok` if it is being answered with a signature.
@@ -194,18 +162,11 @@ impl Bench {
             cadence_bytes,
             max_rate: Rate(1_000),
             requester: CLIENT,
-            timestamp: self.now.wall,
+            timestamp: self.node.now.wall,
             quote: None,
             auth: Some(Auth { address: CLIENT, signature: Signature([1; 65]) }),
             newest: None,
         }
-    }
-
-    /// What somebody has signed.
-    pub fn signature_of(&self, who: Address) -> Signature {
-        let mut bytes = [0; 65];
-        bytes[..20].copy_from_slice(who.as_slice());
-        Signature(bytes)
     }
 
     /// A number for a stream that was not used yet.

@@ -16,6 +16,7 @@ use decdn_engine::{
     time::{ChainTime, Span},
     wire::{ClientMessage, Message, ProbeMessage, ProbeResponse, Protocol, StreamRequest, StreamResponse},
 };
+use decdn_testkit::named;
 
 use crate::bench::{Bench, CLIENT, OPERATOR, TOKEN, channel};
 
@@ -81,7 +82,7 @@ fn quote(bench: &mut Bench, said: &[Effect]) -> Vec<Effect> {
         Effect::Send { stream, message: Message::Probe(ProbeMessage::Request(_)) } => Some(*stream),
         _ => None,
     });
-    let signature = bench.signature_of(CLIENT);
+    let signature = named(CLIENT);
     let response = ProbeResponse { has_blob: true, rate: RATE, total_bytes: Some(BLOB), signature };
     let message = Message::Probe(ProbeMessage::Response(response));
     bench.feed(Input::Message { stream: stream.expect("asked"), message })
@@ -125,7 +126,7 @@ fn trading() -> Bench {
         max_bytes_per_voucher: 4 * GROUP,
         redirect: None,
         error: None,
-        signature: bench.signature_of(CLIENT),
+        signature: named(CLIENT),
     };
     let message = Message::Client(ClientMessage::StreamResponse(response));
     bench.feed(Input::Message { stream, message });
@@ -142,8 +143,8 @@ fn trading() -> Bench {
 #[test]
 fn d12_a_node_buys_what_its_owner_orders() {
     let bench = trading();
-    assert_eq!(bench.node.channel_count(), 1, "it earns on one");
-    let paid: Vec<_> = bench.node.buyer().channels().map(|paying| paying.channel).collect();
+    assert_eq!(bench.node.role.channel_count(), 1, "it earns on one");
+    let paid: Vec<_> = bench.node.role.buyer().channels().map(|paying| paying.channel).collect();
     assert_eq!(paid, [channel(PAID_ON)], "and pays on the other");
 }
 
@@ -151,15 +152,15 @@ fn d12_a_node_buys_what_its_owner_orders() {
 fn d12_a_node_that_comes_back_goes_on_with_both() {
     let mut bench = trading();
     let keys = [Key::Earning(channel(0)), Key::Paying(channel(PAID_ON)), Key::Fetch(FetchId(1))];
-    assert!(keys.iter().all(|key| bench.disk.contains_key(key)), "{:?}", bench.disk.keys());
+    assert!(keys.iter().all(|key| bench.node.disk.contains_key(key)), "{:?}", bench.node.disk.keys());
     // Too long ago for the next life to read it again.
-    bench.disk.values_mut().for_each(|record| match record {
+    bench.node.disk.values_mut().for_each(|record| match record {
         Record::Earning(earning) => earning.opened_at_block = 0,
         Record::Paying(paying) => paying.opened_at_block = 0,
         _ => {}
     });
     bench.restart();
-    assert_eq!(bench.node.best_voucher(&channel(0)).map(|(_, amount)| amount), Some(Amount(5_000)));
+    assert_eq!(bench.node.role.best_voucher(&channel(0)).map(|(_, amount)| amount), Some(Amount(5_000)));
     let said = happened(&mut bench, 4, &[]);
     // Its price was forgotten; the next request begins where the last voucher ended.
     let asked = quote(&mut bench, &said);
@@ -192,15 +193,18 @@ fn d12_disputes_about_both_kinds_of_channel_stay_apart() {
     let both = [(channel(0), settled(5_000)), (channel(PAID_ON), settled(u128::from(4 * GROUP)))];
     let said = happened(&mut bench, 5, &both);
     let told = said.iter().filter(|effect| matches!(effect, Effect::Notice(Notice::Settled { .. }))).count();
-    assert_eq!((told, bench.node.channel_count(), bench.node.buyer().channels().count()), (2, 0, 0));
+    assert_eq!(
+        (told, bench.node.role.channel_count(), bench.node.role.buyer().channels().count()),
+        (2, 0, 0)
+    );
 }
 
 /// What strangers send on connections of their own is never taken for an answer to a purchase.
 #[test]
 fn d12_only_what_came_on_its_own_connections_is_for_what_it_buys() {
     let mut bench = trading();
-    let before = bench.node.digest();
+    let before = bench.node.role.digest();
     let stream = StreamId { conn: ConnId(1 << 63), index: 0 };
     verified(&mut bench, stream, 4 * GROUP, GROUP);
-    assert_eq!(bench.node.digest(), before);
+    assert_eq!(bench.node.role.digest(), before);
 }

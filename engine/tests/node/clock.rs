@@ -43,7 +43,7 @@ fn v1_a_wall_clock_set_back_makes_no_head_young() {
     let mut bench = Bench::new(Limits::standard(), &[0]);
     bench.hear(bench.block(10, 0), 10, vec![]);
     bench.pass(15 * 60);
-    bench.now.wall = bench.now.wall - Span::from_secs(15 * 60);
+    bench.node.now.wall = bench.node.now.wall - Span::from_secs(15 * 60);
     assert_eq!(bench.request(0), Err(Code::NotNow));
 }
 

@@ -13,7 +13,7 @@ use decdn_engine::{
 use crate::bench::{Bench, CLIENT, OPERATOR, TOKEN, channel};
 
 fn cursor(bench: &Bench) -> Option<u64> {
-    match bench.disk.get(&Key::Cursor) {
+    match bench.node.disk.get(&Key::Cursor) {
         Some(Record::Cursor(block)) => Some(*block),
         _ => None,
     }
@@ -41,7 +41,7 @@ fn opened() -> EventKind {
 }
 
 fn closing(bench: &Bench) -> EventKind {
-    let deadline = ChainTime(bench.now.wall.secs() + 48 * 3_600);
+    let deadline = ChainTime(bench.node.now.wall.secs() + 48 * 3_600);
     EventKind::Closing { by: CLIENT, amount: Amount(0), nonce: Nonce::NONE, deadline }
 }
 

@@ -26,7 +26,7 @@ fn newest(nonce: u64, amount: u128) -> Voucher {
 }
 
 fn best(bench: &Bench) -> Option<(Nonce, Amount)> {
-    match bench.disk.get(&Key::Earning(channel(0))) {
+    match bench.node.disk.get(&Key::Earning(channel(0))) {
         Some(Record::Earning(earning)) => earning.best.map(|best| (best.nonce, best.amount)),
         _ => None,
     }

@@ -10,6 +10,7 @@ use decdn_engine::{
     time::{Span, WallTime},
     wire::{Code, Message, ProbeMessage, ProbeRequest, ProbeResponse, Protocol},
 };
+use decdn_testkit::named;
 
 use crate::bench::{Bench, CLIENT, HASH, OPERATOR, TOKEN};
 
@@ -29,7 +30,7 @@ fn node() -> Bench {
 }
 
 fn request(bench: &Bench) -> ProbeRequest {
-    ProbeRequest { hash: HASH, token: TOKEN, requester: CLIENT, timestamp: bench.now.wall }
+    ProbeRequest { hash: HASH, token: TOKEN, requester: CLIENT, timestamp: bench.node.now.wall }
 }
 
 fn ask(bench: &mut Bench, request: ProbeRequest) -> Vec<Effect> {
@@ -170,8 +171,8 @@ fn w3_one_probe_at_a_time_and_none_among_streams() {
 
 /// A quote of this rate that is so old.
 fn quote(bench: &Bench, rate: u64, age: Span) -> Option<Quote> {
-    let timestamp = WallTime(bench.now.wall.0 - age.0);
-    Some(Quote { rate: Rate(rate), timestamp, signature: bench.signature_of(OPERATOR) })
+    let timestamp = WallTime(bench.node.now.wall.0 - age.0);
+    Some(Quote { rate: Rate(rate), timestamp, signature: named(OPERATOR) })
 }
 
 /// The rate that is agreed to.
@@ -204,7 +205,7 @@ fn e5_a_quote_of_its_own_is_kept_and_named() {
 fn e5_a_quote_of_somebody_else_or_of_another_time_is_malformed() {
     let mut bench = node();
     let own = quote(&bench, 900, Span(0)).expect("a quote");
-    let forged = Quote { signature: bench.signature_of(CLIENT), ..own };
+    let forged = Quote { signature: named(CLIENT), ..own };
     let late = Quote { timestamp: WallTime(own.timestamp.0 - PROBE_WINDOW.0), ..own };
     let early = Quote { timestamp: WallTime(own.timestamp.0 + 1), ..own };
     for bad in [forged, late, early, Quote { rate: Rate(0), ..own }] {
@@ -230,7 +231,7 @@ fn o11_a_signer_that_is_slow_is_asked_for_no_more_than_may_be_wanted_at_once() {
     bench.feed(Input::BlobReady { hash: HASH, bytes: 4 * GROUP });
     bench.hear(bench.block(10, 0), 10, vec![]);
     let signing = |bench: &Bench| {
-        bench.node.tables().iter().find(|(name, _)| *name == "signing").map(|(_, held)| *held)
+        bench.node.role.tables().iter().find(|(name, _)| *name == "signing").map(|(_, held)| *held)
     };
     // A peer asks, leaves before it is answered, and comes again.
     for n in 0..20 {

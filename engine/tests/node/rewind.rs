@@ -39,7 +39,7 @@ fn event(bench: &Bench, (block, n, deed): (u64, u8, Deed)) -> ChainEvent {
             by: CLIENT,
             amount: Amount(amount),
             nonce: Nonce::NONE,
-            deadline: ChainTime(bench.now.wall.secs() + 48 * 3_600),
+            deadline: ChainTime(bench.node.now.wall.secs() + 48 * 3_600),
         },
         Dispute(amount) => EventKind::Disputed { by: OPERATOR, amount: Amount(amount), nonce: Nonce(1) },
         Settle => EventKind::Settled { paid: Amount(HELD), refunded: Amount(0), cooperative: false },
@@ -80,7 +80,7 @@ fn taken_back(effects: &[Effect], what: Fact) -> bool {
 }
 
 fn record(bench: &Bench, n: u8) -> Option<decdn_engine::record::Earning> {
-    match bench.disk.get(&Key::Earning(id(n))) {
+    match bench.node.disk.get(&Key::Earning(id(n))) {
         Some(Record::Earning(earning)) => Some(*earning),
         _ => None,
     }
@@ -94,7 +94,7 @@ fn bench() -> Bench {
 fn l1_a_settlement_erases_nothing_before_it_is_safe() {
     let mut bench = bench();
     hear(&mut bench, 120, &[(110, 0, Close(HELD)), (119, 0, Settle)]);
-    assert_eq!(bench.node.channel_count(), 0, "it is over");
+    assert_eq!(bench.node.role.channel_count(), 0, "it is over");
     assert!(record(&bench, 0).and_then(|earning| earning.best).is_some(), "and may come back");
     bench.hear(bench.block(130, 0), 118, vec![]);
     assert!(record(&bench, 0).is_some());
@@ -109,7 +109,7 @@ fn l1_a_settlement_that_is_undone_is_disputed_again() {
     let effects = fork(&mut bench, 111, 125, &[]);
     assert!(taken_back(&effects, Fact::Settlement));
     assert_eq!(disputed(&effects).len(), 1, "the close stands, the dispute does not: {effects:?}");
-    assert_eq!(bench.node.channel_count(), 1);
+    assert_eq!(bench.node.role.channel_count(), 1);
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn l1_a_settlement_that_is_undone_twice_is_disputed_twice() {
     for head in [120, 130] {
         let deeds = [(head - 9, 0, Close(0)), (head - 8, 0, Dispute(HELD)), (head - 1, 0, Settle)];
         hear(&mut bench, head, &deeds);
-        assert_eq!(bench.node.channel_count(), 0);
+        assert_eq!(bench.node.role.channel_count(), 0);
         let effects = fork(&mut bench, head - 9, head + 1, &[(head + 1, 0, Close(0))]);
         assert!(taken_back(&effects, Fact::Settlement) && taken_back(&effects, Fact::Close));
         assert_eq!(disputed(&effects).len(), 1, "{head}: {effects:?}");
@@ -186,10 +186,10 @@ fn l1_a_close_that_was_undone_while_the_node_was_away_is_undone() {
 fn v6_an_opening_that_vanished_is_not_served_and_not_safe() {
     let mut bench = Bench::new(Limits::standard(), &[]);
     hear(&mut bench, 110, &[(110, 0, Open(1_000_000))]);
-    assert_eq!(bench.node.channel_count(), 1);
+    assert_eq!(bench.node.role.channel_count(), 1);
     let effects = fork(&mut bench, 110, 112, &[]);
     assert!(taken_back(&effects, Fact::Opening));
-    assert_eq!(bench.node.channel_count(), 0, "whatever the safe head's number is");
+    assert_eq!(bench.node.role.channel_count(), 0, "whatever the safe head's number is");
     assert!(record(&bench, 0).is_some(), "it may come back");
     bench.hear(bench.block(200, 0), 150, vec![]);
     assert_eq!(record(&bench, 0), None);
@@ -208,7 +208,7 @@ fn v6_an_opening_that_comes_back_has_its_new_deposit() {
         }
         let earning = record(&bench, 0).expect("it is there again");
         assert_eq!((earning.deposit, earning.opened_at_block), (Amount(5), 114));
-        assert_eq!(bench.node.channel_count(), 1);
+        assert_eq!(bench.node.role.channel_count(), 1);
     }
 }
 
@@ -227,7 +227,7 @@ fn l1_a_channel_that_comes_back_without_its_close_is_not_closing() {
 fn v6_an_opening_that_comes_back_as_safe_counts_towards_the_soft_cap_no_more() {
     let mut bench = bench();
     hear(&mut bench, 105, &[(101, 1, Open(1_000_000))]);
-    let soft = |bench: &Bench| bench.node.tables().into_iter().find(|(table, _)| *table == "soft");
+    let soft = |bench: &Bench| bench.node.role.tables().into_iter().find(|(table, _)| *table == "soft");
     assert_eq!(bench.request(1), Ok(()));
     assert_eq!(soft(&bench), Some(("soft", 1)));
     let events = events(&bench, &[(102, 1, Open(1_000_000))]);
@@ -322,7 +322,7 @@ fn sensible(trunk: &[(u64, u8, Deed)], deeds: &[(u64, u8, Deed)]) -> Vec<(u64, u
 
 /// What is durable of channels, as far as the chain decides it: what was closed on another branch stays without service.
 fn facts(bench: &Bench) -> Vec<(ChannelId, Amount, u64, bool, Option<Amount>)> {
-    let known = bench.disk.values().filter_map(|record| match record {
+    let known = bench.node.disk.values().filter_map(|record| match record {
         Record::Earning(it) => {
             let best = it.best.map(|best| best.amount);
             Some((it.channel, it.deposit, it.opened_at_block, it.status == ChannelStatus::Closing, best))
@@ -373,7 +373,7 @@ proptest! {
         }
         fork(&mut torn, 111, 122, &last);
         hear(&mut straight, 122, &last);
-        prop_assert_eq!(torn.node.channel_count(), straight.node.channel_count());
+        prop_assert_eq!(torn.node.role.channel_count(), straight.node.role.channel_count());
         // What is safe is the same to the last record.
         for bench in [&mut torn, &mut straight] {
             bench.hear(bench.block(200, 0), 190, vec![]);

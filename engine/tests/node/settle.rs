@@ -23,7 +23,7 @@ fn hear(bench: &mut Bench, number: u64, kind: EventKind) -> Vec<Effect> {
 fn tick(bench: &mut Bench) -> Vec<Effect> {
     bench.pass(60);
     let mut said = Vec::new();
-    while bench.node.next_deadline().is_some_and(|(at, _)| at <= bench.now.mono) {
+    while bench.node.role.next_deadline().is_some_and(|(at, _)| at <= bench.node.now.mono) {
         said.extend(bench.feed(Input::Tick));
     }
     said
@@ -39,7 +39,7 @@ fn settles(said: &[Effect]) -> bool {
 #[test]
 fn x1_a_dispute_that_is_heard_of_after_the_window_is_settled_all_the_same() {
     let mut bench = Bench::new(Limits::standard(), &[HELD]);
-    let deadline = ChainTime(bench.now.wall.secs() + WINDOW);
+    let deadline = ChainTime(bench.node.now.wall.secs() + WINDOW);
     hear(
         &mut bench,
         4,
