@@ -190,8 +190,8 @@ proptest! {
                 pair.fetch(i as u64, HASH, range, cadence, Amount(1 << 60));
             }
             pair.run(steps);
-            let (mut client, mut node) = (pair.client.clone(), pair.node.clone());
-            (pair.client.digest(), pair.node.digest(), client.digest(), node.digest())
+            let (mut client, mut node) = (pair.client.role.clone(), pair.node.role.clone());
+            (pair.client.role.digest(), pair.node.role.digest(), client.digest(), node.digest())
         }).collect();
         prop_assert_eq!(ends[0], ends[1]);
         prop_assert_eq!((ends[0].0, ends[0].1), (ends[0].2, ends[0].3));
@@ -227,7 +227,7 @@ fn d6_ten_gib_at_ten_mb_takes_1024_vouchers() {
     let mut pair = Pair::new(Rate(1_000), 16 * MB, MB);
     pair.add_blob(HASH, total);
     pair.fetch(0, HASH, (0, 0), 10 * MB, Amount(1 << 60));
-    assert!(pair.run(4_000_000), "stalled: {:?}", pair.client);
+    assert!(pair.run(4_000_000), "stalled: {:?}", pair.client.role);
     assert_eq!(pair.vouchers, 1_024);
     assert_eq!(pair.most_exposed, 10 * MB);
 }

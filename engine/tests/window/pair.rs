@@ -6,44 +6,28 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use decdn_engine::{
     blob::Verdict,
     chain::{
-        Block, Call, ChainEvent, ChainUpdate, TxOutcome,
+        Block, Call, ChainEvent, TxOutcome,
         channel::{self, EventKind},
     },
-    crypto::{Crypto, Deployment, Signature, Typed},
-    ids::{Address, BlobHash, ChannelId, ConnId, FetchId, NodeId, StreamId},
-    io::{Effect, Gone, Input, Lane, Notice, Outputs},
+    ids::{BlobHash, ChannelId, ConnId, FetchId, StreamId},
+    io::{Effect, Gone, Input, Notice},
     money::{Amount, Rate},
     order::{Candidate, FetchOrder},
-    record::{Key, Record},
+    record::Record,
     roles::{
         Role,
         client::Client,
         config::{ClientConfig, NodeConfig},
         node::Node,
     },
-    time::{ChainTime, Now, Span, Time, WallTime},
+    time::{ChainTime, Span, Time},
     wire::{ClientMessage, Message, Protocol},
 };
-
-pub const TOKEN: Address = Address::repeat_byte(0x70);
-const WALL: u64 = 1_700_000_000_000_000;
-
-/// A signature is its signer and what was signed.
-pub struct Symbols;
-
-pub fn sign(signer: Address, what: &Typed) -> Signature {
-    let mut bytes = [0; 65];
-    bytes[..20].copy_from_slice(signer.as_slice());
-    bytes[20..52].copy_from_slice(&what.digest(&Deployment::default()));
-    Signature(bytes)
-}
-
-impl Crypto for Symbols {
-    fn recover(&self, _: &Deployment, what: &Typed, signature: &Signature) -> Option<Address> {
-        let signer = Address::from_slice(&signature.0[..20]);
-        (sign(signer, what) == *signature).then_some(signer)
-    }
-}
+use decdn_testkit::{
+    Bench, Symbols, disk,
+    fixtures::{CLIENT, OPERATOR, TOKEN, client_config, news, node_config},
+    sign,
+};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Side {
@@ -52,9 +36,8 @@ pub enum Side {
 }
 
 pub struct Pair {
-    pub client: Client,
-    pub node: Node,
-    pub now: Time,
+    pub client: Bench<Client, Symbols>,
+    pub node: Bench<Node, Symbols>,
     node_config: NodeConfig,
     client_config: ClientConfig,
     /// Inputs on their way, oldest first.
@@ -65,7 +48,6 @@ pub struct Pair {
     dead: BTreeSet<ConnId>,
     /// Connections are numbered by the client, anew after each restart; the node's numbers go on.
     epoch: u64,
-    disk: BTreeMap<(u8, Key), Record>,
     /// Distinct content bytes that went out per fetch's stream range: (stream offset) sets would be large, so groups.
     sent: BTreeSet<(BlobHash, u64)>,
     pub sent_bytes: u64,
@@ -107,25 +89,13 @@ pub struct Pair {
     steps: usize,
 }
 
-pub fn node_id() -> NodeId {
-    NodeId([1; 32])
-}
-
-pub fn client_account() -> Address {
-    Address::repeat_byte(0xc1)
-}
-
-pub fn operator() -> Address {
-    Address::repeat_byte(0x0e)
-}
-
 pub fn order(id: u64, hash: BlobHash, range: (u64, u64), cadence: u64, deposit: Amount) -> FetchOrder {
     FetchOrder {
         id: FetchId(id),
         hash,
         offset_bytes: range.0,
         len_bytes: range.1,
-        candidates: vec![Candidate { node: node_id(), operator: operator() }],
+        candidates: vec![Candidate { node: node_config(Rate(0)).node, operator: OPERATOR }],
         token: TOKEN,
         deposit,
         cadence_bytes: cadence,
@@ -136,16 +106,14 @@ pub fn order(id: u64, hash: BlobHash, range: (u64, u64), cadence: u64, deposit: 
 
 impl Pair {
     pub fn new(rate: Rate, offer_ceiling: u64, send_range_bytes: u64) -> Self {
-        let mut node_config = NodeConfig::new(Deployment::default(), node_id(), operator());
-        node_config.rates.push((TOKEN, rate));
+        let mut node_config = node_config(rate);
         node_config.offer_ceiling = offer_ceiling;
         node_config.soft_cap = Amount::MAX;
         node_config.limits.send_range_bytes = send_range_bytes;
-        let client_config = ClientConfig::new(Deployment::default(), NodeId([2; 32]), client_account());
+        let client_config = client_config();
         Self {
-            client: Client::new(client_config.clone()),
-            node: Node::new(node_config.clone()),
-            now: Time(0),
+            client: Bench::new(Client::new(client_config.clone()), Symbols),
+            node: Bench::new(Node::new(node_config.clone()), Symbols),
             node_config,
             client_config,
             queue: VecDeque::new(),
@@ -154,7 +122,6 @@ impl Pair {
             is_connected: false,
             dead: BTreeSet::new(),
             epoch: 0,
-            disk: BTreeMap::new(),
             sent: BTreeSet::new(),
             sent_bytes: 0,
             durable: Amount::ZERO,
@@ -213,7 +180,7 @@ impl Pair {
 
     /// Runs until nothing is left to do: true if it came to rest within `steps_max` steps and a day.
     pub fn run(&mut self, steps_max: usize) -> bool {
-        while self.steps < steps_max && self.now < Time(4 * 86_400 * 1_000_000) {
+        while self.steps < steps_max && self.client.now.mono < Time(4 * 86_400 * 1_000_000) {
             if self.late.front().is_some_and(|(at, _)| *at <= self.steps)
                 && let Some((_, order)) = self.late.pop_front()
                 && !self.done.contains_key(&order.id)
@@ -233,9 +200,11 @@ impl Pair {
                 if is_at_rest {
                     return true;
                 }
-                let due = [self.client.next_deadline(), self.node.next_deadline()];
+                let due = [self.client.role.next_deadline(), self.node.role.next_deadline()];
                 let Some((at, _)) = due.into_iter().flatten().min() else { return false };
-                self.now = self.now.max(at);
+                let span = at.since(self.client.now.mono);
+                self.client.pass(span);
+                self.node.pass(span);
                 self.queue.push_back((Side::Client, Input::Tick));
                 self.queue.push_back((Side::Node, Input::Tick));
                 continue;
@@ -258,28 +227,19 @@ impl Pair {
     }
 
     fn step(&mut self, side: Side, input: Input) {
-        let now = Now { mono: self.now, wall: WallTime(WALL + self.now.0) };
-        let mut out = Outputs::new();
         if let (Side::Node, Input::Disconnected { conn, .. }) = (side, &input) {
             self.offers.retain(|stream, _| stream.conn != *conn);
         }
-        let checked = match side {
-            Side::Client => {
-                self.client.step(now, input, &Symbols, &mut out);
-                self.client.check()
-            }
-            Side::Node => {
-                self.node.step(now, input, &Symbols, &mut out);
-                self.node.check()
-            }
+        let said = match side {
+            Side::Client => self.client.step(input),
+            Side::Node => self.node.step(input),
         };
-        checked.unwrap_or_else(|broken| panic!("check: {broken}"));
         if self.is_watched {
-            self.client.digest();
-            self.node.digest();
+            self.client.role.digest();
+            self.node.role.digest();
         }
-        for output in out.drain() {
-            self.carry_out(side, output.lane, output.effect);
+        for output in said {
+            self.carry_out(side, output.effect);
         }
     }
 
@@ -303,20 +263,21 @@ impl Pair {
         (!self.dead.contains(&on_node.conn)).then_some(theirs)
     }
 
-    fn carry_out(&mut self, side: Side, _: Lane, effect: Effect) {
+    fn carry_out(&mut self, side: Side, effect: Effect) {
         let other = if side == Side::Client { Side::Node } else { Side::Client };
         match effect {
             Effect::Persist { seq, writes } => {
-                for record in writes {
-                    if let Record::Earning(earning) = &record
+                for record in &writes {
+                    if let Record::Earning(earning) = record
                         && let Some(best) = earning.best
                     {
                         let of_channel = self.best.entry(earning.channel).or_default();
                         *of_channel = best.amount.max(*of_channel);
                         self.durable = Amount(self.best.values().map(|amount| amount.0).sum());
                     }
-                    self.disk.insert((side as u8, record.key()), record);
                 }
+                let of_side = if side == Side::Client { &mut self.client.disk } else { &mut self.node.disk };
+                disk::write(of_side, &writes);
                 self.to(side, Input::Persisted { seq });
             }
             Effect::Connect { conn, protocol, .. } => {
@@ -327,9 +288,9 @@ impl Pair {
                 }
                 let rtt = Span::from_millis(1);
                 let theirs = ConnId(conn.0 + self.epoch);
-                let peer = NodeId([2; 32]);
-                self.to(Side::Node, Input::Connected { conn: theirs, peer, protocol, rtt });
-                self.to(Side::Client, Input::Connected { conn, peer: node_id(), protocol, rtt });
+                let (peer, client) = (self.node_config.node, self.client_config.node);
+                self.to(Side::Node, Input::Connected { conn: theirs, peer: client, protocol, rtt });
+                self.to(Side::Client, Input::Connected { conn, peer, protocol, rtt });
             }
             Effect::Send { stream, message } => {
                 if let Message::Client(ClientMessage::StreamResponse(response)) = &message {
@@ -357,7 +318,7 @@ impl Pair {
             }
             Effect::SendRange { stream, hash, offset, bytes } => self.content(stream, hash, offset, bytes),
             Effect::Sign { ticket, what } => {
-                let signer = if side == Side::Client { client_account() } else { operator() };
+                let signer = if side == Side::Client { CLIENT } else { OPERATOR };
                 let signature = Some(sign(signer, &what));
                 self.to(side, Input::Signed { ticket, signature });
             }
@@ -369,15 +330,7 @@ impl Pair {
             }
             Effect::Poll { from_block, .. } => {
                 let events = self.events.iter().filter(|e| e.block.number >= from_block).copied().collect();
-                let head = self.block();
-                let update = ChainUpdate {
-                    head: head.into(),
-                    forked_at: None,
-                    safe: 0,
-                    events,
-                    next: head.number + 1,
-                    forced_inclusion: Span::from_hours(24),
-                };
+                let update = news(self.block(), 0, events);
                 self.to(side, Input::Chain(update));
             }
             Effect::Notice(Notice::Progress { fetch, verified_bytes }) => {
@@ -408,7 +361,7 @@ impl Pair {
     }
 
     fn block(&self) -> Block {
-        Block { number: self.height, time: ChainTime((WALL + self.now.0) / 1_000_000) }
+        self.client.block(self.height)
     }
 
     /// The restated window: distinct bytes out, less what the best durable voucher pays.
@@ -442,13 +395,13 @@ impl Pair {
     fn execute(&mut self, side: Side, call: Call) -> Option<ChainEvent> {
         self.height += 1;
         let block = self.block();
-        let by = if side == Side::Client { client_account() } else { operator() };
+        let by = if side == Side::Client { CLIENT } else { OPERATOR };
         let Call::Channel(call) = call else { return None };
         let (channel, kind) = match call {
             channel::Call::Open { node, token, deposit } => {
                 self.opened += 1;
                 let channel = ChannelId([u8::try_from(self.opened).expect("few channels"); 32]);
-                (channel, EventKind::Opened { client: client_account(), node, token, deposit })
+                (channel, EventKind::Opened { client: CLIENT, node, token, deposit })
             }
             channel::Call::Close { channel, voucher } => {
                 let amount = voucher.map_or(Amount::ZERO, |v| v.terms.amount);
@@ -502,11 +455,6 @@ impl Pair {
         self.to(Side::Client, Input::Disconnected { conn, why: Gone::Lost });
     }
 
-    fn records(&self, side: Side) -> Vec<Record> {
-        let mine = self.disk.iter().filter(|((owner, _), _)| *owner == side as u8);
-        mine.map(|(_, record)| record.clone()).collect()
-    }
-
     /// What is on its way to a side dies with it; what others have in hand does not.
     fn forget_inputs(&mut self, side: Side) {
         self.queue
@@ -517,7 +465,7 @@ impl Pair {
         self.offers.clear();
         self.restarts += 1;
         self.forget_inputs(Side::Node);
-        self.node = Node::recover(self.node_config.clone(), self.records(Side::Node).into_iter());
+        self.node.reboot(|records| Node::recover(self.node_config.clone(), records));
         let (hash, bytes) = self.blob;
         self.queue.push_front((Side::Node, Input::BlobReady { hash, bytes }));
     }
@@ -525,10 +473,9 @@ impl Pair {
     fn restart_client(&mut self) {
         self.forget_inputs(Side::Client);
         self.epoch += 1_000;
-        let records = self.records(Side::Client);
-        let durable = records.iter().filter_map(Record::as_fetch);
+        let durable = self.client.disk.values().filter_map(Record::as_fetch);
         self.told = durable.map(|fetch| (fetch.order.id, fetch.verified_bytes)).collect();
-        self.client = Client::recover(self.client_config.clone(), records.into_iter());
+        self.client.reboot(|records| Client::recover(self.client_config.clone(), records));
     }
 }
 
