@@ -5,32 +5,26 @@ use decdn_engine::{
         Block, Call, ChainEvent, ChainUpdate, Revert, Route, TxOutcome,
         channel::{self, EventKind},
     },
-    crypto::{Crypto, Deployment, Signature, Typed},
+    crypto::Signature,
     delivery::Meter,
-    ids::{Address, ChannelId, NodeId, TxTicket},
-    io::{Effect, Input, Notice, Outputs},
-    money::{Amount, Nonce},
+    ids::{Address, ChannelId, TxTicket},
+    io::{Effect, Input, Notice},
+    money::{Amount, Nonce, Rate},
     record::{Best, ChannelStatus, Earning, Record},
-    roles::{Role, config::NodeConfig, node::Node},
-    time::{ChainTime, Now, Span, Time, WallTime},
+    roles::node::Node,
+    time::{ChainTime, Time},
+};
+use decdn_testkit::{
+    Trusting,
+    fixtures::{CLIENT, OPERATOR, START, TOKEN, news, node_config},
 };
 use proptest::prelude::*;
 
 const CHANNEL: ChannelId = ChannelId([9; 32]);
-const OPERATOR: Address = Address::repeat_byte(0x0e);
-const START: u64 = 1_700_000_000;
 const HOUR: u64 = 3_600;
 
-struct Trusting;
-
-impl Crypto for Trusting {
-    fn recover(&self, _: &Deployment, _: &Typed, _: &Signature) -> Option<Address> {
-        None
-    }
-}
-
 struct Bench {
-    node: Node,
+    node: decdn_testkit::Bench<Node, Trusting>,
 }
 
 impl Bench {
@@ -41,29 +35,26 @@ impl Bench {
         let best = Best { amount: Amount(700), nonce: Nonce(3), signature: Signature([1; 65]), meter };
         let earning = Earning {
             channel: CHANNEL,
-            client: Address::repeat_byte(0xc1),
-            token: Address::repeat_byte(0x70),
+            client: CLIENT,
+            token: TOKEN,
             deposit: Amount(1_000),
             opened_at_block: 0,
             status: ChannelStatus::Open,
             best: Some(best),
         };
-        let config = NodeConfig::new(Deployment::default(), NodeId([1; 32]), OPERATOR);
-        Self { node: Node::recover(config, [Record::Earning(earning)].into_iter()) }
+        let node = Node::recover(node_config(Rate(0)), [Record::Earning(earning)].into_iter());
+        Self { node: decdn_testkit::Bench::new(node, Trusting(&[])) }
     }
 
     /// Takes an input so many seconds after the start.
     fn at(&mut self, secs: u64, input: Input) -> Vec<Effect> {
-        let now = Now { mono: Time(secs * 1_000_000), wall: WallTime((START + secs) * 1_000_000) };
-        let mut out = Outputs::new();
-        self.node.step(now, input, &Trusting, &mut out);
-        self.node.check().unwrap_or_else(|broken| panic!("check: {broken}"));
-        out.drain().map(|output| output.effect).collect()
+        self.node.pass(Time(secs * 1_000_000).since(self.node.now.mono));
+        self.node.step(input).into_iter().map(|output| output.effect).collect()
     }
 
     /// A close at zero, with this window, seen at once.
     fn close(&mut self, secs: u64, window_hours: u64) -> Vec<Effect> {
-        self.close_by(Address::repeat_byte(0xc1), secs, window_hours)
+        self.close_by(CLIENT, secs, window_hours)
     }
 
     fn close_by(&mut self, by: Address, secs: u64, window_hours: u64) -> Vec<Effect> {
@@ -77,10 +68,7 @@ impl Bench {
         let deadline = ChainTime(START + secs + window_hours * HOUR);
         let kind = EventKind::Closing { by, amount: Amount(0), nonce: Nonce::NONE, deadline };
         let events = vec![ChainEvent::of_channel(block, CHANNEL, kind)];
-        let (next, forced_inclusion) = (head.number + 1, Span::from_hours(24));
-        let update =
-            ChainUpdate { head: head.into(), forked_at: None, safe: 90, events, next, forced_inclusion };
-        self.at(secs + late_secs, Input::Chain(update))
+        self.at(secs + late_secs, Input::Chain(news(head, 90, events)))
     }
 }
 
@@ -164,14 +152,7 @@ fn x1_a_dispute_that_lands_is_not_repeated_and_one_that_fails_is() {
     bench.at(13, Input::Tx { ticket: again, outcome: TxOutcome::Included { block, result: Ok(()) } });
     let kind = EventKind::Disputed { by: OPERATOR, amount: Amount(700), nonce: Nonce(3) };
     let events = vec![ChainEvent::of_channel(block, CHANNEL, kind)];
-    let update = ChainUpdate {
-        head: block.into(),
-        forked_at: None,
-        safe: 90,
-        events,
-        next: 104,
-        forced_inclusion: Span::from_hours(24),
-    };
+    let update = ChainUpdate { next: 104, ..news(block, 90, events) };
     assert_eq!(disputes(&bench.at(14, Input::Chain(update))), []);
     assert_eq!(disputes(&bench.at(10 + 21 * HOUR, Input::Tick)), [], "nothing is left to force");
 }
@@ -205,15 +186,7 @@ fn x2_a_dispute_lost_late_does_not_go_back_to_the_sequencer() {
     let [(ticket, _)] = disputes(&bench.at(force, Input::Tick))[..] else { panic!("through the inbox") };
     bench.at(force + 1, Input::Tx { ticket, outcome: TxOutcome::Lost });
     let head = Block { number: 500, time: ChainTime(START + force + 2) };
-    let news = ChainUpdate {
-        head: head.into(),
-        forked_at: None,
-        safe: 90,
-        next: 501,
-        forced_inclusion: Span::from_hours(24),
-        events: vec![],
-    };
-    let effects = bench.at(force + 2, Input::Chain(news));
+    let effects = bench.at(force + 2, Input::Chain(news(head, 90, vec![])));
     assert!(matches!(disputes(&effects)[..], [(_, Route::DelayedInbox)]), "{effects:?}");
 }
 
@@ -222,7 +195,7 @@ proptest! {
     fn x3_whoever_is_back_at_any_time_within_the_window_disputes(
         (window_hours, late_secs) in (12_u64..=72).prop_flat_map(|hours| (Just(hours), 0..hours * HOUR)),
     ) {
-        let effects = Bench::new().close_seen(Address::repeat_byte(0xc1), 10, window_hours, late_secs);
+        let effects = Bench::new().close_seen(CLIENT, 10, window_hours, late_secs);
         prop_assert_eq!(disputes(&effects).len(), 1, "{} s into {} h", late_secs, window_hours);
     }
 }
@@ -234,13 +207,5 @@ fn x1_nothing_is_disputed_once_the_window_is_over() {
     let over = 10 + 12 * HOUR;
     let head = Block { number: 500, time: ChainTime(START + over) };
     bench.at(over, Input::Tx { ticket, outcome: TxOutcome::Lost });
-    let news = ChainUpdate {
-        head: head.into(),
-        forked_at: None,
-        safe: 90,
-        next: 501,
-        forced_inclusion: Span::from_hours(24),
-        events: vec![],
-    };
-    assert_eq!(disputes(&bench.at(over, Input::Chain(news))), []);
+    assert_eq!(disputes(&bench.at(over, Input::Chain(news(head, 90, vec![])))), []);
 }

@@ -1,43 +1,30 @@
 //! O11: every bound of the tiny profile is reached, answered with a fault that names it, and nothing breaks.
 
 use decdn_engine::{
-    chain::{Block, ChainEvent, ChainUpdate, channel::EventKind},
-    crypto::{Crypto, Deployment, Signature, Typed},
+    chain::{Block, ChainEvent, channel::EventKind},
+    crypto::Signature,
     fault::{Fault, LimitHit},
-    ids::{Address, BlobHash, ChannelId, ConnId, FetchId, NodeId, StreamId},
-    io::{Effect, FetchFailure, Input, Notice, Outputs},
+    ids::{BlobHash, ChannelId, ConnId, FetchId, NodeId, StreamId},
+    io::{Effect, FetchFailure, Input, Notice},
     limits::{GROUP, Limits, SEND_RANGES},
     money::{Amount, Rate},
     order::{Candidate, FetchOrder},
-    roles::{
-        Role,
-        client::Client,
-        config::{ClientConfig, NodeConfig},
-        node::Node,
-    },
-    time::{ChainTime, Now, Span, Time, WallTime},
+    roles::{Role, client::Client, node::Node},
+    time::{ChainTime, Span},
     wire::{Auth, ClientMessage, Code, Message, Protocol, StreamRequest},
 };
+use decdn_testkit::{
+    Bench, Trusting,
+    fixtures::{CLIENT, HASH, OPERATOR, START, TOKEN, client_config, news, node_config},
+};
 
-const TOKEN: Address = Address::repeat_byte(0x70);
-const CLIENT: Address = Address::repeat_byte(0xc1);
-const OPERATOR: Address = Address::repeat_byte(0x0e);
-const HASH: BlobHash = BlobHash([7; 32]);
-const NOW: Now = Now { mono: Time(1), wall: WallTime(1_700_000_000_000_000) };
-
-struct Trusting;
-
-impl Crypto for Trusting {
-    fn recover(&self, _: &Deployment, _: &Typed, _: &Signature) -> Option<Address> {
-        Some(CLIENT)
-    }
+/// Every signature is the client's.
+fn bench<R: Role + Clone>(role: R) -> Bench<R, Trusting> {
+    Bench::new(role, Trusting(&[CLIENT]))
 }
 
-fn step(role: &mut impl Role, input: Input) -> Vec<Effect> {
-    let mut out = Outputs::new();
-    role.step(NOW, input, &Trusting, &mut out);
-    role.check().unwrap_or_else(|broken| panic!("check: {broken}"));
-    out.drain().map(|output| output.effect).collect()
+fn step<R: Role + Clone>(bench: &mut Bench<R, Trusting>, input: Input) -> Vec<Effect> {
+    bench.step(input).into_iter().map(|output| output.effect).collect()
 }
 
 fn hits(effects: &[Effect]) -> Vec<LimitHit> {
@@ -48,26 +35,18 @@ fn hits(effects: &[Effect]) -> Vec<LimitHit> {
     faults.collect()
 }
 
-fn tiny_node(soft_cap: Amount) -> Node {
-    let mut config = NodeConfig::new(Deployment::default(), NodeId([1; 32]), OPERATOR);
-    config.rates.push((TOKEN, Rate(1_000)));
+fn tiny_node(soft_cap: Amount) -> Bench<Node, Trusting> {
+    let mut config = node_config(Rate(1_000));
     config.limits = Limits::tiny();
     config.soft_cap = soft_cap;
-    Node::new(config)
+    bench(Node::new(config))
 }
 
 fn opened(channels: std::ops::Range<u8>, safe: u64) -> Input {
-    let head = Block { number: 5, time: ChainTime(1_700_000_000) };
+    let head = Block { number: 5, time: ChainTime(START) };
     let kind = EventKind::Opened { client: CLIENT, node: OPERATOR, token: TOKEN, deposit: Amount(1_000_000) };
     let events = channels.map(|i| ChainEvent::of_channel(head, ChannelId([i; 32]), kind)).collect();
-    Input::Chain(ChainUpdate {
-        head: head.into(),
-        forked_at: None,
-        safe,
-        events,
-        next: 6,
-        forced_inclusion: Span::from_hours(24),
-    })
+    Input::Chain(news(head, safe, events))
 }
 
 fn connected(conn: u64) -> Input {
@@ -89,7 +68,7 @@ fn request(index: u32, channel: u8) -> Input {
         cadence_bytes: 64 * GROUP,
         max_rate: Rate(1_000),
         requester: CLIENT,
-        timestamp: NOW.wall,
+        timestamp: ChainTime(START).wall(),
         quote: None,
         auth: (index == 0).then_some(Auth { address: CLIENT, signature: Signature([1; 65]) }),
         newest: None,
@@ -101,7 +80,7 @@ fn request(index: u32, channel: u8) -> Input {
 }
 
 /// The signature that the step asked for, given.
-fn sign(node: &mut Node, effects: &[Effect]) -> Vec<Effect> {
+fn sign(node: &mut Bench<Node, Trusting>, effects: &[Effect]) -> Vec<Effect> {
     let ticket =
         effects.iter().find_map(|e| if let Effect::Sign { ticket, .. } = e { Some(*ticket) } else { None });
     step(
@@ -115,18 +94,18 @@ fn o11_channels_beyond_the_table_are_not_taken() {
     let mut node = tiny_node(Amount::MAX);
     step(&mut node, opened(0..2, 5));
     assert_eq!(hits(&step(&mut node, opened(2..4, 5))), [LimitHit::Channels, LimitHit::Channels]);
-    assert_eq!(node.channel_count(), 2);
+    assert_eq!(node.role.channel_count(), 2);
 }
 
 #[test]
 fn o11_events_beyond_one_update_are_read_again() {
     let mut node = tiny_node(Amount::MAX);
     assert_eq!(hits(&step(&mut node, opened(0..3, 5))), [LimitHit::ChainEvents]);
-    let later = Now { mono: Time(60_000_001), ..NOW };
-    let mut out = Outputs::new();
-    node.step(later, Input::Tick, &Trusting, &mut out);
-    let polls = out.as_slice().iter().any(|o| matches!(o.effect, Effect::Poll { from_block: 5, .. }));
-    assert!(polls, "the block that did not fit is asked for again: {out:?}");
+    let mut later = node.clone();
+    later.pass(Span::from_secs(60));
+    let said = step(&mut later, Input::Tick);
+    let polls = said.iter().any(|effect| matches!(effect, Effect::Poll { from_block: 5, .. }));
+    assert!(polls, "the block that did not fit is asked for again: {said:?}");
     step(&mut node, opened(0..3, 5));
     let request_on_third = {
         step(&mut node, Input::BlobReady { hash: HASH, bytes: 1 << 20 });
@@ -135,24 +114,14 @@ fn o11_events_beyond_one_update_are_read_again() {
     };
     assert!(request_on_third.iter().any(|effect| matches!(effect, Effect::Sign { .. })));
     let kind = EventKind::Settled { paid: Amount(0), refunded: Amount(0), cooperative: true };
-    let head = Block { number: 6, time: ChainTime(1_700_000_000) };
+    let head = Block { number: 6, time: ChainTime(START) };
     let settled = |i| ChainEvent::of_channel(head, ChannelId([i; 32]), kind);
     let events: Vec<_> = [9, 8, 0, 1].map(settled).into();
-    let update = |events: &[ChainEvent]| {
-        let forced_inclusion = Span::from_hours(24);
-        Input::Chain(ChainUpdate {
-            head: head.into(),
-            forked_at: None,
-            safe: 5,
-            events: events.to_vec(),
-            next: 7,
-            forced_inclusion,
-        })
-    };
+    let update = |events: &[ChainEvent]| Input::Chain(news(head, 5, events.to_vec()));
     step(&mut node, update(&events));
-    assert_eq!(node.channel_count(), 2, "the first two events of the block are of other channels");
+    assert_eq!(node.role.channel_count(), 2, "the first two events of the block are of other channels");
     step(&mut node, update(&events));
-    assert_eq!(node.channel_count(), 0, "read again, the block goes on where it was cut");
+    assert_eq!(node.role.channel_count(), 0, "read again, the block goes on where it was cut");
 }
 
 #[test]
@@ -247,9 +216,9 @@ fn failed(effects: &[Effect]) -> Option<FetchFailure> {
 
 #[test]
 fn o11_downloads_and_candidates_beyond_the_tables_are_refused() {
-    let mut config = ClientConfig::new(Deployment::default(), NodeId([2; 32]), CLIENT);
+    let mut config = client_config();
     config.limits = Limits::tiny();
-    let mut client = Client::new(config);
+    let mut client = bench(Client::new(config));
     let effects = step(&mut client, order(0, 3));
     assert_eq!((hits(&effects), failed(&effects)), (vec![LimitHit::Candidates], Some(FetchFailure::TooMany)));
     assert_eq!(failed(&step(&mut client, order(0, 0))), Some(FetchFailure::BadOrder));
