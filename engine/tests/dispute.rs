@@ -5,18 +5,16 @@ use decdn_engine::{
         Block, Call, ChainEvent, ChainUpdate, Revert, Route, TxOutcome,
         channel::{self, EventKind},
     },
-    crypto::Signature,
-    delivery::Meter,
     ids::{Address, ChannelId, TxTicket},
     io::{Effect, Input, Notice},
     money::{Amount, Nonce, Rate},
-    record::{Best, ChannelStatus, Earning, Record},
+    record::Record,
     roles::node::Node,
     time::{ChainTime, Time},
 };
 use decdn_testkit::{
     Trusting,
-    fixtures::{CLIENT, OPERATOR, START, TOKEN, news, node_config},
+    fixtures::{CLIENT, OPERATOR, START, earning, news, node_config},
 };
 use proptest::prelude::*;
 
@@ -30,18 +28,7 @@ struct Bench {
 impl Bench {
     /// A node that starts with a durable voucher over 700.
     fn new() -> Self {
-        let mut meter = Meter::new();
-        meter.raise_to(Amount(700));
-        let best = Best { amount: Amount(700), nonce: Nonce(3), signature: Signature([1; 65]), meter };
-        let earning = Earning {
-            channel: CHANNEL,
-            client: CLIENT,
-            token: TOKEN,
-            deposit: Amount(1_000),
-            opened_at_block: 0,
-            status: ChannelStatus::Open,
-            best: Some(best),
-        };
+        let earning = earning(CHANNEL, Amount(1_000), Amount(700), Nonce(3));
         let node = Node::recover(node_config(Rate(0)), [Record::Earning(earning)].into_iter());
         Self { node: decdn_testkit::Bench::new(node, Trusting(&[])) }
     }

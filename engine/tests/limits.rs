@@ -4,18 +4,18 @@ use decdn_engine::{
     chain::{Block, ChainEvent, channel::EventKind},
     crypto::Signature,
     fault::{Fault, LimitHit},
-    ids::{BlobHash, ChannelId, ConnId, FetchId, NodeId, StreamId},
+    ids::{BlobHash, ChannelId, ConnId, NodeId, StreamId},
     io::{Effect, FetchFailure, Input, Notice},
     limits::{GROUP, Limits, SEND_RANGES},
     money::{Amount, Rate},
-    order::{Candidate, FetchOrder},
+    order::Candidate,
     roles::{Role, client::Client, node::Node},
     time::{ChainTime, Span},
     wire::{Auth, ClientMessage, Code, Message, Protocol, StreamRequest},
 };
 use decdn_testkit::{
     Bench, Trusting,
-    fixtures::{CLIENT, HASH, OPERATOR, START, TOKEN, client_config, news, node_config},
+    fixtures::{self, CLIENT, HASH, OPERATOR, START, TOKEN, client_config, news, node_config},
 };
 
 /// Every signature is the client's.
@@ -193,18 +193,8 @@ fn back_pressure_at_most_send_ranges_are_unanswered() {
 }
 
 fn order(id: u64, candidates: usize) -> Input {
-    Input::Fetch(FetchOrder {
-        id: FetchId(id),
-        hash: HASH,
-        offset_bytes: 0,
-        len_bytes: 0,
-        candidates: vec![Candidate { node: NodeId([1; 32]), operator: OPERATOR }; candidates],
-        token: TOKEN,
-        deposit: Amount(1_000_000),
-        cadence_bytes: 1 << 20,
-        max_rate: Rate(1_000),
-        keep_channel: false,
-    })
+    let candidate = Candidate { node: NodeId([1; 32]), operator: OPERATOR };
+    Input::Fetch(fixtures::order(id, HASH, vec![candidate; candidates]))
 }
 
 fn failed(effects: &[Effect]) -> Option<FetchFailure> {

@@ -2,9 +2,13 @@
 
 use decdn_engine::{
     chain::{BlockRef, ChainEvent, ChainUpdate},
-    crypto::Deployment,
-    ids::{Address, BlobHash, NodeId},
-    money::Rate,
+    crypto::{Deployment, Signature},
+    delivery::Meter,
+    ids::{Address, BlobHash, ChannelId, FetchId, NodeId},
+    limits::GROUP,
+    money::{Amount, Nonce, Rate},
+    order::{Candidate, FetchOrder},
+    record::{Best, ChannelStatus, Earning},
     roles::config::{ClientConfig, NodeConfig},
     time::Span,
 };
@@ -17,6 +21,8 @@ pub const CLIENT: Address = Address::repeat_byte(0xc1);
 pub const OPERATOR: Address = Address::repeat_byte(0x0e);
 /// A blob.
 pub const HASH: BlobHash = BlobHash([7; 32]);
+/// One unit per byte.
+pub const RATE: Rate = Rate(1 << 20);
 /// When benches begin, in seconds since the Unix epoch.
 pub const START: u64 = 1_700_000_000;
 
@@ -37,4 +43,36 @@ pub fn news(head: impl Into<BlockRef>, safe: u64, events: Vec<ChainEvent>) -> Ch
     let head = head.into();
     let (next, forced_inclusion) = (head.number + 1, Span::from_hours(24));
     ChainUpdate { head, forked_at: None, safe, events, next, forced_inclusion }
+}
+
+/// An order of a whole blob for at most [`RATE`], whose channel is not to be kept.
+pub fn order(id: u64, hash: BlobHash, candidates: Vec<Candidate>) -> FetchOrder {
+    FetchOrder {
+        id: FetchId(id),
+        hash,
+        offset_bytes: 0,
+        len_bytes: 0,
+        candidates,
+        token: TOKEN,
+        deposit: Amount(1 << 40),
+        cadence_bytes: 16 * GROUP,
+        max_rate: RATE,
+        keep_channel: false,
+    }
+}
+
+/// An open channel from [`CLIENT`] with a voucher over this amount, or with none.
+pub fn earning(channel: ChannelId, deposit: Amount, amount: Amount, nonce: Nonce) -> Earning {
+    let mut meter = Meter::new();
+    meter.raise_to(amount);
+    let best = Best { amount, nonce, signature: Signature([1; 65]), meter };
+    Earning {
+        channel,
+        client: CLIENT,
+        token: TOKEN,
+        deposit,
+        opened_at_block: 0,
+        status: ChannelStatus::Open,
+        best: (amount > Amount::ZERO).then_some(best),
+    }
 }

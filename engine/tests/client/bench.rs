@@ -6,7 +6,7 @@ use decdn_engine::{
     blob::Verdict,
     chain::{Block, Call, ChainEvent, ChainUpdate, TxOutcome, channel::EventKind},
     crypto::{ProbeResponseTerms, Signature, StreamError, StreamResponseTerms, Typed},
-    ids::{Address, ChannelId, ConnId, FetchId, NodeId, SignTicket, StreamId, TxTicket},
+    ids::{Address, ChannelId, ConnId, NodeId, SignTicket, StreamId, TxTicket},
     io::{Effect, Input, Lane},
     limits::GROUP,
     money::{Amount, Rate},
@@ -19,15 +19,14 @@ use decdn_engine::{
         StreamRequest, StreamResponse,
     },
 };
-pub use decdn_testkit::fixtures::{CLIENT, HASH, TOKEN};
+pub use decdn_testkit::fixtures::{CLIENT, HASH, RATE, TOKEN};
 use decdn_testkit::{
     Symbols,
     disk::{self, Disk},
-    fixtures::{client_config, news},
+    fixtures::{self, client_config, news},
     sign,
 };
 
-pub const RATE: Rate = Rate(1 << 20);
 pub const BLOB: u64 = 64 * GROUP;
 
 /// The nth node: its key and its account.
@@ -42,18 +41,7 @@ pub fn channel(n: u8) -> ChannelId {
 
 /// An order of the whole blob, whose channel is not to be kept.
 pub fn order(id: u64, nodes: &[u8]) -> FetchOrder {
-    FetchOrder {
-        id: FetchId(id),
-        hash: HASH,
-        offset_bytes: 0,
-        len_bytes: 0,
-        candidates: nodes.iter().map(|n| candidate(*n)).collect(),
-        token: TOKEN,
-        deposit: Amount(1 << 40),
-        cadence_bytes: 16 * GROUP,
-        max_rate: RATE,
-        keep_channel: false,
-    }
+    fixtures::order(id, HASH, nodes.iter().map(|n| candidate(*n)).collect())
 }
 
 pub struct Bench {

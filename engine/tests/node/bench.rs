@@ -3,12 +3,11 @@
 use decdn_engine::{
     chain::{Block, BlockRef, Call, ChainEvent, ChainUpdate, channel},
     crypto::{Quote, Signature},
-    delivery::Meter,
     ids::{BlobHash, ChannelId, ConnId, NodeId, StreamId, TxTicket},
     io::{Effect, Input},
     limits::{GROUP, Limits},
     money::{Amount, Nonce, Rate},
-    record::{Best, ChannelStatus, Earning, Key, PersistSeq, Record},
+    record::{Key, PersistSeq, Record},
     roles::{config::NodeConfig, node::Node},
     time::{ChainTime, Span},
     wire::{Auth, ClientMessage, Code, Message, Protocol, StreamRequest, Voucher},
@@ -16,7 +15,7 @@ use decdn_engine::{
 pub use decdn_testkit::fixtures::{CLIENT, HASH, OPERATOR, TOKEN};
 use decdn_testkit::{
     Trusting, disk,
-    fixtures::{news, node_config},
+    fixtures::{earning, news, node_config},
 };
 
 pub fn channel(n: u8) -> ChannelId {
@@ -37,19 +36,7 @@ impl Bench {
     pub fn new(limits: Limits, held: &[u128]) -> Self {
         let config = NodeConfig { limits, ..node_config(Rate(1_000)) };
         let disk = held.iter().enumerate().map(|(n, amount)| {
-            let (amount, nonce) = (Amount(*amount), Nonce(1));
-            let mut meter = Meter::new();
-            meter.raise_to(amount);
-            let best = Best { amount, nonce, signature: Signature([1; 65]), meter };
-            let earning = Earning {
-                channel: channel(n as u8),
-                client: CLIENT,
-                token: TOKEN,
-                deposit: Amount(1_000_000),
-                opened_at_block: 0,
-                status: ChannelStatus::Open,
-                best: (amount > Amount::ZERO).then_some(best),
-            };
+            let earning = earning(channel(n as u8), Amount(1_000_000), Amount(*amount), Nonce(1));
             (Key::Earning(earning.channel), Record::Earning(earning))
         });
         // A signature is the client's, unless it says whose it is.

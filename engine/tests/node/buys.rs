@@ -9,14 +9,17 @@ use decdn_engine::{
     ids::{BlobHash, ChannelId, ConnId, FetchId, NodeId, StreamId, TxTicket},
     io::{Effect, Input, Notice},
     limits::{GROUP, Limits},
-    money::{Amount, Nonce, Rate},
+    money::{Amount, Nonce},
     order::{Candidate, FetchOrder},
     record::{Key, Record},
     roles::Role,
     time::{ChainTime, Span},
     wire::{ClientMessage, Message, ProbeMessage, ProbeResponse, Protocol, StreamRequest, StreamResponse},
 };
-use decdn_testkit::named;
+use decdn_testkit::{
+    fixtures::{self, RATE},
+    named,
+};
 
 use crate::bench::{Bench, CLIENT, OPERATOR, TOKEN, channel};
 
@@ -26,22 +29,11 @@ const BOUGHT: BlobHash = BlobHash([8; 32]);
 /// What it buys on.
 const PAID_ON: u8 = 0xb0;
 const BLOB: u64 = 16 * GROUP;
-/// One unit per byte.
-const RATE: Rate = Rate(1 << 20);
 
 fn order() -> Input {
-    Input::Fetch(FetchOrder {
-        id: FetchId(1),
-        hash: BOUGHT,
-        offset_bytes: 0,
-        len_bytes: 0,
-        candidates: vec![Candidate { node: SELLER, operator: CLIENT }],
-        token: TOKEN,
-        deposit: Amount(1 << 40),
-        cadence_bytes: 4 * GROUP,
-        max_rate: RATE,
-        keep_channel: true,
-    })
+    let candidates = vec![Candidate { node: SELLER, operator: CLIENT }];
+    let order = fixtures::order(1, BOUGHT, candidates);
+    Input::Fetch(FetchOrder { cadence_bytes: 4 * GROUP, keep_channel: true, ..order })
 }
 
 fn dialled(said: &[Effect], wanted: Protocol) -> ConnId {

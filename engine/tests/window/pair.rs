@@ -25,7 +25,7 @@ use decdn_engine::{
 };
 use decdn_testkit::{
     Bench, Symbols, disk,
-    fixtures::{CLIENT, OPERATOR, TOKEN, client_config, news, node_config},
+    fixtures::{self, CLIENT, OPERATOR, client_config, news, node_config},
     sign,
 };
 
@@ -90,17 +90,14 @@ pub struct Pair {
 }
 
 pub fn order(id: u64, hash: BlobHash, range: (u64, u64), cadence: u64, deposit: Amount) -> FetchOrder {
+    let candidates = vec![Candidate { node: node_config(Rate(0)).node, operator: OPERATOR }];
     FetchOrder {
-        id: FetchId(id),
-        hash,
         offset_bytes: range.0,
         len_bytes: range.1,
-        candidates: vec![Candidate { node: node_config(Rate(0)).node, operator: OPERATOR }],
-        token: TOKEN,
         deposit,
         cadence_bytes: cadence,
         max_rate: Rate(1_000_000_000_000),
-        keep_channel: false,
+        ..fixtures::order(id, hash, candidates)
     }
 }
 
