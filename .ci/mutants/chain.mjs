@@ -26,6 +26,16 @@ export default [
     edits: [{ file: 'engine/src/dispute.rs', from: 'self.raises.retain(|raise| raise.is_read || raise.block >= next_block);', to: '' }],
   },
   {
+    name: 'undone-events-stay', rule: 'L1', breaks: 'a chain that has forked still tells the events of the blocks it took back',
+    test: 'cargo test -p decdn-contracts --test l2 l1_a_reader_that_goes_back_to_the_fork_hears_the_last_branch',
+    edits: [{ file: 'contracts/rs/l2/mod.rs', from: 'self.log.truncate(from);', to: '' }],
+  },
+  {
+    name: 'safe-blocks-undone', rule: 'L1', breaks: 'the sequencer takes back what is posted to L1',
+    test: 'cargo test -p decdn-contracts --test l2 l1_a_reader_that_goes_back_to_the_fork_hears_the_last_branch',
+    edits: [{ file: 'contracts/rs/l2/mod.rs', from: 'let from = from.max(self.safe(now).number + 1);', to: '' }],
+  },
+  {
     name: 'fork-found-too-late', rule: 'L1', breaks: 'the JSON-RPC port takes a fork to begin a block too late',
     test: 'cargo test -p decdn-io --lib l1_a_fork_is_never_taken_to_begin_too_late',
     edits: [{ file: 'io/src/chain/told.rs', from: '.map_or(self.safe, |(number, _)| *number).saturating_add(1)', to: '.map_or(self.safe, |(number, _)| *number).saturating_add(200)' }],

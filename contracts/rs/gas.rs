@@ -2,6 +2,7 @@
 //!
 //! Execution gas. On an L2 the transaction's data is paid for on top.
 
+#[cfg(feature = "l2")]
 use decdn_engine::chain;
 
 use crate::{backend::Call, bindings::typical_gas};

@@ -9,7 +9,7 @@ use decdn_contracts::{
     l2::{CantForce, TxId},
 };
 use decdn_engine::{
-    chain::{Block, ChainEvent, Interest, channel::EventKind},
+    chain::{Block, BlockRef, ChainEvent, Interest, channel::EventKind},
     crypto::Crypto,
     ids::{Address, ChannelId},
     money::Amount,
@@ -21,7 +21,7 @@ const SLOT: u64 = 250_000;
 const HOUR: Span = Span::from_hours(1);
 
 /// Executes nothing and reports one opening per transaction.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Recorder {
     executed: Vec<(Block, u64)>,
 }
@@ -292,6 +292,78 @@ proptest! {
             .map(|(block, channel)| (block, channel.0[..8].iter().fold(0, |n, byte| n << 8 | u64::from(*byte))))
             .collect();
         prop_assert_eq!(heard, expected);
+    }
+
+    #[test]
+    fn l1_a_reader_that_goes_back_to_the_fork_hears_the_last_branch(
+        steps in prop::collection::vec((0..12 * SLOT, 0..6u8, 1..9u64), 1..80),
+        safe_lag in 0..9u64,
+    ) {
+        let mut l2 = L2::new(Recorder::default(), Profile { safe_lag: Span(safe_lag * SLOT), ..Profile::arbitrum() });
+        l2.keep_soft();
+        let (mut now, mut number) = (Time(0), 0);
+        let (mut next, mut known, mut heard) = (0, 0, Vec::new());
+        let mut gone = Vec::new();
+        let mut names: BTreeMap<u64, BlockRef> = BTreeMap::new();
+        for (wait, what, deep) in steps {
+            now = now + Span(wait);
+            match what {
+                0 | 1 => {
+                    number += 1;
+                    l2.submit(now, note(1, number));
+                }
+                2 => drop(l2.produce(now, &Curves::new(), |n| n - 1)),
+                3 => {
+                    let (safe, before) = (l2.safe(now).number, l2.machine().executed.clone());
+                    let from = l2.head(now).number.saturating_sub(deep);
+                    let undone = l2.undo(now, from);
+                    let kept = &l2.machine().executed;
+                    prop_assert!(before.starts_with(kept), "the past is what it was");
+                    prop_assert_eq!(before.len() - kept.len(), undone.len());
+                    prop_assert!(before[kept.len()..].iter().all(|(block, _)| block.number > safe && block.number >= from));
+                    if !undone.is_empty() {
+                        let first = before[kept.len()].0.number;
+                        for (number, was) in &names {
+                            let is = l2.name(l2.block(*number));
+                            let is_same = is.hash == was.hash;
+                            prop_assert!(is_same || *number >= from, "block {} is another, from {}", number, from);
+                            prop_assert!(!is_same || *number < first, "block {} is the same, from {}", number, first);
+                        }
+                        names.retain(|number, _| *number < from);
+                    }
+                    gone.extend(undone);
+                }
+                4 => for id in gone.drain(..) {
+                    prop_assert!(l2.submit_again(now, id) && !l2.submit_again(now, id));
+                },
+                _ => {
+                    if let Some(from) = l2.forked_since(known) {
+                        next = next.min(from);
+                        heard.retain(|event: &ChainEvent| event.block.number < from);
+                    }
+                    known = l2.forks();
+                    let update = l2.events_since(now, next, &[Interest::Channels], 3);
+                    names.insert(update.head.number, update.head);
+                    next = update.next;
+                    heard.extend(update.events);
+                }
+            }
+        }
+        for id in gone {
+            l2.submit_again(now, id);
+        }
+        let end = now + HOUR;
+        run_until(&mut l2, now, end);
+        if let Some(from) = l2.forked_since(known) {
+            next = next.min(from);
+            heard.retain(|event| event.block.number < from);
+        }
+        heard.extend(l2.events_since(end, next, &[Interest::Channels], usize::MAX).events);
+        let executed = &l2.machine().executed;
+        prop_assert_eq!(executed.iter().map(|(_, number)| *number).collect::<BTreeSet<_>>(), (1..=number).collect());
+        prop_assert_eq!(executed.len() as u64, number, "everything is included once");
+        let heard: Vec<Block> = heard.iter().map(|event| event.block).collect();
+        prop_assert_eq!(heard, executed.iter().map(|(block, _)| *block).collect::<Vec<_>>());
     }
 
     #[test]
