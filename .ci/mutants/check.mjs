@@ -99,13 +99,4 @@ export default [
       to: 'let _ = Self::send_unsent;',
     }],
   },
-  {
-    name: 'late-consent-alarm', rule: 'V7', breaks: 'a consent is waited for after the chain has closed the channel',
-    oracle: ['check'],
-    edits: [{
-      file: 'engine/src/roles/client/watch.rs',
-      from: 'self.tools.alarms.cancel(AlarmKey::Consent(slot)); if !was_closing',
-      to: 'if !was_closing',
-    }],
-  },
 ];

@@ -124,4 +124,13 @@ export default [
       to: '.is_none()',
     }],
   },
+  {
+    name: 'late-consent-alarm', rule: 'V7', breaks: 'a consent is waited for after the chain has closed the channel',
+    test: 'cargo test -p decdn-engine --test client v7_nobody_waits_for_a_consent_once_the_chain_has_the_close',
+    edits: [{
+      file: 'engine/src/roles/client/watch.rs',
+      from: 'self.tools.alarms.cancel(AlarmKey::Consent(slot)); if !was_closing',
+      to: 'if !was_closing',
+    }],
+  },
 ];

@@ -1,13 +1,17 @@
 //! V7, D11: "not now" to a close is asked again until the consent is late; then the client closes alone.
 
 use decdn_engine::{
-    chain::{Call, channel},
-    io::Input,
+    chain::{
+        Call, TxOutcome,
+        channel::{self, EventKind},
+    },
+    io::{Effect, Input},
+    money::{Amount, Nonce},
     time::Span,
     wire::Code,
 };
 
-use crate::bench::{Bench, channel};
+use crate::bench::{Bench, candidate, channel};
 
 #[test]
 fn d11_a_close_that_is_put_off_is_asked_again_and_settles_together() {
@@ -57,4 +61,40 @@ fn v7_a_close_that_is_refused_otherwise_goes_alone_at_once() {
     let (stream, _) = bench.close_asked().expect("asked");
     bench.reset(stream, Code::Malformed);
     assert!(matches!(bench.tx(), Some((_, Call::Channel(channel::Call::Close { .. })))));
+}
+
+/// The node closes while it is asked for its consent, or while the client's own close is on its way and then lost.
+#[test]
+fn v7_nobody_waits_for_a_consent_once_the_chain_has_the_close() {
+    for alone in [false, true] {
+        let mut bench = Bench::new(1);
+        // The chain is read again before the consent is late.
+        bench.pass(Span::from_secs(55));
+        bench.feed(Input::CloseChannel(channel(1)));
+        let (stream, _) = bench.close_asked().expect("asked");
+        if alone {
+            bench.reset(stream, Code::Malformed);
+        }
+        let tx = bench.tx();
+        assert_eq!(tx.is_some(), alone);
+        let (by, deadline) = (candidate(1).operator, bench.clock_in(172_800));
+        bench.happened(
+            11,
+            &[(channel(1), EventKind::Closing { by, amount: Amount::ZERO, nonce: Nonce::NONE, deadline })],
+        );
+        bench.pass(Span::from_hours(1));
+        assert_eq!(
+            bench
+                .take(|effect| matches!(effect, Effect::Reset { stream: reset, .. } if *reset == stream)
+                    .then_some(()))
+                .is_some(),
+            !alone
+        );
+        if let Some((ticket, _)) = tx {
+            bench.feed(Input::Tx { ticket, outcome: TxOutcome::Lost });
+        }
+        bench.pass(Span::from_hours(1));
+        assert_eq!(bench.close_asked(), None);
+        assert_eq!(bench.tx(), None, "it is closed");
+    }
 }

@@ -62,7 +62,7 @@ pub enum Sent {
 
 impl Channel {
     /// Whether its close is still this role's to make: nothing is on its way, and the chain knows of none.
-    fn is_to_be_closed(&self) -> bool {
+    pub fn is_to_be_closed(&self) -> bool {
         let is_wanted = matches!(self.closing, Closing::Wanted | Closing::Asked(_) | Closing::PutOff);
         is_wanted && self.paying.status != ChannelStatus::Closing
     }
@@ -207,6 +207,9 @@ impl Wallet {
             TxOutcome::Lost => Revert::Other,
         };
         channel.closing = Closing::Wanted;
+        if channel.paying.status == ChannelStatus::Closing {
+            return Some(Sent::Overtaken);
+        }
         if !was_alone {
             return Some(Sent::Alone);
         }

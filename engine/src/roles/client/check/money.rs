@@ -15,8 +15,9 @@ pub(super) fn are_consents_wanted(alarms: &Alarms<AlarmKey>, wallet: &Wallet) ->
         if let AlarmKey::Consent(slot) = key
             && alarms.at(key).is_some()
         {
-            let closing = wallet.channels.get(slot).map(|channel| channel.closing);
-            let is_wanted = matches!(closing, Some(Closing::Wanted | Closing::Asked(_) | Closing::PutOff));
+            let channel = wallet.channels.get(slot);
+            let closing = channel.map(|channel| (channel.closing, channel.paying.status));
+            let is_wanted = channel.is_some_and(Channel::is_to_be_closed);
             holds!(is_wanted, "{slot:?}: {closing:?}");
         }
     }
