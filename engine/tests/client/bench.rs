@@ -57,7 +57,11 @@ pub struct Bench {
     /// What nodes answer to probes, or nothing: the rate, and whether they have the blob.
     pub quotes: Option<(Rate, bool)>,
     pub unsigned: Vec<(SignTicket, Typed)>,
-    height: u64,
+    pub height: u64,
+    /// The safe head's number.
+    pub safe: u64,
+    /// Where the chain has forked, until that is told.
+    forked_at: Option<u64>,
     pub dialled: BTreeMap<ConnId, (NodeId, Protocol)>,
 }
 
@@ -105,6 +109,8 @@ impl Bench {
             quotes: Some((RATE, true)),
             unsigned: Vec::new(),
             height: 10,
+            safe: 0,
+            forked_at: None,
             dialled: BTreeMap::new(),
         }
     }
@@ -157,9 +163,17 @@ impl Bench {
         Input::Message { stream, message: Message::Probe(ProbeMessage::Response(response)) }
     }
 
-    fn news(&self, from_block: u64) -> ChainUpdate {
+    fn news(&mut self, from_block: u64) -> ChainUpdate {
+        let forked_at = self.forked_at.take();
+        let from_block = forked_at.map_or(from_block, |at| at.min(from_block));
         let events = self.events.iter().filter(|event| event.block.number >= from_block).copied().collect();
-        news(self.head(), 0, events)
+        ChainUpdate { forked_at, ..news(self.head(), self.safe, events) }
+    }
+
+    /// Blocks from this one on are others now: what was in them did not happen.
+    pub fn fork(&mut self, at: u64) {
+        self.events.retain(|event| event.block.number < at);
+        self.forked_at = Some(self.forked_at.map_or(at, |before| before.min(at)));
     }
 
     fn head(&self) -> Block {

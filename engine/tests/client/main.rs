@@ -10,3 +10,4 @@ mod open;
 mod peers;
 mod probe;
 mod resume;
+mod rewind;

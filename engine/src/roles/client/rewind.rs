@@ -51,10 +51,13 @@ impl Client {
         live < limit && live + self.closings.retained.len() < 2 * limit
     }
 
-    /// Takes a channel up again from its record.
-    fn take_up_again(&mut self, record: Record) -> Slot {
+    /// Takes a channel up again as it was. The disk may not know yet that it was over.
+    fn take_up_again(&mut self, record: Record, out: &mut Outputs) -> Slot {
         let Record::Paying(paying) = record else { unreachable!("a client retains what it pays on") };
-        self.wallet.adopt(paying)
+        let slot = self.wallet.adopt(paying);
+        let seq = self.persist_paying(slot, out);
+        self.follower.checkpoint.writes(seq);
+        slot
     }
 
     /// Takes a channel out of the tables; what was known of its close comes back.
@@ -116,7 +119,7 @@ impl Client {
         for (id, kept) in self.closings.retained.rewind(forked_at, self.follower.head()) {
             self.follower.checkpoint.settled(kept.held_from, id);
             out.notice(Notice::TakenBack { channel: id, what: Fact::Settlement });
-            let slot = self.take_up_again(kept.record);
+            let slot = self.take_up_again(kept.record, out);
             match kept.watch {
                 Some(watch) => {
                     self.follower.checkpoint.closes(watch.closed_in, id);
@@ -227,7 +230,7 @@ impl Client {
             None => match self.closings.retained.take_vanished(id) {
                 Some(kept) => {
                     self.follower.checkpoint.settled(kept.held_from, id);
-                    let slot = self.take_up_again(kept.record);
+                    let slot = self.take_up_again(kept.record, out);
                     // What closed it on another branch may come on this one, or not.
                     if self.wallet.channels[slot].paying.status == ChannelStatus::Closing {
                         self.closings.expect(slot);
