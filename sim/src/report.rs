@@ -59,6 +59,8 @@ names! {
         OwnerAgreedToLess = "owner-agreed-to-less",
         /// An owner says no.
         OwnerDeclined = "owner-declined",
+        /// An owner says no after it has said yes.
+        OwnerRepented = "owner-repented",
         /// An owner does not answer.
         OwnerSilent = "owner-silent",
         /// An owner is asked once more, by a process that has started since.

@@ -125,7 +125,7 @@ impl Agreed {
         }
     }
 
-    fn on_submitted(&mut self, at: Time, actor: ActorId, call: &Call, report: &mut Report) {
+    fn on_asked(&mut self, at: Time, actor: ActorId, call: &Call, report: &mut Report) {
         let Self { people, minds } = self;
         let Some(mind) = minds.get_mut(&actor).filter(|_| people.is_honest(actor)) else { return };
         let is_with = |operator: Address, node| {
@@ -153,13 +153,20 @@ impl Oracle for Agreed {
     }
 
     fn kinds(&self) -> &'static [Kind] {
-        &[Kind::Start, Kind::Step, Kind::Started, Kind::Delivered, Kind::Submitted, Kind::Crashed]
+        &[Kind::Start, Kind::Step, Kind::Started, Kind::Delivered, Kind::Crashed]
     }
 
     fn see(&mut self, at: Time, seen: &Seen<'_>, report: &mut Report) {
         match *seen {
             Seen::Start { cast, .. } => self.people = People::new(cast),
-            Seen::Step { actor, input, .. } => self.on_input(actor, input),
+            Seen::Step { actor, input, outputs, .. } => {
+                self.on_input(actor, input);
+                for output in outputs {
+                    if let Effect::Tx { call, .. } = &output.effect {
+                        self.on_asked(at, actor, call, report);
+                    }
+                }
+            }
             Seen::Started {
                 actor,
                 effect: Effect::Notice(Notice::Quoted { fetch, node, rate, deposit: Some(_), .. }),
@@ -176,7 +183,6 @@ impl Oracle for Agreed {
                     told.push((at, response.rate));
                 }
             }
-            Seen::Submitted { actor, call, .. } => self.on_submitted(at, actor, call, report),
             Seen::Crashed { actor, .. } => {
                 if let Some(mind) = self.minds.get_mut(&actor) {
                     let (life, questions) = (mind.life + 1, std::mem::take(&mut mind.questions));

@@ -326,7 +326,8 @@ pub struct Actor {
     pub owner: Option<Owner>,
 }
 
-/// How an owner answers. Of a million questions some are declined, some never answered, and some get a yes to less.
+/// How an owner answers. Of a million questions some are declined, some never answered, some get a yes to less, and some a yes
+/// that is taken back.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Owner {
@@ -341,6 +342,9 @@ pub struct Owner {
     /// How many it agrees to at half the deposit.
     #[serde(default)]
     pub halves: u32,
+    /// How often it thinks on after a yes, and then says no.
+    #[serde(default)]
+    pub repents: u32,
 }
 
 fn one() -> Pin {

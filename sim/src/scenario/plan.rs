@@ -319,6 +319,7 @@ impl<'a> Drawing<'a> {
             declines: owner.declines,
             ignores: owner.ignores,
             halves: owner.halves,
+            repents: owner.repents,
         });
         PlannedActor { plays: actor.plays, with, role, machine, owner }
     }

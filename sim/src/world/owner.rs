@@ -22,6 +22,8 @@ pub struct Owner {
     pub ignores: u32,
     /// Of a million, how many it agrees to at half the deposit.
     pub halves: u32,
+    /// Of a million, after how many a yes it thinks on, and says no.
+    pub repents: u32,
 }
 
 impl World {
@@ -41,8 +43,15 @@ impl World {
         };
         self.watch.report.probe(probe);
         let Some(answer) = answer else { return };
-        let thinks = Span(decide.between(Label::Owner, owner.thinks.0.0, owner.thinks.1.0));
-        self.queue.push(self.queue.now() + thinks, Event::Answer(id, Box::new(answer)));
+        let mut thinks = || Span(decide.between(Label::Owner, owner.thinks.0.0, owner.thinks.1.0));
+        let at = self.queue.now() + thinks();
+        let again = at + thinks();
+        let repents = matches!(answer, Input::Agreed { .. }) && decide.chance(Label::Owner, owner.repents);
+        self.queue.push(at, Event::Answer(id, Box::new(answer)));
+        if repents {
+            self.watch.report.probe(Probe::OwnerRepented);
+            self.queue.push(again, Event::Answer(id, Box::new(Input::Declined { fetch, node })));
+        }
     }
 
     /// While nothing is up to be told, it is lost.
