@@ -251,12 +251,21 @@ export default [
     }],
   },
   {
+    name: 'late-no-ignored', rule: 'D16', breaks: 'a no takes no yes back while another candidate is tried',
+    test: 'cargo test -p decdn-engine --test client d16_a_no_takes_a_yes_back_while_another_candidate_is_tried',
+    edits: [{
+      file: 'engine/src/machine/fetcher/agreement.rs',
+      from: 'place.filter(|place| self.agreed[*place].take().is_some())',
+      to: 'place.filter(|place| *place == self.current && self.agreed[*place].take().is_some())',
+    }],
+  },
+  {
     name: 'declined-opened', rule: 'D16', breaks: 'a no is taken for a yes to anything',
     oracle: ['O17'],
     edits: [{
       file: 'engine/src/roles/client/agree.rs',
-      from: 'self.on_not_agreed(now, id, out);',
-      to: 'let all = Agreement { rate: crate::money::Rate(u64::MAX), deposit: Amount::MAX }; self.on_agreed(now, id, node, all, out);',
+      from: 'Stage::Asking if is_tried => self.on_not_agreed(now, id, out),',
+      to: 'Stage::Asking if is_tried => { let all = Agreement { rate: crate::money::Rate(u64::MAX), deposit: Amount::MAX }; self.on_agreed(now, id, node, all, out); }',
     }],
   },
   {

@@ -238,6 +238,23 @@ fn d16_a_no_after_a_yes_counts_while_the_opening_waits_for_its_turn() {
     assert_eq!((bench.table("openings"), bench.tx()), (0, None));
 }
 
+#[test]
+fn d16_a_no_takes_a_yes_back_while_another_candidate_is_tried() {
+    let mut bench = asked(&[1, 2]);
+    bench.order_with(2, &[1, 2], true, DEPOSIT);
+    yes(&mut bench, 1, 1, ENOUGH);
+    yes(&mut bench, 2, 1, ENOUGH);
+    // The first one's opening fails: both turn to the other node.
+    let (ticket, _) = bench.tx().expect("the allowance");
+    bench.feed(Input::Tx { ticket, outcome: TxOutcome::Lost });
+    bench.pass(Span::from_secs(1));
+    no(&mut bench, 2, 1);
+    // Silence ends that one; then the first node would be next.
+    bench.pass(Span::from_secs(400));
+    assert_eq!(bench.tx(), None, "nobody has agreed to anything any more");
+    assert_eq!(failed(&mut bench), Some(FetchFailure::NotAgreed));
+}
+
 /// What happens to a client that asks.
 #[derive(Clone, Copy, Debug)]
 enum Act {

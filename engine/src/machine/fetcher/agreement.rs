@@ -1,6 +1,6 @@
 //! What the owner has agreed to, and whether it is enough (D16).
 
-use super::{Fetch, Fetcher, Stage};
+use super::{BANNED, Fetch, Fetcher, Stage};
 use crate::{
     ids::{FetchId, NodeId},
     money::Amount,
@@ -26,6 +26,16 @@ impl Fetch {
     /// The owner agrees.
     pub fn agree(&mut self, agreement: Agreement) {
         self.agreed[self.current] = Some(agreement);
+    }
+
+    /// The owner takes back what it agreed to with a candidate; whether it had. One that is not tried now is not tried again.
+    pub fn take_back(&mut self, node: NodeId) -> bool {
+        let place = self.record.order.candidates.iter().position(|candidate| candidate.node == node);
+        let Some(place) = place.filter(|place| self.agreed[*place].take().is_some()) else { return false };
+        if place != self.current {
+            self.tries[place] = BANNED;
+        }
+        true
     }
 
     /// What the owner has agreed to and no opening has used up.

@@ -46,15 +46,16 @@ impl Client {
         self.advance(now, id, out);
     }
 
-    /// A no. After a yes that no opening has used up it takes that back; an opening that has left goes on.
+    /// A no. After a yes that no opening has used up it takes that back, whichever candidate is tried meanwhile; an opening that
+    /// has left goes on.
     pub(super) fn on_declined(&mut self, now: Now, id: FetchId, node: NodeId, out: &mut Outputs) {
-        let Some(fetch) = self.fetcher.fetches.get(&id).filter(|fetch| fetch.candidate().node == node) else {
-            return;
-        };
-        let stage = fetch.stage;
-        let was_agreed = self.fetcher.take_agreement(id).is_some();
-        if stage == Stage::Asking || was_agreed && stage == Stage::Waiting {
-            self.on_not_agreed(now, id, out);
+        let Some(fetch) = self.fetcher.fetches.get_mut(&id) else { return };
+        let was_agreed = fetch.take_back(node);
+        let is_tried = fetch.candidate().node == node;
+        match fetch.stage {
+            Stage::Asking if is_tried => self.on_not_agreed(now, id, out),
+            Stage::Waiting | Stage::BackingOff if is_tried && was_agreed => self.on_not_agreed(now, id, out),
+            _ => {}
         }
     }
 
