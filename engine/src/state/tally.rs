@@ -48,7 +48,7 @@ pub trait Canon {
     fn canon(&self, out: &mut Canonical);
 }
 
-/// Canonical bytes: a tag, ids, and numbers that say where they end.
+/// Canonical bytes: a tag, ids and numbers, each of a fixed length.
 #[derive(Clone, Debug, Default)]
 pub struct Canonical(Vec<u8>);
 
@@ -58,19 +58,14 @@ impl Canonical {
         self.0.push(byte);
     }
 
-    /// A number, LEB128.
-    pub fn number(&mut self, mut value: u64) {
-        while value >= 0x80 {
-            self.0.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        self.0.push(value as u8);
+    /// A number.
+    pub fn number(&mut self, value: u64) {
+        self.0.extend_from_slice(&value.to_le_bytes());
     }
 
     /// A large number.
     pub fn large(&mut self, value: u128) {
-        self.number(value as u64);
-        self.number((value >> 64) as u64);
+        self.0.extend_from_slice(&value.to_le_bytes());
     }
 
     /// Bytes of a fixed length.
