@@ -94,7 +94,8 @@ impl Client {
     /// A client from its durable records (O12): a fold, the last record of a key wins. Downloads go on at their
     /// last durable byte (D14), channels that nothing uses are closed.
     pub fn recover(config: ClientConfig, records: impl Iterator<Item = Record>) -> Self {
-        let mut client = Self::with(config, Wallet::default());
+        let interests = vec![Interest::ChannelsOf(config.account)];
+        let mut client = Self::with(config, Wallet::default(), interests);
         let mut kept = BTreeMap::new();
         for record in records {
             kept.insert(record.key(), record);
@@ -104,13 +105,12 @@ impl Client {
         client
     }
 
-    /// The client in a node that buys: it has no record yet.
-    pub(super) fn beside(config: ClientConfig) -> Self {
-        Self::with(config, Wallet::numbered_from(BESIDE))
+    /// The client in a node that buys: it has no record yet, and reads of the chain for both.
+    pub(super) fn beside(config: ClientConfig, interests: Vec<Interest>) -> Self {
+        Self::with(config, Wallet::numbered_from(BESIDE), interests)
     }
 
-    fn with(config: ClientConfig, wallet: Wallet) -> Self {
-        let interests = vec![Interest::ChannelsOf(config.account)];
+    fn with(config: ClientConfig, wallet: Wallet, interests: Vec<Interest>) -> Self {
         let follower = Follower::new(config.start_block, config.monitor, interests);
         let fetcher = Fetcher::new(config.account, config.attempts, config.timeouts);
         let identity = Identity::new(config.node, config.account);

@@ -12,7 +12,7 @@ mod sell;
 mod state;
 mod watch;
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{collections::BTreeMap, vec, vec::Vec};
 
 use state::Signing;
 
@@ -22,6 +22,7 @@ use super::{
     role::{Reason, Role},
 };
 use crate::{
+    chain::Interest,
     crypto::{Crypto, Deployment, Typed},
     delivery::Tail,
     dispute::Cue,
@@ -90,7 +91,8 @@ impl Node {
 
     /// A node from its durable records (O12): a fold, the last record of a key wins.
     pub fn recover(config: NodeConfig, records: impl Iterator<Item = Record>) -> Self {
-        let buyer = Client::beside(config.as_client());
+        let interests = vec![Interest::ChannelsOf(config.account)];
+        let buyer = Client::beside(config.as_client(), interests);
         let mut node = Self {
             config,
             earnings: Earnings::default(),
