@@ -122,9 +122,9 @@ fn asks(output: &Output) -> String {
 }
 
 fn message_name(message: &Message) -> String {
-    let message = match message {
-        Message::Client(message) => message,
-        Message::Probe(message) => return format!("Probe{}", first_word(&format!("{message:?}"))),
+    let Message::Client(message) = message else {
+        // Of any other protocol, its name and the message's: `Probe(Request(…))` is a ProbeRequest.
+        return format!("{message:?}").split(['(', ' ', '{']).take(2).collect();
     };
     match message {
         ClientMessage::Voucher(voucher) => format!("Voucher {} for {}", voucher.nonce.0, voucher.amount),
