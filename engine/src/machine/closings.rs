@@ -290,6 +290,11 @@ impl Closings {
         self.rewound.contains(&slot)
     }
 
+    /// Channels of which that is so.
+    pub fn rewound(&self) -> impl Iterator<Item = Slot> {
+        self.rewound.iter().copied()
+    }
+
     /// The channel is said to be closing, and nothing is known of that close.
     pub fn expect(&mut self, slot: Slot) {
         self.unclosed.insert(slot, false);

@@ -1,7 +1,7 @@
 //! L1: what the chain takes back a node takes back, and only what the safe head has is for ever.
 
 use decdn_engine::{
-    chain::{BlockRef, Call, ChainEvent, TxOutcome, channel, channel::EventKind},
+    chain::{BlockRef, Call, ChainEvent, ChainUpdate, TxOutcome, channel, channel::EventKind},
     crypto::Signature,
     fault::{Fault, LimitHit, Rule},
     ids::{BlockHash, ChannelId, TxTicket},
@@ -9,7 +9,7 @@ use decdn_engine::{
     limits::{GROUP, Limits},
     money::{Amount, Nonce},
     record::{ChannelStatus, Key, Record},
-    time::ChainTime,
+    time::{ChainTime, Span},
     wire::Voucher,
 };
 use proptest::prelude::*;
@@ -110,6 +110,18 @@ fn l1_a_settlement_that_is_undone_is_disputed_again() {
     assert!(taken_back(&effects, Fact::Settlement));
     assert_eq!(disputed(&effects).len(), 1, "the close stands, the dispute does not: {effects:?}");
     assert_eq!(bench.node.role.channel_count(), 1);
+}
+
+#[test]
+fn o13_what_a_fork_undoes_shows_in_the_digest_before_the_new_branch_is_read() {
+    let mut bench = bench();
+    hear(&mut bench, 115, &[(110, 0, Close(0)), (112, 0, Dispute(HELD))]);
+    let (head, forced_inclusion) = (bench.block(125, 0).into(), Span::from_hours(24));
+    let not_yet =
+        ChainUpdate { head, forked_at: Some(111), safe: 100, events: vec![], next: 112, forced_inclusion };
+    assert_eq!(disputed(&bench.feed(Input::Chain(not_yet))), [], "it may come again");
+    bench.node.check_digest();
+    assert_eq!(disputed(&hear(&mut bench, 125, &[])).len(), 1);
 }
 
 #[test]

@@ -143,6 +143,7 @@ impl Client {
             cx.out.notice(Notice::TakenBack { channel: id, what: Fact::Close });
             self.wallet.channels.touch(slot);
         }
+        self.closings.rewound().for_each(|slot| self.wallet.channels.touch(slot));
     }
 
     /// Then openings: each has to be seen again.

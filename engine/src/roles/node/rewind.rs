@@ -126,6 +126,7 @@ impl Node {
             cx.out.notice(Notice::TakenBack { channel: id, what: Fact::Close });
             self.earnings.channels.touch(slot);
         }
+        self.closings.rewound().for_each(|slot| self.earnings.channels.touch(slot));
         self.buyer.rewind_closes(now, forked_at, out);
         for id in self.buyer.follower.openings.rewind(forked_at) {
             match self.earnings.slot(&id) {
