@@ -26,6 +26,15 @@ export default [
     edits: [{ file: 'engine/src/dispute.rs', from: 'self.raises.retain(|raise| raise.is_read || raise.block >= next_block);', to: '' }],
   },
   {
+    name: 'undone-dispute-not-in-digest', rule: 'O13', breaks: 'a digest that was asked for before a fork does not say what the fork undid',
+    test: 'cargo test -p decdn-engine --test client o13_what_a_fork_undoes_shows_in_the_digest_of_a_client_before_the_new_branch_is_read',
+    edits: [{
+      file: 'engine/src/roles/client/rewind.rs',
+      from: 'self.closings.rewound().for_each(|slot| self.wallet.channels.touch(slot));',
+      to: '',
+    }],
+  },
+  {
     name: 'undone-events-stay', rule: 'L1', breaks: 'a chain that has forked still tells the events of the blocks it took back',
     test: 'cargo test -p decdn-contracts --test l2 l1_a_reader_that_goes_back_to_the_fork_hears_the_last_branch',
     edits: [{ file: 'contracts/rs/l2/mod.rs', from: 'self.log.truncate(from);', to: '' }],

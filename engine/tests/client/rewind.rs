@@ -1,7 +1,7 @@
 //! L1: what the chain takes back a client takes back, and only what the safe head has is for ever.
 
 use decdn_engine::{
-    chain::{Call, TxOutcome, channel, channel::EventKind},
+    chain::{Call, ChainUpdate, TxOutcome, channel, channel::EventKind},
     delivery::Meter,
     ids::{ChannelId, TxTicket},
     io::{Effect, Fact, Input, Notice},
@@ -150,6 +150,23 @@ fn l1_a_settlement_that_is_undone_is_disputed_again_by_the_client() {
 }
 
 #[test]
+fn o13_what_a_fork_undoes_shows_in_the_digest_of_a_client_before_the_new_branch_is_read() {
+    let mut bench = paying(1);
+    hear(&mut bench, 115, &[(110, 1, Close(0)), (112, 1, Dispute(PAID))]);
+    disputed(&mut bench);
+    let not_yet = ChainUpdate {
+        forked_at: Some(111),
+        next: 112,
+        ..fixtures::news(bench.client.block(125), SAFE, vec![])
+    };
+    bench.feed(Input::Chain(not_yet));
+    assert_eq!(disputed(&mut bench), [], "it may come again");
+    bench.client.check_digest();
+    fork(&mut bench, 111, 126, &[]);
+    assert_eq!(disputed(&mut bench).len(), 1);
+}
+
+#[test]
 fn v6_a_channel_whose_opening_is_undone_is_bought_on_no_more() {
     let mut bench = paying(0);
     hear(&mut bench, 115, &[(112, 1, Open(1 << 40))]);
@@ -236,6 +253,7 @@ proptest! {
                     if *answers { TxOutcome::Included { block, result: Ok(()) } } else { TxOutcome::Lost };
                 torn.feed(Input::Tx { ticket, outcome });
             }
+            torn.client.check_digest();
             if *restarts {
                 torn.restart();
             }

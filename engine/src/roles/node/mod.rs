@@ -402,12 +402,8 @@ impl Role for Node {
             Input::ChainUnreachable => self.on_chain_unreachable(now, out),
             Input::Tx { ticket, outcome } => self.on_tx(now, ticket, outcome, out),
             Input::CloseChannel(channel) => self.on_close_order(channel, out),
-            // All of this is for the buyer.
-            Input::Verdict { .. }
-            | Input::Fetch(_)
-            | Input::Cancel(_)
-            | Input::Agreed { .. }
-            | Input::Declined { .. } => {}
+            // All else is for the buyer, which says what is for nobody here.
+            input => self.buyer.hear(now, input, crypto, out),
         }
         self.tidy();
     }
