@@ -111,7 +111,9 @@ impl Channel {
 
     /// A stream has ended; what it sent last stays while something is unpaid (D8), for so many streams, the newest.
     pub fn end_stream(&mut self, id: StreamId, tail: Tail, tails_max: usize) {
+        let before = self.streams.len();
         self.streams.retain(|other| *other != id);
+        assert_eq!(self.streams.len() + 1, before, "a channel lists each of its streams, once");
         if self.may_have_lost() && !tail.is_empty() {
             if self.tails.len() >= tails_max {
                 self.tails.remove(0);
@@ -160,17 +162,19 @@ impl Earnings {
 
     /// Takes up a channel.
     pub fn adopt(&mut self, earning: Earning) -> Slot {
+        assert!(self.by_id.get(&earning.channel).is_none(), "a channel is taken up once");
         let slot = self.channels.insert(Channel::new(earning));
         self.by_id.insert(earning.channel, slot);
         slot
     }
 
     /// A channel has settled.
-    pub fn remove(&mut self, slot: Slot) -> Option<Channel> {
-        let gone = self.channels.remove(slot)?;
+    pub fn remove(&mut self, slot: Slot) -> Channel {
+        let gone = self.channels.remove(slot).expect("only a channel that is there goes");
+        assert_eq!(self.by_id.get(&gone.id), Some(slot), "a channel is found by its id");
         self.by_id.remove(&gone.id);
         self.soft.retain(|(_, other)| *other != slot);
-        Some(gone)
+        gone
     }
 
     /// The channel of an id.
@@ -205,17 +209,20 @@ impl Earnings {
         let Voucher { amount, nonce, signature } = voucher;
         let channel = &mut self.channels[slot];
         let (best_nonce, best_amount) = channel.best_pair();
-        debug_assert!(nonce > best_nonce && amount > best_amount, "only a better voucher is taken (V1)");
+        assert!(nonce > best_nonce && amount > best_amount, "only a better voucher is taken (V1)");
         channel.meter.raise_to(amount);
         channel.best = Some(Best { amount, nonce, signature, meter: channel.meter });
         let seq = self.persist(slot, cx);
-        self.raising.insert(seq, (slot, amount));
+        let earlier = self.raising.insert(seq, (slot, amount));
+        assert!(earlier.is_none(), "a write set's number is given out once");
     }
 
     /// A write set is durable: whose sending limit it raises (V3).
     pub fn on_persisted(&mut self, seq: PersistSeq) -> Option<Slot> {
         let (slot, amount) = self.raising.remove(&seq)?;
+        // It may have settled meanwhile.
         let channel = self.channels.get_mut(slot)?;
+        assert!(channel.best_pair().1 >= amount, "no limit is raised above the best voucher (V3)");
         channel.durable = channel.durable.max(amount);
         if !channel.may_have_lost() {
             channel.tails.clear();
@@ -230,8 +237,8 @@ impl Earnings {
             return true;
         }
         let at_risk = self.soft.iter().fold(Amount::ZERO, |sum, (_, other)| {
-            sum.checked_add(self.channels.get(*other).map_or(Amount::ZERO, |c| c.deposit))
-                .unwrap_or(Amount::MAX)
+            let other = self.channels.get(*other).expect("what counts towards the soft cap is there");
+            sum.checked_add(other.deposit).unwrap_or(Amount::MAX)
         });
         if at_risk.checked_add(channel.deposit).is_none_or(|sum| sum > soft_cap) {
             return false;
@@ -271,7 +278,8 @@ impl Earnings {
         let Self { soft, channels, .. } = self;
         soft.retain(|(block, slot)| {
             let is_soft = *block > safe;
-            if let Some(channel) = channels.get_mut(*slot).filter(|_| !is_soft) {
+            if !is_soft {
+                let channel = channels.get_mut(*slot).expect("what counts towards the soft cap is there");
                 channel.is_soft = false;
             }
             is_soft

@@ -120,7 +120,8 @@ impl Sending {
 
     /// What a channel's streams are held to together.
     pub fn window_terms(&self, of_channel: &[StreamId]) -> WindowTerms {
-        let streams = of_channel.iter().filter_map(|id| self.streams.get(id));
+        let streams =
+            of_channel.iter().map(|id| self.streams.get(id).expect("what a channel lists is there"));
         let (mut offer, mut unsent) = (u64::MAX, 0);
         for stream in streams.filter(|stream| stream.state == StreamState::Sending) {
             offer = offer.min(stream.offer);
@@ -137,6 +138,7 @@ impl Sending {
         // Late: the stream has ended meanwhile.
         let stream = self.streams.get_mut(&id)?;
         assert_ne!(stream.state, StreamState::Answering, "nothing goes out before the answer");
+        // An answer to a range that was never asked for changes nothing.
         stream.unanswered = stream.unanswered.saturating_sub(1);
         let (slot, hash) = (stream.channel, stream.terms.hash);
         if !is_read {

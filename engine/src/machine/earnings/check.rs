@@ -171,6 +171,7 @@ mod tests {
         channel.meter.add(2 * MB);
         let mut tail = Tail::new(BlobHash([7; 32]));
         tail.sent(0, GROUP, GROUP);
+        channel.streams.push(StreamId::default());
         channel.end_stream(StreamId::default(), tail, 8);
         earnings.take(
             slot,

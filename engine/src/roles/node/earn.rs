@@ -83,6 +83,7 @@ impl Node {
     /// The voucher is durable: now it raises the sending limit (V3).
     pub(super) fn on_persisted(&mut self, now: Now, seq: PersistSeq, out: &mut Outputs) {
         self.buyer.follower.checkpoint.on_persisted(seq);
+        // It raises no limit, or its channel has settled meanwhile.
         let Some(slot) = self.earnings.on_persisted(seq) else { return };
         self.pump(slot, out);
         self.defend(now, slot, Cue::News, out);
@@ -136,6 +137,8 @@ impl Node {
             self.stop_streams(slot, out);
             self.persist(slot, out);
         }
+        let status = self.earnings.channels[slot].status;
+        assert_eq!(status, ChannelStatus::Final, "consent is given once nothing is served any more (V7)");
         let purpose = Signing::Consent { channel: slot, stream: id };
         self.sign(Lane::Channel(slot.index), Typed::CooperativeClose(terms), purpose, out);
     }

@@ -193,6 +193,7 @@ impl Node {
 
     /// The peer did what no honest one does: the stream ends with this code (W4).
     fn misbehaved(&mut self, stream: StreamId, rule: Rule, code: Code, out: &mut Outputs) {
+        // Its connection may have ended meanwhile.
         if let Some(conn) = self.inbound.get(stream.conn) {
             let fault = Fault::Peer { peer: conn.peer, rule, proof: Proof::Message(stream) };
             out.fault(fault);
@@ -221,15 +222,15 @@ impl Node {
             let slot = self.end_stream(id);
             self.pump_after_end(slot, out);
         }
+        assert!(self.sending.on_conn(conn).next().is_none(), "no stream outlives its connection (W3)");
     }
 
     /// Forgets a stream; what it sent last stays with the channel while something is unpaid (D8).
     fn end_stream(&mut self, id: StreamId) -> Option<Slot> {
         let stream = self.sending.streams.remove(&id)?;
         self.inbound.end_stream(id.conn);
-        if let Some(channel) = self.earnings.channels.get_mut(stream.channel) {
-            channel.end_stream(id, stream.tail, self.config.limits.tails);
-        }
+        let channel = self.earnings.channels.get_mut(stream.channel).expect("a channel outlives its streams");
+        channel.end_stream(id, stream.tail, self.config.limits.tails);
         Some(stream.channel)
     }
 
@@ -248,6 +249,7 @@ impl Node {
         crypto: &C,
         out: &mut Outputs,
     ) {
+        // Late: its connection has ended.
         let Some(conn) = self.inbound.get(stream.conn) else { return };
         if message.protocol() != conn.protocol {
             return self.malformed(stream, Rule::W2, out);
@@ -282,6 +284,7 @@ impl Node {
 
     /// The payer has paid what it verified: nothing was lost on this stream.
     fn on_stream_end(&mut self, id: StreamId, out: &mut Outputs) {
+        // A peer may end what it never asked for.
         if let Some(stream) = self.sending.streams.get_mut(&id) {
             stream.tail = Tail::new(stream.tail.hash);
         }
@@ -296,29 +299,28 @@ impl Node {
         signature: Option<crate::crypto::Signature>,
         out: &mut Outputs,
     ) {
-        let purpose = self.signing.remove(&ticket);
-        if let Some(Signing::Consent { channel, .. }) = purpose
+        let purpose = self.signing.remove(&ticket).expect("what was not asked for here is for the buyer");
+        // Its channel may have settled meanwhile.
+        if let Signing::Consent { channel, .. } = purpose
             && let Some(channel) = self.earnings.channels.get_mut(channel)
         {
-            channel.is_consenting = false;
+            let was_consenting = core::mem::replace(&mut channel.is_consenting, false);
+            assert!(was_consenting, "a channel knows that its consent is being signed (V7)");
         }
         match (purpose, signature) {
-            (Some(Signing::Probe { stream, rate, total_bytes }), signature) => {
+            (Signing::Probe { stream, rate, total_bytes }, signature) => {
                 self.on_probe_signed(stream, (rate, total_bytes), signature, out);
             }
-            (Some(Signing::Response(stream)), Some(signature)) => {
-                self.on_response_signed(stream, signature, out)
-            }
-            (Some(Signing::Consent { channel, stream }), Some(signature)) => {
+            (Signing::Response(stream), Some(signature)) => self.on_response_signed(stream, signature, out),
+            (Signing::Consent { channel, stream }, Some(signature)) => {
                 let lane = Lane::Channel(channel.index);
                 out.send(lane, stream, ClientMessage::CloseConsent(signature));
                 out.push(lane, Effect::Finish { stream });
             }
-            (Some(Signing::Response(stream) | Signing::Consent { stream, .. }), None) => {
+            (Signing::Response(stream) | Signing::Consent { stream, .. }, None) => {
                 self.end_stream(stream);
                 self.refuse(stream, Code::NotNow, out);
             }
-            (None, _) => {}
         }
     }
 

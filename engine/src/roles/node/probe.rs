@@ -17,7 +17,7 @@ use crate::{
 impl Node {
     pub(super) fn on_probe(&mut self, now: Now, id: StreamId, request: ProbeRequest, out: &mut Outputs) {
         let cap = self.config.limits.conns;
-        let Some(conn) = self.inbound.get(id.conn) else { return };
+        let conn = self.inbound.get(id.conn).expect("a question comes on a connection");
         let peer = conn.peer;
         if conn.streams >= conn.protocol.streams() {
             out.limit(Rule::W3, LimitHit::StreamsPerConn);
@@ -68,6 +68,7 @@ impl Node {
         signature: Option<Signature>,
         out: &mut Outputs,
     ) {
+        // Late: the peer has left.
         if self.inbound.get(stream.conn).is_none() {
             return;
         }

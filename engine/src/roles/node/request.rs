@@ -110,7 +110,7 @@ impl Node {
 
     pub(super) fn take_auth<C: Crypto>(&mut self, id: StreamId, auth: Auth, crypto: &C) -> bool {
         let deployment = self.deployment();
-        let Some(conn) = self.inbound.get(id.conn) else { return false };
+        let conn = self.inbound.get(id.conn).expect("a request comes on a connection");
         let what = Typed::BindNodeId { node: conn.peer, nonce: 0 };
         if !crypto.verify(&deployment, &what, &auth.signature, auth.address) {
             return false;

@@ -32,6 +32,7 @@ impl Node {
             }
         }
         let unseen: Vec<Slot> = {
+            // What the buyer waits for is not among these channels.
             let ids = self.buyer.follower.openings.iter_unseen();
             ids.filter_map(|id| self.earnings.slot(id)).collect()
         };
@@ -52,7 +53,8 @@ impl Node {
 
     /// Takes a channel out of the tables; what was known of its close comes back.
     pub(super) fn forget(&mut self, now: Now, slot: Slot, out: &mut Outputs) -> Option<Watch> {
-        let gone = self.earnings.remove(slot)?;
+        let gone = self.earnings.remove(slot);
+        assert!(gone.streams.is_empty(), "no stream outlives its channel");
         if gone.opened_at_block == UNSEEN {
             self.buyer.follower.openings.forget(gone.id);
         }
@@ -191,7 +193,7 @@ impl Node {
     /// The channel is not closing any more, or not yet again. Whoever closed it has had enough of it: nothing new is served;
     /// what was this node's own doing is done again.
     fn on_unclosed(&mut self, slot: Slot, is_ours: bool, out: &mut Outputs) {
-        let Some(channel) = self.earnings.channels.get_mut(slot) else { return };
+        let channel = self.earnings.channels.get_mut(slot).expect("what was closing is there");
         channel.status = ChannelStatus::Final;
         let id = channel.id;
         let seq = self.persist(slot, out);

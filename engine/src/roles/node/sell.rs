@@ -14,7 +14,7 @@ use crate::{
 impl Node {
     /// Lets every stream of a channel send as long as something may go out, one range each in turn.
     pub(super) fn pump(&mut self, slot: Slot, out: &mut Outputs) {
-        let Some(channel) = self.earnings.channels.get(slot) else { return };
+        let channel = self.earnings.channels.get(slot).expect("a channel outlives what it sends");
         if channel.streams.is_empty() {
             return;
         }
@@ -32,9 +32,9 @@ impl Node {
             idle = if self.send_next(slot, id, &mut terms, out) { 0 } else { idle + 1 };
             place = (place + 1) % count;
         }
-        if let Some(channel) = self.earnings.channels.quiet_mut(slot) {
-            channel.turn = place as u32;
-        }
+        let channel = self.earnings.channels.quiet_mut(slot).expect("looked up above");
+        assert!(place < channel.streams.len(), "the next turn is a stream's");
+        channel.turn = place as u32;
     }
 
     fn window_terms(&self, slot: Slot) -> WindowTerms {
@@ -44,7 +44,7 @@ impl Node {
     /// Sends one range of a stream if it may.
     fn send_next(&mut self, slot: Slot, id: StreamId, terms: &mut WindowTerms, out: &mut Outputs) -> bool {
         let channel = &self.earnings.channels[slot];
-        let Some(stream) = self.sending.streams.get(&id) else { return false };
+        let stream = self.sending.streams.get(&id).expect("what a channel lists is there");
         if !stream.is_ready() {
             return false;
         }
@@ -88,11 +88,10 @@ impl Node {
     /// V4: the next group does not fit into the deposit. The stream ends once everything before it is paid or
     /// the payer has had its say; a voucher can't help, so it ends now.
     fn abort_insufficient(&mut self, id: StreamId, out: &mut Outputs) {
-        if let Some(stream) = self.sending.streams.get_mut(&id) {
-            stream.state = StreamState::Ended;
-            let message = ClientMessage::StreamAbort(StreamError::ChannelInsufficient);
-            out.send(Lane::Stream(id), id, message);
-        }
+        let stream = self.sending.streams.get_mut(&id).expect("only what could send is aborted");
+        stream.state = StreamState::Ended;
+        let message = ClientMessage::StreamAbort(StreamError::ChannelInsufficient);
+        out.send(Lane::Stream(id), id, message);
     }
 
     /// The transport has answered a range: more may go out. Where the blob can't be read any more the stream ends.

@@ -229,6 +229,8 @@ impl Node {
             status: ChannelStatus::Open,
             best: None,
         });
+        let count = self.earnings.channels.len();
+        assert!(count <= self.config.limits.channels, "openings beyond the table are not taken up (O11)");
         let seq = self.persist(slot, out);
         self.buyer.follower.checkpoint.writes(seq);
         out.notice(Notice::ChannelOpened { channel: id, deposit });
@@ -236,7 +238,8 @@ impl Node {
 
     /// X1, X2: what the best durable voucher asks for on a closing channel. It is signed.
     pub(super) fn defend(&mut self, now: Now, slot: Slot, cue: Cue, out: &mut Outputs) {
-        let Some(held) = self.earnings.channels.get(slot).map(Channel::held) else { return };
+        let held = self.earnings.channels.get(slot).map(Channel::held).expect("what is defended is there");
+        // As long as it is not closing, what is held is enough.
         if self.closings.get(slot).is_none() {
             return;
         }
@@ -249,10 +252,10 @@ impl Node {
 
     pub(super) fn on_settle_due(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
         let ticket = self.buyer.tools.tx_ticket();
-        let Some(channel) = self.earnings.channels.get(slot) else { return };
-        let id = channel.id;
+        let id = self.earnings.channels.get(slot).expect("what is closing is there").id;
+        let watch = self.closings.get(slot).expect("an alarm about a close is about a closing channel");
         // Nothing to earn, or on its way: the client settles for its refund.
-        let is_worth = self.closings.get(slot).is_some_and(|watch| watch.recorded() > Amount::ZERO);
+        let is_worth = watch.recorded() > Amount::ZERO;
         if !is_worth || !self.closings.is_settleable(slot) {
             return;
         }
@@ -278,7 +281,8 @@ impl Node {
     }
 
     pub(super) fn on_tx(&mut self, now: Now, ticket: TxTicket, outcome: TxOutcome, out: &mut Outputs) {
-        let Some(slot) = self.closings.take_tx(ticket, &outcome) else { return };
+        let slot = self.closings.take_tx(ticket, &outcome).expect("what was not sent here is for the buyer");
+        // It may have settled meanwhile.
         let Some(channel) = self.earnings.channels.get_mut(slot) else { return };
         let id = channel.id;
         let outlook = self.buyer.follower.outlook();
