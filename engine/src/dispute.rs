@@ -200,6 +200,7 @@ impl Watch {
     /// A dispute brought this amount on chain.
     pub fn on_disputed(&mut self, block: u64, amount: Amount) {
         self.raise(Raise { block, amount, is_read: true });
+        assert!(self.recorded() >= amount, "what a dispute brought on chain counts");
     }
 
     fn raise(&mut self, raise: Raise) {
@@ -214,10 +215,12 @@ impl Watch {
             lowest.map(|place| self.raises.remove(place));
         }
         self.raises.push(raise);
+        assert!(self.raises.len() <= RAISES_MAX, "raises are few (O11)");
     }
 
     /// Blocks from this one on are others now, and the close was before. Whether anything was taken back.
     pub fn rewind(&mut self, forked_at: u64) -> bool {
+        assert!(self.closed_in < forked_at, "of a close that is undone nothing is left");
         let before = (self.raises.len(), self.settling);
         self.raises.retain(|raise| raise.block < forked_at);
         self.end_settling(|block| block >= forked_at);
@@ -341,6 +344,8 @@ impl Watch {
         lane: Lane,
         out: &mut Outputs,
     ) {
+        let is_in_inbox = matches!(self.stage, Stage::Inbox(_) | Stage::Queued(_) | Stage::Forcing(_));
+        assert!(!is_in_inbox, "what is in the inbox is forced, and not sent again (X2)");
         self.claimed = voucher.terms.amount.min(deposit);
         self.stage = match route {
             Route::Sequencer => Stage::Submitted(ticket),
@@ -362,6 +367,7 @@ impl Watch {
         out: &mut Outputs,
     ) -> Heard {
         let is_dispute = self.ticket() == Some(ticket);
+        assert!(!is_dispute || self.settling != Some(ticket), "a transaction disputes or settles");
         match *outcome {
             TxOutcome::Queued { forcible, .. } if self.stage == Stage::Inbox(ticket) => {
                 self.stage = Stage::Queued(ticket);

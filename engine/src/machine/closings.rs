@@ -74,7 +74,7 @@ impl Closings {
 
     /// Sets both of a closing channel's alarms: the forced path, and `grace` after the window's end.
     pub fn arm(&self, slot: Slot, outlook: &Outlook, grace: Span, cx: &mut Cx<'_>) {
-        let Some(watch) = self.watches.get(&slot) else { return };
+        let watch = self.watches.get(&slot).expect("alarms are set for a channel that is closing");
         let keys = (AlarmKey::Force(slot), AlarmKey::Settle(slot));
         watch.arm(cx.now, outlook, grace, &mut cx.tools.alarms, keys);
     }
@@ -122,6 +122,7 @@ impl Closings {
         (block, amount): (u64, Amount),
         cx: &mut Cx<'_>,
     ) {
+        // Its close may be in a block that was not read.
         if let Some(watch) = self.watches.get_mut(&slot) {
             watch.on_disputed(block, amount);
             cx.out.notice(Notice::Disputed { channel, amount });
@@ -137,16 +138,17 @@ impl Closings {
         outlook: &Outlook,
         cx: &mut Cx<'_>,
     ) -> Defence {
-        let Some(watch) = self.watches.get_mut(&slot) else { return Defence::Nothing };
+        let watch = self.watches.get_mut(&slot).expect("what is defended is closing");
         let lane = Lane::Channel(slot.index);
         match watch.step(cue, cx.now, held, outlook, cx.out) {
             Step::Wait => Defence::Nothing,
             Step::Sign => Defence::Signature,
             Step::Submit(route) => {
+                // A better one may be without its signature yet.
                 let Some(voucher) = held.voucher else { return Defence::Nothing };
                 let ticket = cx.tools.tx_ticket();
                 watch.submit(ticket, voucher, held.deposit, route, lane, cx.out);
-                self.txs.insert(ticket, slot);
+                self.sent(slot, ticket);
                 Defence::Nothing
             }
             Step::Force(ticket) => {
@@ -164,8 +166,14 @@ impl Closings {
 
     /// Asks for a call about a channel.
     pub fn submit(&mut self, slot: Slot, ticket: TxTicket, call: impl Into<Call>, out: &mut Outputs) {
-        self.txs.insert(ticket, slot);
+        self.sent(slot, ticket);
         out.tx(Lane::Channel(slot.index), ticket, call, Route::Sequencer);
+    }
+
+    /// A transaction about a channel is on its way.
+    fn sent(&mut self, slot: Slot, ticket: TxTicket) {
+        let earlier = self.txs.insert(ticket, slot);
+        assert!(earlier.is_none(), "a ticket is given out once");
     }
 
     /// Whose transaction this is. With its outcome it is one no longer.
@@ -184,7 +192,8 @@ impl Closings {
 
     /// Settles a channel.
     pub fn settle(&mut self, slot: Slot, channel: ChannelId, ticket: TxTicket, out: &mut Outputs) {
-        let Some(watch) = self.watches.get_mut(&slot) else { return };
+        let watch = self.watches.get_mut(&slot).expect("what is settled is closing");
+        assert!(watch.settling.is_none(), "a channel is settled by one transaction at a time");
         watch.settling = Some(ticket);
         self.submit(slot, ticket, channel::Call::Settle { channel }, out);
     }
@@ -199,6 +208,7 @@ impl Closings {
         outlook: &Outlook,
         cx: &mut Cx<'_>,
     ) -> Option<Outcome> {
+        // Its close may not be read yet.
         let watch = self.watches.get_mut(&slot)?;
         match watch.on_tx(channel, ticket, outcome, cx.out) {
             Heard::Nothing => return Some(Outcome::Nothing),
@@ -273,15 +283,15 @@ impl Closings {
 
     /// This role closed the channel.
     pub fn is_own_close(&mut self, slot: Slot) {
-        if let Some(watch) = self.watches.get_mut(&slot) {
-            watch.is_ours = true;
-        }
+        let watch = self.watches.get_mut(&slot).expect("what was closed is closing");
+        watch.is_ours = true;
     }
 
     /// The channel's settlement was taken back: it closes as before, but what was on its way is not any more.
     pub fn restore(&mut self, slot: Slot, mut watch: Watch) {
         watch.forget_transactions();
-        self.watches.insert(slot, watch);
+        let other = self.watches.insert(slot, watch);
+        assert!(other.is_none(), "a channel closes once at a time");
         self.rewound.insert(slot);
     }
 
@@ -297,6 +307,7 @@ impl Closings {
 
     /// The channel is said to be closing, and nothing is known of that close.
     pub fn expect(&mut self, slot: Slot) {
+        assert!(!self.watches.contains_key(&slot), "nothing is known of a close that is expected");
         self.unclosed.insert(slot, false);
     }
 
@@ -312,7 +323,7 @@ impl Closings {
         }
         for (slot, _) in &undone {
             self.retrying.retain(|other| other != slot);
-            let is_ours = self.unwatch(*slot, cx).is_some_and(|watch| watch.is_ours);
+            let is_ours = self.unwatch(*slot, cx).expect("it was closing").is_ours;
             self.rewound.remove(slot);
             self.unsure.remove(slot);
             self.unclosed.insert(*slot, is_ours);
@@ -329,13 +340,13 @@ impl Closings {
         let mut rewound = core::mem::take(&mut self.rewound);
         let watches = &mut self.watches;
         self.unsure.retain(|slot| {
-            let Some(watch) = watches.get_mut(slot) else { return false };
+            let watch =
+                watches.get_mut(slot).expect("what an event is to confirm is about a closing channel");
             if watch.confirm(next_block) {
                 rewound.insert(*slot);
             }
             watch.is_unsure()
         });
-        rewound.retain(|slot| watches.contains_key(slot));
         rewound
     }
 

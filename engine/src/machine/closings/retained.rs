@@ -74,7 +74,8 @@ impl Retained {
 
     fn take(&mut self, channel: ChannelId) -> Option<Kept> {
         let kept = self.all.remove(&channel)?;
-        self.by_block.remove(&(kept.block, channel));
+        let was_listed = self.by_block.remove(&(kept.block, channel));
+        assert!(was_listed, "what is kept is listed by its block");
         Some(kept)
     }
 
@@ -96,7 +97,7 @@ impl Retained {
                 self.by_block.insert((head, channel));
                 continue;
             }
-            settled.extend(self.all.remove(&channel).map(|kept| (channel, kept)));
+            settled.push((channel, self.all.remove(&channel).expect("looked up above")));
         }
         settled
     }
@@ -110,7 +111,8 @@ impl Retained {
             .map(|(_, channel)| *channel)
             .take(most)
             .collect();
-        due.into_iter().filter_map(|channel| self.take(channel).map(|kept| (channel, kept))).collect()
+        let mut take = |channel| self.take(channel).expect("what is listed by block is kept");
+        due.into_iter().map(|channel| (channel, take(channel))).collect()
     }
 
     /// Each is listed by its block, and nothing else is.
