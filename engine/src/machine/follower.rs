@@ -71,6 +71,7 @@ impl Follower {
 
     /// The durable cursor, where a start goes on (O12).
     pub fn recover(&mut self, block: u64) {
+        assert!(!self.is_polling && self.head_at.is_none(), "a start comes before all news");
         let block = block.max(self.cursor.next_block);
         self.cursor = Cursor::at(block);
         self.checkpoint = Checkpoint::at(block);
@@ -171,6 +172,7 @@ impl Follower {
         }
         let first = forked_at.max(self.safe.saturating_add(1));
         self.cursor.rewind(first);
+        assert!(self.cursor.next_block <= first, "what was taken back is read again (L1)");
         self.awaited = self.awaited.min(first);
         if first <= self.head.number {
             self.head = BlockRef::default();
@@ -198,6 +200,7 @@ impl Follower {
             return 0..0;
         }
         let taken = self.cursor.take(update, cap);
+        assert!(taken.events.len() <= cap, "the rest waits for the next answer (O11)");
         if taken.is_cut {
             cx.out.limit(Rule::O11, LimitHit::ChainEvents);
         }
@@ -213,13 +216,20 @@ impl Follower {
 
     /// At last: the cursor to the disk, if it is worth a write.
     pub fn store(&mut self, update: &ChainUpdate, cx: &mut Cx<'_>) {
+        let before = self.checkpoint.block();
         if let Some(block) = self.checkpoint.advance(&self.cursor, update) {
+            assert!(block >= before, "the durable cursor never goes back (O12)");
+            assert!(
+                block <= self.cursor.next_block,
+                "the durable cursor is not ahead of what was read (O12)"
+            );
             cx.tools.persist(Lane::Role, vec![Record::Cursor(block)], cx.out);
         }
     }
 
     /// Whether this update reached the head for the first time since the start.
     pub fn on_reached(&mut self, update: &ChainUpdate) -> bool {
+        assert!(self.head_at.is_some(), "who has read the chain has heard of a head");
         let is_reached = self.has_read(update.head.number);
         is_reached && !core::mem::replace(&mut self.is_read, true)
     }

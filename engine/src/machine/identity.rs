@@ -57,10 +57,9 @@ impl Identity {
         if self.asked != Some(ticket) {
             return None;
         }
+        assert!(self.signature.is_none(), "the proof is signed once (I3)");
         self.asked = None;
-        if signature.is_some() {
-            self.signature = signature;
-        }
+        self.signature = signature;
         Some(signature.is_some())
     }
 }
