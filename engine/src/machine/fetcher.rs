@@ -196,6 +196,10 @@ impl Fetch {
     /// These bytes came from this channel, and match.
     pub fn on_verified(&mut self, bytes: u64, source: Slot) {
         self.record.verified_bytes += bytes;
+        assert!(
+            self.end().is_none_or(|end| self.position() <= end),
+            "a download goes no further than its end"
+        );
         if !self.sources.contains(&source) {
             self.sources.push(source);
         }
@@ -303,13 +307,14 @@ impl Fetcher {
 
     /// Takes up a download.
     pub fn adopt(&mut self, record: FetchRecord, price: Price) {
+        assert!(!self.fetches.contains_key(&record.order.id), "a download is taken up once");
         self.fetches.insert(record.order.id, Fetch::new(record, price, Stage::Waiting));
     }
 
     /// A download has ended.
-    pub fn remove(&mut self, id: FetchId, cx: &mut Cx<'_>) -> Option<Fetch> {
+    pub fn remove(&mut self, id: FetchId, cx: &mut Cx<'_>) -> Fetch {
         cx.tools.alarms.forget(AlarmKey::Fetch(id));
-        self.fetches.remove(&id)
+        self.fetches.remove(&id).expect("only a download that is there ends")
     }
 
     /// Those that `wanted` says, in the order of their names.
@@ -324,7 +329,9 @@ impl Fetcher {
 
     /// Sets a download's stage and how long it may stay there (D10).
     pub fn set_stage(&mut self, id: FetchId, stage: Stage, cx: &mut Cx<'_>) {
-        let Some(fetch) = self.fetches.get_mut(&id) else { return };
+        let fetch = self.fetches.get_mut(&id).expect("a stage is a download's");
+        let is_paying = matches!(stage, Stage::Paying(_));
+        assert!(!is_paying || fetch.is_complete(), "a download that is being paid is whole");
         fetch.stage = stage;
         let wait = match stage {
             Stage::Probing(_) | Stage::Requested(_) => Some(self.timeouts.first_chunk),

@@ -137,6 +137,7 @@ impl Links {
 
     /// A dialled connection is up: to whom.
     pub fn on_up(&mut self, conn: ConnId, rtt: Span) -> Option<NodeId> {
+        // It may have been hung up on meanwhile.
         let node = *self.conns.get(&conn)?;
         let peer = self.peers.get_mut(&node).expect("a connection has its peer");
         (peer.is_up, peer.rtt) = (true, rtt);
@@ -145,16 +146,17 @@ impl Links {
 
     /// A connection is gone. Its streams are still there: whoever used them ends each.
     pub fn on_gone(&mut self, conn: ConnId) -> Option<Ended> {
+        // It may have been hung up on meanwhile.
         let node = *self.conns.get(&conn)?;
         let was_up = self.is_up(node);
         self.forget(node);
         Some(Ended { node, was_up, streams: self.on_conn(conn).collect() })
     }
 
-    fn forget(&mut self, node: NodeId) -> Option<ConnId> {
-        let gone = self.peers.remove(&node)?;
+    fn forget(&mut self, node: NodeId) -> ConnId {
+        let gone = self.peers.remove(&node).expect("a connection has its peer");
         assert_eq!(self.conns.remove(&gone.conn), Some(node), "a peer has its connection");
-        Some(gone.conn)
+        gone.conn
     }
 
     fn on_conn(&self, conn: ConnId) -> impl Iterator<Item = StreamId> {
@@ -165,6 +167,7 @@ impl Links {
     /// Gives up a connection on which a node was silent and nothing else runs: if it is dead, the transport takes up
     /// to its idle timeout to notice, and the next attempt would be lost on it (D10).
     pub fn hang_up(&mut self, node: NodeId, cx: &mut Cx<'_>) {
+        // Another stream's end may have hung up already.
         let Some(conn) = self.peers.get(&node).filter(|peer| peer.is_up).map(|peer| peer.conn) else {
             return;
         };
@@ -180,9 +183,8 @@ impl Links {
             |node: &NodeId| self.streams.values().any(|stream| stream.node == *node) || is_wanted(node);
         let idle: Vec<NodeId> = self.conns.values().filter(|node| !is_used(node)).copied().collect();
         for node in idle {
-            if let Some(conn) = self.forget(node) {
-                cx.out.disconnect(conn, Code::NotNow);
-            }
+            let conn = self.forget(node);
+            cx.out.disconnect(conn, Code::NotNow);
         }
     }
 
@@ -208,10 +210,9 @@ impl Links {
 
     /// The node has answered on this stream: it has our proof.
     pub fn on_answer(&mut self, stream: StreamId) {
-        let node = self.streams.get(&stream).map(|stream| stream.node);
-        if let Some(peer) = node.and_then(|node| self.peers.get_mut(&node)) {
-            peer.is_proven = true;
-        }
+        let node = self.streams.get(&stream).expect("an answer comes on a stream of ours").node;
+        let peer = self.peers.get_mut(&node).expect("a stream runs on its node's connection");
+        peer.is_proven = true;
     }
 
     /// Whether a channel's newest voucher was sent on the present connection (V3).
@@ -221,13 +222,16 @@ impl Links {
 
     /// It is sent now.
     pub fn greet(&mut self, node: NodeId, channel: Slot) {
-        if let Some(peer) = self.peers.get_mut(&node).filter(|peer| !peer.greeted.contains(&channel)) {
+        let peer = self.peers.get_mut(&node).expect("a node is greeted on its connection");
+        assert!(peer.is_up, "a node is greeted on a connection that is up");
+        if !peer.greeted.contains(&channel) {
             peer.greeted.push(channel);
         }
     }
 
     /// A channel is gone.
     pub fn forget_channel(&mut self, node: NodeId, channel: Slot) {
+        // Its node need not be connected.
         if let Some(peer) = self.peers.get_mut(&node) {
             peer.greeted.retain(|other| *other != channel);
         }

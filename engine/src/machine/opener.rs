@@ -119,15 +119,15 @@ impl Opener {
     }
 
     /// Takes the first one off the list, however far it has come.
-    pub fn take(&mut self, cx: &mut Cx<'_>) -> Option<Opening> {
+    pub fn take(&mut self, cx: &mut Cx<'_>) -> Opening {
         cx.tools.alarms.cancel(AlarmKey::Opening);
-        self.queue.pop_front()
+        self.queue.pop_front().expect("only an opening that is wanted is over")
     }
 
     /// Begins the first one, on the owner's yes if the owner is asked: the allowance. Each of its two transactions has so long to
     /// be in a block (O10).
     pub fn begin(&mut self, agreed: Option<Agreement>, inclusion: Span, cx: &mut Cx<'_>) {
-        let Some(opening) = self.queue.front_mut() else { return };
+        let opening = self.queue.front_mut().expect("only an opening that is wanted begins");
         assert_eq!(opening.step, Step::Queued, "an opening begins once");
         let ticket = cx.tools.tx_ticket();
         opening.step = Step::Approving(ticket);

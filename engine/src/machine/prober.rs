@@ -136,10 +136,9 @@ impl Prober {
 
     /// The connection is up: the question goes out.
     pub fn on_up(&mut self, conn: ConnId, request: ProbeRequest, cx: &mut Cx<'_>) {
-        if let Some(probe) = self.probes.get_mut(&conn) {
-            probe.asked = Some(request);
-            cx.out.send(Lane::Role, StreamId { conn, index: 0 }, ProbeMessage::Request(request));
-        }
+        let probe = self.probes.get_mut(&conn).expect("a connection for a question has one");
+        probe.asked = Some(request);
+        cx.out.send(Lane::Role, StreamId { conn, index: 0 }, ProbeMessage::Request(request));
     }
 
     /// P6: an answer counts if the candidate's account signed it for what was asked, at a sane rate.
@@ -151,7 +150,8 @@ impl Prober {
         crypto: &C,
         cx: &mut Cx<'_>,
     ) -> Option<Answer> {
-        let Probe { node, asked, .. } = *self.probes.get(&id.conn)?;
+        let Probe { node, asked, .. } = *self.probes.get(&id.conn).expect("an answer is to a question");
+        // Nothing was asked yet: no answer to anything.
         let asked = asked?;
         let ProbeResponse { has_blob, rate, total_bytes, signature } = response;
         let terms = ProbeResponseTerms {
@@ -177,15 +177,15 @@ impl Prober {
     }
 
     /// A question's connection is gone before its answer.
-    pub fn on_lost(&mut self, conn: ConnId, why: Gone, cx: &mut Cx<'_>) -> Option<(Probe, Failed)> {
-        let probe = self.probes.remove(&conn)?;
+    pub fn on_lost(&mut self, conn: ConnId, why: Gone, cx: &mut Cx<'_>) -> (Probe, Failed) {
+        let probe = self.probes.remove(&conn).expect("a connection for a question has one");
         let rule = if why == Gone::WrongPeer { Rule::I3 } else { Rule::D10 };
         cx.out.unattributed(probe.node, rule);
         let failed = match why {
             Gone::Closed(code) => code.into(),
             Gone::Unreachable | Gone::WrongPeer | Gone::Lost => Failed::Silent,
         };
-        Some((probe, failed))
+        (probe, failed)
     }
 
     /// Hangs up: the question is answered, or has failed.

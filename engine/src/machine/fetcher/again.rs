@@ -73,6 +73,9 @@ impl Fetch {
             self.refusals = 0;
         }
         self.current = present.unwrap_or(0);
+        let count = self.record.order.candidates.len();
+        assert_eq!(self.tries.len(), count, "each candidate has a count of tries");
+        assert!(self.current < count, "the present candidate is one of the order's");
         self.is_amended = true;
     }
 
@@ -95,20 +98,22 @@ impl Fetch {
 impl Fetcher {
     /// Takes up a download that waits for its owner.
     pub fn adopt_kept(&mut self, record: FetchRecord) {
+        assert!(!self.fetches.contains_key(&record.order.id), "a download is taken up once");
         self.fetches.insert(record.order.id, Fetch::new(record, Price::Due, Stage::Kept));
     }
 
     /// A download has failed: what it has verified is kept, as a start would find it. Returns it as it was.
-    pub fn keep(&mut self, id: FetchId, cx: &mut Cx<'_>) -> Option<Fetch> {
+    pub fn keep(&mut self, id: FetchId, cx: &mut Cx<'_>) -> Fetch {
         cx.tools.alarms.cancel(AlarmKey::Fetch(id));
-        let fetch = self.fetches.get_mut(&id)?;
+        let fetch = self.fetches.get_mut(&id).expect("only a download that is there fails");
         let kept = Fetch::new(fetch.record.clone(), Price::Due, Stage::Kept);
-        Some(core::mem::replace(fetch, kept))
+        core::mem::replace(fetch, kept)
     }
 
     /// A kept download is ordered again: with nothing against anybody, and no price known.
     pub fn go_on(&mut self, order: FetchOrder) {
-        let Some(fetch) = self.fetches.get_mut(&order.id).filter(|fetch| fetch.is_kept()) else { return };
+        let fetch = self.fetches.get_mut(&order.id).expect("only a download that is there goes on");
+        assert!(fetch.is_kept() && fetch.gets(&order), "what goes on was kept, and gets the same (D17)");
         let record = FetchRecord { order, ..fetch.record.clone() };
         *fetch = Fetch::new(record, Price::Due, Stage::Waiting);
         fetch.is_amended = true;
@@ -116,7 +121,8 @@ impl Fetcher {
 
     /// Other terms for a download that runs. `stays`: whether the attempt that runs may go on under them.
     pub fn amend(&mut self, order: FetchOrder, stays: bool) -> Amended {
-        let Some(fetch) = self.fetches.get_mut(&order.id) else { return Amended::Nobody };
+        let fetch = self.fetches.get_mut(&order.id).expect("only a download that is there is amended");
+        assert!(fetch.gets(&order), "other terms are for the same bytes (D17)");
         let candidate = fetch.candidate();
         let present = order.candidates.iter().position(|other| stays && *other == candidate);
         fetch.amend(order, present);

@@ -25,6 +25,7 @@ impl Fetch {
 
     /// The owner agrees.
     pub fn agree(&mut self, agreement: Agreement) {
+        assert_eq!(self.stage, Stage::Asking, "the owner agrees to what it was asked (D16)");
         self.agreed[self.current] = Some(agreement);
     }
 
@@ -48,7 +49,7 @@ impl Fetcher {
     /// What the owner has agreed to with a download's present candidate, which from now on counts no more: it is used up, taken
     /// back, or too little.
     pub fn take_agreement(&mut self, id: FetchId) -> Option<Agreement> {
-        let fetch = self.fetches.get_mut(&id)?;
+        let fetch = self.fetches.get_mut(&id).expect("an agreement is a download's");
         fetch.agreed[fetch.current].take()
     }
 }

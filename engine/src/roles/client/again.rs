@@ -20,7 +20,7 @@ use crate::{
 impl Client {
     /// An order that can be carried out, for a download that is there.
     pub(super) fn on_order_again(&mut self, now: Now, order: FetchOrder, out: &mut Outputs) {
-        let Some(fetch) = self.fetcher.fetches.get(&order.id) else { return };
+        let fetch = self.fetcher.fetches.get(&order.id).expect("a download that is there is ordered again");
         match fetch.stage {
             Stage::Kept => self.go_on(now, order, out),
             // There is nothing left that terms could be for.
@@ -44,12 +44,12 @@ impl Client {
     fn amend(&mut self, now: Now, order: FetchOrder, out: &mut Outputs) {
         let id = order.id;
         let stays = self.may_stay(&order);
-        let asks = self.fetcher.fetches.get(&id).is_some_and(|fetch| fetch.stage == Stage::Asking);
+        let asks = self.fetcher.fetches[&id].stage == Stage::Asking;
         if !stays || asks {
             // Who is asked is asked anew, about what it is now.
             self.end_attempt(now, id, out);
         }
-        let Some(fetch) = self.fetcher.fetches.get(&id) else { return };
+        let fetch = self.fetcher.fetches.get(&id).expect("a download outlives its attempts");
         let (before, why) = (fetch.record.order.clone(), fetch.why);
         let amended = self.fetcher.amend(order, stays);
         self.retire_lossy(now, &before, out);
@@ -67,17 +67,18 @@ impl Client {
     /// Whether what a download does now may go on under these terms: with the same node, in the same token, at a rate that they
     /// allow.
     fn may_stay(&self, order: &FetchOrder) -> bool {
-        let Some(fetch) = self.fetcher.fetches.get(&order.id) else { return false };
+        let fetch = self.fetcher.fetches.get(&order.id).expect("a download that is there is ordered again");
         let is_listed = order.candidates.contains(&fetch.candidate());
         let is_allowed = match fetch.stage {
             Stage::Requested(stream) | Stage::Streaming(stream) => {
-                self.links.streams.get(&stream).is_none_or(|stream| match &stream.purpose {
+                let stream = self.links.streams.get(&stream).expect("a download's stream serves it");
+                match &stream.purpose {
                     Purpose::Content { is_agreed: true, .. } => {
                         self.wallet.channels[stream.channel].paying.meter.rate() <= order.max_rate
                     }
                     Purpose::Content { request, .. } => request.max_rate <= order.max_rate,
-                    Purpose::Close => true,
-                })
+                    Purpose::Close => unreachable!("a download's stream brings content"),
+                }
             }
             _ => true,
         };
@@ -86,16 +87,15 @@ impl Client {
 
     /// Ends what a download does now. What it got is signed for.
     fn end_attempt(&mut self, now: Now, id: FetchId, out: &mut Outputs) {
-        let Some(fetch) = self.fetcher.fetches.get(&id) else { return };
+        let fetch = self.fetcher.fetches.get(&id).expect("an attempt is a download's");
         let (stage, position) = (fetch.stage, fetch.position());
         self.fetcher.set_stage(id, Stage::Waiting, &mut Cx { now, tools: &mut self.tools, out });
         match stage {
             Stage::Probing(conn) => self.drop_probe(now, conn, out),
             Stage::Requested(stream) | Stage::Streaming(stream) => {
-                if let Some(slot) = self.links.streams.get(&stream).map(|stream| stream.channel) {
-                    // The node may have agreed by now, and send (D8).
-                    self.wallet.channels[slot].note_lost(id, position);
-                }
+                let slot = self.links.streams.get(&stream).expect("a download's stream serves it").channel;
+                // The node may have agreed by now, and send (D8).
+                self.wallet.channels[slot].note_lost(id, position);
                 self.drop_stream(now, stream, out);
             }
             _ => {}
@@ -108,7 +108,7 @@ impl Client {
             self.persist_paying(slot, out);
             return;
         }
-        let Some(fetch) = self.fetcher.fetches.get_mut(&id) else { return };
+        let fetch = self.fetcher.fetches.get_mut(&id).expect("a download that is there is stored");
         fetch.sources.clear();
         let record = fetch.stored();
         self.persist(Lane::Role, vec![record], out);
@@ -118,7 +118,7 @@ impl Client {
     pub(super) fn make_room(&mut self, now: Now, out: &mut Outputs) -> bool {
         let Some(id) = self.fetcher.least_kept() else { return false };
         let cx = &mut Cx { now, tools: &mut self.tools, out };
-        let Some(gone) = self.fetcher.remove(id, cx) else { return false };
+        let gone = self.fetcher.remove(id, cx);
         out.notice(Notice::Forgotten { fetch: id, verified_bytes: gone.record.verified_bytes });
         self.persist(Lane::Role, vec![Record::Gone(Key::Fetch(id))], out);
         true

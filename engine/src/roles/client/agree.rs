@@ -39,9 +39,7 @@ impl Client {
         if !asks.is_some_and(|fetch| fetch.is_enough(&agreement, fetch.deposit())) {
             return;
         }
-        if let Some(fetch) = self.fetcher.fetches.get_mut(&id) {
-            fetch.agree(agreement);
-        }
+        self.fetcher.fetches.get_mut(&id).expect("looked up above").agree(agreement);
         self.fetcher.set_stage(id, Stage::Waiting, &mut Cx { now, tools: &mut self.tools, out });
         self.advance(now, id, out);
     }
@@ -61,9 +59,8 @@ impl Client {
 
     /// A no, or none at all in all that time: this candidate is out of the question for this download.
     pub(super) fn on_not_agreed(&mut self, now: Now, id: FetchId, out: &mut Outputs) {
-        if let Some(fetch) = self.fetcher.fetches.get_mut(&id) {
-            fetch.why = FetchFailure::NotAgreed;
-        }
+        let fetch = self.fetcher.fetches.get_mut(&id).expect("a question to the owner is a download's");
+        fetch.why = FetchFailure::NotAgreed;
         self.fail_attempt(now, id, Failure::Ban, out);
     }
 

@@ -65,6 +65,7 @@ impl Client {
 
     /// Moves a waiting download as far as it gets: a channel, a connection, a proof, the request.
     pub(super) fn advance(&mut self, now: Now, id: FetchId, out: &mut Outputs) {
+        // It may have ended while others were moved along.
         let Some(fetch) = self.fetcher.fetches.get(&id) else { return };
         if fetch.stage != Stage::Waiting || !self.follower.is_read() {
             return;
@@ -140,7 +141,7 @@ impl Client {
     }
 
     pub(super) fn on_fetch_due(&mut self, now: Now, id: FetchId, out: &mut Outputs) {
-        let Some(fetch) = self.fetcher.fetches.get_mut(&id) else { return };
+        let fetch = self.fetcher.fetches.get_mut(&id).expect("a download's alarm has its download");
         match fetch.stage {
             Stage::BackingOff => {
                 fetch.stage = Stage::Waiting;
@@ -158,7 +159,7 @@ impl Client {
                 self.complete(now, id, out);
             }
             Stage::Asking => self.on_not_agreed(now, id, out),
-            Stage::Waiting | Stage::Kept => {}
+            Stage::Waiting | Stage::Kept => unreachable!("what waits for nothing has no alarm"),
         }
     }
 
@@ -177,12 +178,14 @@ impl Client {
 
     /// Everything is verified and paid for.
     pub(super) fn complete(&mut self, now: Now, id: FetchId, out: &mut Outputs) {
-        let Some(fetch) = self.fetcher.fetches.get(&id) else { return };
+        let fetch = self.fetcher.fetches.get(&id).expect("only a download that is there is completed");
+        assert!(fetch.is_complete(), "a download is over when every byte is verified");
         let bytes = fetch.record.verified_bytes;
         self.end_fetch(now, id, Notice::Fetched { fetch: id, bytes }, false, out);
     }
 
     pub(super) fn fail_fetch(&mut self, now: Now, id: FetchId, why: FetchFailure, out: &mut Outputs) {
+        // Its owner may cancel what is over.
         let Some(fetch) = self.fetcher.fetches.get(&id) else { return };
         let keeps = why != FetchFailure::Cancelled && fetch.record.verified_bytes > 0;
         self.end_fetch(now, id, Notice::FetchFailed { fetch: id, why }, keeps, out);
@@ -206,14 +209,12 @@ impl Client {
         out.notice(last_words);
         let cx = &mut Cx { now, tools: &mut self.tools, out };
         let gone = if keeps { self.fetcher.keep(id, cx) } else { self.fetcher.remove(id, cx) };
-        if let Some(gone) = gone {
-            let kept = self.fetcher.fetches.get(&id).map(Fetch::stored);
-            let record = kept.unwrap_or(Record::Gone(Key::Fetch(id)));
-            self.persist(Lane::Role, vec![record], out);
-            self.retire_lossy(now, &gone.record.order, out);
-            if let Stage::Probing(conn) = gone.stage {
-                self.drop_probe(now, conn, out);
-            }
+        let kept = self.fetcher.fetches.get(&id).map(Fetch::stored);
+        let record = kept.unwrap_or(Record::Gone(Key::Fetch(id)));
+        self.persist(Lane::Role, vec![record], out);
+        self.retire_lossy(now, &gone.record.order, out);
+        if let Stage::Probing(conn) = gone.stage {
+            self.drop_probe(now, conn, out);
         }
         self.close_unused(now, out);
         self.leave_idle_peers(now, out);
@@ -222,7 +223,9 @@ impl Client {
     /// A channel that brought bytes for a download, of which no record says so yet.
     pub(super) fn source_of(&self, id: FetchId) -> Option<Slot> {
         let is_live = |slot: &&Slot| self.wallet.channels.get(**slot).is_some();
-        self.fetcher.fetches.get(&id)?.sources.iter().find(is_live).copied()
+        let fetch = self.fetcher.fetches.get(&id).expect("asked of a download that is there");
+        // Those that have settled meanwhile have no record any more.
+        fetch.sources.iter().find(is_live).copied()
     }
 
     /// Nobody will ask for the bytes any more that a download by this order has lost, as far as it may not use their channels
@@ -231,7 +234,7 @@ impl Client {
         let with = |candidate: &Candidate| self.wallet.with(candidate.node).to_vec();
         let slots: alloc::vec::Vec<Slot> = order.candidates.iter().flat_map(with).collect();
         for slot in slots {
-            let Some(channel) = self.wallet.channels.get_mut(slot) else { continue };
+            let channel = self.wallet.channels.get_mut(slot).expect("listed with its node");
             let Paying { node, token, .. } = channel.paying;
             if self.fetcher.fetches.get(&order.id).is_some_and(|fetch| fetch.wants(node, token)) {
                 continue;

@@ -179,7 +179,7 @@ impl Client {
 
     /// The same of one download.
     fn note_lost_of(&mut self, id: FetchId) {
-        let Some(fetch) = self.fetcher.fetches.get(&id) else { return };
+        let fetch = self.fetcher.fetches.get(&id).expect("what lost bytes is there");
         let order = &fetch.record.order;
         for candidate in &order.candidates {
             for slot in self.wallet.with(candidate.node).to_vec() {
@@ -245,6 +245,7 @@ impl Client {
         if self.prober.get(conn).is_some() {
             return self.on_probe_connected(now, conn, out);
         }
+        // It may have been hung up on meanwhile.
         let Some(node) = self.links.on_up(conn, rtt) else { return };
         self.advance_peer(now, node, out);
     }
@@ -253,6 +254,7 @@ impl Client {
         if self.prober.get(conn).is_some() {
             return self.on_probe_lost(now, conn, why, out);
         }
+        // It may have been hung up on meanwhile.
         let Some(Ended { node, was_up, streams }) = self.links.on_gone(conn) else { return };
         for id in streams {
             self.on_stream_lost(now, id, out);
@@ -315,6 +317,7 @@ impl Client {
                 _ => self.on_probe_breach(now, id, Rule::W2, out),
             };
         }
+        // Late: the stream has ended.
         if !self.links.streams.contains_key(&id) {
             return;
         }

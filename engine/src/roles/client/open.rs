@@ -30,6 +30,7 @@ impl Client {
         let deposit = fetch.deposit();
         let keep = fetch.record.order.keep_channel;
         let is_agreed = fetch.is_agreed(deposit);
+        assert!(fetch.is_quoted(now), "a channel is opened on a young quote alone (D1)");
         if !self.has_room(0) {
             out.limit(Rule::O11, LimitHit::Channels);
             return self.fail_fetch(now, id, FetchFailure::TooMany, out);
@@ -108,14 +109,13 @@ impl Client {
 
     fn on_open_failed(&mut self, now: Now, out: &mut Outputs) {
         self.prints.is_rest_dirty = true;
-        let Some(failed) = self.opener.take(&mut Cx { now, tools: &mut self.tools, out }) else { return };
+        let failed = self.opener.take(&mut Cx { now, tools: &mut self.tools, out });
         let waits =
             |fetch: &Fetch| fetch.is_waiting_for(failed.node) && fetch.record.order.token == failed.token;
         let waiting = self.fetcher.ids(waits);
         for id in waiting {
-            if let Some(fetch) = self.fetcher.fetches.get_mut(&id) {
-                fetch.why = FetchFailure::OpenFailed;
-            }
+            let fetch = self.fetcher.fetches.get_mut(&id).expect("one download's end is not another's");
+            fetch.why = FetchFailure::OpenFailed;
             self.fail_attempt(now, id, Failure::Refused, out);
         }
         self.disown(now, out);
@@ -166,6 +166,8 @@ impl Client {
             amount: Amount::ZERO,
             meter: Meter::new(),
         });
+        let used = self.wallet.channels.len() + self.opener.len();
+        assert!(used <= self.config.limits.channels + 1, "openings beyond the table are not taken up (O11)");
         if is_ours {
             return self.take_up(now, slot, out);
         }
@@ -188,7 +190,7 @@ impl Client {
 
     /// The channel that we wait for is open: from here on it may be paid on.
     fn take_up(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
-        let Some(opening) = self.opener.take(&mut Cx { now, tools: &mut self.tools, out }) else { return };
+        let opening = self.opener.take(&mut Cx { now, tools: &mut self.tools, out });
         self.prints.is_rest_dirty = true;
         let paying = &mut self.wallet.channels[slot].paying;
         paying.status = ChannelStatus::Open;

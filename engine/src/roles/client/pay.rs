@@ -17,7 +17,7 @@ use crate::{
         wallet::{Channel, Running, Signed, Wallet},
     },
     money::Nonce,
-    record::{PersistSeq, Record},
+    record::{Paying, PersistSeq, Record},
     state::Slot,
     time::Now,
     wire::{ClientMessage, Code, VoucherReject},
@@ -30,12 +30,12 @@ impl Client {
             return;
         }
         let running = self.running(slot);
+        let Paying { nonce, amount, deposit, .. } = self.wallet.channels[slot].paying;
         let cx = &mut Cx { now, tools: &mut self.tools, out };
         let Some(terms) = self.wallet.promise(slot, now_due, running, cx) else { return };
-        assert!(
-            terms.amount <= self.wallet.channels[slot].paying.deposit,
-            "no more is promised than was paid in (V4)"
-        );
+        assert!(terms.amount <= deposit, "no more is promised than was paid in (V4)");
+        assert!(terms.amount > amount, "each voucher is for more than the one before (V1)");
+        assert_eq!(Some(terms.nonce), nonce.next(), "each voucher's nonce is the next one (V1)");
         for id in self.wallet.channels[slot].streams.clone() {
             if self.links.streams.get(&id).is_some_and(Stream::is_whole_unpaid) {
                 self.set_paid_by(id, terms.nonce);
@@ -58,6 +58,7 @@ impl Client {
             done += 1;
             for fetch in self.fetcher.fetches.values_mut(|fetch| fetch.sources.contains(&source)) {
                 for other in core::mem::take(&mut fetch.sources) {
+                    // It may have settled meanwhile.
                     if !slots.contains(&other) && self.wallet.channels.get(other).is_some() {
                         slots.push(other);
                     }
@@ -73,27 +74,30 @@ impl Client {
     /// What of a channel's streams decides whether a voucher is due.
     fn running(&self, slot: Slot) -> Running {
         let mut found = Running::default();
-        for stream in self.wallet.channels[slot].streams.iter().filter_map(|id| self.links.streams.get(id)) {
+        for id in &self.wallet.channels[slot].streams {
+            let stream = self.links.streams.get(id).expect("a channel lists streams that are there");
+            let Purpose::Content { offer, next, end, .. } = &stream.purpose else {
+                unreachable!("a channel lists streams that bring content")
+            };
+            assert!(next <= end, "nothing is verified beyond the range");
             // A stream counts until it has ended, as it does for the node; only one that still runs has a next group.
-            if let Purpose::Content { offer, next, end, .. } = &stream.purpose {
-                found.offer = if found.offer == 0 { *offer } else { found.offer.min(*offer) };
-                found.next_group = found.next_group.max(GROUP.min(end - next));
-            }
+            found.offer = if found.offer == 0 { *offer } else { found.offer.min(*offer) };
+            found.next_group = found.next_group.max(GROUP.min(end - next));
             found.is_one_whole |= stream.is_whole_unpaid();
         }
         found
     }
 
     pub(super) fn set_paid_by(&mut self, id: StreamId, nonce: Nonce) {
-        if let Some(Purpose::Content { paid_by, .. }) =
-            self.links.streams.get_mut(&id).map(|s| &mut s.purpose)
-        {
-            *paid_by = Some(nonce);
-        }
+        let stream = self.links.streams.get_mut(&id).expect("what is paid is there");
+        let Purpose::Content { paid_by, .. } = &mut stream.purpose else {
+            unreachable!("content alone is paid for")
+        };
+        *paid_by = Some(nonce);
     }
 
     pub(super) fn fetch_of(&self, id: &StreamId) -> Option<FetchId> {
-        self.links.streams.get(id)?.fetch()
+        self.links.streams.get(id).expect("asked of a stream that is there").fetch()
     }
 
     pub(super) fn on_voucher_signed(
@@ -118,6 +122,7 @@ impl Client {
         let channel = &self.wallet.channels[slot];
         // Without a stream it goes out on the next one.
         let Some(&stream) = channel.streams.last() else { return };
+        // Its signature may still be missing.
         let Some(voucher) = channel.newest_voucher() else { return };
         out.send(Lane::Channel(slot.index), stream, ClientMessage::Voucher(voucher));
         self.arm_resend(now, slot, out);
@@ -137,7 +142,7 @@ impl Client {
 
     /// V3: unacknowledged for 2 s, so it goes out again; without a signature it is asked for again.
     pub(super) fn on_resend_due(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
-        let Some(channel) = self.wallet.channels.get(slot) else { return };
+        let channel = self.wallet.channels.get(slot).expect("a channel's alarm has its channel");
         if channel.needs_signature() {
             return self.sign_newest(now, slot, out);
         }
@@ -147,7 +152,7 @@ impl Client {
     }
 
     pub(super) fn on_ack(&mut self, now: Now, id: StreamId, nonce: Nonce, out: &mut Outputs) {
-        let Some(slot) = self.links.streams.get(&id).map(|stream| stream.channel) else { return };
+        let slot = self.links.streams.get(&id).expect("an ack comes on a stream of ours").channel;
         if !self.wallet.on_ack(slot, nonce, &mut Cx { now, tools: &mut self.tools, out }) {
             // It acknowledges what was never signed.
             return self.on_breach(now, id, Rule::V3, out);
@@ -157,7 +162,7 @@ impl Client {
 
     /// Ends the streams whose last verified byte is paid and acknowledged.
     pub(super) fn finish_if_paid(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
-        let Some(channel) = self.wallet.channels.get(slot) else { return };
+        let channel = self.wallet.channels.get(slot).expect("a channel outlives its streams");
         let acked = channel.acked;
         let is_square = acked == channel.paying.nonce && channel.signing.is_none() && channel.is_square();
         let is_paid = |id: &StreamId| self.links.streams.get(id).is_some_and(|stream| stream.is_paid(acked));
@@ -189,7 +194,7 @@ impl Client {
     }
 
     pub(super) fn on_reject(&mut self, now: Now, id: StreamId, reject: VoucherReject, out: &mut Outputs) {
-        let Some(stream) = self.links.streams.get(&id) else { return };
+        let stream = self.links.streams.get(&id).expect("a rejection comes on a stream of ours");
         let (slot, node) = (stream.channel, stream.node);
         if reject.error == Some(StreamError::ChannelInsufficient) {
             return self.on_abort(now, id, StreamError::ChannelInsufficient, out);

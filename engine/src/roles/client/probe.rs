@@ -36,8 +36,9 @@ impl Client {
     }
 
     pub(super) fn on_probe_connected(&mut self, now: Now, conn: ConnId, out: &mut Outputs) {
-        let fetch = self.prober.get(conn).and_then(|probe| self.fetcher.fetches.get(&probe.fetch));
-        let Some(order) = fetch.map(|fetch| &fetch.record.order) else { return };
+        let probe = self.prober.get(conn).expect("a connection for a question has one");
+        let fetch = self.fetcher.fetches.get(&probe.fetch).expect("a question's download waits for it");
+        let order = &fetch.record.order;
         let request = ProbeRequest {
             hash: order.hash,
             token: order.token,
@@ -55,11 +56,14 @@ impl Client {
         crypto: &C,
         out: &mut Outputs,
     ) {
-        let Some(&Probe { node, fetch: fetch_id, .. }) = self.prober.get(id.conn) else { return };
-        let Some(fetch) = self.fetcher.fetches.get(&fetch_id) else { return };
+        let probe = self.prober.get(id.conn).expect("an answer is to a question");
+        let Probe { node, fetch: fetch_id, .. } = *probe;
+        let fetch = self.fetcher.fetches.get(&fetch_id).expect("a question's download waits for it");
+        assert_eq!(fetch.candidate().node, node, "the present candidate is asked");
         let (operator, max_rate) = (fetch.candidate().operator, fetch.record.order.max_rate);
         let cx = &mut Cx { now, tools: &mut self.tools, out };
         let by = (&self.config.deployment, operator);
+        // It may come before the question went out.
         let Some(answer) = self.prober.on_response(id, response, by, crypto, cx) else { return };
         let refused = |error| Notice::Refused { fetch: fetch_id, node, error };
         let (rate, timestamp, signature, total_bytes) = match answer {
@@ -87,23 +91,22 @@ impl Client {
     }
 
     fn set_price(&mut self, id: FetchId, price: Price) {
-        if let Some(fetch) = self.fetcher.fetches.get_mut(&id) {
-            fetch.set_price(price);
-        }
+        let fetch = self.fetcher.fetches.get_mut(&id).expect("a price is a download's");
+        fetch.set_price(price);
     }
 
     /// Tells the owner what the present candidate wants, and what goes into a channel with it, if one is opened now.
     pub(super) fn show_quote(&self, id: FetchId, deposit: Option<Amount>, out: &mut Outputs) {
-        let quoted =
-            self.fetcher.fetches.get(&id).and_then(|fetch| Some((fetch.candidate().node, fetch.quoted()?)));
-        let Some((node, Quoted { rate, total_bytes, .. })) = quoted else { return };
+        let fetch = self.fetcher.fetches.get(&id).expect("a price is a download's");
+        let node = fetch.candidate().node;
+        let Quoted { rate, total_bytes, .. } = fetch.quoted().expect("a price is shown that was quoted (D1)");
         out.notice(Notice::Quoted { fetch: id, node, rate, total_bytes, deposit });
     }
 
     /// The connection of a probe is gone before its answer.
     pub(super) fn on_probe_lost(&mut self, now: Now, conn: ConnId, why: Gone, out: &mut Outputs) {
         let cx = &mut Cx { now, tools: &mut self.tools, out };
-        let Some((probe, failed)) = self.prober.on_lost(conn, why, cx) else { return };
+        let (probe, failed) = self.prober.on_lost(conn, why, cx);
         self.after_probe(now, probe, Some(failed.into()), out);
     }
 
@@ -115,14 +118,14 @@ impl Client {
 
     /// What came is no answer to a probe.
     pub(super) fn on_probe_breach(&mut self, now: Now, id: StreamId, rule: Rule, out: &mut Outputs) {
-        let Some(probe) = self.prober.get(id.conn) else { return };
+        let probe = self.prober.get(id.conn).expect("asked of a connection for a question");
         out.breach(probe.node, rule, Proof::Message(id));
         self.end_probe(now, id.conn, Some(Failure::Ban), out);
     }
 
     /// Silence (D10).
     pub(super) fn on_probe_late(&mut self, now: Now, conn: ConnId, out: &mut Outputs) {
-        let Some(probe) = self.prober.get(conn) else { return };
+        let probe = self.prober.get(conn).expect("a download that asks for a price has its question");
         out.unattributed(probe.node, Rule::D10);
         self.end_probe(now, conn, Some(Failure::Refused), out);
     }
@@ -130,7 +133,7 @@ impl Client {
     /// Hangs up; the download tries again, or goes on.
     fn end_probe(&mut self, now: Now, conn: ConnId, failure: Option<Failure>, out: &mut Outputs) {
         let cx = &mut Cx { now, tools: &mut self.tools, out };
-        let Some(probe) = self.prober.end(conn, cx) else { return };
+        let probe = self.prober.end(conn, cx).expect("a question ends once");
         self.after_probe(now, probe, failure, out);
     }
 
@@ -150,6 +153,7 @@ impl Client {
     /// A download has ended while it asked: another one may ask now.
     pub(super) fn drop_probe(&mut self, now: Now, conn: ConnId, out: &mut Outputs) {
         let cx = &mut Cx { now, tools: &mut self.tools, out };
+        // It may have ended first, and the download with it.
         let Some(probe) = self.prober.end(conn, cx) else { return };
         self.prints.is_rest_dirty = true;
         self.todo.push_back(Next::Freed(probe.node));

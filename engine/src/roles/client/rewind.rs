@@ -63,7 +63,8 @@ impl Client {
     /// Takes a channel out of the tables; what was known of its close comes back.
     pub(super) fn forget(&mut self, now: Now, slot: Slot, out: &mut Outputs) -> Option<Watch> {
         let cx = &mut Cx { now, tools: &mut self.tools, out };
-        let gone = self.wallet.remove(slot, cx)?;
+        let gone = self.wallet.remove(slot, cx).expect("only a channel that is there is forgotten");
+        assert!(gone.streams.is_empty(), "no stream outlives its channel");
         self.follower.openings.forget(gone.paying.channel);
         let watch = self.closings.remove(slot, cx);
         self.links.forget_channel(gone.paying.node, slot);
@@ -192,9 +193,7 @@ impl Client {
 
     /// The channel is not closing, or not yet again. It was to be closed, by whomever.
     fn close_again(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
-        if self.wallet.channels.get(slot).is_none() {
-            return;
-        }
+        assert!(self.wallet.channels.get(slot).is_some(), "what was to be closed is there");
         self.wallet.on_close_undone(slot);
         let seq = self.persist_paying(slot, out);
         self.follower.checkpoint.writes(seq);
@@ -242,7 +241,7 @@ impl Client {
             },
         };
         let is_as_before = self.follower.openings.see(block, id, self.follower.safe());
-        let Some(slot) = self.wallet.slot(&id) else { return true };
+        let slot = self.wallet.slot(&id).expect("it was there, or is again");
         let paying = &mut self.wallet.channels[slot].paying;
         paying.opened_at_block = block;
         let is_other = core::mem::replace(&mut paying.deposit, deposit) != deposit;

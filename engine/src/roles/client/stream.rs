@@ -12,7 +12,7 @@ use crate::{
     limits::{BLOB_BYTES_MAX, GROUP, OFFER_GROUPS_MIN},
     machine::{
         AlarmKey, Cx,
-        fetcher::{Failure, Fetch, Price, Stage},
+        fetcher::{Failure, Price, Stage},
         links::{Purpose, Stream},
     },
     money::Rate,
@@ -27,10 +27,11 @@ impl Client {
     /// request on a channel the newest voucher is sent again (V3).
     pub(super) fn request(&mut self, now: Now, id: FetchId, slot: Slot, out: &mut Outputs) {
         let node = self.fetcher.fetches[&id].candidate().node;
-        let Some(auth) = self.identity.auth() else { return };
-        let Some((stream, is_first)) = self.links.next_stream(node) else { return };
+        let auth = self.identity.auth().expect("nothing is asked for before there is a proof (I3)");
+        let (stream, is_first) = self.links.next_stream(node).expect("a request goes to a node that is up");
         let auth = is_first.then_some(auth);
         let channel = &self.wallet.channels[slot];
+        assert!(channel.is_open(), "nothing is asked for on a channel that is about to be closed");
         let is_known = self.links.is_greeted(node, slot) && channel.acked == channel.paying.nonce;
         let newest = if is_known { None } else { channel.newest_voucher() };
         self.links.greet(node, slot);
@@ -80,7 +81,7 @@ impl Client {
         crypto: &C,
         out: &mut Outputs,
     ) {
-        let Some(stream) = self.links.streams.get(&id) else { return };
+        let stream = self.links.streams.get(&id).expect("an answer comes on a stream of ours");
         let (slot, node) = (stream.channel, stream.node);
         let Purpose::Content { fetch: fetch_id, request, is_agreed: false, .. } = &stream.purpose else {
             // It has answered already, or was asked for a consent.
@@ -115,7 +116,7 @@ impl Client {
             }
             return self.on_refusal(now, id, fetch_id, (error, true), out);
         }
-        let Some(fetch) = self.fetcher.fetches.get_mut(&fetch_id) else { return };
+        let fetch = self.fetcher.fetches.get_mut(&fetch_id).expect("a download outlives its streams");
         let position = request.offset_bytes;
         let is_outside =
             position > response.total_bytes || (position == response.total_bytes && position > 0);
@@ -136,7 +137,8 @@ impl Client {
             return self.fail_attempt(now, fetch_id, Failure::Ban, out);
         }
         fetch.record.total_bytes = Some(response.total_bytes);
-        let end = fetch.end().unwrap_or(position);
+        let end = fetch.end().expect("the size is known by now");
+        assert!(position <= end, "what is received lies in the range");
         // One rate per channel while anything is unpaid or on its way (D5): the node should have refused.
         let channel = &self.wallet.channels[slot];
         let meter = &channel.paying.meter;
@@ -153,11 +155,11 @@ impl Client {
         // Asked for again, from where they were lost or before.
         channel.lost.retain(|(of, at)| *of != fetch_id || *at < position);
         let channel_id = channel.paying.channel;
-        if let Some(Stream { purpose: Purpose::Content { offer: o, end: e, is_agreed, .. }, .. }) =
-            self.links.streams.get_mut(&id)
-        {
-            (*o, *e, *is_agreed) = (offer, end, true);
-        }
+        let stream = self.links.streams.get_mut(&id).expect("looked up above");
+        let Purpose::Content { offer: o, end: e, is_agreed, .. } = &mut stream.purpose else {
+            unreachable!("a consent is not agreed on")
+        };
+        (*o, *e, *is_agreed) = (offer, end, true);
         let notice = Notice::StreamStarted {
             fetch: fetch_id,
             channel: channel_id,
@@ -220,7 +222,8 @@ impl Client {
     /// channel ends either way: what is owed on it never falls, so it would be refused for ever.
     fn insufficient(&mut self, now: Now, slot: Slot, fetch: FetchId, out: &mut Outputs) -> Failure {
         let paying = &self.wallet.channels[slot].paying;
-        let next_group = self.fetcher.fetches.get(&fetch).map_or(GROUP, Fetch::next_group);
+        let next_group =
+            self.fetcher.fetches.get(&fetch).expect("a download outlives its streams").next_group();
         let is_covered = paying.meter.owed_with(next_group) <= paying.deposit;
         let is_fresh = paying.meter.owed_raw() == 0;
         // What is on its way on other streams counts at the node already, and not yet here.
@@ -253,8 +256,10 @@ impl Client {
     /// Content was checked (D4).
     pub(super) fn on_verdict(&mut self, now: Now, id: StreamId, verdict: Verdict, out: &mut Outputs) {
         let silence = self.config.timeouts.silence;
+        // Late: the stream has ended.
         let Some(stream) = self.links.streams.get_mut(&id) else { return };
         let (slot, node) = (stream.channel, stream.node);
+        // Nothing is received on a stream for a close.
         let Purpose::Content { fetch: fetch_id, next, end, .. } = &mut stream.purpose else { return };
         let fetch_id = *fetch_id;
         let (offset, bytes) = match verdict {
@@ -266,9 +271,10 @@ impl Client {
             }
         };
         *next = offset + bytes;
-        let is_whole = *next == *end;
-        let Some(fetch) = self.fetcher.fetches.get_mut(&fetch_id) else { return };
+        let (at, is_whole) = (*next, *next == *end);
+        let fetch = self.fetcher.fetches.get_mut(&fetch_id).expect("a download outlives its streams");
         fetch.on_verified(bytes, slot);
+        assert_eq!(fetch.position(), at, "a stream is as far as its download");
         let verified_bytes = fetch.record.verified_bytes;
         self.tools.alarms.arm(AlarmKey::Fetch(fetch_id), now.mono + silence);
         out.notice(Notice::Progress { fetch: fetch_id, verified_bytes });
@@ -310,7 +316,7 @@ impl Client {
 
     /// Neither answer nor content in time (D10).
     pub(super) fn on_silence(&mut self, now: Now, id: FetchId, stream: StreamId, out: &mut Outputs) {
-        let Some(entry) = self.links.streams.get(&stream) else { return };
+        let entry = self.links.streams.get(&stream).expect("a download's stream serves it");
         let (slot, node) = (entry.channel, entry.node);
         // Our own signer is the slow one: the node has every right to wait.
         if self.wallet.channels[slot].signing.is_some() {
@@ -334,6 +340,7 @@ impl Client {
         if self.prober.get(id.conn).is_some() {
             return self.on_probe_breach(now, id, rule, out);
         }
+        // Late: the stream has ended.
         let Some(stream) = self.links.streams.get(&id) else { return };
         let (slot, node) = (stream.channel, stream.node);
         out.breach(node, rule, Proof::Message(id));
@@ -354,6 +361,7 @@ impl Client {
         if self.prober.get(id.conn).is_some() {
             return self.on_probe_closed(now, id.conn, code, out);
         }
+        // Late: this side has ended it.
         let Some(stream) = self.links.streams.get(&id) else { return };
         let slot = stream.channel;
         match &stream.purpose {
@@ -383,6 +391,7 @@ impl Client {
 
     /// The connection under a stream is gone.
     pub(super) fn on_stream_lost(&mut self, now: Now, id: StreamId, out: &mut Outputs) {
+        // What followed from another's end on this connection may have ended it.
         let Some(stream) = self.links.streams.get(&id) else { return };
         let purpose = stream.purpose.clone();
         let slot = stream.channel;
@@ -407,19 +416,18 @@ impl Client {
     /// Forgets a stream, and notes where it broke off (D8). What it brought and is not paid yet is signed for at once, so that the record of the
     /// next stream can't be ahead of the payment for this one.
     pub(super) fn forget_stream(&mut self, now: Now, id: StreamId, out: &mut Outputs) {
-        let Some(gone) = self.links.streams.remove(&id) else { return };
+        let gone = self.links.streams.remove(&id).expect("only a stream that is there is forgotten");
         let slot = gone.channel;
-        if let Some(channel) = self.wallet.channels.get_mut(slot) {
-            if let Purpose::Content { fetch, next, end, is_agreed: true, .. } = gone.purpose
-                && next < end
-            {
-                channel.note_lost(fetch, next);
-            }
-            channel.streams.retain(|other| *other != id);
-            self.pay(now, slot, true, out);
-            if self.wallet.channels[slot].paying.status == ChannelStatus::Final {
-                self.advance_close(now, slot, out);
-            }
+        let channel = self.wallet.channels.get_mut(slot).expect("a channel outlives its streams");
+        if let Purpose::Content { fetch, next, end, is_agreed: true, .. } = gone.purpose
+            && next < end
+        {
+            channel.note_lost(fetch, next);
+        }
+        channel.streams.retain(|other| *other != id);
+        self.pay(now, slot, true, out);
+        if self.wallet.channels[slot].paying.status == ChannelStatus::Final {
+            self.advance_close(now, slot, out);
         }
     }
 }

@@ -196,7 +196,8 @@ impl Client {
 
     /// X1, X2: what our newest voucher asks for on a closing channel, whoever gains by it.
     pub(super) fn defend(&mut self, now: Now, slot: Slot, cue: Cue, out: &mut Outputs) {
-        let Some(held) = self.wallet.channels.get(slot).map(Channel::held) else { return };
+        let held = self.wallet.channels.get(slot).map(Channel::held).expect("what is defended is there");
+        // As long as it is not closing, nothing is told to the chain.
         if self.closings.get(slot).is_none() {
             return;
         }
@@ -209,8 +210,8 @@ impl Client {
     }
 
     pub(super) fn on_settle_due(&mut self, slot: Slot, out: &mut Outputs) {
-        let Some(channel) = self.wallet.channels.get(slot) else { return };
-        let id = channel.paying.channel;
+        let id = self.wallet.channels.get(slot).expect("what is closing is there").paying.channel;
+        // A settlement may be on its way already.
         if self.closings.is_settleable(slot) {
             let ticket = self.tools.tx_ticket();
             self.closings.settle(slot, id, ticket, out);
@@ -222,7 +223,9 @@ impl Client {
         if self.on_opening_tx(now, ticket, &outcome, out) {
             return;
         }
+        // Of an opening that was given up.
         let Some(slot) = self.closings.take_tx(ticket, &outcome) else { return };
+        // Its channel may have settled meanwhile.
         if self.wallet.channels.get(slot).is_none() || self.on_close_tx(now, slot, ticket, &outcome, out) {
             return;
         }

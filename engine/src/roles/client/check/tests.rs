@@ -537,7 +537,7 @@ const BROKEN_DOWNLOADS: &[Case<Client>] = &[
     ("an opening's transaction is late some time", of!(opening), |c| cancel(c, AlarmKey::Opening)),
     ("nothing is opened that the owner did not agree to", of!(agreed), |c| {
         let cx = &mut Cx { now: Now::default(), tools: &mut c.tools, out: &mut Outputs::new() };
-        let opening = c.opener.take(cx).expect("the opening");
+        let opening = c.opener.take(cx);
         let Opening { node, operator, token, deposit, keep, .. } = opening;
         c.opener.want(Opening::new(node, operator, token, deposit, keep));
         c.opener.begin(None, Span(1), cx);
