@@ -11,7 +11,7 @@ use decdn_engine::{
     },
     crypto::{Signature, Typed},
     fault::{Fault, Proof, Rule},
-    ids::{Address, ConnId, FetchId, StreamId},
+    ids::{Address, ConnId, FetchId, StreamId, TxTicket},
     io::{Effect, FetchFailure, Input, Notice, Output},
     limits::GROUP,
     money::{Amount, Nonce, Rate},
@@ -645,7 +645,8 @@ fn o17_nothing_that_spends_leaves_before_its_owner_has_agreed() {
         story
     };
     let submits = |story: &mut Story, call: chain::Call| {
-        story.see(Seen::Submitted { actor: CLIENT, call: &call, route: Route::Sequencer });
+        let tx = Effect::Tx { ticket: TxTicket(0), call, route: Route::Sequencer };
+        story.step(CLIENT, &Input::Tick, &[role(tx)]);
     };
     let approve = |story: &mut Story, amount| {
         submits(story, token::Call::Approve { token: Address::ZERO, amount: Amount(amount) }.into());
