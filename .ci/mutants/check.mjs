@@ -82,15 +82,6 @@ export default [
     }],
   },
   {
-    name: 'probe-outlives-its-download', rule: 'D1', breaks: 'a download that ends while it asks for a price leaves the question open',
-    oracle: ['check'],
-    edits: [{
-      file: 'engine/src/roles/client/fetch.rs',
-      from: 'self.drop_probe(now, conn, out);',
-      to: 'let _ = (conn, Self::drop_probe);',
-    }],
-  },
-  {
     name: 'voucher-not-sent-again', rule: 'V3', breaks: 'a voucher that went out on no stream waits for ever',
     oracle: ['check'],
     edits: [{

@@ -331,4 +331,13 @@ export default [
       to: 'Record::Cursor(block) => node.buyer.adopt(Record::Cursor(block)), _ => {}',
     }],
   },
+  {
+    name: 'probe-outlives-its-download', rule: 'D1', breaks: 'a download that ends while it asks for a price leaves the question open',
+    test: 'cargo test -p decdn-engine --test client w3_a_download_that_is_given_up_while_it_asks_leaves_its_place_to_the_next',
+    edits: [{
+      file: 'engine/src/roles/client/fetch.rs',
+      from: 'self.drop_probe(now, conn, out);',
+      to: 'let _ = (conn, Self::drop_probe);',
+    }],
+  },
 ];
