@@ -37,7 +37,7 @@ pub const BLOB_BYTES_MAX: u64 = 1 << 60;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
-    /// Open channels a role tracks.
+    /// Channels a role takes up. Those that are over count as well, for as long as a fork may bring them back: so many more (L1).
     pub channels: usize,
     /// Connections a role tracks.
     pub conns: usize,

@@ -142,7 +142,7 @@ impl Driver {
         let limits = &self.config.limits;
         let unsigned = self.bench.waiting(|effect| matches!(effect, Effect::Sign { .. }));
         let unanswered = self.bench.waiting(|effect| matches!(effect, Effect::Tx { .. })) + self.txs.len();
-        let alarms = 2 * (2 + limits.fetches + 6 * limits.channels) + ALARMS_SPARE;
+        let alarms = 2 * (2 + limits.fetches + 12 * limits.channels) + ALARMS_SPARE;
         let bounds = Market::bounds(limits, unsigned, unanswered, alarms, 2 * limits.channels);
         check_tables(&bounds, &self.bench.role.tables());
     }

@@ -419,21 +419,23 @@ impl Market {
         alarms: usize,
         openings: usize,
     ) -> [(&'static str, usize); 15] {
+        // What a fork brings back comes on top.
+        let live = 2 * limits.channels;
         [
-            ("channels", limits.channels),
+            ("channels", live),
             ("peers", NODES + 1),
             ("conns", NODES + 1),
-            ("streams", limits.fetches + limits.channels),
+            ("streams", limits.fetches + live),
             ("probes", NODES.min(limits.fetches)),
             ("fetches", limits.fetches),
             ("openings", limits.channels),
             ("signing", unsigned),
             ("txs", unanswered),
-            ("retrying", limits.channels),
-            ("retained", 2 * limits.channels),
+            ("retrying", live),
+            ("retained", live),
             ("openings", openings),
             ("unseen", openings),
-            ("greeted", limits.channels),
+            ("greeted", live),
             ("alarms", alarms),
         ]
     }

@@ -377,12 +377,14 @@ impl Driver {
             |table: &str| bought.iter().find(|(name, _)| *name == table).map_or(0, |(_, held)| *held);
         // One for an opening, one per download, six per channel that it pays on: none where nothing is bought.
         let purchases = buying("openings").min(1) + buying("fetches") + 6 * buying("channels");
-        let alarms = 2 * (1 + 2 * limits.channels + purchases) + ALARMS_SPARE;
+        // What a fork brings back comes on top.
+        let live = 2 * limits.channels;
+        let alarms = 2 * (1 + 2 * live + purchases) + ALARMS_SPARE;
         // Of both kinds of channel, live or retained.
         let openings = 4 * limits.channels;
         check_tables(
             &[
-                ("channels", limits.channels),
+                ("channels", live),
                 ("conns", limits.conns),
                 ("probers", limits.conns),
                 ("streams", streams),
@@ -390,9 +392,9 @@ impl Driver {
                 ("signing", unsigned.min(SIGNING_MAX)),
                 ("raising", writing),
                 ("txs", unanswered),
-                ("soft", limits.channels),
-                ("retrying", limits.channels),
-                ("retained", 2 * limits.channels),
+                ("soft", live),
+                ("retrying", live),
+                ("retained", live),
                 ("openings", openings),
                 ("unseen", openings),
                 ("tails", limits.tails),

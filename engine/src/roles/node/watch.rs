@@ -143,13 +143,7 @@ impl Node {
                 let Some(slot) = self.earnings.slot(&event.channel) else { return };
                 let cx = &mut Cx { now, tools: &mut self.buyer.tools, out };
                 self.closings.on_disputed(slot, event.channel, (block.number, amount), cx);
-                // At the end of the window there may have been nothing to settle for yet, as far as was heard.
-                let is_over = cx.tools.alarms.at(AlarmKey::Settle(slot)).is_none();
-                if is_over && self.closings.is_settleable(slot) {
-                    let (outlook, grace) = (self.buyer.follower.outlook(), self.config.monitor.settle_grace);
-                    let cx = &mut Cx { now, tools: &mut self.buyer.tools, out };
-                    self.closings.arm(slot, &outlook, grace, cx);
-                }
+                self.settle_late(now, slot, out);
                 self.earnings.channels.touch(slot);
                 self.defend(now, slot, Cue::News, out);
             }
@@ -250,6 +244,16 @@ impl Node {
         self.earnings.channels.touch(slot);
     }
 
+    /// More is recorded, and at the end of the window there may have been nothing to settle for yet, as far as was heard.
+    fn settle_late(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
+        let is_over = self.buyer.tools.alarms.at(AlarmKey::Settle(slot)).is_none();
+        if is_over && self.closings.is_settleable(slot) {
+            let (outlook, grace) = (self.buyer.follower.outlook(), self.config.monitor.settle_grace);
+            let cx = &mut Cx { now, tools: &mut self.buyer.tools, out };
+            self.closings.arm(slot, &outlook, grace, cx);
+        }
+    }
+
     pub(super) fn on_settle_due(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
         let ticket = self.buyer.tools.tx_ticket();
         let id = self.earnings.channels.get(slot).expect("what is closing is there").id;
@@ -289,6 +293,9 @@ impl Node {
         let cx = &mut Cx { now, tools: &mut self.buyer.tools, out };
         let heard = self.closings.on_tx(slot, id, ticket, &outcome, &outlook, cx);
         self.earnings.channels.touch(slot);
+        if matches!(heard, Some(Outcome::Landed(_))) {
+            self.settle_late(now, slot, out);
+        }
         if heard != Some(Outcome::Nothing) {
             // The events say what it did; until they come, nothing is assumed.
             self.poll(now, out);
