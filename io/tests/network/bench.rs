@@ -98,6 +98,15 @@ impl<N: Wire> Quic<N> {
         self.runtime.block_on(async { tokio::time::sleep(Duration::from_millis(millis)).await });
     }
 
+    /// Lets time pass until that is so.
+    pub fn run_until(&self, is_so: impl Fn() -> bool) {
+        self.runtime.block_on(async {
+            while !is_so() {
+                tokio::time::sleep(Duration::from_micros(100)).await;
+            }
+        });
+    }
+
     /// The power goes, the peer's too: whatever is under way ends where it is, and of what the disk had not synced
     /// each sector is there or not, as `choose` says. What the store finds then.
     pub fn crash(self, choose: impl FnMut(u64) -> u64) -> Vec<Record> {
