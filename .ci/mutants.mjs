@@ -21,8 +21,8 @@
 //           a closing bracket don't count, so formatting never matters. The shortest unambiguous text moves best.
 //
 // Mutants run in a scratch clone of HEAD: what is not committed is not there. What a mutant touches is rebuilt (contracts
-// too), and plain `cargo sim` has to end with exit 1, one of the oracles, and a repro line that ends the same way in the
-// mutant and green in the clean tree. A compile error, a stale artifact or a mutant that nobody notices is a failure. A
+// too), and plain `cargo sim` has to come to a complaint of one of the oracles, and to a repro line that ends with exit 1 and
+// such a complaint in the mutant and green in the clean tree. A compile error, a stale artifact or a mutant that nobody notices is a failure. A
 // `test` has to compile, to fail by a test that it names on its own line, and to pass at least one test in the clean tree.
 import { spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
@@ -284,18 +284,24 @@ function speakers(text) {
   return [...new Set(Array.from(text.matchAll(/^(O\d+|bound|check|probe|world)[ :]/gm), ([, who]) => who))];
 }
 
+/** The first run that one of these oracles complained of, as the simulator says how to repeat it. */
+function complaint(text, oracle) {
+  const parts = text.split(/^(?=repro: )/m);
+  const at = parts.findIndex((part) => speakers(part).some((who) => oracle.includes(who)));
+  return parts[at + 1]?.match(/^repro: cargo sim (run .*)\n/)?.[1];
+}
+
 async function bySimulator(oracle) {
   const built = await run('cargo', BUILD);
   if (built.code) return { why: `does not compile: ${firstError(built.text)}` };
-  const { code, text } = await run(SIM, [], { seconds: 600 });
+  // What it would find beyond that is not waited for: a mutant may make a run in hundreds go on up to its limit.
+  const { code, text } = await run(SIM, [], { seconds: 600, until: (text) => complaint(text, oracle) });
   if (code !== 1) return { why: `cargo sim ended with exit ${code}, not 1: nobody noticed` };
   const said = speakers(text).filter((who) => oracle.includes(who));
   if (!said.length) return { why: `noticed by ${speakers(text).join(' ')} and not by ${oracle.join(' ')}` };
-  // A run that one of them complained of, not just anybody; what no run reaches, a sweep like this one doesn't.
-  const complaints = text.split(/^(?=repro: )/m);
-  const at = complaints.findIndex((complaint) => speakers(complaint).some((who) => oracle.includes(who)));
+  // What no run reaches, a sweep like this one doesn't.
   const missed = text.match(/^probe: (\S+) never reached/m)?.[1];
-  const repro = complaints[at + 1]?.match(/^repro: cargo sim (run .*)$/m)?.[1] ?? (missed && `sweep ${missed} --seeds 50`);
+  const repro = complaint(text, oracle) ?? (missed && `sweep ${missed} --seeds 50`);
   if (!repro) return { why: 'no repro line' };
   const again = await run(SIM, repro.split(' '), { seconds: 600 });
   const by = speakers(again.text).filter((who) => oracle.includes(who));
@@ -332,20 +338,28 @@ function firstError(text) {
   return text.match(/^error.*$/m)?.[0] ?? text.split('\n', 1)[0];
 }
 
-/** Runs a program of the scratch tree to its end: its exit code, 124 if it took too long, and what it said. */
-function run(program, args, { cwd = tree, seconds = 1800 } = {}) {
+/** Runs a program of the scratch tree to its end, or until it has said enough: its exit code, 124 if it took too long, 1 if it has
+ *  said enough, and what it said. */
+function run(program, args, { cwd = tree, seconds = 1800, until } = {}) {
   return new Promise((done) => {
     // A group of its own, so that all of it can be ended.
     const child = spawn(program, args, { cwd, env: cwd === tree ? env : process.env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
     children.add(child);
     let text = '';
-    for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (more) => (text += more));
-    let late = false;
+    let [late, enough] = [false, false];
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (more) => {
+        text += more;
+        if (enough || !more.includes('repro: ') || !until?.(text)) return;
+        enough = true;
+        end(child);
+      });
+    }
     const alarm = setTimeout(() => ((late = true), end(child)), seconds * 1000);
     const finish = (code) => {
       clearTimeout(alarm);
       children.delete(child);
-      done({ code: late ? 124 : code, text });
+      done({ code: late ? 124 : enough ? 1 : code, text });
     };
     child.on('error', (error) => ((text += error.message), finish(127)));
     child.on('close', (code) => finish(code ?? 1));
