@@ -19,6 +19,15 @@ export default [
     }],
   },
   {
+    name: 'late-outcome-not-settled', rule: 'X1', breaks: 'a node waits for the event before it settles for a dispute that landed late',
+    test: 'cargo test -p decdn-engine --test node x1_a_dispute_whose_outcome_comes_after_the_window_is_settled_all_the_same',
+    edits: [{
+      file: 'engine/src/roles/node/watch.rs',
+      from: 'if matches!(heard, Some(Outcome::Landed(_))) {',
+      to: 'if false {',
+    }],
+  },
+  {
     name: 'stale-close-ignored', rule: 'X1', breaks: 'nobody disputes',
     oracle: ['O8'],
     edits: [{

@@ -8,7 +8,7 @@ use decdn_engine::{
     limits::GROUP,
     money::{Amount, Nonce, Rate},
     order::{Candidate, FetchOrder},
-    record::{Best, ChannelStatus, Earning},
+    record::{Best, ChannelStatus, Earning, Paying},
     roles::config::{ClientConfig, NodeConfig},
     time::Span,
 };
@@ -74,5 +74,24 @@ pub fn earning(channel: ChannelId, deposit: Amount, amount: Amount, nonce: Nonce
         opened_at_block: 0,
         status: ChannelStatus::Open,
         best: (amount > Amount::ZERO).then_some(best),
+    }
+}
+
+/// An open channel with this node, on which this much was paid for as much content, or nothing. It is kept.
+pub fn paying(channel: ChannelId, candidate: Candidate, opened_at_block: u64, amount: Amount) -> Paying {
+    let mut meter = Meter::new();
+    meter.raise_to(amount);
+    Paying {
+        channel,
+        node: candidate.node,
+        operator: candidate.operator,
+        token: TOKEN,
+        deposit: Amount(1 << 40),
+        opened_at_block,
+        status: ChannelStatus::Open,
+        is_kept: true,
+        nonce: if amount == Amount::ZERO { Nonce::NONE } else { Nonce(1) },
+        amount,
+        meter,
     }
 }

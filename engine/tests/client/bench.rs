@@ -11,7 +11,7 @@ use decdn_engine::{
     limits::GROUP,
     money::{Amount, Rate},
     order::{Candidate, FetchOrder},
-    record::{ChannelStatus, Paying, Record},
+    record::Record,
     roles::{client::Client, config::ClientConfig},
     time::{ChainTime, Span},
     wire::{
@@ -70,21 +70,8 @@ impl Bench {
     pub fn new(channels: u8) -> Self {
         let mut config = client_config();
         config.timeouts.quiet_min = Span::from_secs(3_600);
-        let records = (1..=channels).map(|n| {
-            Record::Paying(Paying {
-                channel: channel(n),
-                node: candidate(n).node,
-                operator: candidate(n).operator,
-                token: TOKEN,
-                deposit: Amount(1 << 40),
-                opened_at_block: 0,
-                status: ChannelStatus::Open,
-                is_kept: true,
-                nonce: decdn_engine::money::Nonce::NONE,
-                amount: Amount::ZERO,
-                meter: decdn_engine::delivery::Meter::new(),
-            })
-        });
+        let paying = |n| fixtures::paying(channel(n), candidate(n), 0, Amount::ZERO);
+        let records = (1..=channels).map(|n| Record::Paying(paying(n)));
         Self::recover(config, records.collect())
     }
 

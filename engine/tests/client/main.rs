@@ -3,6 +3,8 @@
 mod again;
 mod agree;
 mod bench;
+#[path = "../shared/branches.rs"]
+mod branches;
 mod close;
 mod found;
 mod lost;

@@ -2,7 +2,6 @@
 
 use decdn_engine::{
     chain::{Call, ChainUpdate, TxOutcome, channel, channel::EventKind},
-    delivery::Meter,
     ids::{ChannelId, TxTicket},
     io::{Effect, Fact, Input, Notice},
     money::{Amount, Nonce},
@@ -13,25 +12,19 @@ use decdn_engine::{
 use decdn_testkit::fixtures;
 use proptest::prelude::*;
 
-use crate::bench::{Bench, CLIENT, TOKEN, candidate, channel as id};
+use crate::{
+    bench::{Bench, CLIENT, TOKEN, candidate, channel as id},
+    branches::{
+        Deed::{self, Close, Dispute, Open, Settle},
+        HELD, deeds, sensible,
+    },
+};
 
-/// What the newest voucher of a channel is over.
-const PAID: u128 = 700;
+/// The channels that are open before anything happens.
+const OPEN: &[u8] = &[1, 2, 3];
+
 /// What the safe head has.
 const SAFE: u64 = 100;
-
-/// What can happen to a channel, of so many units.
-#[derive(Clone, Copy, Debug)]
-enum Deed {
-    Open(u128),
-    Close(u128),
-    Dispute(u128),
-    Settle,
-}
-
-use Deed::{Close, Dispute, Open, Settle};
-
-type Deeds = Vec<(u64, u8, Deed)>;
 
 fn config() -> ClientConfig {
     let mut config = fixtures::client_config();
@@ -41,23 +34,8 @@ fn config() -> ClientConfig {
 
 /// A client that has paid on the first channels, and has read all up to the safe head.
 fn paying(channels: u8) -> Bench {
-    let records = (1..=channels).map(|n| {
-        let mut meter = Meter::new();
-        meter.raise_to(Amount(PAID));
-        Record::Paying(Paying {
-            channel: id(n),
-            node: candidate(n).node,
-            operator: candidate(n).operator,
-            token: TOKEN,
-            deposit: Amount(1 << 40),
-            opened_at_block: 9,
-            status: ChannelStatus::Open,
-            is_kept: true,
-            nonce: Nonce(1),
-            amount: Amount(PAID),
-            meter,
-        })
-    });
+    let paying = |n| fixtures::paying(id(n), candidate(n), 9, Amount(HELD));
+    let records = (1..=channels).map(|n| Record::Paying(paying(n)));
     let records: Vec<Record> = records.chain([Record::Cursor(SAFE + 1)]).collect();
     let mut bench = Bench::silent(config(), records);
     (bench.height, bench.safe) = (SAFE, SAFE);
@@ -82,7 +60,7 @@ fn hear(bench: &mut Bench, head: u64, deeds: &[(u64, u8, Deed)]) {
                 deadline: bench.clock_in(48 * 3_600),
             },
             Dispute(amount) => EventKind::Disputed { by: CLIENT, amount: Amount(amount), nonce: Nonce(1) },
-            Settle => EventKind::Settled { paid: Amount(PAID), refunded: Amount(0), cooperative: false },
+            Settle => EventKind::Settled { paid: Amount(HELD), refunded: Amount(0), cooperative: false },
         };
         bench.happened(block, &[(id(n), kind)]);
     }
@@ -126,9 +104,9 @@ fn record(bench: &Bench, n: u8) -> Option<Paying> {
 #[test]
 fn l1_a_settlement_erases_no_record_of_a_client_before_it_is_safe() {
     let mut bench = paying(1);
-    hear(&mut bench, 120, &[(110, 1, Close(PAID)), (119, 1, Settle)]);
+    hear(&mut bench, 120, &[(110, 1, Close(HELD)), (119, 1, Settle)]);
     assert_eq!(bench.client.role.channels().count(), 0, "it is over");
-    assert_eq!(record(&bench, 1).map(|paying| paying.amount), Some(Amount(PAID)), "and may come back");
+    assert_eq!(record(&bench, 1).map(|paying| paying.amount), Some(Amount(HELD)), "and may come back");
     bench.safe = 118;
     hear(&mut bench, 130, &[]);
     assert!(record(&bench, 1).is_some());
@@ -142,7 +120,7 @@ fn l1_a_settlement_that_is_undone_is_disputed_again_by_the_client() {
     let mut bench = paying(1);
     hear(&mut bench, 111, &[(110, 1, Close(0))]);
     assert_eq!(disputed(&mut bench).len(), 1, "its own newest voucher says more");
-    hear(&mut bench, 120, &[(112, 1, Dispute(PAID)), (119, 1, Settle)]);
+    hear(&mut bench, 120, &[(112, 1, Dispute(HELD)), (119, 1, Settle)]);
     fork(&mut bench, 112, 125, &[]);
     assert!(taken_back(&mut bench, Fact::Settlement));
     assert_eq!(disputed(&mut bench).len(), 1, "the close stands, the dispute does not");
@@ -152,7 +130,7 @@ fn l1_a_settlement_that_is_undone_is_disputed_again_by_the_client() {
 #[test]
 fn o13_what_a_fork_undoes_shows_in_the_digest_of_a_client_before_the_new_branch_is_read() {
     let mut bench = paying(1);
-    hear(&mut bench, 115, &[(110, 1, Close(0)), (112, 1, Dispute(PAID))]);
+    hear(&mut bench, 115, &[(110, 1, Close(0)), (112, 1, Dispute(HELD))]);
     disputed(&mut bench);
     let not_yet = ChainUpdate {
         forked_at: Some(111),
@@ -178,43 +156,6 @@ fn v6_a_channel_whose_opening_is_undone_is_bought_on_no_more() {
     assert_eq!(record(&bench, 1), None);
 }
 
-/// One branch's deeds, in blocks after its first one.
-fn deeds(first: u64) -> impl Strategy<Value = Deeds> {
-    let deed = prop_oneof![
-        (1_u128..9).prop_map(Open),
-        (0_u128..2 * PAID).prop_map(Close),
-        (1_u128..2 * PAID).prop_map(Dispute),
-        Just(Settle),
-    ];
-    prop::collection::vec((first..first + 10, 1_u8..6, deed), 0..12).prop_map(|mut deeds| {
-        deeds.sort_by_key(|(block, ..)| *block);
-        deeds
-    })
-}
-
-/// What of these a contract can say after the trunk: a channel opens once, before all else, and nothing comes after its
-/// settlement.
-fn sensible(trunk: &[(u64, u8, Deed)], deeds: &[(u64, u8, Deed)]) -> Deeds {
-    let (mut opened, mut closing, mut settled) = (vec![1, 2, 3], vec![], vec![]);
-    let mut kept = Vec::new();
-    for (place, deed) in trunk.iter().chain(deeds).enumerate() {
-        let (_, n, what) = deed;
-        let is_live = opened.contains(n) && !settled.contains(n);
-        let list = match what {
-            Open(_) if !opened.contains(n) => &mut opened,
-            Close(_) if is_live && !closing.contains(n) => &mut closing,
-            Settle if is_live => &mut settled,
-            Dispute(_) if is_live && closing.contains(n) => &mut closing,
-            _ => continue,
-        };
-        list.push(*n);
-        if place >= trunk.len() {
-            kept.push(*deed);
-        }
-    }
-    kept
-}
-
 /// What is durable of channels, as far as the chain decides it: what was closed on another branch is closed for good.
 fn facts(bench: &Bench) -> Vec<(ChannelId, Amount, u64, bool, Amount)> {
     let durable: Vec<Paying> = bench.client.disk.values().filter_map(paid).collect();
@@ -234,18 +175,18 @@ proptest! {
     /// disputes the same. Restarts in between change nothing.
     #[test]
     fn l1_after_a_fork_a_client_is_as_if_it_had_only_seen_this_branch(
-        trunk in deeds(101),
-        branches in prop::collection::vec((deeds(111), any::<bool>(), any::<bool>()), 1..3),
-        last in deeds(111),
+        trunk in deeds(101, 1),
+        branches in prop::collection::vec((deeds(111, 1), any::<bool>(), any::<bool>()), 1..3),
+        last in deeds(111, 1),
     ) {
-        let trunk = sensible(&[], &trunk);
-        let last = sensible(&trunk, &last);
+        let trunk = sensible(OPEN, &[], &trunk);
+        let last = sensible(OPEN, &trunk, &last);
         let [mut torn, mut straight] = [(), ()].map(|()| paying(3));
         for bench in [&mut torn, &mut straight] {
             hear(bench, 110, &trunk);
         }
         for (branch, answers, restarts) in &branches {
-            fork(&mut torn, 111, 121, &sensible(&trunk, branch));
+            fork(&mut torn, 111, 121, &sensible(OPEN, &trunk, branch));
             for (ticket, _) in disputed(&mut torn) {
                 // Without an answer it would be on its way, and not sent again.
                 let block = torn.client.block(121);

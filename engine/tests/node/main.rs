@@ -2,6 +2,8 @@
 
 mod answers;
 mod bench;
+#[path = "../shared/branches.rs"]
+mod branches;
 mod buys;
 mod clock;
 mod cursor;

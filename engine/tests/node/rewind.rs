@@ -14,20 +14,16 @@ use decdn_engine::{
 };
 use proptest::prelude::*;
 
-use crate::bench::{Bench, CLIENT, OPERATOR, TOKEN, channel as id};
+use crate::{
+    bench::{Bench, CLIENT, OPERATOR, TOKEN, channel as id},
+    branches::{
+        Deed::{self, Close, Dispute, Open, Settle},
+        HELD, deeds, sensible,
+    },
+};
 
-const HELD: u128 = 700;
-
-/// What can happen to a channel, of so many units.
-#[derive(Clone, Copy, Debug)]
-enum Deed {
-    Open(u128),
-    Close(u128),
-    Dispute(u128),
-    Settle,
-}
-
-use Deed::{Close, Dispute, Open, Settle};
+/// The channels that are open before anything happens.
+const OPEN: &[u8] = &[0, 1, 2];
 
 /// A channel's event in a block.
 fn event(bench: &Bench, (block, n, deed): (u64, u8, Deed)) -> ChainEvent {
@@ -295,43 +291,6 @@ fn o11_channels_that_are_over_count_as_long_as_they_may_come_back() {
     assert!(effects.contains(&Effect::Fault(limit)), "two are over, one is allowed: {effects:?}");
 }
 
-/// One branch's deeds, in blocks after its first one.
-fn deeds(first: u64) -> impl Strategy<Value = Vec<(u64, u8, Deed)>> {
-    let deed = prop_oneof![
-        (1u128..9).prop_map(Open),
-        (0u128..2 * HELD).prop_map(Close),
-        (1u128..2 * HELD).prop_map(Dispute),
-        Just(Settle),
-    ];
-    prop::collection::vec((first..first + 10, 0u8..5, deed), 0..12).prop_map(|mut deeds| {
-        deeds.sort_by_key(|(block, ..)| *block);
-        deeds
-    })
-}
-
-/// What of these a contract can say after the trunk: a channel opens once, before all else, and nothing comes after its
-/// settlement.
-fn sensible(trunk: &[(u64, u8, Deed)], deeds: &[(u64, u8, Deed)]) -> Vec<(u64, u8, Deed)> {
-    let (mut opened, mut closing, mut settled) = (vec![0, 1, 2], vec![], vec![]);
-    let mut kept = Vec::new();
-    for (place, deed) in trunk.iter().chain(deeds).enumerate() {
-        let (_, n, what) = deed;
-        let is_live = opened.contains(n) && !settled.contains(n);
-        let list = match what {
-            Open(_) if !opened.contains(n) => &mut opened,
-            Close(_) if is_live && !closing.contains(n) => &mut closing,
-            Settle if is_live => &mut settled,
-            Dispute(_) if is_live && closing.contains(n) => &mut closing,
-            _ => continue,
-        };
-        list.push(*n);
-        if place >= trunk.len() {
-            kept.push(*deed);
-        }
-    }
-    kept
-}
-
 /// What is durable of channels, as far as the chain decides it: what was closed on another branch stays without service.
 fn facts(bench: &Bench) -> Vec<(ChannelId, Amount, u64, bool, Option<Amount>)> {
     let known = bench.node.disk.values().filter_map(|record| match record {
@@ -351,18 +310,18 @@ proptest! {
     /// disputes the same. Restarts in between change nothing.
     #[test]
     fn l1_after_a_fork_a_node_is_as_if_it_had_only_seen_this_branch(
-        trunk in deeds(101),
-        branches in prop::collection::vec((deeds(111), any::<bool>(), any::<bool>()), 1..3),
-        last in deeds(111),
+        trunk in deeds(101, 0),
+        branches in prop::collection::vec((deeds(111, 0), any::<bool>(), any::<bool>()), 1..3),
+        last in deeds(111, 0),
     ) {
-        let trunk = sensible(&[], &trunk);
-        let last = sensible(&trunk, &last);
+        let trunk = sensible(OPEN, &[], &trunk);
+        let last = sensible(OPEN, &trunk, &last);
         let [mut torn, mut straight] = [(), ()].map(|()| Bench::new(Limits::standard(), &[HELD, HELD, 0]));
         for bench in [&mut torn, &mut straight] {
             hear(bench, 110, &trunk);
         }
         for (place, (branch, answers, restarts)) in branches.iter().enumerate() {
-            let branch = &sensible(&trunk, branch);
+            let branch = &sensible(OPEN, &trunk, branch);
             let effects = match place {
                 0 => hear(&mut torn, 121, branch),
                 _ => fork(&mut torn, 111, 121, branch),

@@ -1,7 +1,7 @@
 //! When a node settles a channel that somebody closed (X1).
 
 use decdn_engine::{
-    chain::{Call, ChainEvent, channel, channel::EventKind},
+    chain::{Call, ChainEvent, TxOutcome, channel, channel::EventKind},
     io::{Effect, Input},
     limits::Limits,
     money::{Amount, Nonce},
@@ -35,19 +35,40 @@ fn settles(said: &[Effect]) -> bool {
     said.iter().any(|effect| matches!(effect, Effect::Tx { call, .. } if is_settling(call)))
 }
 
-/// An endpoint that is out of reach until the window is over: all that was heard of till then is a close at nothing.
+/// Somebody has closed at nothing, and the window is over without anything recorded, as far as was heard. What the node asks for then.
+fn closed_at_nothing(bench: &mut Bench) -> Vec<Effect> {
+    let deadline = ChainTime(bench.node.now.wall.secs() + WINDOW);
+    let closing = EventKind::Closing { by: CLIENT, amount: Amount::ZERO, nonce: Nonce::NONE, deadline };
+    hear(bench, 4, closing);
+    bench.pass(WINDOW + 3_600);
+    let said = tick(bench);
+    assert!(!settles(&said), "there is nothing to earn, as far as it knows");
+    said
+}
+
+/// An endpoint that is out of reach until the window is over.
 #[test]
 fn x1_a_dispute_that_is_heard_of_after_the_window_is_settled_all_the_same() {
     let mut bench = Bench::new(Limits::standard(), &[HELD]);
-    let deadline = ChainTime(bench.node.now.wall.secs() + WINDOW);
-    hear(
-        &mut bench,
-        4,
-        EventKind::Closing { by: CLIENT, amount: Amount::ZERO, nonce: Nonce::NONE, deadline },
-    );
-    bench.pass(WINDOW + 3_600);
-    assert!(!settles(&tick(&mut bench)), "there is nothing to earn, as far as it knows");
+    closed_at_nothing(&mut bench);
     hear(&mut bench, 5, EventKind::Disputed { by: OPERATOR, amount: Amount(HELD), nonce: Nonce(1) });
+    bench.pass(3_600);
+    assert!(settles(&tick(&mut bench)), "or its client would have to");
+}
+
+/// The same, of an outcome whose block is not read yet.
+#[test]
+fn x1_a_dispute_whose_outcome_comes_after_the_window_is_settled_all_the_same() {
+    let mut bench = Bench::new(Limits::standard(), &[HELD]);
+    let said = closed_at_nothing(&mut bench);
+    let ticket = said.iter().find_map(|effect| match effect {
+        Effect::Tx { ticket, call: Call::Channel(channel::Call::Dispute { .. }), .. } => Some(*ticket),
+        _ => None,
+    });
+    let ticket = ticket.expect("its dispute is forced");
+    bench.hear(bench.block(5, 0), 5, vec![]);
+    let block = bench.block(6, 0);
+    bench.feed(Input::Tx { ticket, outcome: TxOutcome::Included { block, result: Ok(()) } });
     bench.pass(3_600);
     assert!(settles(&tick(&mut bench)), "or its client would have to");
 }

@@ -158,15 +158,14 @@ impl Wallet {
         is_due
     }
 
-    /// The node is not waited for any more: the stream that it was asked on, if it was. `None` if the close needs nothing of ours.
-    pub fn go_alone(&mut self, slot: Slot, cx: &mut Cx<'_>) -> Option<Option<StreamId>> {
+    /// The node is not waited for any more. How far the close had come; `None` if it needs nothing of ours.
+    pub fn go_alone(&mut self, slot: Slot, cx: &mut Cx<'_>) -> Option<Closing> {
         let channel = &mut self.channels[slot];
         if !channel.is_to_be_closed() {
             return None;
         }
-        let asked = core::mem::replace(&mut channel.closing, Closing::Wanted);
         cx.tools.alarms.cancel(AlarmKey::Consent(slot));
-        Some(if let Closing::Asked(stream) = asked { Some(stream) } else { None })
+        Some(core::mem::replace(&mut channel.closing, Closing::Wanted))
     }
 
     /// The close without the node: the window runs.

@@ -149,8 +149,8 @@ impl Client {
     /// Closes with the newest voucher, without the node: the window runs.
     pub(super) fn close_alone(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
         let cx = &mut Cx { now, tools: &mut self.tools, out };
-        let Some(asked) = self.wallet.go_alone(slot, cx) else { return };
-        if let Some(stream) = asked
+        let Some(before) = self.wallet.go_alone(slot, cx) else { return };
+        if let Closing::Asked(stream) = before
             && self.links.streams.remove(&stream).is_some()
         {
             out.reset(stream, Code::NotNow);
