@@ -23,7 +23,7 @@ export default [
   {
     name: 'outcome-outlives-its-block', rule: 'X1', breaks: 'what a transaction is said to have recorded counts though its block is read and does not have it',
     test: 'cargo test -p decdn-engine --test node l1_a_dispute_that_is_undone_is_sent_again_whatever_its_outcome_said',
-    edits: [{ file: 'engine/src/dispute.rs', from: 'self.raises.retain(|raise| raise.is_read || raise.block >= next_block);', to: '' }],
+    edits: [{ file: 'engine/src/dispute/mod.rs', from: 'self.raises.retain(|raise| raise.is_read || raise.block >= next_block);', to: '' }],
   },
   {
     name: 'undone-dispute-not-in-digest', rule: 'O13', breaks: 'a digest that was asked for before a fork does not say what the fork undid',

@@ -4,45 +4,130 @@ export default [
     name: 'force-path-never', rule: 'X2', breaks: 'the delayed inbox is never taken',
     oracle: ['O8'],
     edits: [{
-      file: 'engine/src/dispute.rs',
-      from: 'Step::Submit(Route::DelayedInbox)',
-      to: 'Step::Wait',
+      file: 'engine/src/dispute/routes.rs',
+      from: 'Inbox::Empty | Inbox::Queued(..) if is_time(force_at) => submit(voucher),',
+      to: 'Inbox::Empty | Inbox::Queued(..) if is_time(force_at) => None,',
     }],
   },
   {
-    name: 'late-dispute-not-settled', rule: 'X1', breaks: 'a node never settles a channel whose dispute it hears of after the window',
+    name: 'inbox-not-searched', rule: 'X1', breaks: 'after a restart a dispute is sent to the inbox once more, and its 24 hours begin anew',
+    oracle: ['O8'],
+    edits: [{
+      file: 'engine/src/machine/closings.rs',
+      from: 'self.recorded.get(&channel).map(|dispute| dispute.voucher)',
+      to: 'self.recorded.get(&channel).map(|dispute| dispute.voucher).filter(|_| false)',
+    }],
+  },
+  {
+    name: 'dispute-not-on-record', rule: 'X1', breaks: 'a dispute goes to the inbox before the disk knows of it',
+    oracle: ['O12'],
+    edits: [{
+      file: 'engine/src/machine/closings.rs',
+      from: 'cx.tools.persist(lane, vec![Record::Dispute(dispute)], cx.out);\n                    }',
+      to: '}',
+    }],
+  },
+  {
+    name: 'absent-until-found', rule: 'X1', breaks: 'an inbox that can not be asked counts as one that has nothing',
+    test: 'cargo test -p decdn-engine --test dispute x1_what_could_not_be_looked_for_is_looked_for_again',
+    edits: [{
+      file: 'engine/src/dispute/routes.rs',
+      from: 'TxOutcome::Lost if matches!(self.inbox, Inbox::Searched(searched) if searched == sent) => {',
+      to: 'TxOutcome::Lost if false => {',
+    }],
+  },
+  {
+    name: 'alarms-set-once', rule: 'X2', breaks: 'when to take the forced path is worked out once, by whatever the clocks show then',
+    oracle: ['O8'],
+    edits: [{
+      file: 'engine/src/machine/closings.rs',
+      from: 'self.slots().for_each(|slot| self.arm(slot, outlook, cx));',
+      to: 'let _ = (outlook, cx);',
+    }],
+  },
+  {
+    name: 'chain-clock-ignored', rule: 'X2', breaks: 'the forced path waits for the wall clock, however late that is',
+    test: 'cargo test -p decdn-engine --test dispute x2_the_inbox_is_taken_when_either_clock_says_so',
+    edits: [{
+      file: 'engine/src/dispute/mod.rs',
+      from: 'at.wall().since(now.wall).min(self.chain_left(now, at))',
+      to: 'at.wall().since(now.wall)',
+    }],
+  },
+  {
+    name: 'one-try-by-the-sequencer', rule: 'X2', breaks: 'what the sequencer lost is left to the inbox',
+    oracle: ['O8'],
+    edits: [{
+      file: 'engine/src/dispute/routes.rs',
+      from: 'self.sequencer.is_none() && self.sequencer_retry.is_over(now)',
+      to: 'self.sequencer.is_none() && self.sequencer_retry.failures == 0',
+    }, {
+      file: 'engine/src/dispute/routes.rs',
+      from: 'Wanted::Amount(_) => self.sequencer.is_none().then_some(self.sequencer_retry.not_before),',
+      to: 'Wanted::Amount(_) => None,',
+    }],
+  },
+  {
+    name: 'no-back-off', rule: 'X2', breaks: 'a dispute that fails is tried again every second',
+    oracle: ['bound'],
+    edits: [{
+      file: 'engine/src/dispute/routes.rs',
+      from: 'BACKOFF.0.checked_shl(self.failures).unwrap_or(u64::MAX)',
+      to: 'BACKOFF.0',
+    }],
+  },
+  {
+    name: 'silenced-by-a-head', rule: 'X2', breaks: 'a head that says the window is over ends a dispute',
+    test: 'cargo test -p decdn-engine --test dispute x2_a_dispute_is_tried_until_a_settlement_is_seen_whatever_a_head_says_the_time_is',
+    edits: [{
+      file: 'engine/src/dispute/mod.rs',
+      from: 'if recorded >= held.worth() || !outlook.monitor.enabled {',
+      to: 'if recorded >= held.worth() || !outlook.monitor.enabled || self.is_over(outlook) {',
+    }],
+  },
+  {
+    name: 'settles-too-early', rule: 'X2', breaks: 'a settlement goes out before the newest head says that the window is over',
+    test: 'cargo test -p decdn-engine --test client x1_a_close_of_a_found_channel_that_is_older_than_the_start_is_settled',
+    edits: [{
+      file: 'engine/src/dispute/mod.rs',
+      from: 'outlook.head_time >= self.deadline',
+      to: 'outlook.head_time.0 > 0',
+    }],
+  },
+  {
+    name: 'nothing-to-settle', rule: 'X1', breaks: 'a node settles nothing that its client does not',
     test: 'cargo test -p decdn-engine --test node x1_a_dispute_that_is_heard_of_after_the_window_is_settled_all_the_same',
     edits: [{
-      file: 'engine/src/roles/node/watch.rs',
-      from: 'if is_over && self.closings.is_settleable(slot) {',
-      to: 'if is_over && !self.closings.is_settleable(slot) {',
-    }],
-  },
-  {
-    name: 'late-outcome-not-settled', rule: 'X1', breaks: 'a node waits for the event before it settles for a dispute that landed late',
-    test: 'cargo test -p decdn-engine --test node x1_a_dispute_whose_outcome_comes_after_the_window_is_settled_all_the_same',
-    edits: [{
-      file: 'engine/src/roles/node/watch.rs',
-      from: 'if matches!(heard, Some(Outcome::Landed(_))) {',
-      to: 'if false {',
+      file: 'engine/src/machine/closings.rs',
+      from: 'self.settling.for_nothing || watch.recorded() > Amount::ZERO',
+      to: 'self.settling.for_nothing',
     }],
   },
   {
     name: 'stale-close-ignored', rule: 'X1', breaks: 'nobody disputes',
     oracle: ['O8'],
     edits: [{
-      file: 'engine/src/dispute.rs',
-      from: 'Cue::News if !outlook.monitor.enabled',
-      to: 'Cue::News if outlook.monitor.enabled',
+      file: 'engine/src/dispute/mod.rs',
+      from: 'if recorded >= held.worth() || !outlook.monitor.enabled {',
+      to: 'if recorded >= held.worth() || outlook.monitor.enabled {',
     }],
   },
   {
     name: 'second-half-given-up', rule: 'X3', breaks: 'whoever comes back in the second half of a window does not dispute any more',
     oracle: ['O8'],
     edits: [{
-      file: 'engine/src/dispute.rs',
-      from: 'outlook.head_time < self.deadline',
-      to: 'outlook.head_time.0 < self.closed_at.0 / 2 + self.deadline.0 / 2',
+      file: 'engine/src/dispute/mod.rs',
+      from: 'if recorded >= held.worth() || !outlook.monitor.enabled {',
+      to: 'if recorded >= held.worth() || outlook.head_time.0 > self.closed_at.0 / 2 + self.deadline.0 / 2 {',
+    }],
+  },
+  {
+    name: 'one-glitch-closes', rule: 'L3', breaks: 'one head that is hours off closes every channel',
+    oracle: ['bound'],
+    edits: [{
+      file: 'engine/src/machine/follower.rs',
+      from: 'self.is_off = number != self.head.number && now.mono.since(since) >= DRIFT_SHOWN;',
+      to: 'self.is_off = number == self.head.number || now.mono.since(since) >= DRIFT_SHOWN;',
     }],
   },
   {

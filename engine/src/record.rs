@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    crypto::Signature,
+    crypto::{Signature, SignedVoucher},
     ids::{Address, BlobHash, ChannelId, FetchId, NodeId},
     money::{Amount, Nonce},
     order::FetchOrder,
+    time::ChainTime,
 };
 
 /// A write set's number: rises by one with each, over all lanes.
@@ -24,6 +25,8 @@ pub enum Key {
     Fetch(FetchId),
     /// How far the chain was read.
     Cursor,
+    /// A dispute in the delayed inbox.
+    Dispute(ChannelId),
 }
 
 /// Where a channel stands, as far as this role has heard.
@@ -96,6 +99,26 @@ pub struct Best {
     pub meter: crate::delivery::Meter,
 }
 
+/// A dispute that was sent to the delayed inbox (X1): its 24 hours are not to begin anew.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Dispute {
+    /// The channel.
+    pub channel: ChannelId,
+    /// What it was sent with.
+    pub voucher: SignedVoucher,
+    /// What L1 said of it, once it had it.
+    pub queued: Option<Queued>,
+}
+
+/// A message that the delayed inbox has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Queued {
+    /// When L1 took it, by the chain's clock.
+    pub at: ChainTime,
+    /// From when on it can be forced.
+    pub forcible: ChainTime,
+}
+
 /// A download that survives a restart (D14).
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct FetchRecord {
@@ -122,6 +145,8 @@ pub enum Record {
     Gone(Key),
     /// A download that has failed. What it has verified is kept until it is ordered again (D17).
     Kept(FetchRecord),
+    /// See [`Dispute`].
+    Dispute(Dispute),
 }
 
 impl Record {
@@ -133,6 +158,7 @@ impl Record {
             Self::Fetch(fetch) | Self::Kept(fetch) => Key::Fetch(fetch.order.id),
             Self::Cursor(_) => Key::Cursor,
             Self::Gone(key) => *key,
+            Self::Dispute(dispute) => Key::Dispute(dispute.channel),
         }
     }
 
@@ -140,7 +166,7 @@ impl Record {
     pub fn as_fetch(&self) -> Option<&FetchRecord> {
         match self {
             Self::Fetch(fetch) | Self::Kept(fetch) => Some(fetch),
-            Self::Paying(_) | Self::Earning(_) | Self::Cursor(_) | Self::Gone(_) => None,
+            Self::Paying(_) | Self::Earning(_) | Self::Cursor(_) | Self::Gone(_) | Self::Dispute(_) => None,
         }
     }
 }

@@ -89,6 +89,16 @@ impl ChainTime {
     pub fn wall(self) -> WallTime {
         WallTime(self.0.saturating_mul(1_000_000))
     }
+
+    /// So much later, in whole seconds, rounded up.
+    pub fn after(self, span: Span) -> ChainTime {
+        ChainTime(self.0.saturating_add(span.0.div_ceil(1_000_000)))
+    }
+
+    /// How long after `earlier` this is, zero if it is before.
+    pub fn since(self, earlier: ChainTime) -> Span {
+        Span::from_secs(self.0.saturating_sub(earlier.0))
+    }
 }
 
 /// What a step is told about time: the monotonic clock for timeouts, the wall clock as a claim for signed

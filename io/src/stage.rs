@@ -318,7 +318,7 @@ impl Stage {
         let included = outcomes.filter_map(|outcome| {
             ready(match outcome {
                 TxOutcome::Included { block, result } => Some((block, result)),
-                TxOutcome::Queued { .. } | TxOutcome::Lost => None,
+                TxOutcome::Queued { .. } | TxOutcome::Lost | TxOutcome::Absent => None,
             })
         });
         Ok(std::pin::pin!(included).next().await.ok_or("the transaction was lost")?)

@@ -203,6 +203,12 @@ async fn l2_a_censored_dispute_gets_in_by_force() {
         assert_eq!(forcible.0 - at.0, 24 * 3_600);
         node.force_include(TxTicket(4)).await;
         bench.pass(Span::from_hours(12));
+        // Its process starts again: the message is found, and has waited since it was sent (X1).
+        let mut node = bench.chain(&bench.node);
+        let mut following = Box::pin(node.submit(TxTicket(4), call.into(), Route::QueuedBefore));
+        assert_eq!(following.next().await, Some(TxOutcome::Queued { at, forcible }));
+        let other = channel::Call::Dispute { voucher: bench.voucher(id, 6) };
+        assert_eq!(outcomes(&mut node, other, Route::QueuedBefore).await, [TxOutcome::Absent]);
         assert!(bench.devnet.read(|evm| evm.channel(id)).is_some_and(|c| c.amount == Amount(0)), "too early");
         bench.pass(Span::from_hours(12));
         node.force_include(TxTicket(4)).await;

@@ -27,4 +27,5 @@ pub mod seen;
 pub mod sweep;
 pub mod trace;
 pub mod watch;
+pub mod weather;
 pub mod world;

@@ -140,6 +140,7 @@ pub struct Measure {
     /// Channels of which a fork undid a dispute.
     undone: BTreeSet<ChannelId>,
     signatures: u64,
+    closed_alone: u64,
 }
 
 impl Measure {
@@ -160,13 +161,13 @@ impl Measure {
         if matches!(tx.channel_call(), Some(channel::Call::Dispute { .. })) {
             report.probe(match tx.route {
                 Route::Sequencer => Probe::DisputeLanded,
-                Route::DelayedInbox => Probe::DisputeLandedByForce,
+                Route::DelayedInbox | Route::QueuedBefore => Probe::DisputeLandedByForce,
             });
         }
         if tx.from.is_some_and(|id| self.cast.get(id).honest) {
             let way = match tx.route {
                 Route::Sequencer => Quantity::InclusionMicros,
-                Route::DelayedInbox => Quantity::InboxMicros,
+                Route::DelayedInbox | Route::QueuedBefore => Quantity::InboxMicros,
             };
             report.observe(way, at.since(tx.submitted).0);
         }
@@ -303,6 +304,10 @@ impl Oracle for Measure {
                 }
             }
             Seen::Submitted { actor, call, .. } if self.cast.get(actor).honest => {
+                if matches!(call.as_channel(), Some(channel::Call::Close { .. })) {
+                    self.closed_alone += 1;
+                    report.observe(Quantity::ClosedAlone, self.closed_alone);
+                }
                 let Some(channel::Call::Dispute { voucher }) = call.as_channel() else { return };
                 let count = self.disputes.entry(voucher.terms.channel).or_default();
                 *count += 1;

@@ -383,6 +383,11 @@ impl Net {
         flying
     }
 
+    /// What is in this slot of the air.
+    pub fn flying(&self, slot: u32) -> Option<&Flying> {
+        self.flying.get(slot as usize)?.as_ref()
+    }
+
     /// How many items are in the air.
     pub fn in_flight(&self) -> usize {
         self.flying.len() - self.free.len()

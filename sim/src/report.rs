@@ -25,6 +25,8 @@ names! {
         Signatures = "signatures",
         /// The most disputes that honest actors submitted about one channel.
         Disputes = "disputes",
+        /// Closes that honest actors submitted without the other party's consent.
+        ClosedAlone = "closed-alone",
         /// The longest way of an honest actor's transaction through the sequencer, in microseconds.
         InclusionMicros = "inclusion-us",
         /// The longest way of an honest actor's transaction through the delayed inbox, in microseconds.
@@ -159,6 +161,18 @@ names! {
         DisputeUndone = "dispute-undone",
         /// An honest actor disputed a channel once more after a fork had taken a dispute back.
         DisputedAgain = "disputed-again",
+        /// An honest party's process started again while its dispute was on its way through the delayed inbox.
+        RestartedWhileQueued = "restarted-while-queued",
+        /// An honest party's machine was suspended while a channel of its was closing.
+        SuspendedInWindow = "suspended-in-window",
+        /// An honest party's wall clock was wrong while a channel of its was closing.
+        ClockWrongInWindow = "clock-wrong-in-window",
+        /// An honest party heard of a head with a wrong time while a channel of its was open.
+        HeadOffWhileOpen = "head-off-while-open",
+        /// What an honest party handed to the sequencer was lost while a channel of its was closing.
+        LostInWindow = "lost-in-window",
+        /// The delayed inbox took nothing of an honest party's while a channel of its was closing.
+        InboxMissingInWindow = "inbox-missing-in-window",
     }
 }
 

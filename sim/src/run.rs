@@ -19,6 +19,7 @@ use crate::{
     scenario::{Plan, PlannedActor, Scenario, evaluate},
     trace::{Head, Scribe, VERSION},
     watch::{Recorder, Watch},
+    weather::Weather,
     world::{Job, Order, Owner, Parts, Ran, TimedFault, World},
 };
 
@@ -98,6 +99,7 @@ pub fn run(
     let actors = plan.actors.iter().map(|planned| (actor(planned), planned.machine)).collect();
     let mut onlookers = check::oracles(&briefing);
     onlookers.push(Box::new(Measure::default()));
+    onlookers.push(Box::new(Weather::default()));
     let mut watch = Watch::new(onlookers);
     watch.recorder = recorder;
     let path = plan.paths.values().next().copied();

@@ -286,6 +286,27 @@ seen! {
         /// Whether its disk is lost as well: then nothing is.
         is_wiped: bool,
     },
+    /// A machine is suspended: nothing happens on it.
+    Suspended {
+        /// Whose.
+        actor: ActorId,
+        /// For how long.
+        lasts: Span,
+    },
+    /// A wall clock was set.
+    ClockSet {
+        /// Whose.
+        actor: ActorId,
+        /// How far it is ahead of true time now, in microseconds.
+        ahead_us: i64,
+    },
+    /// A head is told with a wrong time.
+    HeadOff {
+        /// To whom.
+        actor: ActorId,
+        /// How far it is ahead of its true time, in microseconds.
+        ahead_us: i64,
+    },
     /// A process is up again, recovered from what is durable.
     Restarted {
         /// Who.
@@ -302,6 +323,13 @@ seen! {
         /// What it calls.
         call: &'a Call,
         /// How.
+        route: Route,
+    },
+    /// A transaction was lost on its way to the chain.
+    TxLost {
+        /// Whose.
+        actor: ActorId,
+        /// On which way.
         route: Route,
     },
     /// A transaction is in a block.
@@ -328,7 +356,7 @@ seen! {
     },
     /// A policy of the sequencer changed.
     Sequencer {
-        /// Whose transactions it drops, if only somebody's.
+        /// Whose transactions it drops, or are lost on their way to it, if only somebody's.
         censored: Option<ActorId>,
         /// Whether it works at all.
         up: bool,

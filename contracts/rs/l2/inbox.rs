@@ -69,6 +69,12 @@ impl<T> Inbox<T> {
         self.messages.push_back(Message { id, arrived, at, forced: None, tx });
     }
 
+    /// The oldest message like this that is in no block yet.
+    pub(super) fn find(&self, delay: Span, is_it: impl Fn(&T) -> bool) -> Option<Queued> {
+        let message = self.messages.iter().find(|message| is_it(&message.tx))?;
+        Some(Queued { id: message.id, at: message.at, forcible: forcible(message.at, delay) })
+    }
+
     pub(super) fn holds(&self, id: TxId) -> bool {
         self.messages.iter().any(|message| message.id == id)
     }

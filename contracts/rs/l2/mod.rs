@@ -180,6 +180,11 @@ impl<M: Machine> L2<M> {
         Queued { id, at, forcible: inbox::forcible(at, self.profile.forced_inclusion) }
     }
 
+    /// What the delayed inbox has of this kind and no block has yet; the oldest.
+    pub fn find_queued(&self, is_it: impl Fn(&M::Tx) -> bool) -> Option<Queued> {
+        self.inbox.find(self.profile.forced_inclusion, is_it)
+    }
+
     /// Forces the delayed inbox up to and including a transaction into the next block, whatever the sequencer
     /// wants (L2). Anyone may; it takes effect for all messages before it as well.
     pub fn force_include(&mut self, now: Time, id: TxId) -> Result<(), CantForce> {

@@ -151,6 +151,9 @@ pub enum Route {
     Sequencer,
     /// Through the L1 delayed inbox (L2). It is included by a willing sequencer, or by force after the delay.
     DelayedInbox,
+    /// Nothing is sent: the delayed inbox is searched for a message of ours with this call that no block has yet, sent before a
+    /// restart (X1). It is queued, or absent; lost is what could not be looked for.
+    QueuedBefore,
 }
 
 /// What became of a transaction.
@@ -172,6 +175,8 @@ pub enum TxOutcome {
     },
     /// It will not be included: refused by the endpoint, replaced, or lost.
     Lost,
+    /// The delayed inbox holds no such message, or a block has it already ([`Route::QueuedBefore`]).
+    Absent,
 }
 
 /// Why a call was refused: a contract's own reason where the engine knows it. Those of the payment channel are written

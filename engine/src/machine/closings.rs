@@ -7,6 +7,7 @@ mod retained;
 
 use alloc::{
     collections::{BTreeMap, BTreeSet},
+    vec,
     vec::Vec,
 };
 
@@ -15,20 +16,32 @@ pub use retained::{Kept, Retained, Why};
 use super::{AlarmKey, Cx};
 use crate::{
     chain::{Block, Call, Route, TxOutcome, channel},
-    dispute::{Cue, Heard, Held, Outlook, Step, Watch, mono_at},
+    crypto::SignedVoucher,
+    dispute::{Heard, Held, Keys, Outlook, Step, Watch},
     ids::{ChannelId, TxTicket},
     io::{Effect, Lane, Notice, Outputs},
     money::Amount,
+    record::{Dispute, Key, Record},
     state::{Broken, Checked, Invariant, Slot, holds},
     time::{ChainTime, Span},
 };
 
+/// When a role settles.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Settling {
+    /// How long after the window.
+    pub grace: Span,
+    /// Even where nothing is recorded: then the whole deposit is refunded.
+    pub for_nothing: bool,
+}
+
 /// See the module.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Closings {
+    settling: Settling,
     watches: BTreeMap<Slot, Watch>,
-    /// Disputes that failed or were lost: tried again with the next news from the chain.
-    retrying: Vec<Slot>,
+    /// What the disk says of disputes that were sent to the delayed inbox, as long as it says anything of their channels.
+    recorded: BTreeMap<ChannelId, Dispute>,
     /// Transactions whose outcome is not known, each with its channel.
     pub txs: BTreeMap<TxTicket, Slot>,
     /// Channels whose close was taken back, or is not known again after a restart: what is right once the chain is read.
@@ -63,20 +76,79 @@ pub enum Outcome {
 }
 
 impl Closings {
+    /// Of a role that settles like this.
+    pub fn new(settling: Settling) -> Self {
+        Self {
+            settling,
+            watches: BTreeMap::new(),
+            recorded: BTreeMap::new(),
+            txs: BTreeMap::new(),
+            unclosed: BTreeMap::new(),
+            rewound: BTreeSet::new(),
+            unsure: BTreeSet::new(),
+            retained: Retained::default(),
+        }
+    }
+
+    /// After a start: what the disk says of a dispute.
+    pub fn recover(&mut self, dispute: Dispute) {
+        self.recorded.insert(dispute.channel, dispute);
+    }
+
+    /// The disk is to forget a channel: what it says of its dispute goes with it.
+    pub fn erase(&mut self, channel: ChannelId) -> Option<Record> {
+        self.recorded.remove(&channel).map(|_| Record::Gone(Key::Dispute(channel)))
+    }
+
+    /// The channels about which the disk knows of a dispute.
+    pub fn disputes(&self) -> impl Iterator<Item = &ChannelId> {
+        self.recorded.keys()
+    }
+
+    /// How many disputes the disk knows of.
+    pub fn recorded(&self) -> usize {
+        self.recorded.len()
+    }
+
+    fn in_inbox(&self, channel: ChannelId) -> Option<SignedVoucher> {
+        self.recorded.get(&channel).map(|dispute| dispute.voucher)
+    }
+
     /// A channel is closing since this block. `false`, and nothing changes, if that is known.
-    pub fn begin(&mut self, slot: Slot, (block, recorded, deadline): (Block, Amount, ChainTime)) -> bool {
+    pub fn begin(
+        &mut self,
+        slot: Slot,
+        channel: ChannelId,
+        (block, recorded, deadline): (Block, Amount, ChainTime),
+    ) -> bool {
         let is_new = !self.watches.contains_key(&slot);
         if is_new {
-            self.watches.insert(slot, Watch::new(block, recorded, deadline));
+            let in_inbox = self.in_inbox(channel);
+            self.watches.insert(slot, Watch::new(block, recorded, deadline, in_inbox));
         }
         is_new
     }
 
-    /// Sets both of a closing channel's alarms: the forced path, and `grace` after the window's end.
-    pub fn arm(&self, slot: Slot, outlook: &Outlook, grace: Span, cx: &mut Cx<'_>) {
+    /// Sets a closing channel's alarms by what the clocks show now.
+    fn arm(&self, slot: Slot, outlook: &Outlook, cx: &mut Cx<'_>) {
         let watch = self.watches.get(&slot).expect("alarms are set for a channel that is closing");
-        let keys = (AlarmKey::Force(slot), AlarmKey::Settle(slot));
+        let keys = Keys {
+            dispute: AlarmKey::Dispute(slot),
+            force: AlarmKey::Force(slot),
+            settle: AlarmKey::Settle(slot),
+        };
+        let grace = self.is_worth_settling(watch).then_some(self.settling.grace);
         watch.arm(cx.now, outlook, grace, &mut cx.tools.alarms, keys);
+    }
+
+    /// The same for all of them: the chain has told its time, or what our clocks show may have changed while nothing was heard (X2).
+    pub fn arm_all(&self, outlook: &Outlook, cx: &mut Cx<'_>) {
+        self.slots().for_each(|slot| self.arm(slot, outlook, cx));
+    }
+
+    /// Whether this role would settle a channel with this watch, once its window is over.
+    pub fn is_worth_settling(&self, watch: &Watch) -> bool {
+        self.settling.for_nothing || watch.recorded() > Amount::ZERO
     }
 
     /// A closing channel.
@@ -109,11 +181,6 @@ impl Closings {
         self.watches.keys().copied()
     }
 
-    /// How many disputes wait for the next news to be tried again.
-    pub fn retrying(&self) -> usize {
-        self.retrying.len()
-    }
-
     /// The chain records this much now.
     pub fn on_disputed(
         &mut self,
@@ -130,38 +197,31 @@ impl Closings {
     }
 
     /// X1, X2: what is held asks for this, whoever gains by it.
-    pub fn defend(
-        &mut self,
-        slot: Slot,
-        cue: Cue,
-        held: &Held,
-        outlook: &Outlook,
-        cx: &mut Cx<'_>,
-    ) -> Defence {
+    pub fn defend(&mut self, slot: Slot, held: &Held, outlook: &Outlook, cx: &mut Cx<'_>) -> Defence {
         let watch = self.watches.get_mut(&slot).expect("what is defended is closing");
         let lane = Lane::Channel(slot.index);
-        match watch.step(cue, cx.now, held, outlook, cx.out) {
-            Step::Wait => Defence::Nothing,
-            Step::Sign => Defence::Signature,
-            Step::Submit(route) => {
-                // A better one may be without its signature yet.
-                let Some(voucher) = held.voucher else { return Defence::Nothing };
-                let ticket = cx.tools.tx_ticket();
-                watch.submit(ticket, voucher, held.deposit, route, lane, cx.out);
-                self.sent(slot, ticket);
-                Defence::Nothing
-            }
-            Step::Force(ticket) => {
-                cx.tools.alarms.arm(AlarmKey::Force(slot), cx.now.mono + outlook.monitor.poll);
-                cx.out.push(lane, Effect::ForceInclude { ticket });
-                Defence::Nothing
+        let mut defence = Defence::Nothing;
+        for step in watch.step(cx.now, held, outlook, cx.out).into_iter().flatten() {
+            match step {
+                Step::Sign => defence = Defence::Signature,
+                Step::Submit(route, voucher) => {
+                    let ticket = cx.tools.tx_ticket();
+                    watch.submit(route, ticket, voucher, held.deposit);
+                    let earlier = self.txs.insert(ticket, slot);
+                    assert!(earlier.is_none(), "a ticket is given out once");
+                    if route == Route::DelayedInbox {
+                        // It goes on record before it leaves (X1).
+                        let dispute = Dispute { channel: held.channel, voucher, queued: None };
+                        self.recorded.insert(held.channel, dispute);
+                        cx.tools.persist(lane, vec![Record::Dispute(dispute)], cx.out);
+                    }
+                    cx.out.tx(lane, ticket, channel::Call::Dispute { voucher }, route);
+                }
+                Step::Force(ticket) => cx.out.push(lane, Effect::ForceInclude { ticket }),
             }
         }
-    }
-
-    /// Whose disputes have to be tried again now: with the news that has just come.
-    pub fn take_retrying(&mut self) -> Vec<Slot> {
-        core::mem::take(&mut self.retrying)
+        self.arm(slot, outlook, cx);
+        defence
     }
 
     /// Asks for a call about a channel.
@@ -185,9 +245,16 @@ impl Closings {
         Some(slot)
     }
 
-    /// Whether a channel can be settled: it is closing, and no settlement is on its way.
-    pub fn is_settleable(&self, slot: Slot) -> bool {
-        self.watches.get(&slot).is_some_and(|watch| watch.settling.is_none())
+    /// The settlement of a channel is due, by the alarm: whether the chain would take it now, by its newest head. If not, it is looked
+    /// at again after a poll.
+    pub fn is_settleable(&mut self, slot: Slot, outlook: &Outlook, cx: &mut Cx<'_>) -> bool {
+        let watch = self.watches.get_mut(&slot).expect("what is to be settled is closing");
+        let is_over = watch.is_over(outlook);
+        if !is_over {
+            watch.put_off_settling(cx.now.mono + outlook.monitor.poll);
+            self.arm(slot, outlook, cx);
+        }
+        is_over
     }
 
     /// Settles a channel.
@@ -210,33 +277,30 @@ impl Closings {
     ) -> Option<Outcome> {
         // Its close may not be read yet.
         let watch = self.watches.get_mut(&slot)?;
-        match watch.on_tx(channel, ticket, outcome, cx.out) {
-            Heard::Nothing => return Some(Outcome::Nothing),
-            Heard::Queued(forcible) => {
-                cx.tools.alarms.arm(AlarmKey::Force(slot), mono_at(cx.now, forcible.wall()));
-                return Some(Outcome::Nothing);
+        let heard = watch.on_tx(channel, ticket, outcome, (cx.now, outlook.monitor.poll), cx.out);
+        let outcome = match heard {
+            Heard::Nothing => Outcome::Nothing,
+            Heard::Queued(queued) => {
+                let dispute = self.recorded.get_mut(&channel).expect("what the inbox has is on record");
+                if dispute.queued.replace(queued) != Some(queued) {
+                    cx.tools.persist(Lane::Channel(slot.index), vec![Record::Dispute(*dispute)], cx.out);
+                }
+                Outcome::Nothing
             }
             Heard::Landed(block) => {
                 if watch.is_unsure() {
                     self.unsure.insert(slot);
                 }
-                return Some(Outcome::Landed(block));
+                Outcome::Landed(block)
             }
-            Heard::SettleFailed => {
-                cx.tools.alarms.arm(AlarmKey::Settle(slot), cx.now.mono + outlook.monitor.poll);
-            }
-            Heard::DisputeFailed => self.retrying.push(slot),
-            Heard::OtherFailed => {}
-        }
-        Some(Outcome::Failed)
+            Heard::Failed => Outcome::Failed,
+        };
+        self.arm(slot, outlook, cx);
+        Some(outcome)
     }
 
     /// What holds of closing channels.
     pub const INVARIANTS: &'static [Invariant<Self>] = &[
-        Invariant::tie(
-            "a dispute that is to be tried again is about a closing channel",
-            Self::are_retries_about_closings,
-        ),
         Invariant::tie("what an event is to confirm is about a closing channel", Self::are_unsure_closing),
         Invariant::of("what is retained is listed by its block", |closings| closings.retained.is_listed()),
     ];
@@ -247,13 +311,6 @@ impl Closings {
     /// That one.
     pub fn check(&self) -> Result<(), Broken> {
         Invariant::check_all(Self::INVARIANTS, self)
-    }
-
-    fn are_retries_about_closings(&self) -> Checked {
-        for slot in &self.retrying {
-            holds!(self.watches.contains_key(slot), "{slot:?}");
-        }
-        Ok(())
     }
 
     fn are_unsure_closing(&self) -> Checked {
@@ -271,11 +328,11 @@ impl Closings {
         self.unclosed.remove(&slot);
         self.rewound.remove(&slot);
         self.unsure.remove(&slot);
-        self.retrying.retain(|other| *other != slot);
         self.unwatch(slot, cx)
     }
 
     fn unwatch(&mut self, slot: Slot, cx: &mut Cx<'_>) -> Option<Watch> {
+        cx.tools.alarms.forget(AlarmKey::Dispute(slot));
         cx.tools.alarms.forget(AlarmKey::Force(slot));
         cx.tools.alarms.forget(AlarmKey::Settle(slot));
         self.watches.remove(&slot)
@@ -288,8 +345,8 @@ impl Closings {
     }
 
     /// The channel's settlement was taken back: it closes as before, but what was on its way is not any more.
-    pub fn restore(&mut self, slot: Slot, mut watch: Watch) {
-        watch.forget_transactions();
+    pub fn restore(&mut self, slot: Slot, channel: ChannelId, mut watch: Watch) {
+        watch.forget_transactions(self.in_inbox(channel));
         let other = self.watches.insert(slot, watch);
         assert!(other.is_none(), "a channel closes once at a time");
         self.rewound.insert(slot);
@@ -322,7 +379,6 @@ impl Closings {
             }
         }
         for (slot, _) in &undone {
-            self.retrying.retain(|other| other != slot);
             let is_ours = self.unwatch(*slot, cx).expect("it was closing").is_ours;
             self.rewound.remove(slot);
             self.unsure.remove(slot);
@@ -364,23 +420,19 @@ mod tests {
         dispute::Monitor,
         io::Outputs,
         machine::Tools,
-        record::{Key, Record},
         state::{Case, each_fails},
-        time::Now,
+        time::{Now, Time},
     };
 
-    fn retrying() -> Closings {
-        let mut closings = Closings::default();
-        let slot = crate::state::Slab::default().insert(());
-        closings.begin(slot, (Block::default(), Amount::ZERO, ChainTime(1)));
-        closings.retrying.push(slot);
-        closings
+    fn closings() -> Closings {
+        Closings::new(Settling { grace: Span(0), for_nothing: true })
     }
 
     /// A settlement is said to be in a block.
     fn unsure() -> Closings {
-        let mut closings = retrying();
-        closings.retrying.clear();
+        let mut closings = closings();
+        let slot = crate::state::Slab::default().insert(());
+        closings.begin(slot, ChannelId([1; 32]), (Block::default(), Amount::ZERO, ChainTime(1)));
         let slot = closings.slots().next().expect("one is closing");
         let (mut tools, mut out, outlook) = (Tools::default(), Outputs::new(), outlook());
         closings.settle(slot, ChannelId([1; 32]), TxTicket(1), &mut out);
@@ -392,11 +444,12 @@ mod tests {
 
     fn outlook() -> Outlook {
         let monitor = Monitor::default();
-        Outlook { monitor, head_time: ChainTime(0), forced_inclusion: Span::from_hours(24) }
+        let forced_inclusion = Span::from_hours(24);
+        Outlook { monitor, head_time: ChainTime(0), head_at: Time(0), forced_inclusion }
     }
 
     fn retaining() -> Closings {
-        let mut closings = Closings::default();
+        let mut closings = closings();
         let record = Record::Gone(Key::Earning(ChannelId([1; 32])));
         let kept = Kept { why: Why::Settled, block: 5, held_from: 5, record, watch: None };
         closings.retained.keep(ChannelId([1; 32]), kept);
@@ -405,10 +458,7 @@ mod tests {
 
     #[test]
     fn each_invariant_of_closings_can_fail() {
-        let cases: [Case<Closings>; 3] = [
-            ("a dispute that is to be tried again is about a closing channel", retrying, |it| {
-                it.watches.clear()
-            }),
+        let cases: [Case<Closings>; 2] = [
             ("what an event is to confirm is about a closing channel", unsure, |it| it.unsure.clear()),
             ("what is retained is listed by its block", retaining, |it| it.retained.unlist()),
         ];

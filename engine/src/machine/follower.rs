@@ -18,6 +18,9 @@ use crate::{
 /// Chain and wall clock further apart than this: no credit (L3).
 const CLOCK_DRIFT_MAX: Span = Span::from_hours(1);
 
+/// So far apart are the two heads that show that the clocks differ.
+const DRIFT_SHOWN: Span = Span::from_secs(30);
+
 /// How soon to read on where an update did not reach the head, or a block that is known to exist.
 const LOOK_AGAIN: Span = Span::from_millis(500);
 
@@ -32,6 +35,9 @@ pub struct Follower {
     /// When it was heard.
     head_at: Option<Time>,
     is_clock_sane: bool,
+    /// The first of the heads in a row that are off, with when it was heard.
+    off_since: Option<(u64, Time)>,
+    is_off: bool,
     safe: u64,
     cursor: Cursor,
     /// What holds the durable cursor back.
@@ -57,6 +63,8 @@ impl Follower {
             head: BlockRef::default(),
             head_at: None,
             is_clock_sane: true,
+            off_since: None,
+            is_off: false,
             safe: 0,
             cursor: Cursor::at(start_block),
             checkpoint: Checkpoint::at(start_block),
@@ -87,9 +95,9 @@ impl Follower {
         self.safe
     }
 
-    /// Whether the chain's clock is near ours (L3).
-    pub fn is_clock_sane(&self) -> bool {
-        self.is_clock_sane
+    /// Whether two heads, different ones some time apart, were off (L3): one may be a slip, and one that is heard again is only old.
+    pub fn is_clock_off(&self) -> bool {
+        self.is_off
     }
 
     /// The first block that is not read to its end.
@@ -114,7 +122,12 @@ impl Follower {
 
     /// What disputes go by.
     pub fn outlook(&self) -> Outlook {
-        Outlook { monitor: self.monitor, head_time: self.head.time, forced_inclusion: self.forced_inclusion }
+        Outlook {
+            monitor: self.monitor,
+            head_time: self.head.time,
+            head_at: self.head_at.unwrap_or_default(),
+            forced_inclusion: self.forced_inclusion,
+        }
     }
 
     /// V1 and L3: the newest head is young, and its clock is near ours. By its timestamp, or an endpoint that lags would
@@ -188,9 +201,19 @@ impl Follower {
             self.head = update.head;
             self.head_at = Some(now.mono);
             self.is_clock_sane = update.head.time.wall().distance(now.wall) <= CLOCK_DRIFT_MAX;
+            self.note_drift(now);
         }
         self.safe = self.safe.max(update.safe);
         self.forced_inclusion = update.forced_inclusion;
+    }
+
+    fn note_drift(&mut self, now: Now) {
+        if self.is_clock_sane {
+            (self.off_since, self.is_off) = (None, false);
+            return;
+        }
+        let (number, since) = *self.off_since.get_or_insert((self.head.number, now.mono));
+        self.is_off = number != self.head.number && now.mono.since(since) >= DRIFT_SHOWN;
     }
 
     /// Then its events: which of them are taken now. None, if it does not begin where they are to be read again.
@@ -235,8 +258,10 @@ impl Follower {
     }
 
     /// What holds of what was heard.
-    pub const INVARIANTS: &'static [Invariant<Self>] =
-        &[Invariant::of("who has read the chain has heard of a head", Self::has_head)];
+    pub const INVARIANTS: &'static [Invariant<Self>] = &[
+        Invariant::of("who has read the chain has heard of a head", Self::has_head),
+        Invariant::tie("a clock that is off was off before, and is not sane", Self::is_drift_shown),
+    ];
 
     /// The first of [`Self::INVARIANTS`] that does not hold.
     ///
@@ -248,6 +273,12 @@ impl Follower {
 
     fn has_head(&self) -> Checked {
         holds!(!self.is_read || self.head_at.is_some(), "none at block {}", self.cursor.next_block);
+        Ok(())
+    }
+
+    fn is_drift_shown(&self) -> Checked {
+        let is_shown = self.off_since.is_some() && !self.is_clock_sane;
+        holds!(!self.is_off || is_shown, "since {:?}", self.off_since);
         Ok(())
     }
 
@@ -267,7 +298,8 @@ impl Canon for Follower {
         out.tag(
             u8::from(self.is_polling)
                 | u8::from(self.is_clock_sane) << 1
-                | u8::from(self.head_at.is_some()) << 2,
+                | u8::from(self.head_at.is_some()) << 2
+                | u8::from(self.is_off) << 3,
         );
         let numbers = [
             self.head.number,
@@ -294,8 +326,10 @@ mod tests {
 
     #[test]
     fn each_invariant_of_following_can_fail() {
-        let cases: [Case<Follower>; 1] =
-            [("who has read the chain has heard of a head", fresh, |it| it.is_read = true)];
+        let cases: [Case<Follower>; 2] = [
+            ("who has read the chain has heard of a head", fresh, |it| it.is_read = true),
+            ("a clock that is off was off before, and is not sane", fresh, |it| it.is_off = true),
+        ];
         each_fails(Follower::INVARIANTS, &cases, |follower| assert!(follower.check().is_err()));
     }
 }

@@ -90,6 +90,8 @@ pub enum AlarmKey {
     Consent(Slot),
     /// Ask for the consent again.
     Ask(Slot),
+    /// Dispute once more by the sequencer (X2).
+    Dispute(Slot),
     /// Take the forced path, or force (X2).
     Force(Slot),
     /// The dispute window is over: settle.
@@ -98,12 +100,13 @@ pub enum AlarmKey {
 
 impl AlarmKey {
     /// All that a paying channel may set.
-    pub fn of_channel(slot: Slot) -> [Self; 6] {
+    pub fn of_channel(slot: Slot) -> [Self; 7] {
         [
             Self::Quiet(slot),
             Self::Resend(slot),
             Self::Consent(slot),
             Self::Ask(slot),
+            Self::Dispute(slot),
             Self::Force(slot),
             Self::Settle(slot),
         ]

@@ -166,7 +166,9 @@ impl Opener {
                 cx.tools.alarms.cancel(AlarmKey::Opening);
                 Progress::Included(*opening, block.number)
             }
-            TxOutcome::Included { result: Err(_), .. } | TxOutcome::Lost => Progress::Failed,
+            TxOutcome::Included { result: Err(_), .. } | TxOutcome::Lost | TxOutcome::Absent => {
+                Progress::Failed
+            }
         })
     }
 

@@ -4,7 +4,6 @@ use alloc::collections::BTreeMap;
 
 use crate::{
     chain::{Checkpoint, Openings, UNSEEN},
-    dispute::{Outlook, Stage, Watch},
     ids::{ChannelId, SignTicket, TxTicket},
     machine::{AlarmKey, Tools, closings::Closings},
     record::{ChannelStatus, PersistSeq},
@@ -25,7 +24,7 @@ pub(super) fn are_closings_closing(
 
 pub(super) fn have_disputes_transactions(closings: &Closings) -> Checked {
     for (slot, watch) in closings.iter() {
-        if let Some(ticket) = watch.ticket() {
+        for ticket in watch.tickets() {
             holds!(closings.txs.get(&ticket) == Some(&slot), "{slot:?}, {ticket:?}");
         }
     }
@@ -75,31 +74,38 @@ pub(super) fn are_unseen_marked(
     Ok(())
 }
 
-/// Once the window is over, forcing is too late.
-pub(super) fn are_inboxes_forced(
-    closings: &Closings,
-    alarms: &Alarms<AlarmKey>,
-    outlook: &Outlook,
-) -> Checked {
+pub(super) fn are_inboxes_forced(closings: &Closings, alarms: &Alarms<AlarmKey>) -> Checked {
     for (slot, watch) in closings.iter() {
-        let is_waiting = matches!(watch.stage, Stage::Queued(_) | Stage::Forcing(_));
-        let is_over = outlook.head_time >= watch.deadline;
         let is_set = alarms.at(AlarmKey::Force(slot)).is_some();
-        holds!(!is_waiting || is_over || is_set, "{slot:?}: {:?}", watch.stage);
+        holds!(!watch.is_queued() || is_set, "{slot:?}");
     }
     Ok(())
 }
 
-/// `is_worth`: whether this role settles a channel with this watch.
-pub(super) fn is_settling_due(
+pub(super) fn are_disputes_tried(closings: &Closings, alarms: &Alarms<AlarmKey>) -> Checked {
+    for (slot, watch) in closings.iter() {
+        let is_set = alarms.at(AlarmKey::Dispute(slot)).is_some();
+        holds!(!watch.is_disputed() || is_set || watch.tickets().next().is_some(), "{slot:?}");
+    }
+    Ok(())
+}
+
+/// `is_there`: whether the role's table has a channel.
+pub(super) fn are_disputes_about_channels(
     closings: &Closings,
-    alarms: &Alarms<AlarmKey>,
-    is_worth: impl Fn(&Watch) -> bool,
+    is_there: impl Fn(&ChannelId) -> bool,
 ) -> Checked {
+    for channel in closings.disputes() {
+        holds!(is_there(channel) || closings.retained.contains(channel), "{channel:?}");
+    }
+    Ok(())
+}
+
+pub(super) fn is_settling_due(closings: &Closings, alarms: &Alarms<AlarmKey>) -> Checked {
     for (slot, watch) in closings.iter() {
         let is_due = alarms.at(AlarmKey::Settle(slot)).is_some() || watch.settling.is_some();
         // Of what was taken back all is looked at again once the chain is read.
-        holds!(is_due || closings.is_rewound(slot) || !is_worth(watch), "{slot:?}");
+        holds!(is_due || closings.is_rewound(slot) || !closings.is_worth_settling(watch), "{slot:?}");
     }
     Ok(())
 }
@@ -111,7 +117,7 @@ pub(super) fn are_closing_alarms_owned(
     is_own: impl Fn(Slot) -> bool,
 ) -> Checked {
     for key in alarms.keys() {
-        if let AlarmKey::Force(slot) | AlarmKey::Settle(slot) = key
+        if let AlarmKey::Dispute(slot) | AlarmKey::Force(slot) | AlarmKey::Settle(slot) = key
             && is_own(slot)
         {
             holds!(closings.get(slot).is_some(), "{key:?}");

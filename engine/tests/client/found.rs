@@ -119,6 +119,9 @@ fn x1_a_close_of_a_found_channel_that_is_older_than_the_start_is_settled() {
     bench.feed(Input::Tick);
     assert_eq!((bench.close_asked(), bench.tx()), (None, None), "it is closing already");
     bench.pass(Span::from_hours(49));
+    assert_eq!(bench.tx(), None, "not before the chain says so");
+    bench.happened(11, &[]);
+    bench.pass(Span::from_secs(120));
     assert!(
         matches!(bench.tx(), Some((_, Call::Channel(channel::Call::Settle { channel: id }))) if id == channel(1))
     );

@@ -47,10 +47,18 @@ fn v1_a_wall_clock_set_back_makes_no_head_young() {
     assert_eq!(bench.request(0), Err(Code::NotNow));
 }
 
+/// So far off is the first head; the second one, half a minute later, says that it was no slip.
+fn show_drift(bench: &mut Bench, off: i64) {
+    let said = bench.hear(bench.block(9, off), 9, vec![]);
+    assert_eq!(closes(&said), [], "one head is a slip");
+    bench.pass(30);
+}
+
 #[test]
 fn l3_a_clock_more_than_an_hour_off_closes_what_has_earned_something() {
     for off in [61 * MINUTE, -61 * MINUTE] {
         let mut bench = Bench::new(Limits::standard(), &[700, 0, 900]);
+        show_drift(&mut bench, off);
         let said = bench.hear(bench.block(10, off), 10, vec![]);
         let closed: Vec<_> = closes(&said).into_iter().map(|(_, channel)| channel).collect();
         assert_eq!(closed, [channel(0), channel(2)], "{off} s off");
@@ -60,10 +68,29 @@ fn l3_a_clock_more_than_an_hour_off_closes_what_has_earned_something() {
     }
 }
 
+/// A head that is heard once more is old, one that comes right after it may be of the same slip, and a right one in between says
+/// that it was one.
+#[test]
+fn l3_it_takes_two_heads_half_a_minute_apart_that_are_off_in_a_row() {
+    let off = 70 * MINUTE;
+    for (wait, number, between) in [(30, 9, None), (29, 10, None), (30, 11, Some(10))] {
+        let mut bench = Bench::new(Limits::standard(), &[700]);
+        bench.hear(bench.block(9, off), 9, vec![]);
+        assert_eq!(bench.request(0), Err(Code::NotNow), "but no credit is given");
+        if let Some(number) = between {
+            bench.hear(bench.block(number, 0), 9, vec![]);
+        }
+        bench.pass(wait);
+        let said = bench.hear(bench.block(number, off), 9, vec![]);
+        assert_eq!(closes(&said), [], "{wait} s, block {number}");
+    }
+}
+
 #[test]
 fn l3_within_the_hour_nothing_is_closed() {
     for off in [59 * MINUTE, -59 * MINUTE] {
         let mut bench = Bench::new(Limits::standard(), &[700]);
+        show_drift(&mut bench, off);
         assert_eq!(closes(&bench.hear(bench.block(10, off), 10, vec![])), [], "{off} s off");
     }
 }
@@ -72,6 +99,7 @@ fn l3_within_the_hour_nothing_is_closed() {
 fn l3_a_close_that_failed_is_tried_again_and_one_that_landed_is_not() {
     let mut bench = Bench::new(Limits::standard(), &[700]);
     let off = 70 * MINUTE;
+    show_drift(&mut bench, off);
     let said = bench.hear(bench.block(10, off), 10, vec![]);
     bench.feed(Input::Tx { ticket: closes(&said)[0].0, outcome: TxOutcome::Lost });
     let said = bench.hear(bench.block(11, off), 10, vec![]);
@@ -87,6 +115,7 @@ fn l3_a_close_that_failed_is_tried_again_and_one_that_landed_is_not() {
 #[test]
 fn l3_a_batch_of_closes_is_bounded_and_the_rest_follows() {
     let mut bench = Bench::new(Limits { closes: 2, ..Limits::standard() }, &[1; 5]);
+    show_drift(&mut bench, 2 * 60 * MINUTE);
     let mut closed: Vec<TxTicket> = Vec::new();
     for number in 10..13 {
         let said = bench.hear(bench.block(number, 2 * 60 * MINUTE), 10, vec![]);

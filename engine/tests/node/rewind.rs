@@ -111,7 +111,10 @@ fn l1_a_settlement_that_is_undone_is_disputed_again() {
 #[test]
 fn o13_what_a_fork_undoes_shows_in_the_digest_before_the_new_branch_is_read() {
     let mut bench = bench();
-    hear(&mut bench, 115, &[(110, 0, Close(0)), (112, 0, Dispute(HELD))]);
+    let sent = disputed(&hear(&mut bench, 115, &[(110, 0, Close(0)), (112, 0, Dispute(HELD))]));
+    let [(ticket, _)] = sent[..] else { panic!("{sent:?}") };
+    let landed = TxOutcome::Included { block: bench.block(112, 0), result: Ok(()) };
+    bench.feed(Input::Tx { ticket, outcome: landed });
     let (head, forced_inclusion) = (bench.block(125, 0).into(), Span::from_hours(24));
     let not_yet =
         ChainUpdate { head, forked_at: Some(111), safe: 100, events: vec![], next: 112, forced_inclusion };
@@ -140,6 +143,8 @@ fn l1_a_settlement_that_is_undone_alone_is_made_again() {
     hear(&mut bench, 120, &[(110, 0, Close(HELD)), (119, 0, Settle)]);
     fork(&mut bench, 119, 121, &[]);
     bench.pass(49 * 3_600);
+    hear(&mut bench, 122, &[]);
+    bench.pass(600);
     let is_settle = |effect: &Effect| matches!(effect, Effect::Tx { call: Call::Channel(channel::Call::Settle { channel }), .. } if *channel == id(0));
     assert!(bench.feed(Input::Tick).iter().any(is_settle));
 }

@@ -431,7 +431,7 @@ impl Market {
             ("openings", limits.channels),
             ("signing", unsigned),
             ("txs", unanswered),
-            ("retrying", live),
+            ("disputes", live),
             ("retained", live),
             ("openings", openings),
             ("unseen", openings),

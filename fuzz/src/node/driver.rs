@@ -393,7 +393,7 @@ impl Driver {
                 ("raising", writing),
                 ("txs", unanswered),
                 ("soft", live),
-                ("retrying", live),
+                ("disputes", live),
                 ("retained", live),
                 ("openings", openings),
                 ("unseen", openings),

@@ -89,6 +89,14 @@ struct SentToInbox {
 }
 
 #[derive(Debug, Deserialize)]
+struct FoundInInbox {
+    hash: B256,
+    nonce: u64,
+    at: u64,
+    forcible: u64,
+}
+
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Status {
     forced_inclusion_secs: u64,
@@ -241,6 +249,16 @@ impl Shared {
         let under_way = match following {
             Following::Done => return None,
             Following::Sent(under_way) => under_way,
+            Following::Unsent { ticket, call, route: Route::QueuedBefore } => {
+                return match self.find_queued(ticket, &call).await {
+                    Err(why) => {
+                        self.remember(&why);
+                        Some((TxOutcome::Lost, Following::Done))
+                    }
+                    Ok(None) => Some((TxOutcome::Absent, Following::Done)),
+                    Ok(Some((under_way, queued))) => Some((queued, Following::Sent(under_way))),
+                };
+            }
             Following::Unsent { ticket, call, route } => match self.send(ticket, &call, route).await {
                 Err(why) => {
                     self.remember(&why);
@@ -271,7 +289,7 @@ impl Shared {
         // What the sequencer holds back must not hold back what goes around it.
         let nonce = match route {
             Route::Sequencer => count.pending().await,
-            Route::DelayedInbox => count.latest().await,
+            Route::DelayedInbox | Route::QueuedBefore => count.latest().await,
         };
         let terms = Terms {
             chain_id: self.deployment.chain_id,
@@ -294,7 +312,7 @@ impl Shared {
                 }
                 Ok((under_way(Some(Instant::now() + self.config.patience)), None))
             }
-            Route::DelayedInbox => {
+            Route::DelayedInbox | Route::QueuedBefore => {
                 if self.config.inbox == Inbox::None {
                     return Err(ChainError::NoInbox);
                 }
@@ -305,6 +323,26 @@ impl Shared {
                 Ok((under_way(None), Some(TxOutcome::Queued { at, forcible })))
             }
         }
+    }
+
+    /// What the delayed inbox has of ours with this call, and no block has yet.
+    async fn find_queued(
+        &self,
+        ticket: TxTicket,
+        call: &Call,
+    ) -> Result<Option<(UnderWay, TxOutcome)>, ChainError> {
+        if self.config.inbox == Inbox::None {
+            return Ok(None);
+        }
+        let (to, input) = bindings::calldata(call, &self.deployment, self.token_of(call).await?);
+        let about = (self.key.address(), to, &input);
+        let found: Option<FoundInInbox> =
+            self.provider.raw_request("decdn_findInbox".into(), about).await.map_err(endpoint)?;
+        Ok(found.map(|FoundInInbox { hash, nonce, at, forcible }| {
+            self.delayed().insert(ticket, hash);
+            let under_way = UnderWay { what: call.purpose(), hash, nonce, to, input, until: None };
+            (under_way, TxOutcome::Queued { at: ChainTime(at), forcible: ChainTime(forcible) })
+        }))
     }
 
     /// The channel's token, where the empty voucher has to name it.

@@ -248,6 +248,16 @@ impl Chain {
         Ok((hash, queued))
     }
 
+    /// What the delayed inbox has from an account with this call, and no block has yet: its hash, its nonce, and since when.
+    pub(super) fn find_inbox(&self, from: Address, to: Address, input: &[u8]) -> Option<(B256, u64, Queued)> {
+        let is_it = |sent: &Sent| {
+            sent.tx.signer() == from && sent.tx.to() == Some(to) && sent.tx.input()[..] == *input
+        };
+        let queued = self.l2.find_queued(|raw| self.sent.get(&raw.hash).is_some_and(is_it))?;
+        let hash = *self.hashes.get(&queued.id)?;
+        Some((hash, self.sent.get(&hash)?.tx.nonce(), queued))
+    }
+
     pub(super) fn force_include(&mut self, hash: B256) -> Result<(), CantForce> {
         let now = self.now();
         let id = self.sent.get(&hash).map(|sent| sent.id).ok_or(CantForce::NotQueued)?;

@@ -142,6 +142,14 @@ pub(super) fn dispatch(chain: &mut Chain, method: &str, params: Value) -> Answer
             let (hash, queued) = chain.send_inbox(&raw).map_err(refused)?;
             Ok(json!({ "hash": hash, "at": queued.at.0, "forcible": queued.forcible.0 }))
         }
+        "decdn_findInbox" => {
+            let (from, to, input): (Address, Address, Bytes) =
+                (params.take(0)?, params.take(1)?, params.take(2)?);
+            let found = chain.find_inbox(from, to, &input).map(|(hash, nonce, queued)| {
+                json!({ "hash": hash, "nonce": nonce, "at": queued.at.0, "forcible": queued.forcible.0 })
+            });
+            Ok(found.unwrap_or_default())
+        }
         "decdn_forceInclude" => match chain.force_include(params.take(0)?) {
             Ok(()) => Ok(Value::Bool(true)),
             Err(why @ (CantForce::NotQueued | CantForce::TooEarly { .. })) => {

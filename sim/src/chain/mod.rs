@@ -33,6 +33,8 @@ use crate::{
 const POLL_EVENTS: usize = 256;
 /// How long the L1 takes to take a transaction: one to five of its blocks, in seconds.
 const L1_SECS: (u64, u64) = (12, 60);
+/// After how long somebody hears that the chain took nothing of his: an endpoint's error at once, or its silence.
+const LOST_MICROS: (u64, u64) = (1_000, 60_000_000);
 /// Of a million transactions that a fork undid, how many come back.
 const COMES_BACK: u32 = 750_000;
 
@@ -59,6 +61,13 @@ pub enum News {
         at: Time,
         /// What.
         outcome: TxOutcome,
+    },
+    /// A transaction was lost on its way.
+    Lost {
+        /// Whose.
+        owner: Owner,
+        /// On which way.
+        route: Route,
     },
     /// A transaction is in its block no more.
     Undone {
@@ -126,6 +135,8 @@ pub struct Chain {
     stretches: Vec<Stretch>,
     /// When the sequencer's policy may change next.
     changes: BTreeSet<Time>,
+    /// Whose transactions are lost on their way to the sequencer, of those who were told of last.
+    losing: Option<Address>,
     endpoint: Span,
     news: VecDeque<News>,
     /// Where the chain is to fork: what can be undone, in its order.
@@ -176,6 +187,7 @@ impl Chain {
             owners: BTreeMap::new(),
             stretches,
             changes,
+            losing: None,
             endpoint,
             news: VecDeque::new(),
             undoable: None,
@@ -243,7 +255,8 @@ impl Chain {
 
     /// The sequencer takes a bribe: it drops an account's transactions for a while.
     pub fn bribe(&mut self, now: Time, account: Address, until: Time) {
-        self.stretches.push(Stretch { from: now, until, censored: vec![account], down: false });
+        let censored = vec![account];
+        self.stretches.push(Stretch { from: now, until, censored, ..Stretch::default() });
         self.changes.extend([now, until]);
     }
 
@@ -268,6 +281,7 @@ impl Chain {
         let takes = match route {
             Route::Sequencer => self.endpoint_delay(decide),
             Route::DelayedInbox => l1_delay(decide),
+            Route::QueuedBefore => self.endpoint_delay(decide),
         };
         let what = Parcel::Tx { from, call, route };
         self.travelling.push(Travelling { arrives: now + takes, owner, submitted: now, what });
@@ -297,7 +311,7 @@ impl Chain {
                 self.change_policy(now);
             } else if let Some(index) = self.travelling.iter().position(|parcel| parcel.arrives <= now) {
                 let parcel = self.travelling.remove(index);
-                self.arrive(now, parcel);
+                self.arrive(now, parcel, decide);
             } else if self.l2.next_block_at(now).is_some_and(|at| at <= now) {
                 let pick = |options: usize| decide.below(Label::Tie, options as u64) as usize;
                 let block = self.l2.produce(now, crypto, pick);
@@ -315,9 +329,27 @@ impl Chain {
         self.news.pop_front()
     }
 
-    fn arrive(&mut self, now: Time, parcel: Travelling) {
+    /// What is not the weather of every day at this time.
+    fn active(&self, now: Time) -> impl Iterator<Item = &Stretch> {
+        self.stretches.iter().filter(move |stretch| stretch.from <= now && now < stretch.until)
+    }
+
+    /// Whether a transaction gets lost on its way.
+    fn is_lost(&self, now: Time, from: Address, route: Route) -> bool {
+        self.active(now).any(|stretch| match route {
+            Route::Sequencer => stretch.losing.contains(&from),
+            Route::DelayedInbox | Route::QueuedBefore => stretch.is_inbox_down,
+        })
+    }
+
+    fn arrive(&mut self, now: Time, parcel: Travelling, decide: &mut Decisions) {
         let Travelling { owner, submitted, what, .. } = parcel;
         match what {
+            Parcel::Tx { from, route, .. } if self.is_lost(now, from, route) => {
+                let at = now + Span(decide.between(Label::Chain, LOST_MICROS.0, LOST_MICROS.1));
+                self.news.push_back(News::Lost { owner, route });
+                self.news.push_back(News::Outcome { to: owner, at, outcome: TxOutcome::Lost });
+            }
             Parcel::Tx { from, call, route: Route::Sequencer } => {
                 let id = self.l2.submit(now, Tx { from, call: Call::Role(call) });
                 self.owners.insert(id, (owner, Route::Sequencer, submitted));
@@ -326,6 +358,18 @@ impl Chain {
                 let queued = self.l2.submit_inbox(now, Tx { from, call: Call::Role(call) });
                 self.owners.insert(queued.id, (owner, Route::DelayedInbox, submitted));
                 let outcome = TxOutcome::Queued { at: queued.at, forcible: queued.forcible };
+                self.news.push_back(News::Outcome { to: owner, at: now, outcome });
+            }
+            Parcel::Tx { from, call, route: Route::QueuedBefore } => {
+                let is_it =
+                    |tx: &Tx| tx.from == from && matches!(tx.call, Call::Role(other) if other == call);
+                let found = self.l2.find_queued(is_it);
+                let outcome = found.map_or(TxOutcome::Absent, |queued| {
+                    // What becomes of it is told to whoever looked for it, not to the life that sent it.
+                    let first = self.owners.get(&queued.id).map_or(submitted, |(_, _, first)| *first);
+                    self.owners.insert(queued.id, (owner, Route::DelayedInbox, first));
+                    TxOutcome::Queued { at: queued.at, forcible: queued.forcible }
+                });
                 self.news.push_back(News::Outcome { to: owner, at: now, outcome });
             }
             Parcel::Again(id) => _ = self.l2.submit_again(now, id),
@@ -363,18 +407,19 @@ impl Chain {
     }
 
     fn change_policy(&mut self, now: Time) {
-        let active = || self.stretches.iter().filter(|stretch| stretch.from <= now && now < stretch.until);
         let censored: BTreeSet<Address> =
-            active().flat_map(|stretch| stretch.censored.iter().copied()).collect();
-        let first = censored.first().copied();
-        let policy = if active().any(|stretch| stretch.down) {
+            self.active(now).flat_map(|stretch| stretch.censored.iter().copied()).collect();
+        let losing = self.active(now).find_map(|stretch| stretch.losing.first().copied());
+        let first = censored.first().copied().or(losing);
+        let policy = if self.active(now).any(|stretch| stretch.down) {
             Policy::Down
         } else if censored.is_empty() {
             Policy::Honest
         } else {
             Policy::Censor(censored)
         };
-        if policy != *self.l2.policy() {
+        if policy != *self.l2.policy() || losing != self.losing {
+            self.losing = losing;
             self.news.push_back(News::Sequencer { censored: first, up: policy != Policy::Down });
             self.l2.set_policy(now, policy);
         }

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use decdn_engine::{
-    chain::{self, channel::Call},
+    chain::{self, Route, channel::Call},
     ids::ChannelId,
     io::{Effect, Output},
     record::{ChannelStatus, Key, PersistSeq, Record},
@@ -162,6 +162,22 @@ impl DurableFirst {
         });
     }
 
+    /// A dispute goes to the delayed inbox: its 24 hours would begin anew after a crash that it is not on record for (X1).
+    fn on_inbox(&mut self, at: Time, actor: ActorId, call: &chain::Call, report: &mut Report) {
+        let Some(Call::Dispute { voucher }) = call.as_channel() else { return };
+        if !self.people.is_honest(actor) {
+            return;
+        }
+        let record =
+            self.disk(actor).kept.get(&Key::Dispute(voucher.terms.channel)).map(|(_, record)| record);
+        if !matches!(record, Some(Record::Dispute(dispute)) if dispute.voucher == *voucher) {
+            report.violation("O12", "X1", || {
+                let name = self.people.name(actor);
+                format!("{}: a dispute leaves {name} for the inbox before it is on its disk", clock(at))
+            });
+        }
+    }
+
     /// A voucher goes to the chain: what a payer signed has to be on its disk.
     fn on_call(&mut self, at: Time, actor: ActorId, call: &chain::Call, report: &mut Report) {
         let Some(
@@ -236,7 +252,12 @@ impl Oracle for DurableFirst {
                 disk.under_way.retain(|(other, _)| *other != seq);
                 disk.fold(seq, writes);
             }
-            Seen::Submitted { actor, call, .. } => self.on_call(at, actor, call, report),
+            Seen::Submitted { actor, call, route } => {
+                self.on_call(at, actor, call, report);
+                if route == Route::DelayedInbox {
+                    self.on_inbox(at, actor, call, report);
+                }
+            }
             // Nobody can know more than his disk.
             Seen::Crashed { actor, is_wiped: true, .. } => *self.disk(actor) = Disk::default(),
             Seen::Crashed { actor, durable, .. } if self.people.is_honest(actor) => {

@@ -70,7 +70,7 @@ pub struct Settled {
     epoch_secs: u64,
     /// When the sequencer was last not honest; for ever, while it isn't.
     disturbed: Option<u64>,
-    /// By actor: when it last crashed.
+    /// By actor: when it last crashed, or went on after a suspension.
     crashed: Vec<Option<u64>>,
     worst: u128,
 }
@@ -298,6 +298,7 @@ impl Oracle for Settled {
             Kind::Signed,
             Kind::Persisted,
             Kind::Crashed,
+            Kind::Suspended,
             Kind::Included,
             Kind::Undone,
             Kind::WindowSet,
@@ -344,6 +345,9 @@ impl Oracle for Settled {
                 if is_wiped {
                     self.forget(actor);
                 }
+            }
+            Seen::Suspended { actor, lasts } => {
+                self.crashed[usize::from(actor.0)] = Some(self.secs(at + lasts));
             }
             Seen::Sequencer { censored, up } => {
                 let is_honest = up && censored.is_none();

@@ -72,6 +72,16 @@ impl Recorder for Printer {
                 let what = if *is_wiped { "(crashed, wiped)" } else { "(crashed)" };
                 self.line(at, Some(*actor), what, &format!("{undone} undone"));
             }
+            Seen::ClockSet { actor, ahead_us } => {
+                self.line(at, Some(*actor), "(clock)", &format!("{} s ahead", ahead_us / 1_000_000));
+            }
+            Seen::HeadOff { actor, ahead_us } => {
+                self.line(at, Some(*actor), "(head)", &format!("{} s ahead", ahead_us / 1_000_000));
+            }
+            Seen::TxLost { actor, route } => self.line(at, Some(*actor), "(lost)", &format!("{route:?}")),
+            Seen::Suspended { actor, lasts } => {
+                self.line(at, Some(*actor), "(suspended)", &format!("for {} s", lasts.0 / 1_000_000));
+            }
             Seen::Restarted { actor, .. } => self.line(at, Some(*actor), "(restarted)", ""),
             Seen::Included { tx, .. } => {
                 let what = format!("(block {}) {}", tx.block.number, name(tx));

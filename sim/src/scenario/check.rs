@@ -177,14 +177,18 @@ fn check_links(file: &File) -> Result<(), Wrong> {
 
 fn check_event(file: &File, event: &Event) -> Result<(), Wrong> {
     match &event.what {
-        Happening::Crash { who, .. } | Happening::Wipe { who, .. } | Happening::Clock { who, .. } => {
+        Happening::Crash { who, .. }
+        | Happening::Wipe { who, .. }
+        | Happening::Suspend { who, .. }
+        | Happening::Clock { who, .. }
+        | Happening::Glitch { who, .. } => {
             find(file, who)?;
         }
         Happening::Silence { from, to, .. } => {
             find(file, from)?;
             find(file, to)?;
         }
-        Happening::Censorship { whom, .. } => {
+        Happening::Censorship { whom, .. } | Happening::Loss { whom, .. } => {
             for name in whom {
                 find(file, name)?;
             }

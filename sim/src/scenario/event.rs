@@ -35,6 +35,15 @@ pub enum Happening {
         /// How long.
         for_ms: Pin,
     },
+    /// This machine is suspended for that long: its processes stand still, and so may their monotonic clocks.
+    Suspend {
+        /// Whose.
+        who: Placed,
+        /// How long.
+        for_ms: Pin,
+        /// What the monotonic clock does; drawn where nothing is said.
+        monotonic: Option<Monotonic>,
+    },
     /// Nothing that the one sends reaches the other for that long.
     Silence {
         /// The one.
@@ -58,8 +67,24 @@ pub enum Happening {
         /// Ahead rather than back.
         is_ahead: bool,
     },
+    /// The next answer about the chain that this one gets has the wrong time on its head, by so much.
+    Glitch {
+        /// Whose.
+        who: Placed,
+        /// How far.
+        by_ms: Pin,
+        /// Ahead rather than back.
+        is_ahead: bool,
+    },
     /// The sequencer drops their transactions for that long.
     Censorship {
+        /// Whose.
+        whom: Vec<Placed>,
+        /// How long.
+        for_ms: Pin,
+    },
+    /// What they hand to the sequencer is lost for that long, and they hear so late.
+    Loss {
         /// Whose.
         whom: Vec<Placed>,
         /// How long.
@@ -109,6 +134,18 @@ names! {
         Sequencer = "sequencer",
         /// What posts blocks to L1: without it the safe head stands still.
         Poster = "poster",
+        /// What takes messages for the delayed inbox: without it they are lost.
+        Inbox = "inbox",
+    }
+}
+
+names! {
+    /// What a monotonic clock does while its machine is suspended.
+    Monotonic, "monotonic clock" {
+        /// It stands still.
+        Stands = "stands",
+        /// It runs on.
+        Runs = "runs",
     }
 }
 
@@ -118,12 +155,14 @@ impl Event {
         let (own, other) = match &self.what {
             Happening::Crash { for_ms, .. }
             | Happening::Wipe { for_ms, .. }
+            | Happening::Suspend { for_ms, .. }
+            | Happening::Loss { for_ms, .. }
             | Happening::Silence { for_ms, .. }
             | Happening::Censorship { for_ms, .. }
             | Happening::Down { for_ms, .. } => (Some(for_ms), None),
             Happening::Window { hours } => (Some(hours), None),
             Happening::Fork { back_ms } => (Some(back_ms), None),
-            Happening::Clock { by_ms, .. } => (Some(by_ms), None),
+            Happening::Clock { by_ms, .. } | Happening::Glitch { by_ms, .. } => (Some(by_ms), None),
             Happening::Order { max_rate, deposit, .. } => (max_rate.as_ref(), deposit.as_ref()),
             Happening::Cancel { .. } | Happening::Close { .. } => (None, None),
         };
@@ -140,11 +179,16 @@ struct Keys {
     by_ms: Option<Pin>,
     crash: Option<Placed>,
     wipe: Option<Placed>,
+    suspend: Option<Placed>,
+    monotonic: Option<Monotonic>,
     silence: Option<[Placed; 2]>,
     window_hours: Option<Pin>,
     clock_ahead: Option<Placed>,
     clock_behind: Option<Placed>,
+    head_ahead: Option<Placed>,
+    head_behind: Option<Placed>,
     censors: Option<Vec<Placed>>,
+    loses: Option<Vec<Placed>>,
     down: Option<Service>,
     fork_ms: Option<Pin>,
     order: Option<Placed>,
@@ -162,18 +206,20 @@ enum NoEvent {
     DoesNotLast,
     NoClock,
     NoOrder,
+    NoSuspension,
 }
 
 impl fmt::Display for NoEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotOne => {
-                "an event needs exactly one of crash, wipe, silence, window_hours, clock_ahead, clock_behind, censors, \
-                 down, fork_ms, order, cancel, close"
+                "an event needs exactly one of crash, wipe, suspend, silence, window_hours, clock_ahead, clock_behind, \
+                 head_ahead, head_behind, censors, loses, down, fork_ms, order, cancel, close"
             }
-            Self::DoesNotLast => "for_ms belongs to crash, wipe, silence, censors and down alone",
-            Self::NoClock => "by_ms belongs to clock_ahead and clock_behind alone",
+            Self::DoesNotLast => "for_ms belongs to crash, wipe, suspend, silence, censors, loses and down alone",
+            Self::NoClock => "by_ms belongs to clock_ahead, clock_behind, head_ahead and head_behind alone",
             Self::NoOrder => "from, max_rate and deposit belong to order alone",
+            Self::NoSuspension => "monotonic belongs to suspend alone",
         })
     }
 }
@@ -185,17 +231,23 @@ impl TryFrom<Keys> for Event {
         let for_ms = || keys.for_ms.clone().unwrap_or_else(zero);
         let by_ms = || keys.by_ms.clone().unwrap_or_else(zero);
         let clock = |who, is_ahead| Happening::Clock { who, by_ms: by_ms(), is_ahead };
+        let glitch = |who, is_ahead| Happening::Glitch { who, by_ms: by_ms(), is_ahead };
         let has_terms = keys.from.is_some() || keys.max_rate.is_some() || keys.deposit.is_some();
         let (from, max_rate, deposit) = (keys.from, keys.max_rate, keys.deposit);
+        let monotonic = keys.monotonic;
         let order = |fetch| Happening::Order { fetch, from, max_rate, deposit };
         let mut said = [
             keys.crash.map(|who| Happening::Crash { who, for_ms: for_ms() }),
             keys.wipe.map(|who| Happening::Wipe { who, for_ms: for_ms() }),
+            keys.suspend.map(|who| Happening::Suspend { who, for_ms: for_ms(), monotonic }),
             keys.silence.map(|[from, to]| Happening::Silence { from, to, for_ms: for_ms() }),
             keys.window_hours.map(|hours| Happening::Window { hours }),
             keys.clock_ahead.map(|who| clock(who, true)),
             keys.clock_behind.map(|who| clock(who, false)),
+            keys.head_ahead.map(|who| glitch(who, true)),
+            keys.head_behind.map(|who| glitch(who, false)),
             keys.censors.map(|whom| Happening::Censorship { whom, for_ms: for_ms() }),
+            keys.loses.map(|whom| Happening::Loss { whom, for_ms: for_ms() }),
             keys.down.map(|what| Happening::Down { what, for_ms: for_ms() }),
             keys.fork_ms.map(|back_ms| Happening::Fork { back_ms }),
             keys.order.map(order),
@@ -206,7 +258,7 @@ impl TryFrom<Keys> for Event {
         .flatten();
         let (Some(what), None) = (said.next(), said.next()) else { return Err(NoEvent::NotOne) };
         let (lasts, jumps) = match &what {
-            Happening::Clock { .. } => (false, true),
+            Happening::Clock { .. } | Happening::Glitch { .. } => (false, true),
             Happening::Window { .. }
             | Happening::Fork { .. }
             | Happening::Order { .. }
@@ -219,6 +271,9 @@ impl TryFrom<Keys> for Event {
         }
         if keys.by_ms.is_some() && !jumps {
             return Err(NoEvent::NoClock);
+        }
+        if monotonic.is_some() && !matches!(what, Happening::Suspend { .. }) {
+            return Err(NoEvent::NoSuspension);
         }
         if has_terms && !matches!(what, Happening::Order { .. }) {
             return Err(NoEvent::NoOrder);

@@ -18,7 +18,7 @@ use decdn_engine::{
 
 use super::{
     Scenario, Symbol, Symbols,
-    event::{Happening, Service},
+    event::{Happening, Monotonic, Service},
     file::{self, Actor, File, Link, Mode, Placed},
 };
 use crate::{
@@ -71,8 +71,8 @@ pub struct PlannedFetch {
     pub order: FetchOrder,
 }
 
-/// A time in which the sequencer is not honest.
-#[derive(Clone, Debug)]
+/// A time in which the ways to the chain are not what they are to be.
+#[derive(Clone, Debug, Default)]
 pub struct Stretch {
     /// From when.
     pub from: Time,
@@ -82,6 +82,10 @@ pub struct Stretch {
     pub censored: Vec<Address>,
     /// Whether it does nothing at all.
     pub down: bool,
+    /// Whose transactions are lost on their way to it.
+    pub losing: Vec<Address>,
+    /// Whether the delayed inbox takes nothing.
+    pub is_inbox_down: bool,
 }
 
 /// Everything that a run is told before it begins.
@@ -400,7 +404,7 @@ impl<'a> Drawing<'a> {
                 let from = Time(rule.from_secs.draw(self.decide) * 1_000_000);
                 let until = from + Span::from_secs(rule.for_secs.draw(self.decide));
                 let censored = self.accounts(cast, &rule.censors);
-                Stretch { from, until, censored, down: rule.down }
+                Stretch { from, until, censored, down: rule.down, ..Stretch::default() }
             })
             .collect()
     }
@@ -420,6 +424,14 @@ impl<'a> Drawing<'a> {
                     let lasts = Span::from_millis(for_ms.draw(self.decide));
                     self.ids[&**who].iter().for_each(|id| add(TimedFault::Wipe(*id, lasts)));
                 }
+                Happening::Suspend { who, for_ms, monotonic } => {
+                    let lasts = Span::from_millis(for_ms.draw(self.decide));
+                    let stands = match monotonic {
+                        Some(monotonic) => *monotonic == Monotonic::Stands,
+                        None => self.decide.below(Label::Clock, 2) == 0,
+                    };
+                    self.ids[&**who].iter().for_each(|id| add(TimedFault::Suspend(*id, lasts, stands)));
+                }
                 Happening::Silence { from, to, for_ms } => {
                     let lasts = Span::from_millis(for_ms.draw(self.decide));
                     for (from, to) in self.pairs(from, to) {
@@ -431,19 +443,30 @@ impl<'a> Drawing<'a> {
                     add(TimedFault::Window(window.0 / 1_000_000));
                 }
                 Happening::Clock { who, by_ms, is_ahead } => {
-                    let by = by_ms.draw(self.decide).saturating_mul(1_000);
-                    let by = i64::try_from(by).unwrap_or(i64::MAX);
-                    let by = if *is_ahead { by } else { -by };
+                    let by = self.off_by(by_ms, *is_ahead);
                     self.ids[&**who].iter().for_each(|id| add(TimedFault::Clock(*id, by)));
+                }
+                Happening::Glitch { who, by_ms, is_ahead } => {
+                    let by = self.off_by(by_ms, *is_ahead);
+                    self.ids[&**who].iter().for_each(|id| add(TimedFault::Glitch(*id, by)));
                 }
                 Happening::Censorship { whom, for_ms } => {
                     let until = at + Span::from_millis(for_ms.draw(self.decide));
                     let censored = self.accounts(cast, whom);
-                    stretches.push(Stretch { from: at, until, censored, down: false });
+                    stretches.push(Stretch { from: at, until, censored, ..Stretch::default() });
+                }
+                Happening::Loss { whom, for_ms } => {
+                    let until = at + Span::from_millis(for_ms.draw(self.decide));
+                    let losing = self.accounts(cast, whom);
+                    stretches.push(Stretch { from: at, until, losing, ..Stretch::default() });
                 }
                 Happening::Down { what: Service::Sequencer, for_ms } => {
                     let until = at + Span::from_millis(for_ms.draw(self.decide));
-                    stretches.push(Stretch { from: at, until, censored: Vec::new(), down: true });
+                    stretches.push(Stretch { from: at, until, down: true, ..Stretch::default() });
+                }
+                Happening::Down { what: Service::Inbox, for_ms } => {
+                    let until = at + Span::from_millis(for_ms.draw(self.decide));
+                    stretches.push(Stretch { from: at, until, is_inbox_down: true, ..Stretch::default() });
                 }
                 Happening::Down { what: Service::Poster, for_ms } => {
                     let until = at + Span::from_millis(for_ms.draw(self.decide));
@@ -466,6 +489,13 @@ impl<'a> Drawing<'a> {
             }
         }
         (timed, stretches, jobs)
+    }
+
+    /// How far something is off, in microseconds ahead of what is right.
+    fn off_by(&mut self, by_ms: &file::Pin, is_ahead: bool) -> i64 {
+        let by = by_ms.draw(self.decide).saturating_mul(1_000);
+        let by = i64::try_from(by).unwrap_or(i64::MAX);
+        if is_ahead { by } else { -by }
     }
 
     /// Downloads that are ordered again.

@@ -195,6 +195,22 @@ impl<W: Write + 'static> Scribe<W> {
                     json!({ "seen": { "at": at, "undone": from, "call": tx.call, "block": tx.block } });
                 self.write(&body);
             }
+            Seen::Suspended { actor, lasts } => {
+                let name = self.name(*actor);
+                self.write(&json!({ "seen": { "at": at, "suspended": name, "lasts": lasts.0 } }));
+            }
+            Seen::ClockSet { actor, ahead_us } => {
+                let name = self.name(*actor);
+                self.write(&json!({ "seen": { "at": at, "clock": name, "ahead_us": ahead_us } }));
+            }
+            Seen::HeadOff { actor, ahead_us } => {
+                let name = self.name(*actor);
+                self.write(&json!({ "seen": { "at": at, "head_off": name, "ahead_us": ahead_us } }));
+            }
+            Seen::TxLost { actor, route } => {
+                let name = self.name(*actor);
+                self.write(&json!({ "seen": { "at": at, "lost_tx": name, "route": route } }));
+            }
             Seen::Sequencer { censored, up } => {
                 let censored = censored.map(|id| self.name(id));
                 let body = json!({ "seen": { "at": at, "sequencer": up, "censored": censored } });

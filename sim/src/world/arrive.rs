@@ -142,12 +142,12 @@ impl World {
         if from.state != EndState::Opening || !self.lives(from.actor, from.epoch) {
             return;
         }
-        let there = self.slot(to.actor);
-        if !there.up {
+        if !self.is_there(to.actor) {
             let silence = Span(self.decide.between(Label::Connection, 100_000, 3_000_000));
             self.queue.push(now + silence, Event::Unlink(id, 0, Gone::Unreachable));
             return;
         }
+        let there = self.slot(to.actor);
         there.accepted += 1;
         let conn = ConnId(ACCEPTED | there.accepted);
         let epoch = there.epoch;

@@ -1,6 +1,7 @@
 //! Doing what actors ask for.
 
 use decdn_engine::{
+    chain::Route,
     ids::{StreamId, TxTicket},
     io::{Effect, Gone, Input, Lane, Notice, Output, Outputs},
     time::{Span, Time},
@@ -241,15 +242,11 @@ impl World {
         net.send(now, (link, end, index), item, decide, &mut |at: Time, due| queue.push(at, Event::Net(due)));
     }
 
-    fn submit(
-        &mut self,
-        id: ActorId,
-        ticket: TxTicket,
-        call: decdn_engine::chain::Call,
-        route: decdn_engine::chain::Route,
-    ) {
+    fn submit(&mut self, id: ActorId, ticket: TxTicket, call: decdn_engine::chain::Call, route: Route) {
         let now = self.queue.now();
-        self.watch.see(now, &Seen::Submitted { actor: id, call: &call, route });
+        if route != Route::QueuedBefore {
+            self.watch.see(now, &Seen::Submitted { actor: id, call: &call, route });
+        }
         let account = self.cast.get(id).account;
         let epoch = self.slot(id).epoch;
         self.chain.submit(now, (id, epoch, ticket), account, call, route, &mut self.decide);

@@ -19,7 +19,7 @@ impl World {
         let slot = &mut self.actors[usize::from(id.0)];
         slot.forks = forks;
         slot.up = true;
-        slot.mono = mono;
+        slot.mono = mono as i64;
         slot.armed = None;
         let may_crash = slot.machine.crashes > slot.epoch && !calm;
         slot.outputs_left =
@@ -51,7 +51,8 @@ impl World {
     fn die(&mut self, id: ActorId, undone: u32, away: Option<Span>, is_wiped: bool) {
         let now = self.queue.now();
         let slot = &mut self.actors[usize::from(id.0)];
-        if !slot.up {
+        // Nothing runs on a suspended machine that could die.
+        if !slot.up || slot.suspended.is_some() {
             return;
         }
         slot.up = false;
@@ -98,6 +99,7 @@ impl World {
         match self.timed[index].what {
             TimedFault::Crash(id, away) => self.crash(id, 0, Some(away)),
             TimedFault::Wipe(id, away) => self.die(id, 0, Some(away), true),
+            TimedFault::Suspend(id, lasts, stands) => self.suspend(id, lasts, stands),
             TimedFault::Partition { from, to, lasts } => self.partition(from, to, now + lasts),
             TimedFault::Window(secs) => {
                 self.chain.set_window(now, secs);
@@ -108,7 +110,11 @@ impl World {
                 self.arm_chain();
             }
             TimedFault::Posting(is_posting) => self.chain.set_posting(now, is_posting),
-            TimedFault::Clock(id, skew) => self.slot(id).machine.skew = skew,
+            TimedFault::Glitch(id, by) => self.slot(id).glitch = by,
+            TimedFault::Clock(id, skew) => {
+                self.slot(id).machine.skew = skew;
+                self.watch.see(now, &Seen::ClockSet { actor: id, ahead_us: skew });
+            }
         }
     }
 
@@ -138,8 +144,11 @@ impl World {
         let now = self.queue.now();
         self.calm = true;
         self.net.calm = true;
-        for slot in &mut self.actors {
+        for (id, slot) in self.actors.iter_mut().enumerate() {
             slot.outputs_left = None;
+            if slot.suspended.is_some() {
+                self.queue.push(now, Event::Resume(ActorId(id as u16)));
+            }
         }
         let left = Span(self.until.0.saturating_sub(now.0));
         self.watch.see(now, &Seen::Calm { left });

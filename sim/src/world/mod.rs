@@ -1,7 +1,7 @@
 //! The world: actors, their edges, the network, the disk and the chain under one queue of events.
 //!
 //! `carry` does what actors ask for, `arrive` is what the network brings, `life` is how processes start, crash and
-//! come back, `money` is what the chain brings, `order` what owners order, `owner` what they answer, `hand` is for whoever drives a
+//! come back, `sleep` how machines are suspended, `money` is what the chain brings, `order` what owners order, `owner` what they answer, `hand` is for whoever drives a
 //! world step by step. This file holds the state, takes the next event and steps actors.
 
 mod arrive;
@@ -11,6 +11,7 @@ mod life;
 mod money;
 mod order;
 mod owner;
+mod sleep;
 
 pub use hand::Hand;
 pub use order::{Job, Order};
@@ -57,6 +58,8 @@ enum Event {
     Wake(ActorId),
     /// A process starts again.
     Restart(ActorId),
+    /// A suspended machine goes on.
+    Resume(ActorId),
     /// Something about what was sent.
     Net(Due),
     /// A connection comes up, or fails to.
@@ -116,6 +119,8 @@ pub enum TimedFault {
     Crash(ActorId, Span),
     /// The same, and its disk is lost: it starts with nothing but its keys.
     Wipe(ActorId, Span),
+    /// The machine is suspended for this long, and its monotonic clock may stand still meanwhile.
+    Suspend(ActorId, Span, bool),
     /// Nothing that `from` sends reaches `to` for this long.
     Partition {
         /// The silenced one.
@@ -133,6 +138,8 @@ pub enum TimedFault {
     Posting(bool),
     /// The actor's wall clock jumps to this many microseconds ahead of (or, negative, behind) true time.
     Clock(ActorId, i64),
+    /// The next head that the actor hears of is so many microseconds ahead of (or, negative, behind) its time.
+    Glitch(ActorId, i64),
 }
 
 /// How an actor is treated by its machine.
@@ -163,7 +170,9 @@ pub(crate) struct Slot {
     edge: Edge,
     machine: Machine,
     /// Added to simulated time: this process's monotonic clock.
-    mono: u64,
+    mono: i64,
+    /// While its machine is suspended: what waits for it.
+    suspended: Option<Suspended>,
     /// When it is due by its own clock, as it said after its last step.
     due: Option<Time>,
     /// The earliest wake-up under way.
@@ -174,20 +183,32 @@ pub(crate) struct Slot {
     accepted: u64,
     /// How many forks of the chain this life was told of.
     forks: usize,
+    /// How far the next head's time is off, in microseconds.
+    glitch: i64,
     /// In the order in which the scenario names them: a hash decides nothing.
     blobs: Vec<(BlobHash, u64)>,
+}
+
+/// What waits for a suspended machine.
+#[derive(Debug)]
+struct Suspended {
+    since: Time,
+    /// Its monotonic clock stands still.
+    stands: bool,
+    /// What has come for it meanwhile, in that order.
+    waiting: Vec<Event>,
 }
 
 impl Slot {
     fn now(&self, at: Time) -> Now {
         Now {
-            mono: Time(at.0 + self.mono),
+            mono: Time(at.0.saturating_add_signed(self.mono)),
             wall: WallTime((EPOCH.0 + at.0).saturating_add_signed(self.machine.skew)),
         }
     }
 
     fn is_due(&self, at: Time) -> bool {
-        self.due.is_some_and(|due| due.0 <= at.0 + self.mono)
+        self.due.is_some_and(|due| due <= self.now(at).mono)
     }
 }
 
@@ -268,6 +289,8 @@ pub struct World {
     check_every: u64,
     /// Nothing that decides whether it is over has changed since it was found not to be.
     goes_on: bool,
+    /// How many machines are suspended.
+    suspended: usize,
     /// Set when going on makes no sense.
     halted: bool,
 }
@@ -321,6 +344,7 @@ impl World {
             rules: BTreeMap::new(),
             check_every: if is_each_checked { 1 } else { CHECK_EVERY },
             goes_on: false,
+            suspended: 0,
             halted: false,
         };
         for (actor, machine) in actors {
@@ -331,12 +355,14 @@ impl World {
                 edge: Edge::default(),
                 machine,
                 mono: 0,
+                suspended: None,
                 due: None,
                 armed: None,
                 outputs_left: None,
                 conns: BTreeMap::new(),
                 accepted: 0,
                 forks: 0,
+                glitch: 0,
                 blobs: Vec::new(),
             });
         }
@@ -405,9 +431,13 @@ impl World {
     }
 
     fn happen(&mut self, event: Event) {
+        if let Some(actor) = self.is_suspended_from(&event) {
+            return self.slot(actor).suspended.as_mut().expect("it is suspended").waiting.push(event);
+        }
         match event {
             Event::Wake(actor) => self.wake(actor),
             Event::Restart(actor) => self.restart(actor),
+            Event::Resume(actor) => self.resume(actor),
             Event::Net(due) => self.on_net(due),
             Event::Dialled(link) => self.on_dialled(link),
             Event::Unlink(link, end, why) => self.on_unlink(link, end, why),
@@ -502,7 +532,7 @@ impl World {
         }
         slot.due = slot.actor.next_deadline();
         let Some(deadline) = slot.due else { return };
-        let at = Time(deadline.0.saturating_sub(slot.mono)).max(self.queue.now());
+        let at = Time(deadline.0.saturating_add_signed(-slot.mono)).max(self.queue.now());
         if slot.armed.is_none_or(|armed| at < armed) {
             slot.armed = Some(at);
             self.queue.push(at, Event::Wake(id));

@@ -1,6 +1,10 @@
 //! What the chain brings.
 
-use decdn_engine::{io::Input, state::Slot as Place, time::Time};
+use decdn_engine::{
+    io::Input,
+    state::Slot as Place,
+    time::{ChainTime, Time},
+};
 
 use super::{Event, Poll, World};
 use crate::{chain::News, seen::Seen};
@@ -42,6 +46,9 @@ impl World {
                     self.watch.see(now, &Seen::Undone { tx: &seen });
                 }
             }
+            News::Lost { owner: (actor, ..), route } => {
+                self.watch.see(now, &Seen::TxLost { actor, route });
+            }
             News::Outcome { to: (actor, epoch, ticket), at, outcome } => {
                 if self.lives(actor, epoch) {
                     self.feed_at(at, actor, Input::Tx { ticket, outcome });
@@ -63,7 +70,15 @@ impl World {
         let forks = self.chain.forks();
         let forks = std::mem::replace(&mut self.slot(id).forks, forks);
         let input = match self.chain.poll(self.queue.now(), from_block, &interests, forks) {
-            Some(update) => Input::Chain(update),
+            Some(mut update) => {
+                let off = std::mem::take(&mut self.slot(id).glitch);
+                if off != 0 {
+                    let time = &mut update.head.time;
+                    *time = ChainTime(time.0.saturating_add_signed(off / 1_000_000));
+                    self.watch.see(self.queue.now(), &Seen::HeadOff { actor: id, ahead_us: off });
+                }
+                Input::Chain(update)
+            }
             None => Input::ChainUnreachable,
         };
         self.step(id, input);

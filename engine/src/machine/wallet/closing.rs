@@ -203,7 +203,7 @@ impl Wallet {
                 return Some(Sent::Overtaken);
             }
             TxOutcome::Included { result: Err(reason), .. } => *reason,
-            TxOutcome::Lost => Revert::Other,
+            TxOutcome::Lost | TxOutcome::Absent => Revert::Other,
         };
         channel.closing = Closing::Wanted;
         if channel.paying.status == ChannelStatus::Closing {

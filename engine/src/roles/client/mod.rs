@@ -32,13 +32,12 @@ use super::{
 use crate::{
     chain::Interest,
     crypto::{Crypto, Signature},
-    dispute::Cue,
     fault::Rule,
     ids::{ConnId, FetchId, NodeId, SignTicket, StreamId},
     io::{FetchFailure, Gone, Input, Lane, Outputs},
     machine::{
         AlarmKey, Cx, Tools,
-        closings::Closings,
+        closings::{Closings, Settling},
         fetcher::{Failure, Fetcher, Price, Stage},
         follower::Follower,
         identity::Identity,
@@ -85,6 +84,9 @@ pub struct Client {
     pub(super) prints: Prints,
 }
 
+/// A client settles for its refund.
+const SETTLING: Settling = Settling { grace: Span::from_secs(1), for_nothing: true };
+
 impl Client {
     /// A client that knows nothing yet. It reads the chain at the first tick, which is due at once.
     pub fn new(config: ClientConfig) -> Self {
@@ -122,7 +124,7 @@ impl Client {
             prober: Prober::default(),
             fetcher,
             opener: Opener::default(),
-            closings: Closings::default(),
+            closings: Closings::new(SETTLING),
             follower,
             tools: Tools::default(),
             todo: VecDeque::new(),
@@ -137,6 +139,8 @@ impl Client {
             Record::Fetch(fetch) if self.config.resumes => self.fetcher.adopt(fetch, Price::Due),
             Record::Fetch(fetch) | Record::Kept(fetch) => self.fetcher.adopt_kept(fetch),
             Record::Cursor(block) => self.follower.recover(block),
+            // Behind those of channels: what is sold on has no dispute of the buyer's.
+            Record::Dispute(dispute) => self.closings.recover(dispute),
             Record::Earning(_) | Record::Gone(_) => {}
         }
     }
@@ -214,7 +218,7 @@ impl Client {
             ("openings", self.opener.len()),
             ("signing", self.wallet.signing() + usize::from(self.identity.is_asked())),
             ("txs", self.closings.txs.len()),
-            ("retrying", self.closings.retrying()),
+            ("disputes", self.closings.recorded()),
             ("retained", self.closings.retained.len()),
             ("openings", self.follower.openings.soft()),
             ("unseen", self.follower.openings.unseen()),
@@ -357,13 +361,13 @@ impl Client {
 
     /// The most alarms that can be set: two of the role, one per download, six per channel.
     fn alarms_max(&self) -> usize {
-        2 + self.fetcher.fetches.len() + 6 * self.wallet.channels.len()
+        2 + self.fetcher.fetches.len() + 7 * self.wallet.channels.len()
     }
 
     /// The same in a node, which reads the chain anyway: none as long as nothing is bought.
     pub(super) fn purchase_alarms_max(&self) -> usize {
         let opening = usize::from(!self.opener.is_empty());
-        opening + self.fetcher.fetches.len() + 6 * self.wallet.channels.len()
+        opening + self.fetcher.fetches.len() + 7 * self.wallet.channels.len()
     }
 
     pub(super) fn on_due(&mut self, now: Now, key: AlarmKey, out: &mut Outputs) {
@@ -375,8 +379,8 @@ impl Client {
             AlarmKey::Resend(slot) => self.on_resend_due(now, slot, out),
             AlarmKey::Consent(slot) => self.on_consent_due(now, slot, out),
             AlarmKey::Ask(slot) => self.on_ask_due(now, slot, out),
-            AlarmKey::Force(slot) => self.defend(now, slot, Cue::Due, out),
-            AlarmKey::Settle(slot) => self.on_settle_due(slot, out),
+            AlarmKey::Dispute(slot) | AlarmKey::Force(slot) => self.defend(now, slot, out),
+            AlarmKey::Settle(slot) => self.on_settle_due(now, slot, out),
         }
     }
 }
@@ -427,6 +431,7 @@ impl Client {
             AlarmKey::Resend(_) => Reason::Resend,
             AlarmKey::Consent(_) => Reason::Consent,
             AlarmKey::Ask(_) => Reason::Retry,
+            AlarmKey::Dispute(_) => Reason::Retry,
             AlarmKey::Force(_) => Reason::Force,
             AlarmKey::Settle(_) => Reason::Settle,
         }

@@ -5,7 +5,6 @@ use alloc::vec;
 use super::Client;
 use crate::{
     crypto::{Signature, StreamError},
-    dispute::Cue,
     fault::{Proof, Rule},
     ids::{FetchId, SignTicket, StreamId},
     io::{Effect, Lane, Notice, Outputs},
@@ -113,7 +112,7 @@ impl Client {
         let node = self.wallet.channels[slot].paying.node;
         self.send_newest(now, slot, out);
         self.pay(now, slot, false, out);
-        self.defend(now, slot, Cue::News, out);
+        self.defend(now, slot, out);
         self.advance_peer(now, node, out);
     }
 

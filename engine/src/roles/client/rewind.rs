@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::Client;
 use crate::{
     chain::UNSEEN,
-    dispute::{Cue, Watch},
+    dispute::Watch,
     ids::ChannelId,
     io::{Fact, Lane, Notice, Outputs},
     machine::{
@@ -13,9 +13,9 @@ use crate::{
         closings::{Kept, Why},
     },
     money::Amount,
-    record::{ChannelStatus, Key, Record},
+    record::{ChannelStatus, Record},
     state::Slot,
-    time::{Now, Span},
+    time::Now,
 };
 
 impl Client {
@@ -102,7 +102,7 @@ impl Client {
         for (id, kept) in &gone {
             self.follower.checkpoint.settled(kept.held_from, *id);
         }
-        let writes = gone.into_iter().map(|(id, _)| Record::Gone(Key::Paying(id))).collect();
+        let writes = gone.into_iter().flat_map(|(id, _)| self.erased(id)).collect();
         let seq = self.persist(Lane::Role, writes, out);
         self.follower.checkpoint.writes(seq);
     }
@@ -124,7 +124,7 @@ impl Client {
             match kept.watch {
                 Some(watch) => {
                     self.follower.checkpoint.closes(watch.closed_in, id);
-                    self.closings.restore(slot, watch);
+                    self.closings.restore(slot, id, watch);
                 }
                 None => self.closings.expect(slot),
             }
@@ -166,10 +166,7 @@ impl Client {
             self.close_again(now, slot, out);
         }
         for slot in self.closings.take_rewound(next) {
-            let outlook = self.follower.outlook();
-            let cx = &mut Cx { now, tools: &mut self.tools, out };
-            self.closings.arm(slot, &outlook, Span::from_secs(1), cx);
-            self.defend(now, slot, Cue::News, out);
+            self.defend(now, slot, out);
         }
     }
 

@@ -8,8 +8,7 @@ use crate::{
         Block, ChainUpdate, TxOutcome,
         channel::{self, EventKind},
     },
-    dispute::Cue,
-    ids::{StreamId, TxTicket},
+    ids::{ChannelId, StreamId, TxTicket},
     io::{Lane, Notice, Outputs},
     machine::{
         AlarmKey, Cx,
@@ -19,7 +18,7 @@ use crate::{
     },
     record::{ChannelStatus, Key, Record},
     state::Slot,
-    time::{Now, Span},
+    time::Now,
 };
 
 impl Client {
@@ -37,6 +36,13 @@ impl Client {
     pub(super) fn on_chain_unreachable(&mut self, now: Now, out: &mut Outputs) {
         self.prints.is_rest_dirty = true;
         self.follower.on_unreachable(&mut Cx { now, tools: &mut self.tools, out });
+        self.arm_closings(now, out);
+    }
+
+    /// X2: no alarm about a close is set for good.
+    pub(in crate::roles) fn arm_closings(&mut self, now: Now, out: &mut Outputs) {
+        let outlook = self.follower.outlook();
+        self.closings.arm_all(&outlook, &mut Cx { now, tools: &mut self.tools, out });
     }
 
     pub(super) fn on_chain(&mut self, now: Now, update: ChainUpdate, out: &mut Outputs) {
@@ -67,13 +73,11 @@ impl Client {
 
     /// Every event of an update was taken.
     pub(in crate::roles) fn after_events(&mut self, now: Now, out: &mut Outputs) {
-        for slot in self.closings.take_retrying() {
-            self.defend(now, slot, Cue::Failed, out);
-        }
         if self.follower.is_caught_up() {
             self.on_caught_up(now, out);
         }
         self.give_up_unseen_opening(now, out);
+        self.arm_closings(now, out);
     }
 
     /// An update was taken to its end; `is_reached`: and with it the past, for the first time since the start. Nothing is bought
@@ -118,7 +122,7 @@ impl Client {
                 self.on_opened(now, event.channel, block.number, (node, token, deposit), out);
             }
             (EventKind::Closing { amount, deadline, .. }, Some(slot)) => {
-                if self.closings.begin(slot, (block, amount, deadline)) {
+                if self.closings.begin(slot, event.channel, (block, amount, deadline)) {
                     self.follower.checkpoint.closes(block.number, event.channel);
                     self.on_closing(now, slot, out);
                 }
@@ -127,7 +131,7 @@ impl Client {
                 let cx = &mut Cx { now, tools: &mut self.tools, out };
                 self.closings.on_disputed(slot, event.channel, (block.number, amount), cx);
                 self.wallet.channels.touch(slot);
-                self.defend(now, slot, Cue::News, out);
+                self.defend(now, slot, out);
             }
             (EventKind::Settled { paid, refunded, cooperative }, Some(slot)) => {
                 out.notice(Notice::Settled { channel: event.channel, paid, refunded, cooperative });
@@ -145,10 +149,7 @@ impl Client {
             self.follower.checkpoint.writes(seq);
         }
         self.wallet.channels.touch(slot);
-        let outlook = self.follower.outlook();
-        let cx = &mut Cx { now, tools: &mut self.tools, out };
-        self.closings.arm(slot, &outlook, Span::from_secs(1), cx);
-        self.defend(now, slot, Cue::News, out);
+        self.defend(now, slot, out);
     }
 
     /// The channel is over: what was being bought on it goes on with another one.
@@ -182,7 +183,7 @@ impl Client {
         let id = self.wallet.channels[slot].paying.channel;
         self.stop(now, slot, out);
         if block <= self.follower.safe() {
-            let gone = vec![Record::Gone(Key::Paying(id))];
+            let gone = self.erased(id).collect();
             let seq = self.persist(Lane::Channel(slot.index), gone, out);
             self.follower.checkpoint.writes(seq);
             if let Some(watch) = self.forget(now, slot, out) {
@@ -194,8 +195,13 @@ impl Client {
         self.leave_idle_peers(now, out);
     }
 
+    /// What the disk is to forget with a channel.
+    pub(super) fn erased(&mut self, id: ChannelId) -> impl Iterator<Item = Record> + use<> {
+        [Some(Record::Gone(Key::Paying(id))), self.closings.erase(id)].into_iter().flatten()
+    }
+
     /// X1, X2: what our newest voucher asks for on a closing channel, whoever gains by it.
-    pub(super) fn defend(&mut self, now: Now, slot: Slot, cue: Cue, out: &mut Outputs) {
+    pub(super) fn defend(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
         let held = self.wallet.channels.get(slot).map(Channel::held).expect("what is defended is there");
         // As long as it is not closing, nothing is told to the chain.
         if self.closings.get(slot).is_none() {
@@ -203,20 +209,22 @@ impl Client {
         }
         let outlook = self.follower.outlook();
         let cx = &mut Cx { now, tools: &mut self.tools, out };
-        if self.closings.defend(slot, cue, &held, &outlook, cx) == Defence::Signature {
+        if self.closings.defend(slot, &held, &outlook, cx) == Defence::Signature {
             self.sign_newest(now, slot, out);
         }
         self.wallet.channels.touch(slot);
     }
 
-    pub(super) fn on_settle_due(&mut self, slot: Slot, out: &mut Outputs) {
+    pub(super) fn on_settle_due(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
         let id = self.wallet.channels.get(slot).expect("what is closing is there").paying.channel;
-        // A settlement may be on its way already.
-        if self.closings.is_settleable(slot) {
-            let ticket = self.tools.tx_ticket();
-            self.closings.settle(slot, id, ticket, out);
-            self.wallet.channels.touch(slot);
+        let outlook = self.follower.outlook();
+        let cx = &mut Cx { now, tools: &mut self.tools, out };
+        if !self.closings.is_settleable(slot, &outlook, cx) {
+            return self.poll(now, out);
         }
+        let ticket = self.tools.tx_ticket();
+        self.closings.settle(slot, id, ticket, out);
+        self.wallet.channels.touch(slot);
     }
 
     pub(super) fn on_tx(&mut self, now: Now, ticket: TxTicket, outcome: TxOutcome, out: &mut Outputs) {

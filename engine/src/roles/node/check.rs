@@ -86,10 +86,16 @@ const INVARIANTS: &[Invariant<Node>] = &[
         })
     }),
     Invariant::tie("a dispute in the inbox is forced when it is time", |n| {
-        check::are_inboxes_forced(&n.closings, &n.buyer.tools.alarms, &n.buyer.follower.outlook())
+        check::are_inboxes_forced(&n.closings, &n.buyer.tools.alarms)
+    }),
+    Invariant::tie("a dispute that is wanted is on its way or tried again", |n| {
+        check::are_disputes_tried(&n.closings, &n.buyer.tools.alarms)
+    }),
+    Invariant::tie("a dispute on record is about a channel that is known", |n| {
+        check::are_disputes_about_channels(&n.closings, |id| n.earnings.slot(id).is_some())
     }),
     Invariant::tie("a closing channel is settled when it is time", |n| {
-        check::is_settling_due(&n.closings, &n.buyer.tools.alarms, |watch| watch.recorded() > Amount::ZERO)
+        check::is_settling_due(&n.closings, &n.buyer.tools.alarms)
     }),
     Invariant::tie("an alarm about a close is about a closing channel", |n| {
         check::are_closing_alarms_owned(&n.closings, &n.buyer.tools.alarms, |slot| n.earns_on(slot))

@@ -3,7 +3,6 @@
 use super::{Node, Signing};
 use crate::{
     crypto::{Crypto, SignedVoucher, Typed, VoucherTerms},
-    dispute::Cue,
     fault::{Proof, Rule},
     ids::StreamId,
     io::{Effect, Lane, Notice, Outputs},
@@ -86,7 +85,7 @@ impl Node {
         // It raises no limit, or its channel has settled meanwhile.
         let Some(slot) = self.earnings.on_persisted(seq) else { return };
         self.pump(slot, out);
-        self.defend(now, slot, Cue::News, out);
+        self.defend(now, slot, out);
     }
 
     /// V7: consent only over the best voucher, and only once the channel is durably final.

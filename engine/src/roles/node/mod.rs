@@ -25,13 +25,12 @@ use crate::{
     chain::Interest,
     crypto::{Crypto, Deployment, Typed},
     delivery::Tail,
-    dispute::Cue,
     fault::{Fault, Proof, Rule},
     ids::{ChannelId, ConnId, NodeId, SignTicket, StreamId},
     io::{Effect, Input, Lane, Outputs},
     machine::{
         AlarmKey, Cx,
-        closings::Closings,
+        closings::{Closings, Settling},
         earnings::{Channel, Earnings},
         inbound::Inbound,
         quotes::Quotes,
@@ -93,6 +92,8 @@ impl Node {
     pub fn recover(config: NodeConfig, records: impl Iterator<Item = Record>) -> Self {
         let interests = vec![Interest::ChannelsOf(config.account)];
         let buyer = Client::beside(config.as_client(), interests);
+        // The client settles for its refund; the node only where it doesn't, and for what it gets.
+        let settling = Settling { grace: config.monitor.settle_grace, for_nothing: false };
         let mut node = Self {
             config,
             earnings: Earnings::default(),
@@ -100,7 +101,7 @@ impl Node {
             quotes: Quotes::default(),
             sending: Sending::default(),
             signing: BTreeMap::new(),
-            closings: Closings::default(),
+            closings: Closings::new(settling),
             buyer,
             now: Now::default(),
             prints: Prints::default(),
@@ -112,6 +113,10 @@ impl Node {
         for record in kept.into_values() {
             match record {
                 Record::Earning(earning) => _ = node.earnings.adopt(earning),
+                // Channels come before their disputes.
+                Record::Dispute(dispute) if node.earnings.slot(&dispute.channel).is_some() => {
+                    node.closings.recover(dispute);
+                }
                 other => node.buyer.adopt(other),
             }
         }
@@ -153,7 +158,7 @@ impl Node {
             ("raising", raising),
             ("txs", self.closings.txs.len()),
             ("soft", soft),
-            ("retrying", self.closings.retrying()),
+            ("disputes", self.closings.recorded()),
             ("retained", self.closings.retained.len()),
             ("openings", self.buyer.follower.openings.soft()),
             ("unseen", self.buyer.follower.openings.unseen()),
@@ -329,16 +334,18 @@ impl Node {
         !self.buyer.pays_on(slot)
     }
 
-    /// The most alarms that can be set: one of the role, two per channel that it earns on, and the buyer's.
+    /// The most alarms that can be set: one of the role, three per channel that it earns on, and the buyer's.
     fn alarms_max(&self) -> usize {
-        1 + self.buyer.purchase_alarms_max() + 2 * self.earnings.channels.len()
+        1 + self.buyer.purchase_alarms_max() + 3 * self.earnings.channels.len()
     }
 
     fn on_tick(&mut self, now: Now, out: &mut Outputs) {
         while let Some(key) = self.buyer.tools.alarms.due(now.mono) {
             match key {
                 AlarmKey::Poll => self.poll(now, out),
-                AlarmKey::Force(slot) if self.earns_on(slot) => self.defend(now, slot, Cue::Due, out),
+                AlarmKey::Dispute(slot) | AlarmKey::Force(slot) if self.earns_on(slot) => {
+                    self.defend(now, slot, out);
+                }
                 AlarmKey::Settle(slot) if self.earns_on(slot) => self.on_settle_due(now, slot, out),
                 _ => {
                     self.prints.is_chain_dirty = true;

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::Node;
 use crate::{
     chain::UNSEEN,
-    dispute::{Cue, Watch},
+    dispute::Watch,
     ids::ChannelId,
     io::{Fact, Lane, Notice, Outputs},
     machine::{
@@ -13,7 +13,7 @@ use crate::{
         closings::{Kept, Why},
     },
     money::Amount,
-    record::{ChannelStatus, Key, Record},
+    record::{ChannelStatus, Record},
     state::Slot,
     time::Now,
 };
@@ -91,7 +91,7 @@ impl Node {
         for (id, kept) in &gone {
             self.buyer.follower.checkpoint.settled(kept.held_from, *id);
         }
-        let writes = gone.into_iter().map(|(id, _)| Record::Gone(Key::Earning(id))).collect();
+        let writes = gone.into_iter().flat_map(|(id, _)| self.erased(id)).collect();
         let seq = self.buyer.tools.persist(Lane::Role, writes, out);
         self.buyer.follower.checkpoint.writes(seq);
     }
@@ -105,7 +105,7 @@ impl Node {
             self.earnings.channels[slot].status = match kept.watch {
                 Some(watch) => {
                     self.buyer.follower.checkpoint.closes(watch.closed_in, id);
-                    self.closings.restore(slot, watch);
+                    self.closings.restore(slot, id, watch);
                     ChannelStatus::Closing
                 }
                 None => {
@@ -149,9 +149,7 @@ impl Node {
             self.on_unclosed(slot, is_ours, out);
         }
         for slot in self.closings.take_rewound(next) {
-            let (outlook, grace) = (self.buyer.follower.outlook(), self.config.monitor.settle_grace);
-            self.closings.arm(slot, &outlook, grace, &mut Cx { now, tools: &mut self.buyer.tools, out });
-            self.defend(now, slot, Cue::News, out);
+            self.defend(now, slot, out);
         }
     }
 

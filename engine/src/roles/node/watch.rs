@@ -1,6 +1,6 @@
 //! Following the chain: openings, closes, disputes, settlements (X1, X2, V1, V6, L3).
 
-use alloc::{collections::BTreeSet, vec};
+use alloc::collections::BTreeSet;
 
 use super::Node;
 use crate::{
@@ -8,12 +8,11 @@ use crate::{
         Block, ChainUpdate, Subject, TxOutcome,
         channel::{self, EventKind},
     },
-    dispute::Cue,
     fault::{Fault, LimitHit, Rule, Surprise},
     ids::{Address, ChannelId, TxTicket},
     io::{Lane, Notice, Outputs},
     machine::{
-        AlarmKey, Cx,
+        Cx,
         closings::{Defence, Outcome, Why},
         earnings::Channel,
     },
@@ -39,6 +38,14 @@ impl Node {
     pub(super) fn on_chain_unreachable(&mut self, now: Now, out: &mut Outputs) {
         self.is_chain_news();
         self.buyer.follower.on_unreachable(&mut Cx { now, tools: &mut self.buyer.tools, out });
+        self.arm_closings(now, out);
+        self.buyer.arm_closings(now, out);
+    }
+
+    /// X2: no alarm about a close is set for good.
+    fn arm_closings(&mut self, now: Now, out: &mut Outputs) {
+        let outlook = self.buyer.follower.outlook();
+        self.closings.arm_all(&outlook, &mut Cx { now, tools: &mut self.buyer.tools, out });
     }
 
     /// V1 and L3: whether the chain is in sight, and its clock near ours.
@@ -46,7 +53,7 @@ impl Node {
         self.buyer.follower.may_extend_credit(now, self.config.head_age_max)
     }
 
-    /// L3: with the chain's clock this far off a window may be shorter than it looks, so channels that have earned
+    /// L3: with the chain's clock off, and not only once, a window may be shorter than it looks, so channels that have earned
     /// something are closed while there is time. So many with each news; those whose close failed come again.
     fn close_for_clock(&mut self, now: Now, out: &mut Outputs) {
         let under_way: BTreeSet<Slot> = self.closings.txs.values().copied().collect();
@@ -92,15 +99,13 @@ impl Node {
                 self.buyer.on_event(now, event.block, happened, out);
             }
         }
-        for slot in self.closings.take_retrying() {
-            self.defend(now, slot, Cue::Failed, out);
-        }
         if self.buyer.follower.is_caught_up() {
             self.on_caught_up(now, out);
         }
+        self.arm_closings(now, out);
         self.buyer.after_events(now, out);
         self.buyer.follower.read_on(&update, &mut Cx { now, tools: &mut self.buyer.tools, out });
-        if !self.buyer.follower.is_clock_sane() {
+        if self.buyer.follower.is_clock_off() {
             self.close_for_clock(now, out);
         }
         self.buyer.follower.store(&update, &mut Cx { now, tools: &mut self.buyer.tools, out });
@@ -119,7 +124,7 @@ impl Node {
             }
             EventKind::Closing { by, amount, deadline, .. } => {
                 let Some(slot) = self.earnings.slot(&event.channel) else { return };
-                if !self.closings.begin(slot, (block, amount, deadline)) {
+                if !self.closings.begin(slot, event.channel, (block, amount, deadline)) {
                     return;
                 }
                 if by == self.config.account {
@@ -133,19 +138,13 @@ impl Node {
                     self.stop_streams(slot, out);
                 }
                 self.earnings.channels.touch(slot);
-                // The client settles for its refund; the node only where it doesn't.
-                let (outlook, grace) = (self.buyer.follower.outlook(), self.config.monitor.settle_grace);
-                let cx = &mut Cx { now, tools: &mut self.buyer.tools, out };
-                self.closings.arm(slot, &outlook, grace, cx);
-                self.defend(now, slot, Cue::News, out);
+                self.defend(now, slot, out);
             }
             EventKind::Disputed { amount, .. } => {
                 let Some(slot) = self.earnings.slot(&event.channel) else { return };
                 let cx = &mut Cx { now, tools: &mut self.buyer.tools, out };
                 self.closings.on_disputed(slot, event.channel, (block.number, amount), cx);
-                self.settle_late(now, slot, out);
-                self.earnings.channels.touch(slot);
-                self.defend(now, slot, Cue::News, out);
+                self.defend(now, slot, out);
             }
             EventKind::Settled { paid, refunded, cooperative } => {
                 self.on_settled(now, event.channel, block.number, (paid, refunded, cooperative), out);
@@ -170,7 +169,7 @@ impl Node {
         }
         self.stop_streams(slot, out);
         if block <= self.buyer.follower.safe() {
-            let gone = vec![Record::Gone(Key::Earning(id))];
+            let gone = self.erased(id).collect();
             let seq = self.buyer.tools.persist(Lane::Channel(slot.index), gone, out);
             self.buyer.follower.checkpoint.writes(seq);
             let watch = self.forget(now, slot, out);
@@ -230,8 +229,13 @@ impl Node {
         out.notice(Notice::ChannelOpened { channel: id, deposit });
     }
 
+    /// What the disk is to forget with a channel.
+    pub(super) fn erased(&mut self, id: ChannelId) -> impl Iterator<Item = Record> + use<> {
+        [Some(Record::Gone(Key::Earning(id))), self.closings.erase(id)].into_iter().flatten()
+    }
+
     /// X1, X2: what the best durable voucher asks for on a closing channel. It is signed.
-    pub(super) fn defend(&mut self, now: Now, slot: Slot, cue: Cue, out: &mut Outputs) {
+    pub(super) fn defend(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
         let held = self.earnings.channels.get(slot).map(Channel::held).expect("what is defended is there");
         // As long as it is not closing, what is held is enough.
         if self.closings.get(slot).is_none() {
@@ -239,32 +243,20 @@ impl Node {
         }
         let outlook = self.buyer.follower.outlook();
         let cx = &mut Cx { now, tools: &mut self.buyer.tools, out };
-        let defence = self.closings.defend(slot, cue, &held, &outlook, cx);
+        let defence = self.closings.defend(slot, &held, &outlook, cx);
         assert_eq!(defence, Defence::Nothing, "what a node holds is signed");
         self.earnings.channels.touch(slot);
     }
 
-    /// More is recorded, and at the end of the window there may have been nothing to settle for yet, as far as was heard.
-    fn settle_late(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
-        let is_over = self.buyer.tools.alarms.at(AlarmKey::Settle(slot)).is_none();
-        if is_over && self.closings.is_settleable(slot) {
-            let (outlook, grace) = (self.buyer.follower.outlook(), self.config.monitor.settle_grace);
-            let cx = &mut Cx { now, tools: &mut self.buyer.tools, out };
-            self.closings.arm(slot, &outlook, grace, cx);
-        }
-    }
-
     pub(super) fn on_settle_due(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
-        let ticket = self.buyer.tools.tx_ticket();
         let id = self.earnings.channels.get(slot).expect("what is closing is there").id;
-        let watch = self.closings.get(slot).expect("an alarm about a close is about a closing channel");
-        // Nothing to earn, or on its way: the client settles for its refund.
-        let is_worth = watch.recorded() > Amount::ZERO;
-        if !is_worth || !self.closings.is_settleable(slot) {
-            return;
+        let outlook = self.buyer.follower.outlook();
+        let cx = &mut Cx { now, tools: &mut self.buyer.tools, out };
+        if self.closings.is_settleable(slot, &outlook, cx) {
+            let ticket = cx.tools.tx_ticket();
+            self.closings.settle(slot, id, ticket, cx.out);
+            self.earnings.channels.touch(slot);
         }
-        self.closings.settle(slot, id, ticket, out);
-        self.earnings.channels.touch(slot);
         self.poll(now, out);
     }
 
@@ -293,9 +285,6 @@ impl Node {
         let cx = &mut Cx { now, tools: &mut self.buyer.tools, out };
         let heard = self.closings.on_tx(slot, id, ticket, &outcome, &outlook, cx);
         self.earnings.channels.touch(slot);
-        if matches!(heard, Some(Outcome::Landed(_))) {
-            self.settle_late(now, slot, out);
-        }
         if heard != Some(Outcome::Nothing) {
             // The events say what it did; until they come, nothing is assumed.
             self.poll(now, out);

@@ -380,6 +380,7 @@ impl<S: Setting> Chain for World<S> {
         // One that waits and then is never heard of again, and one that goes through.
         let outcomes = match route {
             Route::DelayedInbox => vec![queued],
+            Route::QueuedBefore => vec![TxOutcome::Absent],
             Route::Sequencer => vec![TxOutcome::Included { block: Block::default(), result: Ok(()) }; 2],
         };
         let mined = self.answer(None, |_| outcomes);

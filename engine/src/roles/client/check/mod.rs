@@ -98,10 +98,16 @@ const MONEY: &[Invariant<Client>] = &[
         })
     }),
     Invariant::tie("a dispute in the inbox is forced when it is time", |c| {
-        check::are_inboxes_forced(&c.closings, &c.tools.alarms, &c.follower.outlook())
+        check::are_inboxes_forced(&c.closings, &c.tools.alarms)
+    }),
+    Invariant::tie("a dispute that is wanted is on its way or tried again", |c| {
+        check::are_disputes_tried(&c.closings, &c.tools.alarms)
+    }),
+    Invariant::tie("a dispute on record is about a channel that is known", |c| {
+        check::are_disputes_about_channels(&c.closings, |id| c.wallet.slot(id).is_some())
     }),
     Invariant::tie("a closing channel is settled when it is time", |c| {
-        check::is_settling_due(&c.closings, &c.tools.alarms, |_| true)
+        check::is_settling_due(&c.closings, &c.tools.alarms)
     }),
     Invariant::tie("an alarm about a close is about a closing channel", |c| {
         check::are_closing_alarms_owned(&c.closings, &c.tools.alarms, |slot| c.pays_on(slot))

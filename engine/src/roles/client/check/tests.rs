@@ -9,7 +9,7 @@ use super::{
 use crate::{
     blob::Verdict,
     chain::{Block, ChainEvent, ChainUpdate, TxOutcome, channel::EventKind},
-    crypto::{Crypto, Deployment, Signature, Typed},
+    crypto::{Crypto, Deployment, Signature, SignedVoucher, Typed, VoucherTerms},
     delivery::Meter,
     ids::{Address, BlobHash, ChannelId, ConnId, FetchId, NodeId, StreamId, TxTicket},
     io::{Effect, Input, Outputs},
@@ -24,7 +24,7 @@ use crate::{
     },
     money::{Amount, Nonce, Rate},
     order::{Candidate, FetchOrder},
-    record::{ChannelStatus, Key, Paying, PersistSeq, Record},
+    record::{ChannelStatus, Dispute, Key, Paying, PersistSeq, Record},
     roles::Role,
     state::{Case, Slab, Slot, each_fails},
     time::{ChainTime, Now, Span, Time, WallTime},
@@ -328,6 +328,14 @@ fn disputing() -> Bench {
     bench
 }
 
+/// The dispute was lost on its way to the sequencer.
+fn lost() -> Bench {
+    let mut bench = disputing();
+    let ticket = bench.tx();
+    bench.feed(Input::Tx { ticket, outcome: TxOutcome::Lost });
+    bench
+}
+
 /// The sequencer kept silent, and the delayed inbox has the dispute.
 fn queued() -> Bench {
     let mut bench = disputing();
@@ -340,6 +348,17 @@ fn queued() -> Bench {
 
 fn slot(client: &Client) -> Slot {
     client.wallet.slot(&channel_id(1)).expect("the first channel")
+}
+
+/// A voucher that is looked at by nobody.
+fn voucher() -> SignedVoucher {
+    let terms = VoucherTerms {
+        channel: channel_id(9),
+        amount: Amount(1),
+        nonce: Nonce(1),
+        token: Default::default(),
+    };
+    SignedVoucher { terms, signature: Signature([0; 65]) }
 }
 
 /// A slot that nothing has.
@@ -483,6 +502,10 @@ const BROKEN_MONEY: &[Case<Client>] = &[
         c.follower.openings.expect(5, c.wallet.channels[slot].paying.channel);
     }),
     ("a dispute in the inbox is forced when it is time", of!(queued), |c| cancel_of(c, AlarmKey::Force)),
+    ("a dispute that is wanted is on its way or tried again", of!(lost), |c| cancel_of(c, AlarmKey::Dispute)),
+    ("a dispute on record is about a channel that is known", of!(queued), |c| {
+        c.closings.recover(Dispute { channel: channel_id(9), voucher: voucher(), queued: None });
+    }),
     ("a closing channel is settled when it is time", of!(disputing), |c| cancel_of(c, AlarmKey::Settle)),
     ("an alarm about a close is about a closing channel", of!(idle), |c| arm_of(c, AlarmKey::Settle)),
     ("the chain is read again", of!(idle), |c| cancel(c, AlarmKey::Poll)),

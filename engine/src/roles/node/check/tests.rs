@@ -20,7 +20,7 @@ use crate::{
         sending::Stream,
     },
     money::{Amount, Nonce, Rate},
-    record::{ChannelStatus, Key, PersistSeq, Record},
+    record::{ChannelStatus, Dispute, Key, PersistSeq, Record},
     roles::Role,
     state::{Case, Slab, Slot, each_fails},
     time::{ChainTime, Now, Span, Time, WallTime},
@@ -196,6 +196,17 @@ fn disputing() -> Bench {
     bench
 }
 
+/// The dispute was lost on its way to the sequencer.
+fn lost() -> Bench {
+    let mut bench = disputing();
+    let ticket = bench.said(|effect| match effect {
+        Effect::Tx { ticket, .. } => Some(*ticket),
+        _ => None,
+    });
+    bench.feed(Input::Tx { ticket, outcome: TxOutcome::Lost });
+    bench
+}
+
 /// The sequencer kept silent, and the delayed inbox has the dispute.
 fn queued() -> Bench {
     let mut bench = disputing();
@@ -293,6 +304,14 @@ const BROKEN: &[Case<Node>] = &[
     ("a dispute in the inbox is forced when it is time", of!(queued), |n| {
         let slot = slot(n);
         cancel(n, AlarmKey::Force(slot));
+    }),
+    ("a dispute that is wanted is on its way or tried again", of!(lost), |n| {
+        let slot = slot(n);
+        cancel(n, AlarmKey::Dispute(slot));
+    }),
+    ("a dispute on record is about a channel that is known", of!(queued), |n| {
+        let voucher = channel(n).best_voucher().expect("it holds one");
+        n.closings.recover(Dispute { channel: ChannelId([0x99; 32]), voucher, queued: None });
     }),
     ("a closing channel is settled when it is time", of!(disputing), |n| {
         let slot = slot(n);
