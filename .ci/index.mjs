@@ -40,7 +40,7 @@ const ROOMS = {
   G3: 'cli/settings.rs',
   L1: 'l2/profile.rs',
   L2: 'l2/inbox.rs',
-  L4: 'chain/mod.rs',
+  L4: 'machine/follower/heads.rs',
 };
 
 const args = process.argv.slice(2);

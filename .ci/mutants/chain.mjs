@@ -55,6 +55,34 @@ export default [
     edits: [{ file: 'contracts/rs/l2/inbox.rs', from: 'if l1 < forcible', to: 'if l1.0 + 1 < forcible.0' }],
   },
   {
+    name: 'far-head-believed', rule: 'L4', breaks: 'one answer with a head far ahead moves cursor, clock and safe head',
+    oracle: ['O8', 'O14', 'bound'],
+    edits: [{
+      file: 'engine/src/machine/follower/heads.rs',
+      from: 'head.number > most || head.time.wall().since(now.wall) > TIME_AHEAD',
+      to: 'head.number > most && head.time.wall().since(now.wall) > TIME_AHEAD && false',
+    }],
+  },
+  {
+    name: 'blocks-read-once', rule: 'L4', breaks: 'what an answer left out of a block is never seen',
+    oracle: ['O8', 'O10', 'O14', 'bound', 'probe'],
+    edits: [{
+      file: 'engine/src/machine/follower/reading.rs',
+      from: 'self.confirmed.min(self.cursor.next_block)',
+      to: 'self.cursor.next_block',
+    }],
+  },
+  {
+    name: 'wrong-head-stays', rule: 'L4', breaks: 'a head that was wrong is believed for ever, whatever is said afterwards',
+    test: 'cargo test -p decdn-engine --lib l4_heads_behind_the_newest_one_for_a_minute_mean_that_it_was_wrong',
+    edits: [{ file: 'engine/src/machine/follower/heads.rs', from: 'is_often || doubt.endpoint != endpoint', to: 'is_ahead && (is_often || doubt.endpoint != endpoint)' }],
+  },
+  {
+    name: 'wrong-cursor-stays', rule: 'L4', breaks: 'a stored cursor above the head is waited for',
+    test: 'cargo test -p decdn-engine --test node l4_a_cursor_above_the_head_goes_back',
+    edits: [{ file: 'engine/src/machine/follower.rs', from: 'self.reading.from() > head.number.saturating_add(1)', to: 'false' }],
+  },
+  {
     name: 'large-amount-wraps', rule: 'L4', breaks: 'of an amount above 128 bits an endpoint is believed the lower ones',
     test: 'cargo test -p decdn-contracts --lib l4_an_amount_above_128_bits_is_malformed',
     edits: [{

@@ -126,8 +126,8 @@ export default [
     oracle: ['bound'],
     edits: [{
       file: 'engine/src/machine/follower.rs',
-      from: 'self.is_off = number != self.head.number && now.mono.since(since) >= DRIFT_SHOWN;',
-      to: 'self.is_off = number == self.head.number || now.mono.since(since) >= DRIFT_SHOWN;',
+      from: 'self.is_off = number != head && now.mono.since(since) >= DRIFT_SHOWN;',
+      to: 'self.is_off = number == head || now.mono.since(since) >= DRIFT_SHOWN;',
     }],
   },
   {
@@ -135,7 +135,7 @@ export default [
     test: 'cargo test -p decdn-engine --test node l3_a_clock_more_than_an_hour_off_closes_what_has_earned_something',
     edits: [{
       file: 'engine/src/machine/follower.rs',
-      from: 'update.head.time.wall().distance(now.wall) <= CLOCK_DRIFT_MAX',
+      from: 'head.time.wall().distance(cx.now.wall) <= CLOCK_DRIFT_MAX',
       to: 'true',
     }],
   },

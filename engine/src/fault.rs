@@ -61,6 +61,8 @@ pub enum Rule {
     E5,
     /// How often probes are answered.
     P5,
+    /// What endpoints say of the chain.
+    L4,
 }
 
 impl From<RejectReason> for Rule {
@@ -168,6 +170,7 @@ pub enum LimitHit {
     Probes,
     Signatures,
     SafeBlocks,
+    FarHead,
 }
 
 /// What the chain did.

@@ -24,7 +24,7 @@ use crate::{
     money::{Amount, Rate},
     order::FetchOrder,
     record::{PersistSeq, Record},
-    time::Span,
+    time::{ChainTime, Span},
     wire::{Code, Message, Protocol},
 };
 
@@ -339,6 +339,8 @@ pub enum Notice {
     Disputed { channel: ChannelId, amount: Amount },
     /// A channel has settled, on the soft head at least: until it is safe its record stays.
     Settled { channel: ChannelId, paid: Amount, refunded: Amount, cooperative: bool },
+    /// A head that is far from the last one was said by two endpoints, or by one for a while: it counts from here on (L4).
+    HeadConfirmed { block: u64, time: ChainTime },
     /// The chain took back what it had said of a channel (L1).
     TakenBack { channel: ChannelId, what: Fact },
 }

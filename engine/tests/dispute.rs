@@ -196,7 +196,8 @@ fn x2_the_inbox_is_taken_when_either_clock_says_so() {
         bench.node.now =
             Now { mono: Time((10 + mono) * 1_000_000), wall: WallTime((START + 10 + wall) * 1_000_000) };
         let head = Block { number: 500, time: ChainTime(START + 10 + head) };
-        let heard = bench.node.step(Input::Chain(news(head, 90, vec![])));
+        bench.node.step(Input::Chain(news(head, 90, vec![])));
+        let heard = bench.node.step(Input::Chain(ChainUpdate { endpoint: 1, ..news(head, 90, vec![]) }));
         let ticked = bench.node.step(Input::Tick);
         let effects: Vec<_> = heard.into_iter().chain(ticked).map(|output| output.effect).collect();
         assert!(matches!(disputes(&effects)[..], [(_, Route::DelayedInbox)]), "{mono} {wall}: {effects:?}");
@@ -284,7 +285,9 @@ fn x2_a_dispute_is_tried_until_a_settlement_is_seen_whatever_a_head_says_the_tim
     let mut bench = Bench::new();
     let [(ticket, _)] = disputes(&bench.close(10, 48))[..] else { panic!("disputed") };
     let lie = Block { number: 500, time: ChainTime(START + 1_000 * HOUR) };
+    // So far ahead it takes two endpoints (L4).
     bench.at(20, Input::Chain(news(lie, 90, vec![])));
+    bench.at(20, Input::Chain(ChainUpdate { endpoint: 1, ..news(lie, 90, vec![]) }));
     assert_eq!(routes(&bench.at(20, Input::Tick)), [Route::DelayedInbox]);
     bench.at(20, Input::Tx { ticket, outcome: TxOutcome::Lost });
     let [(ticket, Route::Sequencer)] = disputes(&bench.at(21, Input::Tick))[..] else {

@@ -43,6 +43,7 @@ pub fn notice_probe(notice: &Notice) -> Option<Probe> {
         | Notice::Voucher { .. }
         | Notice::OrderRefused { .. }
         | Notice::Forgotten { .. }
+        | Notice::HeadConfirmed { .. }
         | Notice::TakenBack { .. } => return None,
     })
 }

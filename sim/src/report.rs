@@ -169,6 +169,8 @@ names! {
         ClockWrongInWindow = "clock-wrong-in-window",
         /// An honest party heard of a head with a wrong time while a channel of its was open.
         HeadOffWhileOpen = "head-off-while-open",
+        /// An honest party was told of a head without the logs up to it, while a channel of its was closing.
+        LogsMissedInWindow = "logs-missed-in-window",
         /// What an honest party handed to the sequencer was lost while a channel of its was closing.
         LostInWindow = "lost-in-window",
         /// The delayed inbox took nothing of an honest party's while a channel of its was closing.

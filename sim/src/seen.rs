@@ -300,12 +300,21 @@ seen! {
         /// How far it is ahead of true time now, in microseconds.
         ahead_us: i64,
     },
-    /// A head is told with a wrong time.
+    /// A head is told with a wrong time or number.
     HeadOff {
         /// To whom.
         actor: ActorId,
         /// How far it is ahead of its true time, in microseconds.
         ahead_us: i64,
+        /// How much too high its number is.
+        blocks: u64,
+    },
+    /// Events are left out of an answer that covers their blocks.
+    LogsMissed {
+        /// To whom.
+        actor: ActorId,
+        /// How many.
+        missed: usize,
     },
     /// A process is up again, recovered from what is durable.
     Restarted {

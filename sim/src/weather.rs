@@ -91,6 +91,7 @@ impl Oracle for Weather {
             Kind::ClockSet,
             Kind::TxLost,
             Kind::HeadOff,
+            Kind::LogsMissed,
         ]
     }
 
@@ -127,6 +128,7 @@ impl Oracle for Weather {
             }
             // It matters where something was earned and nothing is closing.
             Seen::HeadOff { actor, .. } if self.has_open(actor) => report.probe(Probe::HeadOffWhileOpen),
+            Seen::LogsMissed { actor, .. } => self.meets(actor, Probe::LogsMissedInWindow, report),
             Seen::TxLost { actor, route } => {
                 let probe = match route {
                     Route::Sequencer => Probe::LostInWindow,

@@ -58,6 +58,7 @@ fn story() -> Vec<Input> {
             events,
             next,
             forced_inclusion: Span::from_hours(24),
+            endpoint: 0,
         })
     };
     vec![
@@ -238,6 +239,7 @@ fn what_was_recorded_before_there_was_a_second_contract_is_still_read() {
         events: vec![ChainEvent::of_channel(block, ChannelId([1; 32]), settled)],
         next: 8,
         forced_inclusion: Span::from_hours(24),
+        endpoint: 0,
     });
     assert_eq!(serde_json::from_str::<Input>(&update).expect("as it was written"), expected);
     // A head has its hash by now; before there was one it is all zeros.

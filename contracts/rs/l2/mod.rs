@@ -325,6 +325,7 @@ impl<M: Machine> L2<M> {
             events,
             next: next.unwrap_or((head.number + 1).max(from_block)),
             forced_inclusion: self.profile.forced_inclusion,
+            endpoint: 0,
         }
     }
 

@@ -117,7 +117,7 @@ pub enum Revert {
 }
 
 /// Something that happened to a channel.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct Event {
     /// Which.
     pub channel: ChannelId,
@@ -126,7 +126,7 @@ pub struct Event {
 }
 
 /// The contract's events, as far as a role cares.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the fields are those of the contract's events")]
 pub enum EventKind {
     /// `ChannelOpened`

@@ -2,7 +2,6 @@
 
 use alloc::collections::BTreeSet;
 
-use super::{ChainUpdate, Cursor};
 use crate::{ids::ChannelId, limits::CURSOR_BLOCKS, record::PersistSeq};
 
 /// What holds the durable cursor back.
@@ -50,6 +49,11 @@ impl Checkpoint {
         self.closing.remove(&(block, channel));
     }
 
+    /// The durable cursor was wrong: it is here from now on.
+    pub fn fall_back(&mut self, block: u64) {
+        self.block = block;
+    }
+
     /// Write sets with the effects of events that are not durable yet.
     pub fn writing(&self) -> impl Iterator<Item = PersistSeq> {
         self.writing.iter().copied()
@@ -70,10 +74,10 @@ impl Checkpoint {
         self.refused.get_or_insert(block);
     }
 
-    /// After an update was taken: the cursor to store now, if it is worth a write. It stays behind the safe head,
-    /// because what is in front of it may yet be undone (L1).
-    pub fn advance(&mut self, cursor: &Cursor, update: &ChainUpdate) -> Option<u64> {
-        let read = cursor.next_block.min(update.safe.min(update.head.number).saturating_add(1));
+    /// After an update was taken: the cursor to store now, if it is worth a write. It stays behind the safe head, because what is in
+    /// front of it may yet be undone (L1), and behind what was read twice (L4).
+    pub fn advance(&mut self, confirmed: u64, safe: u64) -> Option<u64> {
+        let read = confirmed.min(safe.saturating_add(1));
         let closing = self.closing.first().map_or(u64::MAX, |(block, _)| *block);
         let covered = read.min(closing).min(self.refused.unwrap_or(u64::MAX));
         if !self.writing.is_empty() || covered < self.block.saturating_add(CURSOR_BLOCKS) {

@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use super::ChainUpdate;
+use super::ChainEvent;
 
 /// The place of the next event: a block, and how many of its events were taken. A block may hold more events than
 /// a step takes, so a block number alone would read the same ones for ever.
@@ -36,19 +36,19 @@ impl Cursor {
         }
     }
 
-    /// At most `cap` events of an update, and moves behind them. Those of the present block that were taken are passed over;
-    /// older ones are news from elsewhere, and taking an event twice changes nothing.
-    pub fn take(&mut self, update: &ChainUpdate, cap: usize) -> Taken {
-        let here = update.events.iter().take_while(|event| event.block.number == self.next_block).count();
+    /// At most `cap` events of an answer that begins no later than here, and moves behind them; behind `next` if none is left. Those
+    /// of the present block that were taken are passed over.
+    pub fn take(&mut self, events: &[ChainEvent], next: u64, cap: usize) -> Taken {
+        let here = events.iter().take_while(|event| event.block.number == self.next_block).count();
         let start = self.taken.min(here);
-        let end = update.events.len().min(start.saturating_add(cap));
-        let is_cut = end < update.events.len();
+        let end = events.len().min(start.saturating_add(cap));
+        let is_cut = end < events.len();
         if is_cut {
-            let block = update.events[end].block.number;
-            let taken = update.events[..end].iter().rev().take_while(|e| e.block.number == block).count();
+            let block = events[end].block.number;
+            let taken = events[..end].iter().rev().take_while(|e| e.block.number == block).count();
             *self = Self { next_block: block, taken };
-        } else if update.next > self.next_block {
-            *self = Self::at(update.next);
+        } else if next > self.next_block {
+            *self = Self::at(next);
         }
         Taken { events: start..end, is_cut }
     }

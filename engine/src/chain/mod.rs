@@ -206,7 +206,7 @@ impl From<channel::Revert> for Revert {
 }
 
 /// Something that happened, by contract.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Event {
     /// To a channel.
     Channel(channel::Event),
@@ -228,8 +228,8 @@ impl Event {
     }
 }
 
-/// An event in its block.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// An event in its block; ordered by blocks.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(try_from = "Written", into = "Written")]
 pub struct ChainEvent {
     /// In which block.
@@ -311,6 +311,14 @@ pub struct ChainUpdate {
     pub next: u64,
     /// How long the chain's delayed inbox takes (L2), read live.
     pub forced_inclusion: Span,
+    /// Which endpoint said so, of those that are configured (L4).
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub endpoint: u8,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_first(endpoint: &u8) -> bool {
+    *endpoint == 0
 }
 
 /// The state at a transaction's place, as far as the call depends on it.

@@ -1,15 +1,19 @@
 //! Following the chain: heads, how far it was read, and when it is read again (V1, X1, L1, L3).
 
-use core::ops::Range;
+mod heads;
+mod reading;
 
 use alloc::{vec, vec::Vec};
 
+use heads::{Heads, Judged};
+use reading::Reading;
+
 use super::{AlarmKey, Cx};
 use crate::{
-    chain::{BlockRef, ChainUpdate, Checkpoint, Cursor, Interest, Openings},
+    chain::{ChainUpdate, Checkpoint, Interest, Openings},
     dispute::{Monitor, Outlook},
     fault::{LimitHit, Rule},
-    io::{Effect, Lane},
+    io::{Effect, Lane, Notice},
     record::Record,
     state::{Broken, Canon, Canonical, Checked, Invariant, holds},
     time::{Now, Span, Time},
@@ -21,6 +25,9 @@ const CLOCK_DRIFT_MAX: Span = Span::from_hours(1);
 /// So far apart are the two heads that show that the clocks differ.
 const DRIFT_SHOWN: Span = Span::from_secs(30);
 
+/// So many times as many events as an update may bring are remembered, for reading their blocks twice.
+const REMEMBERED: usize = 4;
+
 /// How soon to read on where an update did not reach the head, or a block that is known to exist.
 const LOOK_AGAIN: Span = Span::from_millis(500);
 
@@ -28,18 +35,18 @@ const LOOK_AGAIN: Span = Span::from_millis(500);
 #[derive(Clone, Debug)]
 pub struct Follower {
     monitor: Monitor,
+    /// Where reading begins where nobody knows better: nothing of interest is before it.
+    start_block: u64,
     /// What is read.
     interests: Vec<Interest>,
-    /// The newest head.
-    head: BlockRef,
-    /// When it was heard.
-    head_at: Option<Time>,
+    heads: Heads,
+    /// Whether the head of the update that is being taken counts (L4).
+    counts: bool,
     is_clock_sane: bool,
     /// The first of the heads in a row that are off, with when it was heard.
     off_since: Option<(u64, Time)>,
     is_off: bool,
-    safe: u64,
-    cursor: Cursor,
+    reading: Reading,
     /// What holds the durable cursor back.
     pub checkpoint: Checkpoint,
     /// Openings that are not safe.
@@ -59,14 +66,14 @@ impl Follower {
     pub fn new(start_block: u64, monitor: Monitor, interests: Vec<Interest>) -> Self {
         Self {
             monitor,
+            start_block,
             interests,
-            head: BlockRef::default(),
-            head_at: None,
+            heads: Heads::default(),
+            counts: false,
             is_clock_sane: true,
             off_since: None,
             is_off: false,
-            safe: 0,
-            cursor: Cursor::at(start_block),
+            reading: Reading::at(start_block),
             checkpoint: Checkpoint::at(start_block),
             openings: Openings::default(),
             asked_from: 0,
@@ -79,9 +86,9 @@ impl Follower {
 
     /// The durable cursor, where a start goes on (O12).
     pub fn recover(&mut self, block: u64) {
-        assert!(!self.is_polling && self.head_at.is_none(), "a start comes before all news");
-        let block = block.max(self.cursor.next_block);
-        self.cursor = Cursor::at(block);
+        assert!(!self.is_polling && self.heads.at().is_none(), "a start comes before all news");
+        let block = block.max(self.reading.next_block());
+        self.reading = Reading::at(block);
         self.checkpoint = Checkpoint::at(block);
     }
 
@@ -92,7 +99,7 @@ impl Follower {
 
     /// The safe head's number (L1).
     pub fn safe(&self) -> u64 {
-        self.safe
+        self.heads.safe()
     }
 
     /// Whether two heads, different ones some time apart, were off (L3): one may be a slip, and one that is heard again is only old.
@@ -102,30 +109,30 @@ impl Follower {
 
     /// The first block that is not read to its end.
     pub fn next_block(&self) -> u64 {
-        self.cursor.next_block
+        self.reading.next_block()
     }
 
     /// The newest head's number.
     pub fn head(&self) -> u64 {
-        self.head.number
+        self.heads.head().number
     }
 
     /// Whether everything up to the newest head was taken.
     pub fn is_caught_up(&self) -> bool {
-        self.has_read(self.head.number)
+        self.has_read(self.head())
     }
 
     /// Whether this block's events were taken to the last.
     pub fn has_read(&self, block: u64) -> bool {
-        self.cursor.next_block > block
+        self.reading.next_block() > block
     }
 
     /// What disputes go by.
     pub fn outlook(&self) -> Outlook {
         Outlook {
             monitor: self.monitor,
-            head_time: self.head.time,
-            head_at: self.head_at.unwrap_or_default(),
+            head_time: self.heads.head().time,
+            head_at: self.heads.at().unwrap_or_default(),
             forced_inclusion: self.forced_inclusion,
         }
     }
@@ -133,8 +140,8 @@ impl Follower {
     /// V1 and L3: the newest head is young, and its clock is near ours. By its timestamp, or an endpoint that lags would
     /// be believed; and by when it was heard, because the chain's clock may run ahead and ours be set back.
     pub fn may_extend_credit(&self, now: Now, age_max: Span) -> bool {
-        let is_heard = self.head_at.is_some_and(|at| now.mono.since(at) < age_max);
-        let is_young = now.wall.since(self.head.time.wall()) < age_max;
+        let is_heard = self.heads.at().is_some_and(|at| now.mono.since(at) < age_max);
+        let is_young = now.wall.since(self.heads.head().time.wall()) < age_max;
         is_heard && is_young && self.is_clock_sane
     }
 
@@ -142,8 +149,8 @@ impl Follower {
     pub fn poll(&mut self, cx: &mut Cx<'_>) {
         if !self.is_polling {
             self.is_polling = true;
-            self.asked_from = self.cursor.next_block;
-            let (from_block, interests) = (self.cursor.next_block, self.interests.clone());
+            self.asked_from = self.reading.from();
+            let (from_block, interests) = (self.asked_from, self.interests.clone());
             cx.out.push(Lane::Role, Effect::Poll { from_block, interests });
         }
         self.rest(cx);
@@ -173,37 +180,53 @@ impl Follower {
     /// First of an update: what it takes back. From which block on what was heard is undone, to be heard again. Nothing is
     /// that the safe head has, whoever says so. A head that is another block than before is a fork even if nobody says so.
     pub fn on_fork(&mut self, update: &ChainUpdate, cx: &mut Cx<'_>) -> Option<u64> {
-        let is_other = update.head.number == self.head.number && update.head.hash != self.head.hash;
-        let silent = (is_other && self.head_at.is_some()).then(|| self.safe.saturating_add(1));
+        let (head, safe) = (self.heads.head(), self.safe());
+        let is_other = update.head.number == head.number && update.head.hash != head.hash;
+        let silent = (is_other && self.heads.at().is_some()).then(|| safe.saturating_add(1));
         let forked_at = update.forked_at.or(silent)?;
         if update.forked_at.is_none() {
             // It does not begin where it would have to.
             self.asked_from = u64::MAX;
         }
-        if forked_at <= self.safe {
+        if forked_at <= safe {
             cx.out.limit(Rule::L1, LimitHit::SafeBlocks);
         }
-        let first = forked_at.max(self.safe.saturating_add(1));
-        self.cursor.rewind(first);
-        assert!(self.cursor.next_block <= first, "what was taken back is read again (L1)");
+        let first = forked_at.max(safe.saturating_add(1));
+        self.reading.rewind(first);
+        assert!(self.reading.next_block() <= first, "what was taken back is read again (L1)");
         self.awaited = self.awaited.min(first);
-        if first <= self.head.number {
-            self.head = BlockRef::default();
-            self.head_at = None;
+        if first <= head.number {
+            self.heads.forget();
         }
         Some(first)
     }
 
     /// Then its heads.
-    pub fn on_heads(&mut self, now: Now, update: &ChainUpdate) {
+    pub fn on_heads(&mut self, update: &ChainUpdate, cx: &mut Cx<'_>) {
         self.is_polling = false;
-        if update.head.number > self.head.number || self.head_at.is_none() {
-            self.head = update.head;
-            self.head_at = Some(now.mono);
-            self.is_clock_sane = update.head.time.wall().distance(now.wall) <= CLOCK_DRIFT_MAX;
-            self.note_drift(now);
+        let judged = self.heads.hear(cx.now, update);
+        self.counts = judged != Judged::Suspect;
+        let head = self.heads.head();
+        match judged {
+            Judged::Suspect => return cx.out.limit(Rule::L4, LimitHit::FarHead),
+            Judged::Confirmed => cx.out.notice(Notice::HeadConfirmed { block: head.number, time: head.time }),
+            Judged::FellBack => {
+                // What was read behind it was another chain's, or nobody's.
+                self.reading.rewind(self.checkpoint.block());
+                self.awaited = 0;
+                cx.out.notice(Notice::HeadConfirmed { block: head.number, time: head.time });
+            }
+            Judged::Newest | Judged::Known => {}
         }
-        self.safe = self.safe.max(update.safe);
+        if judged != Judged::Known && self.reading.from() > head.number.saturating_add(1) {
+            self.reading.rewind(self.start_block);
+            self.checkpoint.fall_back(self.start_block);
+            cx.tools.persist(Lane::Role, vec![Record::Cursor(self.start_block)], cx.out);
+        }
+        if judged != Judged::Known {
+            self.is_clock_sane = head.time.wall().distance(cx.now.wall) <= CLOCK_DRIFT_MAX;
+            self.note_drift(cx.now);
+        }
         self.forced_inclusion = update.forced_inclusion;
     }
 
@@ -212,48 +235,48 @@ impl Follower {
             (self.off_since, self.is_off) = (None, false);
             return;
         }
-        let (number, since) = *self.off_since.get_or_insert((self.head.number, now.mono));
-        self.is_off = number != self.head.number && now.mono.since(since) >= DRIFT_SHOWN;
+        let head = self.head();
+        let (number, since) = *self.off_since.get_or_insert((head, now.mono));
+        self.is_off = number != head && now.mono.since(since) >= DRIFT_SHOWN;
     }
 
-    /// Then its events: which of them are taken now. None, if it does not begin where they are to be read again.
-    pub fn take(&mut self, update: &ChainUpdate, cap: usize, cx: &mut Cx<'_>) -> Range<usize> {
+    /// Then its events: which of them are taken now, by their places. None, if it does not begin where they are to be read again.
+    pub fn take(&mut self, update: &ChainUpdate, cap: usize, cx: &mut Cx<'_>) -> Vec<usize> {
         let begins = core::mem::take(&mut self.asked_from).min(update.forked_at.unwrap_or(u64::MAX));
-        if begins > self.cursor.next_block {
-            return 0..0;
+        if begins > self.reading.next_block() {
+            return Vec::new();
         }
-        let taken = self.cursor.take(update, cap);
-        assert!(taken.events.len() <= cap, "the rest waits for the next answer (O11)");
-        if taken.is_cut {
+        let took = self.reading.take(cx.now.mono, update, self.counts, (cap, cap.saturating_mul(REMEMBERED)));
+        assert!(took.events.len() <= cap, "the rest waits for the next answer (O11)");
+        if took.is_cut || took.is_overrun {
             cx.out.limit(Rule::O11, LimitHit::ChainEvents);
         }
-        taken.events
+        took.events
     }
 
     /// After the events: is there more to read?
-    pub fn read_on(&self, update: &ChainUpdate, cx: &mut Cx<'_>) {
-        if self.cursor.next_block <= self.awaited.max(update.head.number) {
+    pub fn read_on(&self, cx: &mut Cx<'_>) {
+        if self.heads.at().is_some() && self.next_block() <= self.awaited.max(self.head()) {
             self.look_again(cx);
         }
     }
 
     /// At last: the cursor to the disk, if it is worth a write.
-    pub fn store(&mut self, update: &ChainUpdate, cx: &mut Cx<'_>) {
+    pub fn store(&mut self, cx: &mut Cx<'_>) {
         let before = self.checkpoint.block();
-        if let Some(block) = self.checkpoint.advance(&self.cursor, update) {
+        if !self.counts {
+            return;
+        }
+        if let Some(block) = self.checkpoint.advance(self.reading.confirmed(), self.safe()) {
             assert!(block >= before, "the durable cursor never goes back (O12)");
-            assert!(
-                block <= self.cursor.next_block,
-                "the durable cursor is not ahead of what was read (O12)"
-            );
+            assert!(block <= self.next_block(), "the durable cursor is not ahead of what was read (O12)");
             cx.tools.persist(Lane::Role, vec![Record::Cursor(block)], cx.out);
         }
     }
 
     /// Whether this update reached the head for the first time since the start.
-    pub fn on_reached(&mut self, update: &ChainUpdate) -> bool {
-        assert!(self.head_at.is_some(), "who has read the chain has heard of a head");
-        let is_reached = self.has_read(update.head.number);
+    pub fn on_reached(&mut self) -> bool {
+        let is_reached = self.counts && self.is_caught_up();
         is_reached && !core::mem::replace(&mut self.is_read, true)
     }
 
@@ -272,7 +295,8 @@ impl Follower {
     }
 
     fn has_head(&self) -> Checked {
-        holds!(!self.is_read || self.head_at.is_some(), "none at block {}", self.cursor.next_block);
+        let (is_heard, next) = (self.heads.at().is_some(), self.next_block());
+        holds!(!self.is_read || is_heard, "none at block {next}");
         Ok(())
     }
 
@@ -285,10 +309,11 @@ impl Follower {
     /// How a buying role's digest has it.
     pub fn canon_for_client(&self, has_proof: bool, out: &mut Canonical) {
         out.tag(u8::from(has_proof) | u8::from(self.is_read) << 1 | u8::from(self.is_polling) << 2);
-        let read = [self.cursor.next_block, self.checkpoint.block(), self.awaited];
-        for number in read.into_iter().chain([self.head.time.0, self.forced_inclusion.0]) {
+        let read = [self.next_block(), self.reading.confirmed(), self.checkpoint.block(), self.awaited];
+        for number in read.into_iter().chain([self.heads.head().time.0, self.forced_inclusion.0]) {
             out.number(number);
         }
+        self.heads.canon(out);
     }
 }
 
@@ -298,20 +323,22 @@ impl Canon for Follower {
         out.tag(
             u8::from(self.is_polling)
                 | u8::from(self.is_clock_sane) << 1
-                | u8::from(self.head_at.is_some()) << 2
+                | u8::from(self.heads.at().is_some()) << 2
                 | u8::from(self.is_off) << 3,
         );
         let numbers = [
-            self.head.number,
-            self.head.time.0,
-            self.safe,
-            self.cursor.next_block,
+            self.head(),
+            self.heads.head().time.0,
+            self.safe(),
+            self.next_block(),
+            self.reading.confirmed(),
             self.checkpoint.block(),
             self.forced_inclusion.0,
         ];
         for number in numbers {
             out.number(number);
         }
+        self.heads.canon(out);
     }
 }
 

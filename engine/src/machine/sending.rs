@@ -135,9 +135,8 @@ impl Sending {
     /// The transport has answered the oldest range of a stream: its channel, and the blob. `is_read` says whether that could be
     /// read; where it could not, the stream ends and the blob is gone, and nothing else is (O16).
     pub fn on_range(&mut self, id: StreamId, is_read: bool) -> Option<(Slot, BlobHash)> {
-        // Late: the stream has ended meanwhile.
-        let stream = self.streams.get_mut(&id)?;
-        assert_ne!(stream.state, StreamState::Answering, "nothing goes out before the answer");
+        // Late: the stream has ended meanwhile, and may have been asked for anew.
+        let stream = self.streams.get_mut(&id).filter(|stream| stream.state != StreamState::Answering)?;
         // An answer to a range that was never asked for changes nothing.
         stream.unanswered = stream.unanswered.saturating_sub(1);
         let (slot, hash) = (stream.channel, stream.terms.hash);

@@ -42,7 +42,7 @@ pub fn node_config(rate: Rate) -> NodeConfig {
 pub fn news(head: impl Into<BlockRef>, safe: u64, events: Vec<ChainEvent>) -> ChainUpdate {
     let head = head.into();
     let (next, forced_inclusion) = (head.number + 1, Span::from_hours(24));
-    ChainUpdate { head, forked_at: None, safe, events, next, forced_inclusion }
+    ChainUpdate { head, forked_at: None, safe, events, next, forced_inclusion, endpoint: 0 }
 }
 
 /// An order of a whole blob for at most [`RATE`], whose channel is not to be kept.

@@ -1,6 +1,6 @@
 //! What a client may sign and has to keep, said again without its own predicates: verified bytes at agreed rates.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use decdn_engine::{
     chain::{Call, channel, token},
@@ -67,6 +67,8 @@ impl Bought {
 #[derive(Debug, Default)]
 pub(super) struct Book {
     accounts: BTreeMap<ChannelId, Account>,
+    /// Channels that the disk has forgotten.
+    gone: BTreeSet<ChannelId>,
     /// Counted durably on channels that are gone.
     gone_raw: u128,
     bought: BTreeMap<u64, Bought>,
@@ -147,9 +149,18 @@ impl Book {
     }
 
     pub(super) fn sign(&mut self, terms: &VoucherTerms) {
-        let account = self.accounts.get_mut(&terms.channel).expect("signed for a channel that is not ours");
+        let Some(account) = self.accounts.get_mut(&terms.channel) else {
+            // It was asked for before the disk forgot the channel, in another lane.
+            return assert!(
+                self.gone.contains(&terms.channel),
+                "{terms:?}: signed for a channel that is not ours"
+            );
+        };
         let owed = Amount(account.raw.div_ceil(u128::from(MB)));
-        assert!(terms.amount <= account.deposit, "V1: {terms:?} is above the deposit {}", account.deposit);
+        // After a fork its opening may be there with a smaller deposit: what was signed is signed again, with the same terms.
+        let is_again = account.signed == Some((terms.nonce, terms.amount));
+        let is_within = is_again || terms.amount <= account.deposit;
+        assert!(is_within, "V1: {terms:?} is above the deposit {}", account.deposit);
         assert!(terms.amount <= owed, "D5: {terms:?} pays more than {owed} for what was verified");
         assert_eq!(terms.token, account.token, "V1: another token");
         if let Some(signed) = account.signed {
@@ -225,6 +236,7 @@ impl Book {
                 }
                 Record::Gone(Key::Paying(channel)) => {
                     let gone = self.accounts.remove(channel).unwrap_or_default();
+                    self.gone.insert(*channel);
                     self.gone_raw += gone.durable_raw;
                 }
                 _ => {}

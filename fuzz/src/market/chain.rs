@@ -106,6 +106,7 @@ impl Chain {
             events,
             next: self.block + 1,
             forced_inclusion: Span::from_hours(24),
+            endpoint: 0,
         }
     }
 
@@ -132,6 +133,7 @@ impl Chain {
             // Far enough ahead the buyer hears nothing more: that is what it means, and no question.
             next: odd(input) % 64,
             forced_inclusion: Span(odd(input)),
+            endpoint: (count % 3) as u8,
         }
     }
 }

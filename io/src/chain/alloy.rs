@@ -519,7 +519,7 @@ impl Shared {
             times.insert(number, self.block(BlockNumberOrTag::Number(number)).await?.time);
         }
         let events = logs::events(&found, &times)?;
-        Ok(ChainUpdate { head, safe, forked_at: None, events, next, forced_inclusion })
+        Ok(ChainUpdate { head, safe, forked_at: None, events, next, forced_inclusion, endpoint: 0 })
     }
 
     /// What these blocks hold of an interest.

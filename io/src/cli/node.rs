@@ -249,6 +249,13 @@ fn report(ear: Ear, news: &News) {
                 "refunded": refunded.to_string(), "cooperative": cooperative,
             }));
         }
+        News::Notice(Notice::HeadConfirmed { block, time }) => {
+            tracing::warn!(
+                block,
+                time = time.0,
+                "the chain's head is far from the last one, and was confirmed"
+            );
+        }
         News::Notice(Notice::TakenBack { channel, what }) => taken_back(ear, *channel, *what),
         News::Notice(notice) => tracing::debug!(?notice, "notice"),
         News::Fault(fault) => log_fault(fault),

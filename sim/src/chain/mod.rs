@@ -223,6 +223,11 @@ impl Chain {
         self.news.push_back(News::Sealed);
     }
 
+    /// How many blocks there are in so long a time.
+    pub fn blocks_in(&self, span: Span) -> u64 {
+        span.0 / self.l2.profile().slot.0
+    }
+
     /// How often the chain has forked.
     pub fn forks(&self) -> usize {
         self.l2.forks()

@@ -75,8 +75,12 @@ impl Recorder for Printer {
             Seen::ClockSet { actor, ahead_us } => {
                 self.line(at, Some(*actor), "(clock)", &format!("{} s ahead", ahead_us / 1_000_000));
             }
-            Seen::HeadOff { actor, ahead_us } => {
-                self.line(at, Some(*actor), "(head)", &format!("{} s ahead", ahead_us / 1_000_000));
+            Seen::HeadOff { actor, ahead_us, blocks } => {
+                let what = format!("{} s and {blocks} blocks ahead", ahead_us / 1_000_000);
+                self.line(at, Some(*actor), "(head)", &what);
+            }
+            Seen::LogsMissed { actor, missed } => {
+                self.line(at, Some(*actor), "(logs)", &format!("{missed} left out"));
             }
             Seen::TxLost { actor, route } => self.line(at, Some(*actor), "(lost)", &format!("{route:?}")),
             Seen::Suspended { actor, lasts } => {

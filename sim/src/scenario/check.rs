@@ -181,7 +181,8 @@ fn check_event(file: &File, event: &Event) -> Result<(), Wrong> {
         | Happening::Wipe { who, .. }
         | Happening::Suspend { who, .. }
         | Happening::Clock { who, .. }
-        | Happening::Glitch { who, .. } => {
+        | Happening::Glitch { who, .. }
+        | Happening::LogsBehind { who, .. } => {
             find(file, who)?;
         }
         Happening::Silence { from, to, .. } => {

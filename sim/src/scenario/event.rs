@@ -67,14 +67,26 @@ pub enum Happening {
         /// Ahead rather than back.
         is_ahead: bool,
     },
-    /// The next answer about the chain that this one gets has the wrong time on its head, by so much.
+    /// The next answer about the chain that this one gets has the wrong time on its head, by so much, and maybe a number that is so much
+    /// too high.
     Glitch {
         /// Whose.
         who: Placed,
         /// How far.
         by_ms: Pin,
+        /// By how many blocks it is too high.
+        by_blocks: Option<Pin>,
         /// Ahead rather than back.
         is_ahead: bool,
+    },
+    /// For that long whoever answers this one has the head, and logs that are so much behind it.
+    LogsBehind {
+        /// Who is answered.
+        who: Placed,
+        /// How far.
+        by_ms: Pin,
+        /// How long.
+        for_ms: Pin,
     },
     /// The sequencer drops their transactions for that long.
     Censorship {
@@ -162,7 +174,9 @@ impl Event {
             | Happening::Down { for_ms, .. } => (Some(for_ms), None),
             Happening::Window { hours } => (Some(hours), None),
             Happening::Fork { back_ms } => (Some(back_ms), None),
-            Happening::Clock { by_ms, .. } | Happening::Glitch { by_ms, .. } => (Some(by_ms), None),
+            Happening::Clock { by_ms, .. } => (Some(by_ms), None),
+            Happening::Glitch { by_ms, by_blocks, .. } => (Some(by_ms), by_blocks.as_ref()),
+            Happening::LogsBehind { by_ms, for_ms, .. } => (Some(by_ms), Some(for_ms)),
             Happening::Order { max_rate, deposit, .. } => (max_rate.as_ref(), deposit.as_ref()),
             Happening::Cancel { .. } | Happening::Close { .. } => (None, None),
         };
@@ -187,6 +201,8 @@ struct Keys {
     clock_behind: Option<Placed>,
     head_ahead: Option<Placed>,
     head_behind: Option<Placed>,
+    by_blocks: Option<Pin>,
+    logs_behind: Option<Placed>,
     censors: Option<Vec<Placed>>,
     loses: Option<Vec<Placed>>,
     down: Option<Service>,
@@ -207,6 +223,7 @@ enum NoEvent {
     NoClock,
     NoOrder,
     NoSuspension,
+    NoHead,
 }
 
 impl fmt::Display for NoEvent {
@@ -214,12 +231,13 @@ impl fmt::Display for NoEvent {
         f.write_str(match self {
             Self::NotOne => {
                 "an event needs exactly one of crash, wipe, suspend, silence, window_hours, clock_ahead, clock_behind, \
-                 head_ahead, head_behind, censors, loses, down, fork_ms, order, cancel, close"
+                 head_ahead, head_behind, logs_behind, censors, loses, down, fork_ms, order, cancel, close"
             }
-            Self::DoesNotLast => "for_ms belongs to crash, wipe, suspend, silence, censors, loses and down alone",
-            Self::NoClock => "by_ms belongs to clock_ahead, clock_behind, head_ahead and head_behind alone",
+            Self::DoesNotLast => "for_ms belongs to crash, wipe, suspend, silence, logs_behind, censors, loses and down alone",
+            Self::NoClock => "by_ms belongs to clock_ahead, clock_behind, head_ahead, head_behind and logs_behind alone",
             Self::NoOrder => "from, max_rate and deposit belong to order alone",
             Self::NoSuspension => "monotonic belongs to suspend alone",
+            Self::NoHead => "by_blocks belongs to head_ahead alone",
         })
     }
 }
@@ -231,7 +249,11 @@ impl TryFrom<Keys> for Event {
         let for_ms = || keys.for_ms.clone().unwrap_or_else(zero);
         let by_ms = || keys.by_ms.clone().unwrap_or_else(zero);
         let clock = |who, is_ahead| Happening::Clock { who, by_ms: by_ms(), is_ahead };
-        let glitch = |who, is_ahead| Happening::Glitch { who, by_ms: by_ms(), is_ahead };
+        let by_blocks = keys.by_blocks.clone();
+        let glitch = |who, is_ahead| {
+            let by_blocks = keys.by_blocks.clone();
+            Happening::Glitch { who, by_ms: by_ms(), by_blocks, is_ahead }
+        };
         let has_terms = keys.from.is_some() || keys.max_rate.is_some() || keys.deposit.is_some();
         let (from, max_rate, deposit) = (keys.from, keys.max_rate, keys.deposit);
         let monotonic = keys.monotonic;
@@ -246,6 +268,7 @@ impl TryFrom<Keys> for Event {
             keys.clock_behind.map(|who| clock(who, false)),
             keys.head_ahead.map(|who| glitch(who, true)),
             keys.head_behind.map(|who| glitch(who, false)),
+            keys.logs_behind.map(|who| Happening::LogsBehind { who, by_ms: by_ms(), for_ms: for_ms() }),
             keys.censors.map(|whom| Happening::Censorship { whom, for_ms: for_ms() }),
             keys.loses.map(|whom| Happening::Loss { whom, for_ms: for_ms() }),
             keys.down.map(|what| Happening::Down { what, for_ms: for_ms() }),
@@ -259,6 +282,7 @@ impl TryFrom<Keys> for Event {
         let (Some(what), None) = (said.next(), said.next()) else { return Err(NoEvent::NotOne) };
         let (lasts, jumps) = match &what {
             Happening::Clock { .. } | Happening::Glitch { .. } => (false, true),
+            Happening::LogsBehind { .. } => (true, true),
             Happening::Window { .. }
             | Happening::Fork { .. }
             | Happening::Order { .. }
@@ -271,6 +295,9 @@ impl TryFrom<Keys> for Event {
         }
         if keys.by_ms.is_some() && !jumps {
             return Err(NoEvent::NoClock);
+        }
+        if by_blocks.is_some() && !matches!(what, Happening::Glitch { is_ahead: true, .. }) {
+            return Err(NoEvent::NoHead);
         }
         if monotonic.is_some() && !matches!(what, Happening::Suspend { .. }) {
             return Err(NoEvent::NoSuspension);

@@ -446,9 +446,15 @@ impl<'a> Drawing<'a> {
                     let by = self.off_by(by_ms, *is_ahead);
                     self.ids[&**who].iter().for_each(|id| add(TimedFault::Clock(*id, by)));
                 }
-                Happening::Glitch { who, by_ms, is_ahead } => {
+                Happening::Glitch { who, by_ms, by_blocks, is_ahead } => {
                     let by = self.off_by(by_ms, *is_ahead);
-                    self.ids[&**who].iter().for_each(|id| add(TimedFault::Glitch(*id, by)));
+                    let blocks = by_blocks.as_ref().map_or(0, |pin| pin.draw(self.decide));
+                    self.ids[&**who].iter().for_each(|id| add(TimedFault::Glitch(*id, by, blocks)));
+                }
+                Happening::LogsBehind { who, by_ms, for_ms } => {
+                    let by = Span::from_millis(by_ms.draw(self.decide));
+                    let until = at + Span::from_millis(for_ms.draw(self.decide));
+                    self.ids[&**who].iter().for_each(|id| add(TimedFault::LogsBehind(*id, by, until)));
                 }
                 Happening::Censorship { whom, for_ms } => {
                     let until = at + Span::from_millis(for_ms.draw(self.decide));

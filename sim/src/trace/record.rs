@@ -203,9 +203,15 @@ impl<W: Write + 'static> Scribe<W> {
                 let name = self.name(*actor);
                 self.write(&json!({ "seen": { "at": at, "clock": name, "ahead_us": ahead_us } }));
             }
-            Seen::HeadOff { actor, ahead_us } => {
+            Seen::HeadOff { actor, ahead_us, blocks } => {
                 let name = self.name(*actor);
-                self.write(&json!({ "seen": { "at": at, "head_off": name, "ahead_us": ahead_us } }));
+                let body = json!({ "seen": { "at": at, "head_off": name, "ahead_us": ahead_us,
+                    "blocks": blocks } });
+                self.write(&body);
+            }
+            Seen::LogsMissed { actor, missed } => {
+                let name = self.name(*actor);
+                self.write(&json!({ "seen": { "at": at, "logs_missed": name, "missed": missed } }));
             }
             Seen::TxLost { actor, route } => {
                 let name = self.name(*actor);

@@ -110,7 +110,8 @@ impl World {
                 self.arm_chain();
             }
             TimedFault::Posting(is_posting) => self.chain.set_posting(now, is_posting),
-            TimedFault::Glitch(id, by) => self.slot(id).glitch = by,
+            TimedFault::Glitch(id, by, blocks) => self.slot(id).glitch = (by, blocks),
+            TimedFault::LogsBehind(id, by, until) => self.slot(id).logs_behind = (by, until),
             TimedFault::Clock(id, skew) => {
                 self.slot(id).machine.skew = skew;
                 self.watch.see(now, &Seen::ClockSet { actor: id, ahead_us: skew });

@@ -138,8 +138,11 @@ pub enum TimedFault {
     Posting(bool),
     /// The actor's wall clock jumps to this many microseconds ahead of (or, negative, behind) true time.
     Clock(ActorId, i64),
-    /// The next head that the actor hears of is so many microseconds ahead of (or, negative, behind) its time.
-    Glitch(ActorId, i64),
+    /// The next head that the actor hears of is so many microseconds ahead of (or, negative, behind) its time, and so many blocks
+    /// too high.
+    Glitch(ActorId, i64, u64),
+    /// Until then the actor hears of logs so much later than of heads.
+    LogsBehind(ActorId, Span, Time),
 }
 
 /// How an actor is treated by its machine.
@@ -183,8 +186,10 @@ pub(crate) struct Slot {
     accepted: u64,
     /// How many forks of the chain this life was told of.
     forks: usize,
-    /// How far the next head's time is off, in microseconds.
-    glitch: i64,
+    /// How far the next head's time is off, in microseconds, and how much too high it is.
+    glitch: (i64, u64),
+    /// How far logs are behind heads, and until when.
+    logs_behind: (Span, Time),
     /// In the order in which the scenario names them: a hash decides nothing.
     blobs: Vec<(BlobHash, u64)>,
 }
@@ -362,7 +367,8 @@ impl World {
                 conns: BTreeMap::new(),
                 accepted: 0,
                 forks: 0,
-                glitch: 0,
+                glitch: (0, 0),
+                logs_behind: (Span(0), Time(0)),
                 blobs: Vec::new(),
             });
         }

@@ -1,13 +1,15 @@
 //! What the chain brings.
 
 use decdn_engine::{
+    chain::ChainUpdate,
+    ids::BlockHash,
     io::Input,
     state::Slot as Place,
     time::{ChainTime, Time},
 };
 
 use super::{Event, Poll, World};
-use crate::{chain::News, seen::Seen};
+use crate::{actor::ActorId, chain::News, seen::Seen};
 
 impl World {
     /// Lets the chain work when it next has something to do.
@@ -62,6 +64,33 @@ impl World {
         }
     }
 
+    /// What an endpoint makes of an answer.
+    fn through_endpoint(&mut self, id: ActorId, mut update: ChainUpdate) -> ChainUpdate {
+        let now = self.queue.now();
+        let (lag, until) = self.slot(id).logs_behind;
+        if now < until {
+            let behind = update.head.number.saturating_sub(self.chain.blocks_in(lag));
+            let told = update.events.len();
+            update.events.retain(|event| event.block.number <= behind);
+            let missed = told - update.events.len();
+            if missed > 0 {
+                self.watch.see(now, &Seen::LogsMissed { actor: id, missed });
+            }
+        }
+        let (off, blocks) = std::mem::take(&mut self.slot(id).glitch);
+        if (off, blocks) != (0, 0) {
+            let head = &mut update.head;
+            head.time = ChainTime(head.time.0.saturating_add_signed(off / 1_000_000));
+            if blocks > 0 {
+                head.number = head.number.saturating_add(blocks);
+                head.hash = BlockHash([0x0f; 32]);
+                (update.next, update.safe) = (head.number.saturating_add(1), head.number);
+            }
+            self.watch.see(now, &Seen::HeadOff { actor: id, ahead_us: off, blocks });
+        }
+        update
+    }
+
     pub(super) fn on_polled(&mut self, poll: Place) {
         let Some(Poll { actor: id, epoch, from_block, interests }) = self.polls.remove(poll) else { return };
         if !self.lives(id, epoch) {
@@ -70,15 +99,7 @@ impl World {
         let forks = self.chain.forks();
         let forks = std::mem::replace(&mut self.slot(id).forks, forks);
         let input = match self.chain.poll(self.queue.now(), from_block, &interests, forks) {
-            Some(mut update) => {
-                let off = std::mem::take(&mut self.slot(id).glitch);
-                if off != 0 {
-                    let time = &mut update.head.time;
-                    *time = ChainTime(time.0.saturating_add_signed(off / 1_000_000));
-                    self.watch.see(self.queue.now(), &Seen::HeadOff { actor: id, ahead_us: off });
-                }
-                Input::Chain(update)
-            }
+            Some(update) => Input::Chain(self.through_endpoint(id, update)),
             None => Input::ChainUnreachable,
         };
         self.step(id, input);

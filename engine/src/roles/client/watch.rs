@@ -48,25 +48,25 @@ impl Client {
     pub(super) fn on_chain(&mut self, now: Now, update: ChainUpdate, out: &mut Outputs) {
         self.prints.is_rest_dirty = true;
         let forked_at = self.follower.on_fork(&update, &mut Cx { now, tools: &mut self.tools, out });
-        self.follower.on_heads(now, &update);
+        self.follower.on_heads(&update, &mut Cx { now, tools: &mut self.tools, out });
         if let Some(forked_at) = forked_at {
             self.rewind(now, forked_at, out);
         }
         self.erase_safe(out);
         let cap = self.config.limits.chain_events;
         let taken = self.follower.take(&update, cap, &mut Cx { now, tools: &mut self.tools, out });
-        for event in &update.events[taken] {
+        for event in taken.into_iter().map(|place| &update.events[place]) {
             if let Some(happened) = event.as_channel() {
                 self.on_event(now, event.block, happened, out);
             }
         }
         self.after_events(now, out);
         let cx = &mut Cx { now, tools: &mut self.tools, out };
-        self.follower.read_on(&update, cx);
-        self.follower.store(&update, cx);
-        let is_reached = self.follower.on_reached(&update);
+        self.follower.read_on(cx);
+        self.follower.store(cx);
+        let is_reached = self.follower.on_reached();
         if is_reached {
-            out.notice(Notice::ChainRead { block: update.head.number });
+            out.notice(Notice::ChainRead { block: self.follower.head() });
         }
         self.after_reading(now, is_reached, out);
     }

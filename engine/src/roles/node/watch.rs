@@ -84,7 +84,7 @@ impl Node {
         self.is_chain_news();
         let cx = &mut Cx { now, tools: &mut self.buyer.tools, out };
         let forked_at = self.buyer.follower.on_fork(&update, cx);
-        self.buyer.follower.on_heads(now, &update);
+        self.buyer.follower.on_heads(&update, &mut Cx { now, tools: &mut self.buyer.tools, out });
         if let Some(forked_at) = forked_at {
             self.rewind(now, forked_at, out);
         }
@@ -93,7 +93,7 @@ impl Node {
         let cap = self.config.limits.chain_events;
         let taken =
             self.buyer.follower.take(&update, cap, &mut Cx { now, tools: &mut self.buyer.tools, out });
-        for event in &update.events[taken] {
+        for event in taken.into_iter().map(|place| &update.events[place]) {
             if let Some(happened) = event.as_channel() {
                 self.on_event(now, event.block, happened, out);
                 self.buyer.on_event(now, event.block, happened, out);
@@ -104,12 +104,12 @@ impl Node {
         }
         self.arm_closings(now, out);
         self.buyer.after_events(now, out);
-        self.buyer.follower.read_on(&update, &mut Cx { now, tools: &mut self.buyer.tools, out });
+        self.buyer.follower.read_on(&mut Cx { now, tools: &mut self.buyer.tools, out });
         if self.buyer.follower.is_clock_off() {
             self.close_for_clock(now, out);
         }
-        self.buyer.follower.store(&update, &mut Cx { now, tools: &mut self.buyer.tools, out });
-        let is_reached = self.buyer.follower.on_reached(&update);
+        self.buyer.follower.store(&mut Cx { now, tools: &mut self.buyer.tools, out });
+        let is_reached = self.buyer.follower.on_reached();
         self.buyer.after_reading(now, is_reached, out);
         self.buyer.catch_up(now, out);
     }

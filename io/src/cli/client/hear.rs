@@ -215,6 +215,13 @@ impl Heard {
                     "refunded": refunded.to_string(), "cooperative": cooperative,
                 }));
             }
+            Notice::HeadConfirmed { block, time } => {
+                tracing::warn!(
+                    block,
+                    time = time.0,
+                    "the chain's head is far from the last one, and was confirmed"
+                );
+            }
             Notice::TakenBack { channel, what } => taken_back(self.ear, channel, what),
             notice => tracing::debug!(?notice, "notice"),
         }

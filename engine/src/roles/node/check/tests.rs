@@ -14,7 +14,7 @@ use crate::{
     io::{Effect, Input, Outputs},
     limits::GROUP,
     machine::{
-        AlarmKey, Tools,
+        AlarmKey, Cx, Tools,
         closings::{Kept, Why},
         earnings::Channel,
         sending::Stream,
@@ -76,6 +76,7 @@ impl Bench {
             events,
             next: number + 1,
             forced_inclusion,
+            endpoint: 0,
         }));
     }
 
@@ -275,7 +276,11 @@ const BROKEN: &[Case<Node>] = &[
         channel(n).is_consenting = false;
     }),
     ("no channel is soft that the safe head has", of!(sending), |n| {
-        n.buyer.follower.on_heads(Now::default(), &ChainUpdate { safe: 10, ..ChainUpdate::default() });
+        let (now, mut out) = (n.now, Outputs::new());
+        let head = Block { number: 500, time: ChainTime(now.wall.secs()) };
+        let update = ChainUpdate { head: head.into(), safe: 500, ..ChainUpdate::default() };
+        let cx = &mut Cx { now, tools: &mut n.buyer.tools, out: &mut out };
+        n.buyer.follower.on_heads(&update, cx);
     }),
     ("soft deposits are within their cap", of!(sending), |n| n.config.soft_cap = Amount(1)),
     ("a channel that is closing on chain says so", of!(disputing), |n| {
