@@ -55,6 +55,11 @@ export default [
     edits: [{ file: 'contracts/rs/l2/inbox.rs', from: 'if l1 < forcible', to: 'if l1.0 + 1 < forcible.0' }],
   },
   {
+    name: 'cursor-ahead-of-the-safe-head', rule: 'L1', breaks: 'the stored cursor moves over blocks that may yet be undone',
+    oracle: ['O12'],
+    edits: [{ file: 'engine/src/chain/checkpoint.rs', from: 'confirmed.min(safe.saturating_add(1))', to: 'confirmed.max(safe.min(1))' }],
+  },
+  {
     name: 'far-head-believed', rule: 'L4', breaks: 'one answer with a head far ahead moves cursor, clock and safe head',
     oracle: ['O8', 'O14', 'bound'],
     edits: [{

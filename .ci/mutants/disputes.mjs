@@ -7,6 +7,10 @@ export default [
       file: 'engine/src/dispute/routes.rs',
       from: 'Inbox::Empty | Inbox::Queued(..) if is_time(force_at) => submit(voucher),',
       to: 'Inbox::Empty | Inbox::Queued(..) if is_time(force_at) => None,',
+    }, {
+      file: 'engine/src/dispute/routes.rs',
+      from: 'Inbox::Empty | Inbox::Queued(..) => at(force_at),',
+      to: 'Inbox::Empty | Inbox::Queued(..) => return None,',
     }],
   },
   {

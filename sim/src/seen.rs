@@ -265,6 +265,8 @@ seen! {
         seq: PersistSeq,
         /// What it holds.
         writes: &'a [Record],
+        /// The safe head's number at the time, whatever the actor heard of it.
+        safe: u64,
     },
     /// The actor's signer signed.
     Signed {

@@ -223,6 +223,11 @@ impl Chain {
         self.news.push_back(News::Sealed);
     }
 
+    /// The safe head's number.
+    pub fn safe(&self, now: Time) -> u64 {
+        self.l2.safe(now).number
+    }
+
     /// How many blocks there are in so long a time.
     pub fn blocks_in(&self, span: Span) -> u64 {
         span.0 / self.l2.profile().slot.0

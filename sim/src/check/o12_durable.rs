@@ -195,6 +195,20 @@ impl DurableFirst {
         }
     }
 
+    /// A cursor is stored: what is not safe may yet be undone, and what is not there yet will be missed (L1, L4).
+    fn on_cursor(&self, at: Time, actor: ActorId, writes: &[Record], safe: u64, report: &mut Report) {
+        for record in writes {
+            if let Record::Cursor(block) = record
+                && *block > safe.saturating_add(1)
+            {
+                report.violation("O12", "L4", || {
+                    let name = self.people.name(actor);
+                    format!("{}: {name} stores that it has read up to {block}, and {safe} is safe", clock(at))
+                });
+            }
+        }
+    }
+
     fn on_step(&mut self, actor: ActorId, outputs: &[Output]) {
         for output in outputs {
             if let Effect::Persist { seq, writes } = &output.effect {
@@ -247,7 +261,8 @@ impl Oracle for DurableFirst {
                     _ => {}
                 }
             }
-            Seen::Persisted { actor, seq, writes } if self.people.is_honest(actor) => {
+            Seen::Persisted { actor, seq, writes, safe } if self.people.is_honest(actor) => {
+                self.on_cursor(at, actor, writes, safe, report);
                 let disk = self.disk(actor);
                 disk.under_way.retain(|(other, _)| *other != seq);
                 disk.fold(seq, writes);

@@ -59,7 +59,8 @@ impl World {
             return;
         }
         let Some(Write { lane, writes, .. }) = self.slot(id).edge.complete(seq) else { return };
-        self.watch.see(self.queue.now(), &Seen::Persisted { actor: id, seq, writes: &writes });
+        let (now, safe) = (self.queue.now(), self.chain.safe(self.queue.now()));
+        self.watch.see(now, &Seen::Persisted { actor: id, seq, writes: &writes, safe });
         self.slot(id).edge.durable.apply(seq, writes);
         while let Some(held) = self.slot(id).edge.unheld() {
             self.queue.push(self.queue.now(), Event::Durable(id, epoch, held));

@@ -9,6 +9,7 @@ use decdn_engine::{
     limits::GROUP,
     money::{Amount, Nonce, Rate},
     order::FetchOrder,
+    record::{Dispute, Record},
     time::Span,
     wire::{ClientMessage, Code, Message, ProbeMessage, ProbeResponse, Protocol},
 };
@@ -155,6 +156,32 @@ fn o12_a_node_that_buys_stores_first_on_either_side() {
     };
     closes(CLIENT, TRADER).is_silent();
     closes(TRADER, NODE).names("V3");
+}
+
+#[test]
+fn o12_no_cursor_is_stored_beyond_the_safe_head_and_no_dispute_sent_to_the_inbox_off_the_record() {
+    let read_to = |block| {
+        let mut story = Story::of("O12");
+        story.durable_at(NODE, Record::Cursor(block), 100);
+        story
+    };
+    read_to(101).is_silent();
+    read_to(102).names("L4");
+    let id = channel(CLIENT, NODE);
+    let sends = |recorded: Option<u64>, route| {
+        let mut story = Story::of("O12");
+        if let Some(nonce) = recorded {
+            let dispute = Dispute { channel: id, voucher: voucher(id, nonce, 10), queued: None };
+            story.durable(NODE, Record::Dispute(dispute));
+        }
+        let call = Call::Dispute { voucher: voucher(id, 1, 10) }.into();
+        story.see(Seen::Submitted { actor: NODE, call: &call, route });
+        story
+    };
+    sends(Some(1), Route::DelayedInbox).is_silent();
+    sends(None, Route::Sequencer).is_silent();
+    sends(None, Route::DelayedInbox).names("X1");
+    sends(Some(2), Route::DelayedInbox).names("X1");
 }
 
 #[test]

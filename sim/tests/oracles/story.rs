@@ -380,8 +380,13 @@ impl Story {
 
     /// A write set is durable.
     pub fn durable(&mut self, actor: ActorId, record: Record) -> &mut Self {
+        self.durable_at(actor, record, u64::MAX)
+    }
+
+    /// The same while the safe head is at this block.
+    pub fn durable_at(&mut self, actor: ActorId, record: Record, safe: u64) -> &mut Self {
         self.seq += 1;
-        self.see(Seen::Persisted { actor, seq: PersistSeq(self.seq), writes: &[record] })
+        self.see(Seen::Persisted { actor, seq: PersistSeq(self.seq), writes: &[record], safe })
     }
 
     pub fn step(&mut self, actor: ActorId, input: &Input, outputs: &[Output]) -> &mut Self {
