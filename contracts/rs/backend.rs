@@ -6,7 +6,7 @@ use decdn_engine::{
     ids::{Address, ChannelId},
 };
 
-use crate::bindings::{Answer, Query, Setup};
+use crate::bindings::{self, Answer, Query, Setup};
 
 /// Something that executes transactions one at a time.
 pub trait Machine {
@@ -24,6 +24,9 @@ pub trait Machine {
 pub trait Sender {
     /// Who signed it.
     fn sender(&self) -> Address;
+
+    /// Which function it calls: the first bytes of its calldata.
+    fn selector(&self) -> [u8; 4];
 }
 
 /// A receipt's news.
@@ -68,6 +71,14 @@ pub struct Tx {
 impl Sender for Tx {
     fn sender(&self) -> Address {
         self.from
+    }
+
+    fn selector(&self) -> [u8; 4] {
+        match &self.call {
+            Call::Role(call) => bindings::selector(call),
+            // No sequencer sees it.
+            Call::Setup(_) => [0; 4],
+        }
     }
 }
 

@@ -86,6 +86,31 @@ pub fn calldata(call: &chain::Call, at: &Deployment, token: Address) -> (Address
     (to, data.into())
 }
 
+/// Functions of the payment channel as calldata begins with them.
+pub mod selectors {
+    use alloy_sol_types::SolCall;
+
+    use super::sol::PaymentChannel;
+
+    /// `openChannel`.
+    pub const OPEN: [u8; 4] = PaymentChannel::openChannelCall::SELECTOR;
+    /// `closeChannel`.
+    pub const CLOSE: [u8; 4] = PaymentChannel::closeChannelCall::SELECTOR;
+    /// `disputeChannel`.
+    pub const DISPUTE: [u8; 4] = PaymentChannel::disputeChannelCall::SELECTOR;
+    /// `settleChannel`.
+    pub const SETTLE: [u8; 4] = PaymentChannel::settleChannelCall::SELECTOR;
+}
+
+/// Which function a call goes to: the first bytes of its calldata.
+pub fn selector(call: &chain::Call) -> [u8; 4] {
+    let data = match call {
+        chain::Call::Token(call) => token::calldata(call, &Deployment::default()).1,
+        chain::Call::Channel(call) => channel::bindings::calldata(call, Address::ZERO),
+    };
+    data.first_chunk().copied().unwrap_or_default()
+}
+
 /// The channel whose token [`calldata`] has to be told for this call.
 pub fn wants_token_of(call: &chain::Call) -> Option<ChannelId> {
     channel::bindings::wants_token_of(call.as_channel()?)

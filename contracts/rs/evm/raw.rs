@@ -45,6 +45,10 @@ impl Sender for RawTx {
     fn sender(&self) -> Address {
         self.from
     }
+
+    fn selector(&self) -> [u8; 4] {
+        self.data.first_chunk().copied().unwrap_or_default()
+    }
 }
 
 /// What came of a transaction.

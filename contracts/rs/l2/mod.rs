@@ -30,9 +30,9 @@ use self::{
 };
 pub use self::{
     inbox::{CantForce, Queued},
-    profile::{Policy, Profile},
+    profile::{Censored, Policy, Profile},
 };
-use crate::backend::{Events, Machine, Sender};
+use crate::backend::{Events, Machine};
 
 /// Names a transaction that was handed to the L2, by either route. Later ones are greater.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -223,7 +223,7 @@ impl<M: Machine> L2<M> {
     /// be included. Every other call may change the answer.
     pub fn next_block_at(&self, now: Time) -> Option<Time> {
         let sequenced = self.takeable().next().map(|(_, arrived)| self.clock.collected(arrived));
-        let delayed = self.inbox.due(self.profile.inbox_delay, |tx| self.policy.takes(tx.sender()));
+        let delayed = self.inbox.due(self.profile.inbox_delay, |tx| self.policy.takes(tx));
         let delayed = delayed.map(|due| self.clock.rounded_up(due));
         let forced = self.inbox.forced_at().map(|at| self.clock.collected(at));
         sequenced.into_iter().chain(delayed).chain(forced).min().map(|due| due.max(now))
@@ -246,7 +246,7 @@ impl<M: Machine> L2<M> {
         let mut delayed = VecDeque::new();
         let (policy, delay) = (&self.policy, self.profile.inbox_delay);
         while let Some(message) =
-            self.inbox.pop_due(delay, |tx| policy.takes(tx.sender()), |due| clock.rounded_up(due) <= now)
+            self.inbox.pop_due(delay, |tx| policy.takes(tx), |due| clock.rounded_up(due) <= now)
         {
             delayed.push_back(message);
         }
@@ -340,7 +340,7 @@ impl<M: Machine> L2<M> {
         self.pending
             .iter()
             .take_while(move |_| up)
-            .filter(|(_, (_, tx))| self.policy.takes(tx.sender()))
+            .filter(|(_, (_, tx))| self.policy.takes(tx))
             .map(|(id, (arrived, _))| (*id, *arrived))
     }
 

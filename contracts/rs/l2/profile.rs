@@ -7,6 +7,8 @@ use decdn_engine::{
     time::{Span, WallTime},
 };
 
+use crate::backend::Sender;
+
 /// A chain's constants.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Profile {
@@ -52,16 +54,35 @@ pub enum Policy {
     /// Ignores these accounts. It reads the delayed inbox in order, as it must, so it stops reading it at the
     /// first message of one of them.
     Censor(BTreeSet<Address>),
+    /// Ignores what one of these says.
+    CensorCalls(Vec<Censored>),
     /// Produces no blocks. Only what is forced is included.
     Down,
 }
 
+/// What a sequencer ignores: these calls of these accounts.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Censored {
+    /// Whose; everybody's where there is none.
+    pub accounts: BTreeSet<Address>,
+    /// Functions by their selectors; all where there is none.
+    pub calls: BTreeSet<[u8; 4]>,
+}
+
+impl Censored {
+    fn hits(&self, tx: &impl Sender) -> bool {
+        let is_theirs = self.accounts.is_empty() || self.accounts.contains(&tx.sender());
+        is_theirs && (self.calls.is_empty() || self.calls.contains(&tx.selector()))
+    }
+}
+
 impl Policy {
-    /// Whether it takes transactions of this account.
-    pub(super) fn takes(&self, account: Address) -> bool {
+    /// Whether it takes a transaction.
+    pub(super) fn takes(&self, tx: &impl Sender) -> bool {
         match self {
             Self::Honest => true,
-            Self::Censor(accounts) => !accounts.contains(&account),
+            Self::Censor(accounts) => !accounts.contains(&tx.sender()),
+            Self::CensorCalls(rules) => !rules.iter().any(|rule| rule.hits(tx)),
             Self::Down => false,
         }
     }

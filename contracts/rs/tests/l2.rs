@@ -36,6 +36,10 @@ impl Sender for Note {
     fn sender(&self) -> Address {
         self.from
     }
+
+    fn selector(&self) -> [u8; 4] {
+        [self.number as u8; 4]
+    }
 }
 
 struct Noted([ChainEvent; 1]);

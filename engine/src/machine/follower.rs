@@ -295,8 +295,8 @@ impl Follower {
     }
 
     fn has_head(&self) -> Checked {
-        let (is_heard, next) = (self.heads.at().is_some(), self.next_block());
-        holds!(!self.is_read || is_heard, "none at block {next}");
+        let (is_known, next) = (self.heads.is_known(), self.next_block());
+        holds!(!self.is_read || is_known, "none at block {next}");
         Ok(())
     }
 

@@ -413,6 +413,8 @@ fn status(chain: &mut Chain) -> Value {
     let (sequencer, censored) = match chain.l2().policy() {
         Policy::Honest => ("honest", Vec::new()),
         Policy::Censor(accounts) => ("censoring", accounts.iter().map(hex::encode_prefixed).collect()),
+        // Nothing of the devnet asks for it.
+        Policy::CensorCalls(_) => ("censoring", Vec::new()),
         Policy::Down => ("down", Vec::new()),
     };
     let at = chain.deployment();

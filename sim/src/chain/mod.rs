@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use decdn_contracts::{
     Backend, Call, Evm, Genesis, L2, Machine, Model, Policy, Profile, Setup, Tx, channel,
-    l2::{Included, TxId},
+    l2::{Censored, Included, TxId},
     registry, token,
 };
 use decdn_engine::{
@@ -423,6 +423,13 @@ impl Chain {
         let first = censored.first().copied().or(losing);
         let policy = if self.active(now).any(|stretch| stretch.down) {
             Policy::Down
+        } else if self.active(now).any(|stretch| !stretch.calls.is_empty()) {
+            let censored = |stretch: &Stretch| Censored {
+                accounts: stretch.censored.iter().copied().collect(),
+                calls: stretch.calls.iter().copied().collect(),
+            };
+            let active = self.active(now).filter(|stretch| !stretch.censored.is_empty());
+            Policy::CensorCalls(active.map(censored).collect())
         } else if censored.is_empty() {
             Policy::Honest
         } else {

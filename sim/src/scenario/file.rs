@@ -2,6 +2,7 @@
 
 use std::{cmp::Ordering, collections::BTreeMap, ops::Deref};
 
+use decdn_contracts::bindings::selectors;
 use serde::Deserialize;
 
 use super::event::Event;
@@ -10,6 +11,7 @@ use crate::{
     cast::Part,
     check::Liftable,
     decide::{Decisions, Label},
+    names::names,
     report::{Probe, Quantity},
 };
 
@@ -257,9 +259,38 @@ pub struct Sequencer {
     /// Whose transactions it drops; nobody's where it is down.
     #[serde(default)]
     pub censors: Vec<Placed>,
+    /// Which of their calls; all where nothing is said.
+    #[serde(default)]
+    pub calls: Vec<CallName>,
     /// Whether it works at all.
     #[serde(default)]
     pub down: bool,
+}
+
+names! {
+    /// A call that can be censored.
+    CallName, "call" {
+        /// `openChannel`.
+        Open = "open",
+        /// `closeChannel`.
+        Close = "close",
+        /// `disputeChannel`.
+        Dispute = "dispute",
+        /// `settleChannel`.
+        Settle = "settle",
+    }
+}
+
+impl CallName {
+    /// What its calldata begins with.
+    pub fn selector(self) -> [u8; 4] {
+        match self {
+            Self::Open => selectors::OPEN,
+            Self::Close => selectors::CLOSE,
+            Self::Dispute => selectors::DISPUTE,
+            Self::Settle => selectors::SETTLE,
+        }
+    }
 }
 
 /// Somebody, or several of a kind.

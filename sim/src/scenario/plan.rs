@@ -80,6 +80,8 @@ pub struct Stretch {
     pub until: Time,
     /// Whose transactions it drops.
     pub censored: Vec<Address>,
+    /// Which of their calls, by selector; all where there is none.
+    pub calls: Vec<[u8; 4]>,
     /// Whether it does nothing at all.
     pub down: bool,
     /// Whose transactions are lost on their way to it.
@@ -404,7 +406,8 @@ impl<'a> Drawing<'a> {
                 let from = Time(rule.from_secs.draw(self.decide) * 1_000_000);
                 let until = from + Span::from_secs(rule.for_secs.draw(self.decide));
                 let censored = self.accounts(cast, &rule.censors);
-                Stretch { from, until, censored, down: rule.down, ..Stretch::default() }
+                let calls = rule.calls.iter().map(|call| call.selector()).collect();
+                Stretch { from, until, censored, calls, down: rule.down, ..Stretch::default() }
             })
             .collect()
     }

@@ -76,6 +76,11 @@ impl Heads {
         self.safe
     }
 
+    /// Whether one ever counted, though a fork may have taken it back.
+    pub fn is_known(&self) -> bool {
+        self.last.is_some()
+    }
+
     /// The newest head is not on the chain any more.
     pub fn forget(&mut self) {
         self.head = BlockRef::default();

@@ -188,8 +188,9 @@ const DOWNLOADS: &[Invariant<Client>] = &[
     }),
     Invariant::tie("an opening has room for its channel", |c| {
         let used = c.wallet.channels.len() + c.opener.len();
-        // One may be kept apart until it is known whether it is the one that is being opened.
-        channels::are_few(used, c.config.limits.channels + 1)
+        // One may be kept apart until it is known whether it is the one that is being opened; and a fork may bring as many back as there
+        // may be (L1).
+        channels::are_few(used, 2 * c.config.limits.channels + 1)
     }),
 ];
 

@@ -567,7 +567,7 @@ const BROKEN_DOWNLOADS: &[Case<Client>] = &[
         c.opener.begin(None, Span(1), cx);
     }),
     ("the owner agrees to nothing without being asked", of!(asking), |c| c.config.asks = false),
-    ("an opening has room for its channel", of!(opening), |c| c.config.limits.channels = 1),
+    ("an opening has room for its channel", of!(opening), |c| c.config.limits.channels = 0),
 ];
 
 #[test]
