@@ -304,7 +304,11 @@ impl Driver {
                     if self.paid.0 != Nonce::NONE {
                         self.erased = core::mem::replace(&mut self.paid, (Nonce::NONE, Amount::ZERO));
                     }
-                    // Or its opening was taken back.
+                    // Or its opening was taken back for good: it has not settled, and is over all the same.
+                    if self.settling == 0 {
+                        self.sent_bytes = 0;
+                        self.sent_groups.clear();
+                    }
                     self.settling = self.settling.saturating_sub(1);
                 }
                 _ => {}

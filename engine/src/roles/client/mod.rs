@@ -359,7 +359,7 @@ impl Client {
         }
     }
 
-    /// The most alarms that can be set: two of the role, one per download, six per channel.
+    /// The most alarms that can be set: two of the role, one per download, seven per channel.
     fn alarms_max(&self) -> usize {
         2 + self.fetcher.fetches.len() + 7 * self.wallet.channels.len()
     }

@@ -71,6 +71,15 @@ impl Client {
         watch
     }
 
+    /// A channel is about to leave the tables: what it brought goes to the disk with its meter, as long as the two can be
+    /// told together (D14).
+    pub(super) fn save_progress(&mut self, slot: Slot, out: &mut Outputs) {
+        if self.fetcher.fetches.values().any(|fetch| fetch.sources.contains(&slot)) {
+            let seq = self.persist_paying(slot, out);
+            self.follower.checkpoint.writes(seq);
+        }
+    }
+
     /// Takes a channel out of the tables and keeps its record, until the safe head has the block that says so.
     pub(super) fn retain(
         &mut self,
@@ -80,6 +89,7 @@ impl Client {
         (block, happened_in): (u64, u64),
         out: &mut Outputs,
     ) {
+        self.save_progress(slot, out);
         let record = Record::Paying(self.wallet.channels[slot].paying);
         let id = self.wallet.channels[slot].paying.channel;
         let watch = self.forget(now, slot, out);

@@ -183,6 +183,7 @@ impl Client {
         let id = self.wallet.channels[slot].paying.channel;
         self.stop(now, slot, out);
         if block <= self.follower.safe() {
+            self.save_progress(slot, out);
             let gone = self.erased(id).collect();
             let seq = self.persist(Lane::Channel(slot.index), gone, out);
             self.follower.checkpoint.writes(seq);
