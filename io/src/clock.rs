@@ -1,4 +1,7 @@
 //! Time at the edge: the machine's clocks, and a demo's way to let days pass.
+//!
+//! The wall clock is read each time: one that was wrong and is set right must not stay wrong until the next start (X2). A sleep is
+//! looked at again after a while, because the machine may sleep meanwhile and its timers with it.
 
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "this is where time comes from")]
 
@@ -17,15 +20,15 @@ use tokio::sync::watch;
 pub struct SystemClock {
     origin: Instant,
     genesis: WallTime,
+    /// Time that was made to pass.
     warped: Arc<watch::Sender<Span>>,
 }
 
 impl SystemClock {
     /// A clock whose monotonic time starts at zero, now.
     pub fn new() -> Self {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let genesis = WallTime(u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX));
-        Self { origin: Instant::now(), genesis, warped: Arc::new(watch::Sender::new(Span(0))) }
+        let (origin, genesis) = (Instant::now(), wall());
+        Self { origin, genesis, warped: Arc::new(watch::Sender::new(Span(0))) }
     }
 
     /// The wall clock at monotonic time zero.
@@ -39,6 +42,15 @@ impl SystemClock {
     }
 }
 
+/// The machine's wall clock.
+fn wall() -> WallTime {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    WallTime(u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX))
+}
+
+/// The longest sleep at a stretch.
+const STRETCH: Duration = Duration::from_secs(10);
+
 impl Default for SystemClock {
     fn default() -> Self {
         Self::new()
@@ -48,8 +60,8 @@ impl Default for SystemClock {
 impl Clock for SystemClock {
     fn now(&self) -> Now {
         let elapsed = u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let passed = Span(elapsed.saturating_add(self.warped.borrow().0));
-        Now { mono: Time(passed.0), wall: self.genesis + passed }
+        let warped = *self.warped.borrow();
+        Now { mono: Time(elapsed.saturating_add(warped.0)), wall: wall() + warped }
     }
 
     fn sleep_until(&self, at: Time) -> impl Future<Output = ()> + Send + 'static + use<> {
@@ -62,7 +74,8 @@ impl Clock for SystemClock {
                     return;
                 }
                 // `clock` holds the sender, so `changed` never fails.
-                let _ = tokio::time::timeout(Duration::from_micros(left.0), warps.changed()).await;
+                let left = Duration::from_micros(left.0).min(STRETCH);
+                let _ = tokio::time::timeout(left, warps.changed()).await;
             }
         }
     }

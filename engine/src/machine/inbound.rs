@@ -1,12 +1,12 @@
 //! Connections that peers made: one for each peer and protocol, the account that each has proved, and how many streams run on it
 //! (W3, I3).
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 
 use super::Cx;
 use crate::{
     fault::{LimitHit, Rule},
-    ids::{Address, ConnId, NodeId},
+    ids::{Address, ConnId, NodeId, StreamId},
     state::{Broken, Canon, Canonical, Checked, Invariant, TrackedMap, holds},
     wire::{Code, Protocol},
 };
@@ -22,7 +22,12 @@ pub struct Conn {
     pub account: Option<Address>,
     /// Requests on it that have not ended.
     pub streams: u32,
+    /// Streams of it that were refused or given up last: what still comes on them is late, and no new request.
+    given_up: BTreeSet<u32>,
 }
+
+/// So many of them are remembered: more than can be on their way at once (W3).
+const GIVEN_UP: usize = 128;
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
@@ -46,7 +51,8 @@ impl Inbound {
         }
         let older = self.by_peer.insert((peer, protocol), conn);
         assert!(older.is_none(), "the older connection was ended");
-        self.conns.insert(conn, Conn { peer, protocol, account: None, streams: 0 });
+        let given_up = BTreeSet::new();
+        self.conns.insert(conn, Conn { peer, protocol, account: None, streams: 0, given_up });
         assert_eq!(self.conns.len(), self.by_peer.len(), "a connection's number is used once");
     }
 
@@ -96,6 +102,22 @@ impl Inbound {
     pub fn prove(&mut self, conn: ConnId, account: Address) {
         let conn = self.conns.get_mut(&conn).expect("a proof comes on a connection");
         conn.account = Some(account);
+    }
+
+    /// A stream is reset from here, or not answered.
+    pub fn give_up(&mut self, stream: StreamId) {
+        if let Some(conn) = self.conns.quiet_mut(&stream.conn) {
+            conn.given_up.insert(stream.index);
+            if conn.given_up.len() > GIVEN_UP {
+                conn.given_up.pop_first();
+            }
+            assert!(conn.given_up.len() <= GIVEN_UP, "what is remembered of a connection is bounded (O11)");
+        }
+    }
+
+    /// Whether a stream was.
+    pub fn has_given_up(&self, stream: StreamId) -> bool {
+        self.get(stream.conn).is_some_and(|conn| conn.given_up.contains(&stream.index))
     }
 
     /// A request has begun.

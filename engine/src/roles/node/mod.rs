@@ -189,6 +189,7 @@ impl Node {
     }
 
     fn refuse(&mut self, stream: StreamId, code: Code, out: &mut Outputs) {
+        self.inbound.give_up(stream);
         out.reset(stream, code);
     }
 
@@ -256,6 +257,10 @@ impl Node {
     ) {
         // Late: its connection has ended.
         let Some(conn) = self.inbound.get(stream.conn) else { return };
+        // Late: it is being reset.
+        if self.inbound.has_given_up(stream) {
+            return;
+        }
         if message.protocol() != conn.protocol {
             return self.malformed(stream, Rule::W2, out);
         }
@@ -397,6 +402,8 @@ impl Role for Node {
                 let slot = self.end_stream(stream);
                 self.pump_after_end(slot, out);
             }
+            // What comes on a stream that is being reset is late.
+            Input::Malformed { stream, .. } if self.inbound.has_given_up(stream) => {}
             Input::Malformed { stream, code } => self.misbehaved(stream, Rule::W1, code, out),
             Input::RangeSent { stream } => self.on_range(stream, true, out),
             Input::RangeFailed { stream } => self.on_range(stream, false, out),
