@@ -93,6 +93,8 @@ pub(crate) struct Said {
     progress: Option<FetchId>,
     /// Downloads that ended, with their bytes where they succeeded.
     over: Vec<(FetchId, Option<u64>)>,
+    /// Transactions that were asked for.
+    calls: Vec<Call>,
     /// Prices that the owner was asked about, or told.
     quoted: Vec<Notice>,
     /// An order for a download that is there was refused.
@@ -113,6 +115,7 @@ impl Said {
             Effect::Notice(Notice::Forgotten { fetch, .. }) => self.over.push((*fetch, None)),
             Effect::Notice(Notice::OrderRefused { .. }) => self.is_refused = true,
             Effect::Notice(notice @ Notice::Quoted { .. }) => self.quoted.push(*notice),
+            Effect::Tx { call, .. } => self.calls.push(*call),
             _ => {}
         }
     }
@@ -241,6 +244,10 @@ impl Market {
 
     fn end_orders(&mut self, said: &Said) {
         said.quoted.iter().for_each(|notice| self.owner.hear(notice));
+        // When it is asked for, not when it leaves: an owner that changes his mind in between does so too late.
+        if self.asks {
+            said.calls.iter().for_each(|call| self.owner.check(self.parties, call));
+        }
         for (id, bytes) in &said.over {
             if let Some(bytes) = bytes {
                 self.book.fetched(*id, *bytes);
@@ -265,9 +272,6 @@ impl Market {
         self.book.check_spending(call);
         if let Call::Channel(channel::Call::Open { node, .. }) = call {
             assert!(self.quoted.contains(node), "D1: money goes to a node that was not asked for its price");
-        }
-        if self.asks {
-            self.owner.check(self.parties, call);
         }
         if let Some(
             channel::Call::Close { voucher: Some(voucher), .. }
