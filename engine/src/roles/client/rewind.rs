@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::Client;
+use super::{Client, Next};
 use crate::{
     chain::UNSEEN,
     dispute::Watch,
@@ -68,6 +68,8 @@ impl Client {
         self.follower.openings.forget(gone.paying.channel);
         let watch = self.closings.remove(slot, cx);
         self.links.forget_channel(gone.paying.node, slot);
+        // Whoever waited for a signature on it waits for nothing now.
+        self.todo.push_back(Next::Freed(gone.paying.node));
         watch
     }
 
