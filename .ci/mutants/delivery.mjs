@@ -1,6 +1,11 @@
 // Identities, wire, probes, paid delivery: sections 1 to 4 of docs/protocol.md.
 export default [
   {
+    name: 'stream-taken-twice', rule: 'W3', breaks: 'a second request on a stream that is over is answered with what was signed for the first',
+    test: 'cargo test -p decdn-engine --test node w3_a_stream_that_is_over_takes_no_second_request',
+    edits: [{ file: 'engine/src/roles/node/mod.rs', from: 'self.inbound.give_up(id);', to: '' }],
+  },
+  {
     name: 'pays-for-unverified', rule: 'D4', breaks: 'a bad group is paid for',
     oracle: ['O4'],
     edits: [{

@@ -22,7 +22,7 @@ pub struct Conn {
     pub account: Option<Address>,
     /// Requests on it that have not ended.
     pub streams: u32,
-    /// Streams of it that were refused or given up last: what still comes on them is late, and no new request.
+    /// Streams of it that were refused, or are over, the last ones: what still comes on them is late, and no new request.
     given_up: BTreeSet<u32>,
 }
 

@@ -134,6 +134,13 @@ impl Bench {
         self.send(request)
     }
 
+    /// Asks for the blob once more, on the stream that a request came on last.
+    pub fn ask_there(&mut self, n: u8) -> Vec<Effect> {
+        let request = self.stream_request(n, 4 * GROUP);
+        let stream = StreamId { conn: ConnId(0), index: self.streams - 1 };
+        self.feed(Input::Message { stream, message: Message::Client(ClientMessage::StreamRequest(request)) })
+    }
+
     fn send(&mut self, request: StreamRequest) -> Vec<Effect> {
         let stream = StreamId { conn: ConnId(0), index: self.next_index() };
         self.feed(Input::Message { stream, message: Message::Client(ClientMessage::StreamRequest(request)) })

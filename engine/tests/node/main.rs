@@ -8,6 +8,7 @@ mod buys;
 mod clock;
 mod cursor;
 mod lost;
+mod once;
 mod probe;
 mod rewind;
 mod settle;

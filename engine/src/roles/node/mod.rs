@@ -235,6 +235,8 @@ impl Node {
     fn end_stream(&mut self, id: StreamId) -> Option<Slot> {
         let stream = self.sending.streams.remove(&id)?;
         self.inbound.end_stream(id.conn);
+        // A stream carries one request (W3): what its answer waits for must not be taken for another's.
+        self.inbound.give_up(id);
         let channel = self.earnings.channels.get_mut(stream.channel).expect("a channel outlives its streams");
         channel.end_stream(id, stream.tail, self.config.limits.tails);
         Some(stream.channel)
@@ -257,7 +259,7 @@ impl Node {
     ) {
         // Late: its connection has ended.
         let Some(conn) = self.inbound.get(stream.conn) else { return };
-        // Late: it is being reset.
+        // Late: it is over, or being reset.
         if self.inbound.has_given_up(stream) {
             return;
         }
