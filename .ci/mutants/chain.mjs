@@ -64,8 +64,8 @@ export default [
     oracle: ['O8', 'O14', 'bound'],
     edits: [{
       file: 'engine/src/machine/follower/heads.rs',
-      from: 'head.number > most || head.time.wall().since(now.wall) > TIME_AHEAD',
-      to: 'head.number > most && head.time.wall().since(now.wall) > TIME_AHEAD && false',
+      from: 'head.number > most || is_early',
+      to: 'head.number > most && is_early && false',
     }],
   },
   {
@@ -73,7 +73,7 @@ export default [
     oracle: ['O8', 'O10', 'O14', 'bound', 'probe'],
     edits: [{
       file: 'engine/src/machine/follower/reading.rs',
-      from: 'self.confirmed.min(self.cursor.next_block)',
+      from: 'if self.is_cut { self.cursor.next_block } else { self.confirmed.min(self.cursor.next_block) }',
       to: 'self.cursor.next_block',
     }],
   },

@@ -208,7 +208,11 @@ impl Follower {
         self.counts = judged != Judged::Suspect;
         let head = self.heads.head();
         match judged {
-            Judged::Suspect => return cx.out.limit(Rule::L4, LimitHit::FarHead),
+            Judged::Suspect => {
+                // It is confirmed, or not, as soon as that can be.
+                cx.tools.alarms.arm_by(AlarmKey::Poll, cx.now.mono + heads::APART);
+                return cx.out.limit(Rule::L4, LimitHit::FarHead);
+            }
             Judged::Confirmed => cx.out.notice(Notice::HeadConfirmed { block: head.number, time: head.time }),
             Judged::FellBack => {
                 // What was read behind it was another chain's, or nobody's.

@@ -89,7 +89,7 @@ impl Trade {
         assert!(delivered(stage, &stage.node, 2) == *bought, "every byte that was bought is right");
         let (deployment, token) = (stage.chain.deployment(), stage.token);
         // What has settled is erased once that is safe.
-        stage.chain.warp(Span::from_hours(2));
+        stage.clock.warp(Span::from_hours(2));
         for party in [&stage.client, &stage.node, source] {
             forgotten(party, deployment).await;
         }

@@ -16,7 +16,7 @@ const TIME_AHEAD: Span = Span::from_secs(3_660);
 /// The first head of all has to be so near.
 const FIRST_NEAR: Span = Span::from_secs(900);
 /// Two polls count as two if they are so far apart.
-const APART: Span = Span::from_secs(30);
+pub(super) const APART: Span = Span::from_secs(30);
 /// So many polls in a row make up for a second endpoint.
 const POLLS: u8 = 3;
 /// So long one has to hear of lower heads before the higher one counts as wrong.
@@ -128,7 +128,11 @@ impl Heads {
             Some((number, time)) => {
                 let blocks = now.wall.since(time.wall()).0 / 1_000_000 * BLOCKS_A_SECOND;
                 let most = number.saturating_add(SLACK_BLOCKS).saturating_add(blocks);
-                head.number > most || head.time.wall().since(now.wall) > TIME_AHEAD
+                // Where the chain's clock is ahead of ours, and that was confirmed, it goes on from there.
+                let passed = self.at.map_or(Span(0), |at| now.mono.since(at));
+                let leap = head.time.since(time).0.saturating_sub(passed.0);
+                let is_early = head.time.wall().since(now.wall) > TIME_AHEAD && leap > TIME_AHEAD.0;
+                head.number > most || is_early
             }
         }
     }
@@ -204,6 +208,16 @@ mod tests {
         assert_eq!(heads.hear(now(61), &update(340, 60, 0)), Judged::Newest);
         assert_eq!(heads.hear(now(91), &update(50_000, 60, 0)), Judged::Suspect);
         assert_eq!(heads.hear(now(92), &update(50_001, 60, 1)), Judged::Confirmed);
+    }
+
+    /// A chain whose clock is ahead of ours is doubted once.
+    #[test]
+    fn l4_what_was_confirmed_goes_on_from_there() {
+        let mut heads = heads();
+        assert_eq!(heads.hear(now(60), &update(340, 90_000, 0)), Judged::Suspect);
+        assert_eq!(heads.hear(now(61), &update(341, 90_000, 1)), Judged::Confirmed);
+        assert_eq!(heads.hear(now(121), &update(581, 90_060, 1)), Judged::Newest);
+        assert_eq!(heads.hear(now(181), &update(821, 180_000, 1)), Judged::Suspect, "but for another leap");
     }
 
     #[test]

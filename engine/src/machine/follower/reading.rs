@@ -100,6 +100,8 @@ impl Reading {
         (took.is_cut, self.is_cut) = (fresh.is_cut || is_late_left, fresh.is_cut);
         let fresh = fresh.events.start + older..fresh.events.end + older;
         self.take_new(&update.events, fresh, cap, &mut took);
+        // Whoever tells events out of order may send the cursor back.
+        self.confirmed = self.confirmed.min(self.cursor.next_block);
         if !took.is_cut {
             self.confirm(now, update.next);
         }
