@@ -81,7 +81,7 @@ export default [
     oracle: ['bound'],
     edits: [{
       file: 'engine/src/dispute/routes.rs',
-      from: 'BACKOFF.0.checked_shl(self.failures).unwrap_or(u64::MAX)',
+      from: 'BACKOFF.0.saturating_mul(1_u64.checked_shl(self.failures).unwrap_or(u64::MAX))',
       to: 'BACKOFF.0',
     }],
   },

@@ -74,7 +74,7 @@ struct Retry {
 
 impl Retry {
     fn fail(&mut self, now: Now) {
-        let doubled = BACKOFF.0.checked_shl(self.failures).unwrap_or(u64::MAX);
+        let doubled = BACKOFF.0.saturating_mul(1_u64.checked_shl(self.failures).unwrap_or(u64::MAX));
         self.failures = self.failures.saturating_add(1);
         self.wait(now, Span(doubled).min(BACKOFF_MAX));
     }
