@@ -135,8 +135,8 @@ export default [
     oracle: ['bound'],
     edits: [{
       file: 'engine/src/machine/follower.rs',
-      from: 'self.is_off = number != head && now.mono.since(since) >= DRIFT_SHOWN;',
-      to: 'self.is_off = number == head || now.mono.since(since) >= DRIFT_SHOWN;',
+      from: 'self.is_off = number != head && now.mono.since(since) >= APART;',
+      to: 'self.is_off = number == head || now.mono.since(since) >= APART;',
     }],
   },
   {

@@ -31,16 +31,15 @@ pub struct Weather {
 }
 
 impl Weather {
-    /// Whether a channel of this honest party is closing.
-    fn is_at_stake(&self, actor: ActorId) -> bool {
+    /// Whether one of these channels is this party's, and it is honest.
+    fn has_one(&self, channels: &BTreeMap<ChannelId, [Address; 2]>, actor: ActorId) -> bool {
         let person = self.cast.get(actor);
-        person.honest && self.closing.values().any(|parties| parties.contains(&person.account))
+        person.honest && channels.values().any(|parties| parties.contains(&person.account))
     }
 
-    /// Whether a channel of this honest party is open.
-    fn has_open(&self, actor: ActorId) -> bool {
-        let person = self.cast.get(actor);
-        person.honest && self.open.values().any(|parties| parties.contains(&person.account))
+    /// Whether a channel of this honest party is closing.
+    fn is_at_stake(&self, actor: ActorId) -> bool {
+        self.has_one(&self.closing, actor)
     }
 
     fn meets(&self, actor: ActorId, probe: Probe, report: &mut Report) {
@@ -127,7 +126,9 @@ impl Oracle for Weather {
                 }
             }
             // It matters where something was earned and nothing is closing.
-            Seen::HeadOff { actor, .. } if self.has_open(actor) => report.probe(Probe::HeadOffWhileOpen),
+            Seen::HeadOff { actor, .. } if self.has_one(&self.open, actor) => {
+                report.probe(Probe::HeadOffWhileOpen)
+            }
             Seen::LogsMissed { actor, .. } => self.meets(actor, Probe::LogsMissedInWindow, report),
             Seen::TxLost { actor, route } => {
                 let probe = match route {

@@ -95,19 +95,19 @@ impl Closings {
         self.recorded.insert(dispute.channel, dispute);
     }
 
-    /// The disk is to forget a channel: what it says of its dispute goes with it.
-    pub fn erase(&mut self, channel: ChannelId) -> Option<Record> {
-        self.recorded.remove(&channel).map(|_| Record::Gone(Key::Dispute(channel)))
+    /// The disk is to forget a channel, which it has under this key: what it says of its dispute goes with it.
+    pub fn erase(
+        &mut self,
+        channel: ChannelId,
+        key: fn(ChannelId) -> Key,
+    ) -> impl Iterator<Item = Record> + use<> {
+        let dispute = self.recorded.remove(&channel).map(|_| Key::Dispute(channel));
+        [Some(key(channel)), dispute].into_iter().flatten().map(Record::Gone)
     }
 
     /// The channels about which the disk knows of a dispute.
-    pub fn disputes(&self) -> impl Iterator<Item = &ChannelId> {
+    pub fn disputes(&self) -> impl ExactSizeIterator<Item = &ChannelId> {
         self.recorded.keys()
-    }
-
-    /// How many disputes the disk knows of.
-    pub fn recorded(&self) -> usize {
-        self.recorded.len()
     }
 
     fn in_inbox(&self, channel: ChannelId) -> Option<SignedVoucher> {

@@ -22,8 +22,8 @@ use crate::{
 /// Chain and wall clock further apart than this: no credit (L3).
 const CLOCK_DRIFT_MAX: Span = Span::from_hours(1);
 
-/// So far apart are the two heads that show that the clocks differ.
-const DRIFT_SHOWN: Span = Span::from_secs(30);
+/// Two answers about the chain count as two if they are so far apart (L3, L4).
+const APART: Span = Span::from_secs(30);
 
 /// So many times as many events as an update may bring are remembered, for reading their blocks twice.
 const REMEMBERED: usize = 4;
@@ -210,7 +210,7 @@ impl Follower {
         match judged {
             Judged::Suspect => {
                 // It is confirmed, or not, as soon as that can be.
-                cx.tools.alarms.arm_by(AlarmKey::Poll, cx.now.mono + heads::APART);
+                cx.tools.alarms.arm_by(AlarmKey::Poll, cx.now.mono + APART);
                 return cx.out.limit(Rule::L4, LimitHit::FarHead);
             }
             Judged::Confirmed => cx.out.notice(Notice::HeadConfirmed { block: head.number, time: head.time }),
@@ -241,7 +241,7 @@ impl Follower {
         }
         let head = self.head();
         let (number, since) = *self.off_since.get_or_insert((head, now.mono));
-        self.is_off = number != head && now.mono.since(since) >= DRIFT_SHOWN;
+        self.is_off = number != head && now.mono.since(since) >= APART;
     }
 
     /// Then its events: which of them are taken now, by their places. None, if it does not begin where they are to be read again.

@@ -9,6 +9,7 @@ use decdn_engine::{
     io::{Fact, Input, Notice},
     money::{MB, Rate},
     roles::{Config, config::NodeConfig},
+    time::ChainTime,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -249,17 +250,16 @@ fn report(ear: Ear, news: &News) {
                 "refunded": refunded.to_string(), "cooperative": cooperative,
             }));
         }
-        News::Notice(Notice::HeadConfirmed { block, time }) => {
-            tracing::warn!(
-                block,
-                time = time.0,
-                "the chain's head is far from the last one, and was confirmed"
-            );
-        }
+        News::Notice(Notice::HeadConfirmed { block, time }) => head_confirmed(*block, *time),
         News::Notice(Notice::TakenBack { channel, what }) => taken_back(ear, *channel, *what),
         News::Notice(notice) => tracing::debug!(?notice, "notice"),
         News::Fault(fault) => log_fault(fault),
     }
+}
+
+/// A head that was doubted counts from here on (L4).
+pub(super) fn head_confirmed(block: u64, time: ChainTime) {
+    tracing::warn!(block, time = time.0, "the chain's head is far from the last one, and was confirmed");
 }
 
 /// The chain took back what it had said (L1).

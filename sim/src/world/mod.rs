@@ -1,8 +1,9 @@
 //! The world: actors, their edges, the network, the disk and the chain under one queue of events.
 //!
-//! `carry` does what actors ask for, `arrive` is what the network brings, `life` is how processes start, crash and
-//! come back, `sleep` how machines are suspended, `money` is what the chain brings, `order` what owners order, `owner` what they answer, `hand` is for whoever drives a
-//! world step by step. This file holds the state, takes the next event and steps actors.
+//! `slot` is what an actor has of its own, `carry` does what actors ask for, `arrive` is what the network brings, `life` is how
+//! processes start, crash and come back, `sleep` how machines are suspended, `money` is what the chain brings, `order` what owners
+//! order, `owner` what they answer, `hand` is for whoever drives a world step by step. This file holds the state, takes the next
+//! event and steps actors.
 
 mod arrive;
 mod carry;
@@ -12,21 +13,23 @@ mod money;
 mod order;
 mod owner;
 mod sleep;
+mod slot;
 
 pub use hand::Hand;
 pub use order::{Job, Order};
 pub use owner::Owner;
+pub(crate) use slot::Slot;
 
 use std::collections::BTreeMap;
 
 use decdn_engine::{
     chain::Interest,
     fault::Rule,
-    ids::{BlobHash, ConnId},
+    ids::BlobHash,
     io::{Effect, Gone, Input, Notice, Outputs},
     record::PersistSeq,
     state::{Slab, Slot as Place},
-    time::{Now, Span, Time, WallTime},
+    time::{Span, Time, WallTime},
 };
 
 use crate::{
@@ -35,7 +38,6 @@ use crate::{
     chain::Chain,
     content::Library,
     decide::Decisions,
-    edge::Edge,
     measure,
     net::{Due, Net, Path},
     queue::Queue,
@@ -162,59 +164,6 @@ pub struct Machine {
     pub restart: (Span, Span),
     /// Its wall clock, in microseconds ahead of true time.
     pub skew: i64,
-}
-
-/// An actor with everything that is its own.
-pub(crate) struct Slot {
-    actor: Box<dyn Actor>,
-    /// Its life: rises with each crash.
-    epoch: u32,
-    up: bool,
-    edge: Edge,
-    machine: Machine,
-    /// Added to simulated time: this process's monotonic clock.
-    mono: i64,
-    /// While its machine is suspended: what waits for it.
-    suspended: Option<Suspended>,
-    /// When it is due by its own clock, as it said after its last step.
-    due: Option<Time>,
-    /// The earliest wake-up under way.
-    armed: Option<Time>,
-    /// Outputs until it dies, if it is to.
-    outputs_left: Option<u64>,
-    conns: BTreeMap<ConnId, (LinkId, u8)>,
-    accepted: u64,
-    /// How many forks of the chain this life was told of.
-    forks: usize,
-    /// How far the next head's time is off, in microseconds, and how much too high it is.
-    glitch: (i64, u64),
-    /// How far logs are behind heads, and until when.
-    logs_behind: (Span, Time),
-    /// In the order in which the scenario names them: a hash decides nothing.
-    blobs: Vec<(BlobHash, u64)>,
-}
-
-/// What waits for a suspended machine.
-#[derive(Debug)]
-struct Suspended {
-    since: Time,
-    /// Its monotonic clock stands still.
-    stands: bool,
-    /// What has come for it meanwhile, in that order.
-    waiting: Vec<Event>,
-}
-
-impl Slot {
-    fn now(&self, at: Time) -> Now {
-        Now {
-            mono: Time(at.0.saturating_add_signed(self.mono)),
-            wall: WallTime((EPOCH.0 + at.0).saturating_add_signed(self.machine.skew)),
-        }
-    }
-
-    fn is_due(&self, at: Time) -> bool {
-        self.due.is_some_and(|due| due <= self.now(at).mono)
-    }
 }
 
 /// What a world is made of.
@@ -353,24 +302,7 @@ impl World {
             halted: false,
         };
         for (actor, machine) in actors {
-            world.actors.push(Slot {
-                actor,
-                epoch: 0,
-                up: false,
-                edge: Edge::default(),
-                machine,
-                mono: 0,
-                suspended: None,
-                due: None,
-                armed: None,
-                outputs_left: None,
-                conns: BTreeMap::new(),
-                accepted: 0,
-                forks: 0,
-                glitch: (0, 0),
-                logs_behind: (Span(0), Time(0)),
-                blobs: Vec::new(),
-            });
+            world.actors.push(Slot::new(actor, machine));
         }
         for (actor, hash, bytes) in blobs {
             world.actors[usize::from(actor.0)].blobs.push((hash, bytes));

@@ -2,7 +2,7 @@
 
 use decdn_engine::time::Span;
 
-use super::{Event, Suspended, World};
+use super::{Event, World, slot::Suspended};
 use crate::{
     actor::ActorId,
     net::{Due, EndState},

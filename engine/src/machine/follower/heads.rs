@@ -1,6 +1,7 @@
 //! Which heads are believed (L4). An endpoint may answer with another chain's head, or with nonsense: nothing that one of them says
 //! once is for good.
 
+use super::APART;
 use crate::{
     chain::{BlockRef, ChainUpdate},
     state::Canonical,
@@ -15,8 +16,6 @@ const BLOCKS_A_SECOND: u64 = 16;
 const TIME_AHEAD: Span = Span::from_secs(3_660);
 /// The first head of all has to be so near.
 const FIRST_NEAR: Span = Span::from_secs(900);
-/// Two polls count as two if they are so far apart.
-pub(super) const APART: Span = Span::from_secs(30);
 /// So many polls in a row make up for a second endpoint.
 const POLLS: u8 = 3;
 /// So long one has to hear of lower heads before the higher one counts as wrong.

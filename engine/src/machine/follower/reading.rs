@@ -6,13 +6,12 @@ use alloc::{
     vec::Vec,
 };
 
+use super::APART;
 use crate::{
     chain::{ChainEvent, ChainUpdate, Cursor},
-    time::{Span, Time},
+    time::Time,
 };
 
-/// So long after it was read first a block is read for the second time.
-const APART: Span = Span::from_secs(30);
 /// Reads that are told apart: of more, two count as one that came later.
 const MARKS: usize = 16;
 

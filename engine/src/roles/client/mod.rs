@@ -218,7 +218,7 @@ impl Client {
             ("openings", self.opener.len()),
             ("signing", self.wallet.signing() + usize::from(self.identity.is_asked())),
             ("txs", self.closings.txs.len()),
-            ("disputes", self.closings.recorded()),
+            ("disputes", self.closings.disputes().len()),
             ("retained", self.closings.retained.len()),
             ("openings", self.follower.openings.soft()),
             ("unseen", self.follower.openings.unseen()),

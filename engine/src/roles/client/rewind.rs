@@ -13,7 +13,7 @@ use crate::{
         closings::{Kept, Why},
     },
     money::Amount,
-    record::{ChannelStatus, Record},
+    record::{ChannelStatus, Key, Record},
     state::Slot,
     time::Now,
 };
@@ -114,7 +114,7 @@ impl Client {
         for (id, kept) in &gone {
             self.follower.checkpoint.settled(kept.held_from, *id);
         }
-        let writes = gone.into_iter().flat_map(|(id, _)| self.erased(id)).collect();
+        let writes = gone.into_iter().flat_map(|(id, _)| self.closings.erase(id, Key::Paying)).collect();
         let seq = self.persist(Lane::Role, writes, out);
         self.follower.checkpoint.writes(seq);
     }

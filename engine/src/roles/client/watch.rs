@@ -8,7 +8,7 @@ use crate::{
         Block, ChainUpdate, TxOutcome,
         channel::{self, EventKind},
     },
-    ids::{ChannelId, StreamId, TxTicket},
+    ids::{StreamId, TxTicket},
     io::{Lane, Notice, Outputs},
     machine::{
         AlarmKey, Cx,
@@ -16,7 +16,7 @@ use crate::{
         fetcher::Failure,
         wallet::Channel,
     },
-    record::{ChannelStatus, Key, Record},
+    record::{ChannelStatus, Key},
     state::Slot,
     time::Now,
 };
@@ -184,7 +184,7 @@ impl Client {
         self.stop(now, slot, out);
         if block <= self.follower.safe() {
             self.save_progress(slot, out);
-            let gone = self.erased(id).collect();
+            let gone = self.closings.erase(id, Key::Paying).collect();
             let seq = self.persist(Lane::Channel(slot.index), gone, out);
             self.follower.checkpoint.writes(seq);
             if let Some(watch) = self.forget(now, slot, out) {
@@ -194,11 +194,6 @@ impl Client {
             self.retain(now, slot, Why::Settled, (block, block), out);
         }
         self.leave_idle_peers(now, out);
-    }
-
-    /// What the disk is to forget with a channel.
-    pub(super) fn erased(&mut self, id: ChannelId) -> impl Iterator<Item = Record> + use<> {
-        [Some(Record::Gone(Key::Paying(id))), self.closings.erase(id)].into_iter().flatten()
     }
 
     /// X1, X2: what our newest voucher asks for on a closing channel, whoever gains by it.

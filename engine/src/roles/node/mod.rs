@@ -158,7 +158,7 @@ impl Node {
             ("raising", raising),
             ("txs", self.closings.txs.len()),
             ("soft", soft),
-            ("disputes", self.closings.recorded()),
+            ("disputes", self.closings.disputes().len()),
             ("retained", self.closings.retained.len()),
             ("openings", self.buyer.follower.openings.soft()),
             ("unseen", self.buyer.follower.openings.unseen()),

@@ -13,7 +13,7 @@ use crate::{
         closings::{Kept, Why},
     },
     money::Amount,
-    record::{ChannelStatus, Record},
+    record::{ChannelStatus, Key, Record},
     state::Slot,
     time::Now,
 };
@@ -91,7 +91,7 @@ impl Node {
         for (id, kept) in &gone {
             self.buyer.follower.checkpoint.settled(kept.held_from, *id);
         }
-        let writes = gone.into_iter().flat_map(|(id, _)| self.erased(id)).collect();
+        let writes = gone.into_iter().flat_map(|(id, _)| self.closings.erase(id, Key::Earning)).collect();
         let seq = self.buyer.tools.persist(Lane::Role, writes, out);
         self.buyer.follower.checkpoint.writes(seq);
     }

@@ -17,7 +17,7 @@ use crate::{
         earnings::Channel,
     },
     money::Amount,
-    record::{ChannelStatus, Earning, Key, Record},
+    record::{ChannelStatus, Earning, Key},
     state::Slot,
     time::Now,
 };
@@ -169,7 +169,7 @@ impl Node {
         }
         self.stop_streams(slot, out);
         if block <= self.buyer.follower.safe() {
-            let gone = self.erased(id).collect();
+            let gone = self.closings.erase(id, Key::Earning).collect();
             let seq = self.buyer.tools.persist(Lane::Channel(slot.index), gone, out);
             self.buyer.follower.checkpoint.writes(seq);
             let watch = self.forget(now, slot, out);
@@ -227,11 +227,6 @@ impl Node {
         let seq = self.persist(slot, out);
         self.buyer.follower.checkpoint.writes(seq);
         out.notice(Notice::ChannelOpened { channel: id, deposit });
-    }
-
-    /// What the disk is to forget with a channel.
-    pub(super) fn erased(&mut self, id: ChannelId) -> impl Iterator<Item = Record> + use<> {
-        [Some(Record::Gone(Key::Earning(id))), self.closings.erase(id)].into_iter().flatten()
     }
 
     /// X1, X2: what the best durable voucher asks for on a closing channel. It is signed.

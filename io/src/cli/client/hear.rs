@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::super::{
     Failure, failed,
-    node::{log_fault, taken_back},
+    node::{head_confirmed, log_fault, taken_back},
     settings::{Peer, shown},
     talk::{Bar, Ear},
 };
@@ -215,13 +215,7 @@ impl Heard {
                     "refunded": refunded.to_string(), "cooperative": cooperative,
                 }));
             }
-            Notice::HeadConfirmed { block, time } => {
-                tracing::warn!(
-                    block,
-                    time = time.0,
-                    "the chain's head is far from the last one, and was confirmed"
-                );
-            }
+            Notice::HeadConfirmed { block, time } => head_confirmed(block, time),
             Notice::TakenBack { channel, what } => taken_back(self.ear, channel, what),
             notice => tracing::debug!(?notice, "notice"),
         }
