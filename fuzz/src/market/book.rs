@@ -228,6 +228,10 @@ impl Book {
             match write {
                 Record::Paying(paying) => {
                     let account = self.accounts.entry(paying.channel).or_default();
+                    if paying.deposit > account.deposit {
+                        // After a fork its opening may be there with a larger one: what no deposit covered is paid after all.
+                        account.last = None;
+                    }
                     (account.token, account.deposit) = (paying.token, paying.deposit);
                     let raw = paying.meter.owed_raw();
                     assert!(raw <= account.raw, "D5: {raw} counted, {} verified", account.raw);
