@@ -61,7 +61,12 @@ export default [
   {
     name: 'wall-clock-read-once', rule: 'X2', breaks: 'the program shows the wall clock that it had when it started, and what has passed since',
     test: 'cargo test -p decdn-io --test clocks x2_a_node_goes_by_the_clocks_that_the_machine_has_now',
-    edits: [{ file: 'io/src/clock.rs', from: 'wall: wall() + warped', to: 'wall: self.genesis + Span(elapsed.saturating_add(warped.0))' }],
+    edits: [{ file: 'io/src/clock.rs', from: 'wall: wall() + warped', to: 'wall: self.genesis + Span(elapsed.0.saturating_add(warped.0))' }],
+  },
+  {
+    name: 'suspended-time-lost', rule: 'X2', breaks: 'the monotonic clock stands still while the machine is suspended',
+    test: 'cargo test -p decdn-io --test clocks x2_a_node_goes_by_the_clocks_that_the_machine_has_now',
+    edits: [{ file: 'io/src/clock.rs', from: 'ClockId::Boottime', to: 'ClockId::Monotonic' }],
   },
   {
     name: 'one-try-by-the-sequencer', rule: 'X2', breaks: 'what the sequencer lost is left to the inbox',

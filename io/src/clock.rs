@@ -1,24 +1,26 @@
 //! Time at the edge: the machine's clocks, and a demo's way to let days pass.
 //!
-//! The wall clock is read each time: one that was wrong and is set right must not stay wrong until the next start (X2). A sleep is
-//! looked at again after a while, because the machine may sleep meanwhile and its timers with it.
+//! The wall clock is read each time: one that was wrong and is set right must not stay wrong until the next start (X2). The monotonic
+//! one goes on while the machine is suspended. Its timers don't, so a sleep is looked at again after a while.
 
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "this is where time comes from")]
 
 use std::{
     future::Future,
     sync::Arc,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use decdn_driver::Clock;
 use decdn_engine::time::{Now, Span, Time, WallTime};
+use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::watch;
 
 /// The machine's clocks. Everything that shares one warps together.
 #[derive(Clone, Debug)]
 pub struct SystemClock {
-    origin: Instant,
+    /// What the machine's monotonic clock showed at zero.
+    origin: Time,
     genesis: WallTime,
     /// Time that was made to pass.
     warped: Arc<watch::Sender<Span>>,
@@ -27,8 +29,7 @@ pub struct SystemClock {
 impl SystemClock {
     /// A clock whose monotonic time starts at zero, now.
     pub fn new() -> Self {
-        let (origin, genesis) = (Instant::now(), wall());
-        Self { origin, genesis, warped: Arc::new(watch::Sender::new(Span(0))) }
+        Self { origin: since_boot(), genesis: wall(), warped: Arc::new(watch::Sender::new(Span(0))) }
     }
 
     /// The wall clock at monotonic time zero.
@@ -48,6 +49,18 @@ fn wall() -> WallTime {
     WallTime(u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX))
 }
 
+/// The machine's monotonic clock, suspended time included. On Linux that is a clock of its own; elsewhere (macOS) the monotonic one
+/// does so by itself.
+fn since_boot() -> Time {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    const CLOCK: ClockId = ClockId::Boottime;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    const CLOCK: ClockId = ClockId::Monotonic;
+    let shown = clock_gettime(CLOCK);
+    let micros = i128::from(shown.tv_sec) * 1_000_000 + i128::from(shown.tv_nsec) / 1_000;
+    Time(u64::try_from(micros).unwrap_or_default())
+}
+
 /// The longest sleep at a stretch.
 const STRETCH: Duration = Duration::from_secs(10);
 
@@ -59,9 +72,9 @@ impl Default for SystemClock {
 
 impl Clock for SystemClock {
     fn now(&self) -> Now {
-        let elapsed = u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let elapsed = since_boot().since(self.origin);
         let warped = *self.warped.borrow();
-        Now { mono: Time(elapsed.saturating_add(warped.0)), wall: wall() + warped }
+        Now { mono: Time(elapsed.0.saturating_add(warped.0)), wall: wall() + warped }
     }
 
     fn sleep_until(&self, at: Time) -> impl Future<Output = ()> + Send + 'static + use<> {

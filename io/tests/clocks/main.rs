@@ -24,15 +24,15 @@ fn shim(world: &World) -> PathBuf {
     library
 }
 
-/// What the clocks are shifted by: realtime, monotonic.
-fn shift(world: &World, [realtime, monotonic]: [i64; 2]) {
+/// What the clocks are shifted by: realtime, monotonic, since boot.
+fn shift(world: &World, shifts: [i64; 3]) {
     let file = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(false)
         .open(world.path("shifts"))
         .expect("writable");
-    let bytes: Vec<u8> = [realtime, monotonic].iter().flat_map(|micros| micros.to_le_bytes()).collect();
+    let bytes: Vec<u8> = shifts.iter().flat_map(|micros| micros.to_le_bytes()).collect();
     file.write_all_at(&bytes, 0).expect("writable");
 }
 
@@ -64,7 +64,7 @@ fn until(world: &World, what: &str, is_it: impl Fn(Now) -> bool) -> Now {
 fn x2_a_node_goes_by_the_clocks_that_the_machine_has_now() {
     let world = World::new();
     let library = shim(&world);
-    shift(&world, [0, 0]);
+    shift(&world, [0, 0, 0]);
     world.node_key("node.key");
     let mut command = world.node_command("node", "127.0.0.1:0");
     command
@@ -75,13 +75,14 @@ fn x2_a_node_goes_by_the_clocks_that_the_machine_has_now() {
     node.event("ready");
     let first = until(&world, "the first input", |_| true);
 
-    // A wall clock that is set back by six hours, and a minute later by the monotonic one the chain is read again.
-    shift(&world, [-6 * HOUR, MINUTE]);
+    // A wall clock that is set back by six hours, and a minute later the chain is read again.
+    shift(&world, [-6 * HOUR, MINUTE, MINUTE]);
     let behind = until(&world, "the next poll", |now| now.mono.0 >= first.mono.0 + MINUTE as u64);
     assert!(behind.wall.0 < first.wall.0 - 5 * HOUR as u64, "{first:?}, {behind:?}");
 
-    // It is set right, and the machine has slept for an hour of its monotonic clock: what was due meanwhile is done.
-    shift(&world, [0, HOUR]);
+    // It is set right; the machine was suspended for an hour, for which its monotonic clock stood still: what was due meanwhile is
+    // done.
+    shift(&world, [0, MINUTE, HOUR]);
     let right = until(&world, "what was due", |now| now.mono.0 >= first.mono.0 + HOUR as u64);
     assert!(
         right.wall.0 >= first.wall.0 && right.wall.0 < first.wall.0 + 10 * MINUTE as u64,
