@@ -61,7 +61,7 @@ export default [
   },
   {
     name: 'far-head-believed', rule: 'L4', breaks: 'one answer with a head far ahead moves cursor, clock and safe head',
-    oracle: ['O8', 'O14', 'bound'],
+    oracle: ['O8', 'O12', 'O14', 'bound'],
     edits: [{
       file: 'engine/src/machine/follower/heads.rs',
       from: 'head.number > most || is_early',

@@ -2,7 +2,7 @@
 export default [
   {
     name: 'amount-check-skipped', rule: 'V1', breaks: 'a higher nonce is enough, the amount may fall',
-    oracle: ['O5', 'O8'],
+    oracle: ['O5', 'O8', 'world'],
     edits: [{
       file: 'engine/src/voucher.rs',
       from: 'nonce > best_nonce && amount > best_amount',
