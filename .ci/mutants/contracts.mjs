@@ -102,8 +102,17 @@ export default [
     oracle: ['O8', 'O9'],
     edits: [{
       file: 'contracts/src/PaymentChannel.sol',
-      from: 'uint64 deadline = uint64(block.timestamp) + disputeWindow;',
-      to: 'uint64 deadline = uint64(block.timestamp) + disputeWindow / 2;',
+      from: 'uint64 deadline = uint64(block.timestamp) + c.windowSecs;',
+      to: 'uint64 deadline = uint64(block.timestamp) + c.windowSecs / 2;',
+    }],
+  },
+  {
+    name: 'window-not-pinned', rule: 'C9', breaks: 'the owner shortens the window of channels that are open',
+    test: 'cargo test -p decdn-contracts --features l2 --test differential o9_model_bytecode_and_prediction_agree_after_every_transaction',
+    edits: [{
+      file: 'contracts/src/PaymentChannel.sol',
+      from: 'uint64 deadline = uint64(block.timestamp) + c.windowSecs;',
+      to: 'uint64 deadline = uint64(block.timestamp) + disputeWindow;',
     }],
   },
   {

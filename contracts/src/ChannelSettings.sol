@@ -6,7 +6,8 @@ import {IPaymentChannel} from "./IPaymentChannel.sol";
 
 /// @title ChannelSettings
 /// @notice What the owner may set: the dispute window within its bounds, the token allow-list, the pause of new channels.
-/// Of all that, only delisting its token reaches a channel that exists, and only to let anyone start its window (C5).
+/// Of all that, only delisting its token reaches a channel that exists, and only to let anyone start its window (C5): the window
+/// itself is the one of its opening (C9).
 abstract contract ChannelSettings is IPaymentChannel, Ownable2Step {
     uint64 internal constant DISPUTE_WINDOW_SECS_MIN = 12 hours;
     uint64 internal constant DISPUTE_WINDOW_SECS_MAX = 72 hours;

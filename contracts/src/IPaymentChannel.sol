@@ -31,19 +31,22 @@ struct Channel {
     uint256 amount; // recorded since the first close, at most the deposit (C7); never falls
     uint64 nonce; // recorded with it
     uint64 deadline; // unix seconds at which the dispute window ends; 0 before the first close
+    uint64 window; // seconds, as in force when it was opened (C9)
     Status status;
 }
 
 /// @title IPaymentChannel
 /// @notice Escrow for one-way payments from a client to a node, by cumulative vouchers (spec section 8).
 interface IPaymentChannel {
+    /// @notice `window` is the channel's for good, in seconds (C9).
     event ChannelOpened(
         bytes32 indexed channelId,
         address indexed client,
         address indexed node,
         address token,
         uint256 deposit,
-        uint64 counter
+        uint64 counter,
+        uint64 window
     );
     /// @notice First close (C1) or forced one (C5, amount 0); `amount` is as recorded, so capped (C7).
     event ChannelClosing(bytes32 indexed channelId, address indexed by, uint256 amount, uint64 nonce, uint64 deadline);
@@ -110,7 +113,7 @@ interface IPaymentChannel {
     function openChannel(address counterparty, uint256 deposit, address token) external returns (bytes32 channelId);
 
     /// @notice C1: starts the dispute window with a voucher of the client, or with the empty voucher (amount 0, nonce 0, no
-    /// signature; its token is ignored). The window is the one in force now (C9); an amount above the deposit is capped (C7).
+    /// signature; its token is ignored). The window is the channel's own (C9); an amount above the deposit is capped (C7).
     /// On a channel that is closing it acts as `disputeChannel`. Client or node only.
     /// @param voucher The voucher to record.
     function closeChannel(Voucher calldata voucher) external;
@@ -131,7 +134,7 @@ interface IPaymentChannel {
     /// @param nodeSignature The node's signature of CooperativeClose over the same four values, uncapped.
     function closeCooperatively(Voucher calldata voucher, bytes calldata nodeSignature) external;
 
-    /// @notice C5: starts the normal window at amount 0 on an open channel whose token was delisted; who holds a voucher answers with
+    /// @notice C5: starts the channel's window at amount 0 on an open channel whose token was delisted; who holds a voucher answers with
     /// `disputeChannel`. A channel that is closing keeps its amount and its deadline: the call reverts. Open to anyone.
     /// @param channelId The channel, open.
     function forceCloseChannel(bytes32 channelId) external;
@@ -140,7 +143,7 @@ interface IPaymentChannel {
     /// @param token The token of the credit; it need not be allow-listed any more.
     function withdrawCredit(address token) external;
 
-    /// @notice C9: sets the window of closes from now on, 12 to 72 hours (section 10). Owner only.
+    /// @notice C9: sets the window of channels that are opened from now on, 12 to 72 hours (section 10). Owner only.
     /// @param secs The dispute window in seconds.
     function setDisputeWindow(uint64 secs) external;
 
@@ -166,7 +169,7 @@ interface IPaymentChannel {
     /// @notice V5: the id of a channel, opened or not.
     function channelIdOf(address client, address node, address token, uint64 counter) external view returns (bytes32);
 
-    /// @notice The dispute window that a close would get now, seconds (C9).
+    /// @notice The dispute window that a channel would get now, seconds (C9).
     function disputeWindow() external view returns (uint64);
 
     /// @notice Whether new channels may use `token`.

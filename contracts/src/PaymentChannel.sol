@@ -25,6 +25,7 @@ contract PaymentChannel is ChannelSettings, Payouts, EIP712 {
         address client;
         uint64 deadline;
         Status status;
+        uint24 windowSecs; // 72 hours fit
         address node;
         uint64 nonce;
         address token;
@@ -67,18 +68,20 @@ contract PaymentChannel is ChannelSettings, Payouts, EIP712 {
 
         uint128 received = _take(token, deposit);
         uint64 counter = ++counterOf[msg.sender];
+        uint64 window = disputeWindow;
         channelId = ChannelHash.channelId(address(this), msg.sender, counterparty, token, counter);
         _channels[channelId] = Stored({
             client: msg.sender,
             deadline: 0,
             status: Status.Open,
+            windowSecs: uint24(window),
             node: counterparty,
             nonce: 0,
             token: token,
             deposit: received,
             amount: 0
         });
-        emit ChannelOpened(channelId, msg.sender, counterparty, token, received, counter);
+        emit ChannelOpened(channelId, msg.sender, counterparty, token, received, counter, window);
     }
 
     /// @inheritdoc IPaymentChannel
@@ -148,6 +151,7 @@ contract PaymentChannel is ChannelSettings, Payouts, EIP712 {
             amount: c.amount,
             nonce: c.nonce,
             deadline: c.deadline,
+            window: c.windowSecs,
             status: c.status
         });
     }
@@ -168,9 +172,9 @@ contract PaymentChannel is ChannelSettings, Payouts, EIP712 {
         return uint128(received);
     }
 
-    /// @dev C1, C5: an open channel starts to close, with the window in force now (C9).
+    /// @dev C1, C5: an open channel starts to close, with the window that was in force when it was opened (C9).
     function _startWindow(bytes32 channelId, Stored storage c, uint128 amount, uint64 nonce) private {
-        uint64 deadline = uint64(block.timestamp) + disputeWindow;
+        uint64 deadline = uint64(block.timestamp) + c.windowSecs;
         (c.status, c.deadline, c.nonce, c.amount) = (Status.Closing, deadline, nonce, amount);
         emit ChannelClosing(channelId, msg.sender, amount, nonce, deadline);
     }

@@ -128,17 +128,30 @@ contract CloseTest is Fixture {
         assertRecorded(openAndClose(DEPOSIT - 1), DEPOSIT - 1, 1, Status.Closing);
     }
 
-    function test_C9_WindowIsTheOneReadAtClose() public {
+    function test_C9_TheWindowIsTheOneOfTheOpening() public {
         bytes32 first = open();
-        bytes32 second = openAndClose(1);
         uint256 start = vm.getBlockTimestamp();
-        vm.prank(owner);
-        escrow.setDisputeWindow(12 hours);
-        vm.assertEq(escrow.channel(second).deadline, start + 48 hours, "closed before the change");
-        Voucher memory v = voucher(first, 1, 1);
-        vm.prank(client);
-        escrow.closeChannel(v);
-        vm.assertEq(escrow.channel(first).deadline, start + 12 hours, "opened before, closed after the change");
+        setWindow(12 hours);
+        bytes32 second = open();
+        setWindow(72 hours);
+        vm.assertEq(escrow.channel(first).window, WINDOW, "the first one's");
+        vm.assertEq(escrow.channel(second).window, 12 hours, "the second one's");
+        close(first, 1);
+        vm.assertEq(escrow.channel(first).deadline, start + WINDOW, "no longer, no shorter");
+        close(second, 1);
+        vm.assertEq(escrow.channel(second).deadline, start + 12 hours, "nor this one");
+        setWindow(24 hours);
+        vm.assertEq(escrow.channel(first).deadline, start + WINDOW, "nor does what is running change");
+        vm.assertEq(escrow.channel(second).window, 12 hours, "nor what is kept");
+    }
+
+    function testFuzz_C9_NoSettingReachesAChannel(uint64 atOpening, uint64 later) public {
+        setWindow(uint64(bound(atOpening, 12 hours, 72 hours)));
+        uint64 window = escrow.disputeWindow();
+        bytes32 id = open();
+        setWindow(uint64(bound(later, 12 hours, 72 hours)));
+        close(id, 1);
+        vm.assertEq(escrow.channel(id).deadline, vm.getBlockTimestamp() + window, "deadline");
     }
 
     function test_Pause_DoesNotStopAClose() public {
@@ -149,6 +162,17 @@ contract CloseTest is Fixture {
         vm.prank(client);
         escrow.closeChannel(v);
         assertRecorded(id, 1, 1, Status.Closing);
+    }
+
+    function setWindow(uint64 secs) private {
+        vm.prank(owner);
+        escrow.setDisputeWindow(secs);
+    }
+
+    function close(bytes32 id, uint256 amount) private {
+        Voucher memory v = voucher(id, amount, 1);
+        vm.prank(client);
+        escrow.closeChannel(v);
     }
 
     function expectClose(address by, Voucher memory v, bytes4 why) private {

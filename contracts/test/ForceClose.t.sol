@@ -123,13 +123,13 @@ contract ForceCloseTest is Fixture {
         assertRecorded(id, 1, 1, Status.Closing);
     }
 
-    function test_C9_TheForcedWindowIsTheOneInForce() public {
+    function test_C9_TheForcedWindowIsTheOneOfTheOpening() public {
         bytes32 id = open();
         list(false);
         vm.prank(owner);
         escrow.setDisputeWindow(12 hours);
         escrow.forceCloseChannel(id);
-        vm.assertEq(escrow.channel(id).deadline, vm.getBlockTimestamp() + 12 hours, "deadline");
+        vm.assertEq(escrow.channel(id).deadline, vm.getBlockTimestamp() + WINDOW, "deadline");
     }
 
     function test_Pause_DoesNotStopAForcedClose() public {

@@ -121,14 +121,14 @@ contract Handler is Fixture {
         if (seen.length == 0) return;
         Seen storage s = seen[die % seen.length];
         bool due = s.last.status == Status.Open && !escrow.tokenAllowed(s.last.token);
-        uint256 end = vm.getBlockTimestamp() + escrow.disputeWindow();
+        uint256 end = vm.getBlockTimestamp() + s.last.window;
         vm.prank(other);
         (bool ok,) = address(escrow).call(abi.encodeCall(escrow.forceCloseChannel, (s.id)));
         vm.assertEq(ok, due, "C5: an open channel of a delisted token, and no other");
         if (!ok) return;
         Channel memory c = escrow.channel(s.id);
         vm.assertEq(c.amount + c.nonce, 0, "C5: at amount 0");
-        vm.assertEq(c.deadline, end, "C5: with the normal window");
+        vm.assertEq(c.deadline, end, "C5: with its own window");
         did["force"] += 1;
     }
 
@@ -309,6 +309,8 @@ contract Handler is Fixture {
         vm.assertGe(c.amount, was.amount, "O5: the recorded amount never falls");
         vm.assertGe(c.nonce, was.nonce, "C2: the recorded nonce never falls");
         if (was.deadline != 0) vm.assertEq(c.deadline, was.deadline, "C2: the deadline never moves");
+        else if (c.deadline != 0) vm.assertEq(c.deadline, vm.getBlockTimestamp() + c.window, "C9: its own window");
+        vm.assertEq(c.window, was.window, "C9: the window never changes");
         if (was.status == Status.Settled) vm.assertEq(c.amount, was.amount, "a settled channel is final");
         s.last = c;
     }

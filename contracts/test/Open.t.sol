@@ -17,7 +17,7 @@ contract OpenTest is Fixture {
             bytes32 expected =
                 keccak256(abi.encode(block.chainid, address(escrow), client, node, address(usdc), counter));
             vm.expectEmit(address(escrow));
-            emit IPaymentChannel.ChannelOpened(expected, client, node, address(usdc), DEPOSIT, counter);
+            emit IPaymentChannel.ChannelOpened(expected, client, node, address(usdc), DEPOSIT, counter, WINDOW);
             vm.assertEq(open(), expected, "id");
             vm.assertEq(escrow.channelIdOf(client, node, address(usdc), counter), expected, "channelIdOf");
             vm.assertEq(escrow.counterOf(client), counter, "counter");
@@ -39,6 +39,7 @@ contract OpenTest is Fixture {
         vm.assertEq(c.token, address(usdc), "token");
         vm.assertEq(c.deposit, DEPOSIT, "deposit");
         vm.assertEq(c.amount + c.nonce + c.deadline, 0, "nothing is recorded before the first close");
+        vm.assertEq(c.window, WINDOW, "window");
         vm.assertEq(uint256(c.status), uint256(Status.Open), "status");
         vm.assertEq(usdc.balanceOf(address(escrow)), DEPOSIT, "escrow");
     }

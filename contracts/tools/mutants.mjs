@@ -15,6 +15,8 @@ const CHANNEL = 'src/PaymentChannel.sol';
 const SIGNATURE = 'src/SignatureCheck.sol';
 const MUTANTS = [
   // name, file, [from, to] ...
+  ['C9 the window of the close', CHANNEL, ['uint64(block.timestamp) + c.windowSecs;', 'uint64(block.timestamp) + disputeWindow;']],
+  ['C9 the longest window for all', CHANNEL, ['windowSecs: uint24(window)', 'windowSecs: uint24(DISPUTE_WINDOW_SECS_MAX)']],
   ['C2 dispute by nonce', CHANNEL, ['if (amount <= c.amount) revert AmountNotHigher();', 'if (voucher.nonce <= c.nonce) revert AmountNotHigher();']],
   ['C2 dispute by amount and nonce', CHANNEL, ['if (amount <= c.amount) revert', 'if (amount <= c.amount || voucher.nonce <= c.nonce) revert']],
   ['C2 equal amount disputes', CHANNEL, ['if (amount <= c.amount) revert', 'if (amount < c.amount) revert']],

@@ -74,8 +74,13 @@ fn with_channels(count: u64) -> Bench {
     let head = Block { number: 10, time: ChainTime(START) };
     for first in (0..count).step_by(4_000) {
         let events = (first..count.min(first + 4_000)).map(|i| {
-            let kind =
-                EventKind::Opened { client: CLIENT, node: OPERATOR, token: TOKEN, deposit: Amount(1 << 60) };
+            let kind = EventKind::Opened {
+                client: CLIENT,
+                node: OPERATOR,
+                token: TOKEN,
+                deposit: Amount(1 << 60),
+                window_secs: 172_800,
+            };
             ChainEvent::of_channel(head, channel_id(i), kind)
         });
         bench.step(Input::Chain(news(head, 10, events.collect())));

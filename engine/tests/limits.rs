@@ -44,7 +44,13 @@ fn tiny_node(soft_cap: Amount) -> Bench<Node, Trusting> {
 
 fn opened(channels: std::ops::Range<u8>, safe: u64) -> Input {
     let head = Block { number: 5, time: ChainTime(START) };
-    let kind = EventKind::Opened { client: CLIENT, node: OPERATOR, token: TOKEN, deposit: Amount(1_000_000) };
+    let kind = EventKind::Opened {
+        client: CLIENT,
+        node: OPERATOR,
+        token: TOKEN,
+        deposit: Amount(1_000_000),
+        window_secs: 172_800,
+    };
     let events = channels.map(|i| ChainEvent::of_channel(head, ChannelId([i; 32]), kind)).collect();
     Input::Chain(news(head, safe, events))
 }

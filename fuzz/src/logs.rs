@@ -78,10 +78,11 @@ fn log(topics: &[B256], data: &[u8]) {
     let Ok(Some(Event { channel, kind })) = found else { return };
     assert_eq!(topics[1], channel.0, "the channel is the first indexed word");
     let (indexed, words): (Vec<[u8; 32]>, Vec<[u8; 32]>) = match kind {
-        EventKind::Opened { client, node, token, deposit } => {
+        EventKind::Opened { client, node, token, deposit, window_secs } => {
             let mut words = vec![account(token.as_slice()), number(deposit.0)];
             // The counter, which no role follows, is 64 bits wide.
             words.push(number(u64::from_be_bytes(last(data, 2)).into()));
+            words.push(number(window_secs.into()));
             (vec![account(client.as_slice()), account(node.as_slice())], words)
         }
         EventKind::Closing { by, amount, nonce, deadline } => {
@@ -105,7 +106,7 @@ fn view(output: &[u8]) {
     tell(|| format!("{found:?}"));
     let Ok(found) = found else { return };
     let Some(c) = found else {
-        return assert_eq!(output.get(224..256), Some(&[0; 32][..]), "C8: none is status 0");
+        return assert_eq!(output.get(256..288), Some(&[0; 32][..]), "C8: none is status 0");
     };
     let status = match c.status {
         Status::Open => 1,
@@ -120,9 +121,10 @@ fn view(output: &[u8]) {
         number(c.amount.0),
         number(c.nonce.0.into()),
         number(c.deadline.0.into()),
+        number(c.window_secs.into()),
         number(status),
     ];
-    assert_eq!(output.get(..256), Some(words.concat().as_slice()));
+    assert_eq!(output.get(..288), Some(words.concat().as_slice()));
 }
 
 fn number(n: u128) -> [u8; 32] {

@@ -140,7 +140,10 @@ async fn a_stale_close_is_disputed_and_settles_right() {
     assert!(update.safe <= update.head.number);
     assert_eq!(update.forced_inclusion, Span::from_hours(24));
     let [opened, closing, disputed, settled] = kinds(&update.events)[..] else { panic!("{update:?}") };
-    assert_eq!(opened, EventKind::Opened { client: by, node: node.account(), token, deposit: DEPOSIT });
+    assert_eq!(
+        opened,
+        EventKind::Opened { client: by, node: node.account(), token, deposit: DEPOSIT, window_secs: 172_800 }
+    );
     assert!(
         matches!(closing, EventKind::Closing { by: b, amount: Amount(0), nonce: Nonce(0), .. } if b == by)
     );

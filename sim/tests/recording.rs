@@ -41,7 +41,11 @@ fn story() -> Vec<Input> {
     let opened = |n: u8| {
         let deposit = Amount(u128::from(u64::MAX) + u128::from(n));
         let (client, node, token) = (Address::repeat_byte(n), OPERATOR, TOKEN);
-        ChainEvent::of_channel(head, ChannelId([n; 32]), EventKind::Opened { client, node, token, deposit })
+        ChainEvent::of_channel(
+            head,
+            ChannelId([n; 32]),
+            EventKind::Opened { client, node, token, deposit, window_secs: 172_800 },
+        )
     };
     let kind = EventKind::Closing {
         by: Address::repeat_byte(3),

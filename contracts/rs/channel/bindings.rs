@@ -163,7 +163,8 @@ pub fn event(topics: &[B256], data: &[u8]) -> Result<Option<Event>, Malformed> {
         PaymentChannel::ChannelOpened::SIGNATURE_HASH => {
             let e = decoded::<PaymentChannel::ChannelOpened>(topics(), data)?;
             let deposit = units(e.deposit)?;
-            (e.channelId, EventKind::Opened { client: e.client, node: e.node, token: e.token, deposit })
+            let (client, node, token, window_secs) = (e.client, e.node, e.token, e.window);
+            (e.channelId, EventKind::Opened { client, node, token, deposit, window_secs })
         }
         PaymentChannel::ChannelClosing::SIGNATURE_HASH => {
             let e = decoded::<PaymentChannel::ChannelClosing>(topics(), data)?;
@@ -232,6 +233,7 @@ pub fn state(id: ChannelId, output: &[u8]) -> Result<Option<State>, Malformed> {
         amount: units(c.amount)?,
         nonce: Nonce(c.nonce),
         deadline: ChainTime(c.deadline),
+        window_secs: c.window,
         status,
     }))
 }
@@ -250,6 +252,7 @@ mod tests {
             token: Address::repeat_byte(4),
             deposit,
             counter: 1,
+            window: 172_800,
         };
         let log = event.encode_log_data();
         (log.topics().to_vec(), log.data.to_vec())
@@ -268,7 +271,7 @@ mod tests {
 
     #[test]
     fn l4_a_status_that_does_not_exist_is_malformed() {
-        let view = |status: u8| [[0; 32].repeat(7), U256::from(status).to_be_bytes::<32>().to_vec()].concat();
+        let view = |status: u8| [[0; 32].repeat(8), U256::from(status).to_be_bytes::<32>().to_vec()].concat();
         assert_eq!(state(ChannelId::default(), &view(0)), Ok(None));
         assert!(matches!(state(ChannelId::default(), &view(3)), Ok(Some(v)) if v.status == Status::Settled));
         assert_eq!(state(ChannelId::default(), &view(4)), Err(Malformed::Status));
@@ -302,7 +305,7 @@ mod tests {
             let topics: Vec<B256> = [known[first]].into_iter().chain(rest.into_iter().map(B256::from)).collect();
             let right_size = first == 4 || event(&topics, &data).is_err() || data.len() % 32 == 0;
             prop_assert!(right_size);
-            if data.len() < 256 {
+            if data.len() < 288 {
                 prop_assert_eq!(state(ChannelId::default(), &data), Err(Malformed::Encoding));
             }
         }

@@ -44,7 +44,7 @@ pub enum Setup {
     },
     /// `setDisputeWindow`, in seconds (C9).
     SetWindow {
-        /// The window of closes from now on.
+        /// The window of channels that are opened from now on.
         secs: u64,
     },
     /// `setPaused`.
@@ -63,7 +63,7 @@ pub enum Query {
     },
     /// How many channels a client has opened (V5).
     CounterOf(Address),
-    /// The dispute window that a close would get now, in seconds (C9).
+    /// The dispute window that a channel would get now, in seconds (C9).
     DisputeWindow,
     /// Whether new channels may use a token.
     IsTokenAllowed(Address),
@@ -87,13 +87,13 @@ impl From<Query> for Asked {
 pub(crate) const fn typical_gas(call: &Call) -> u64 {
     match call {
         Call::Open { .. } => 149_000,
-        Call::Close { voucher: None, .. } => 39_000,
+        Call::Close { voucher: None, .. } => 37_000,
         Call::Close { voucher: Some(_), .. } => 52_000,
         Call::Dispute { .. } => 46_500,
         Call::Settle { .. } => 65_500,
         Call::CloseCooperatively { .. } => 85_000,
         Call::WithdrawCredit { .. } => 45_000,
-        Call::ForceClose { .. } => 40_500,
+        Call::ForceClose { .. } => 38_500,
     }
 }
 
@@ -146,7 +146,6 @@ pub(crate) fn before<B: Backend + ?Sized>(
     Before {
         from,
         time: block.time,
-        window_secs: backend.ask(&Query::DisputeWindow.into()).number(),
         channel,
         is_token_allowed: token.is_some_and(|token| flag(Query::IsTokenAllowed(token).into())),
         opening,

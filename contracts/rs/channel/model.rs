@@ -156,10 +156,12 @@ impl Model {
             amount: Amount::ZERO,
             nonce: Nonce::NONE,
             deadline: ChainTime(0),
+            window_secs: self.channels.window_secs,
             status: Status::Open,
         };
         self.channels.known.insert(id, channel);
-        Ok(Event { channel: id, kind: EventKind::Opened { client: from, node, token, deposit } })
+        let window_secs = channel.window_secs;
+        Ok(Event { channel: id, kind: EventKind::Opened { client: from, node, token, deposit, window_secs } })
     }
 
     /// C1. On a channel that is closing it is a dispute.
@@ -203,9 +205,9 @@ impl Model {
         self.start_window(block, from, id, c)
     }
 
-    /// C1, C5: with the window in force now (C9).
+    /// C1, C5: with the window of its opening (C9).
     fn start_window(&mut self, block: Block, from: Address, id: ChannelId, mut c: State) -> Happened {
-        let deadline = ChainTime(block.time.0.checked_add(self.channels.window_secs).ok_or(Revert::Other)?);
+        let deadline = ChainTime(block.time.0.checked_add(c.window_secs).ok_or(Revert::Other)?);
         c.status = Status::Closing;
         c.deadline = deadline;
         self.channels.known.insert(id, c);

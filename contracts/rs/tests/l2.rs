@@ -57,7 +57,13 @@ impl Machine for Recorder {
     fn execute(&mut self, block: Block, tx: &Note, _: &dyn Crypto) -> Noted {
         self.executed.push((block, tx.number));
         let (client, node) = (tx.from, account(200));
-        let kind = EventKind::Opened { client, node, token: Address::ZERO, deposit: Amount(1) };
+        let kind = EventKind::Opened {
+            client,
+            node,
+            token: Address::ZERO,
+            deposit: Amount(1),
+            window_secs: 172_800,
+        };
         Noted([ChainEvent::of_channel(block, opened_by(tx.number), kind)])
     }
 }

@@ -38,8 +38,8 @@ contract ChannelProof {
         escrow.setTokenAllowed(address(token), true);
     }
 
-    /// @notice C7: the recorded amount stays within the deposit, and the deposit is what it was; with the next check, nothing above it
-    /// is ever settled.
+    /// @notice C7, C9: the recorded amount stays within the deposit, and deposit and window are what they were; with the next check,
+    /// nothing above the deposit is ever settled.
     function check_SettledAtMostTheDeposit() public {
         Channel memory was = _anyChannel();
         _anyCall();
@@ -48,6 +48,7 @@ contract ChannelProof {
         assert(c.amount <= c.deposit);
         assert(c.status != Status.Open || (c.amount | c.nonce | c.deadline) == 0);
         assert(c.status != Status.None);
+        assert(c.window == was.window);
     }
 
     /// @notice C3, C4: what either settlement takes out of the escrow is the deposit, once: the recorded amount for the node, the rest
@@ -96,6 +97,7 @@ contract ChannelProof {
     function _anyChannel() private returns (Channel memory c) {
         uint256 status = symbols.createUint(8, "status");
         uint256 deadline = symbols.createUint(64, "deadline");
+        uint256 window = symbols.createUint(24, "window");
         uint256 nonce = symbols.createUint(64, "nonce");
         uint256 deposit = symbols.createUint(128, "deposit");
         uint256 amount = symbols.createUint(128, "amount");
@@ -103,14 +105,14 @@ contract ChannelProof {
         vm.assume(amount <= deposit);
         vm.assume(status != uint256(Status.Open) || (amount | nonce | deadline) == 0);
         uint256 slot = uint256(keccak256(abi.encode(ID, CHANNELS_SLOT)));
-        _store(slot, uint256(uint160(client)) | deadline << 160 | status << 224);
+        _store(slot, uint256(uint160(client)) | deadline << 160 | status << 224 | window << 232);
         _store(slot + 1, uint256(uint160(node)) | nonce << 160);
         _store(slot + 2, uint256(uint160(address(token))));
         _store(slot + 3, deposit | amount << 128);
 
         c = escrow.channel(ID);
         assert(c.client == client && c.node == node && c.token == address(token));
-        assert(uint256(c.status) == status && c.deadline == deadline && c.nonce == nonce);
+        assert(uint256(c.status) == status && c.deadline == deadline && c.window == window && c.nonce == nonce);
         assert(c.deposit == deposit && c.amount == amount);
     }
 

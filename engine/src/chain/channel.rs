@@ -129,8 +129,15 @@ pub struct Event {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the fields are those of the contract's events")]
 pub enum EventKind {
-    /// `ChannelOpened`
-    Opened { client: Address, node: Address, token: Address, deposit: Amount },
+    /// `ChannelOpened`; recordings of before C9 say nothing of the window
+    Opened {
+        client: Address,
+        node: Address,
+        token: Address,
+        deposit: Amount,
+        #[serde(default)]
+        window_secs: u64,
+    },
     /// `ChannelClosing`, of a close or, with amount 0, of a forced one (C5)
     Closing { by: Address, amount: Amount, nonce: Nonce, deadline: ChainTime },
     /// `ChannelDisputed`
@@ -162,5 +169,6 @@ pub struct State {
     pub amount: Amount,
     pub nonce: Nonce,
     pub deadline: ChainTime,
+    pub window_secs: u64,
     pub status: Status,
 }

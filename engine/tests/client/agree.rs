@@ -85,7 +85,10 @@ fn open(bench: &mut Bench, node: u8) {
     assert_eq!(operator, candidate(node).operator);
     bench.include(
         ticket,
-        &[(channel(node), EventKind::Opened { client: CLIENT, node: operator, token, deposit })],
+        &[(
+            channel(node),
+            EventKind::Opened { client: CLIENT, node: operator, token, deposit, window_secs: 172_800 },
+        )],
     );
 }
 
@@ -360,7 +363,7 @@ proptest! {
                         let event = match call {
                             Call::Channel(channel::Call::Open { node, token, deposit }) => {
                                 opened += 1;
-                                Some((channel(opened), EventKind::Opened { client: CLIENT, node, token, deposit }))
+                                Some((channel(opened), EventKind::Opened { client: CLIENT, node, token, deposit, window_secs: 172_800 }))
                             }
                             _ => None,
                         };

@@ -18,7 +18,13 @@ use crate::bench::{Bench, CLIENT, TOKEN, candidate, channel};
 const DEPOSIT: Amount = Amount(1 << 40);
 
 fn opened(node: u8) -> EventKind {
-    EventKind::Opened { client: CLIENT, node: candidate(node).operator, token: TOKEN, deposit: DEPOSIT }
+    EventKind::Opened {
+        client: CLIENT,
+        node: candidate(node).operator,
+        token: TOKEN,
+        deposit: DEPOSIT,
+        window_secs: 172_800,
+    }
 }
 
 fn found(bench: &mut Bench) -> Option<ChannelId> {

@@ -47,7 +47,10 @@ fn o10_a_slow_sequencer_still_opens_within_the_timeout() {
     bench.pass(Span::from_secs(119));
     let (opening, call) = bench.tx().expect("the opening");
     let Call::Channel(channel::Call::Open { node, token, deposit }) = call else { panic!("{call:?}") };
-    bench.include(opening, &[(channel(1), EventKind::Opened { client: CLIENT, node, token, deposit })]);
+    bench.include(
+        opening,
+        &[(channel(1), EventKind::Opened { client: CLIENT, node, token, deposit, window_secs: 172_800 })],
+    );
     assert!(bench.asked().is_some(), "the download begins");
     assert_eq!(failed(&mut bench), None);
 }
@@ -63,7 +66,13 @@ fn o10_an_opening_that_comes_after_its_download_failed_is_closed_again() {
     assert_eq!(failed(&mut bench), Some(FetchFailure::OpenFailed));
     while bench.tx().is_some() {}
     let node = candidate(1).operator;
-    let kind = EventKind::Opened { client: CLIENT, node, token: TOKEN, deposit: Amount(1 << 40) };
+    let kind = EventKind::Opened {
+        client: CLIENT,
+        node,
+        token: TOKEN,
+        deposit: Amount(1 << 40),
+        window_secs: 172_800,
+    };
     bench.include(opening, &[(channel(1), kind)]);
     bench.pass(Span::from_secs(120));
     assert!(

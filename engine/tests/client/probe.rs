@@ -78,7 +78,7 @@ fn opened(bench: &mut Bench, node: u8, (ticket, call): (TxTicket, Call)) {
     let Call::Channel(channel::Call::Open { node: operator, token, deposit }) = call else {
         panic!("{call:?}")
     };
-    let event = EventKind::Opened { client: CLIENT, node: operator, token, deposit };
+    let event = EventKind::Opened { client: CLIENT, node: operator, token, deposit, window_secs: 172_800 };
     bench.include(ticket, &[(channel(node), event)]);
 }
 

@@ -52,6 +52,7 @@ fn hear(bench: &mut Bench, head: u64, deeds: &[(u64, u8, Deed)]) {
                 node: candidate(n).operator,
                 token: TOKEN,
                 deposit: Amount(deposit),
+                window_secs: 172_800,
             },
             Close(amount) => EventKind::Closing {
                 by: candidate(n).operator,

@@ -106,7 +106,13 @@ fn trading() -> Bench {
     let said = include(&mut bench, &said, 2);
     assert!(matches!(call(&said).1, Call::Channel(channel::Call::Open { node: CLIENT, .. })), "{said:?}");
     include(&mut bench, &said, 3);
-    let opened = EventKind::Opened { client: OPERATOR, node: CLIENT, token: TOKEN, deposit: Amount(1 << 40) };
+    let opened = EventKind::Opened {
+        client: OPERATOR,
+        node: CLIENT,
+        token: TOKEN,
+        deposit: Amount(1 << 40),
+        window_secs: 172_800,
+    };
     let said = happened(&mut bench, 3, &[(channel(PAID_ON), opened)]);
     let said = connect(&mut bench, &said, Protocol::Client);
     let said = bench.sign(&said);

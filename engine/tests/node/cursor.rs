@@ -48,7 +48,13 @@ fn event(bench: &Bench, number: u64, channel: ChannelId, kind: EventKind) -> Cha
 }
 
 fn opened() -> EventKind {
-    EventKind::Opened { client: CLIENT, node: OPERATOR, token: TOKEN, deposit: Amount(1_000_000) }
+    EventKind::Opened {
+        client: CLIENT,
+        node: OPERATOR,
+        token: TOKEN,
+        deposit: Amount(1_000_000),
+        window_secs: 172_800,
+    }
 }
 
 fn closing(bench: &Bench) -> EventKind {

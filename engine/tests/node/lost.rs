@@ -15,7 +15,13 @@ use crate::bench::{Bench, CLIENT, OPERATOR, TOKEN, channel};
 /// A node that has lost everything, after the chain told it of its channel.
 fn forgetful() -> Bench {
     let mut bench = Bench::new(Limits::standard(), &[]);
-    let kind = EventKind::Opened { client: CLIENT, node: OPERATOR, token: TOKEN, deposit: Amount(1_000_000) };
+    let kind = EventKind::Opened {
+        client: CLIENT,
+        node: OPERATOR,
+        token: TOKEN,
+        deposit: Amount(1_000_000),
+        window_secs: 172_800,
+    };
     let event = ChainEvent::of_channel(bench.block(5, 0), channel(0), kind);
     bench.hear(bench.block(9, 0), 9, vec![event]);
     bench

@@ -28,9 +28,13 @@ const OPEN: &[u8] = &[0, 1, 2];
 /// A channel's event in a block.
 fn event(bench: &Bench, (block, n, deed): (u64, u8, Deed)) -> ChainEvent {
     let kind = match deed {
-        Open(deposit) => {
-            EventKind::Opened { client: CLIENT, node: OPERATOR, token: TOKEN, deposit: Amount(deposit) }
-        }
+        Open(deposit) => EventKind::Opened {
+            client: CLIENT,
+            node: OPERATOR,
+            token: TOKEN,
+            deposit: Amount(deposit),
+            window_secs: 172_800,
+        },
         Close(amount) => EventKind::Closing {
             by: CLIENT,
             amount: Amount(amount),

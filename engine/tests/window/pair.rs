@@ -398,7 +398,7 @@ impl Pair {
             channel::Call::Open { node, token, deposit } => {
                 self.opened += 1;
                 let channel = ChannelId([u8::try_from(self.opened).expect("few channels"); 32]);
-                (channel, EventKind::Opened { client: CLIENT, node, token, deposit })
+                (channel, EventKind::Opened { client: CLIENT, node, token, deposit, window_secs: 172_800 })
             }
             channel::Call::Close { channel, voucher } => {
                 let amount = voucher.map_or(Amount::ZERO, |v| v.terms.amount);

@@ -70,7 +70,13 @@ impl Chain {
             channel::Call::WithdrawCredit { .. } | channel::Call::ForceClose { .. } => return block,
             channel::Call::Open { node, token, deposit } => {
                 self.opened += 1;
-                let kind = EventKind::Opened { client: self.parties.buyer, node, token, deposit };
+                let kind = EventKind::Opened {
+                    client: self.parties.buyer,
+                    node,
+                    token,
+                    deposit,
+                    window_secs: 172_800,
+                };
                 (self.name(self.opened), kind)
             }
             channel::Call::Close { channel, voucher } => {
@@ -156,6 +162,7 @@ fn lie(parties: &Parties, input: &mut Bytes<'_>, known: &[ChannelId]) -> ChainEv
             node: parties.sellers[usize::from(input.byte()) % 3].1,
             token: TOKENS[usize::from(input.byte()) % TOKENS.len()],
             deposit: amount(input),
+            window_secs: WINDOW_SECS,
         },
         2 => EventKind::Closing {
             by: parties.sellers[0].1,

@@ -119,6 +119,7 @@ impl Driver {
             node: OPERATOR,
             token: TOKEN,
             deposit: DEPOSIT,
+            window_secs: 172_800,
         }]);
     }
 
@@ -558,9 +559,13 @@ fn lie(input: &mut Bytes<'_>) -> ChainEvent {
     let nonce = Nonce(odd(input));
     let kind = match how % 6 {
         // The real channel's terms are what the contract has; others are anybody's.
-        0 | 1 if channel == CHANNEL => {
-            EventKind::Opened { client: CLIENT, node: OPERATOR, token: TOKEN, deposit: DEPOSIT }
-        }
+        0 | 1 if channel == CHANNEL => EventKind::Opened {
+            client: CLIENT,
+            node: OPERATOR,
+            token: TOKEN,
+            deposit: DEPOSIT,
+            window_secs: 172_800,
+        },
         0 | 1 => EventKind::Opened {
             client: match how & 0x40 {
                 0 if how.is_multiple_of(6) => CLIENT,
@@ -571,6 +576,7 @@ fn lie(input: &mut Bytes<'_>) -> ChainEvent {
             node: if how & 8 == 0 { OPERATOR } else { STRANGER },
             token: TOKEN,
             deposit: amount,
+            window_secs: odd(input),
         },
         2 | 3 => EventKind::Closing { by: CLIENT, amount, nonce, deadline: ChainTime(odd(input)) },
         4 => EventKind::Disputed { by: STRANGER, amount, nonce },

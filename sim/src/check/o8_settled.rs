@@ -6,7 +6,7 @@
 //! L1; a sequencer that drops the holder from then on can't be answered inside the window, whatever the holder does.
 //! What comes later still counts where nothing of that happened: the sequencer worked and dropped nobody, and
 //! the holder was up, from then to the deadline, which was not nearer than the few minutes that one transaction takes.
-//! What settles is held against the floor. So is what makes it possible: the window is as long as it was at the close, nothing moves its end
+//! What settles is held against the floor. So is what makes it possible: the window is as long as it was to be at the opening, nothing moves its end
 //! (C2, C9), nothing settles before it (C3), and inside it a genuine voucher over more than is recorded is
 //! recorded, whatever its nonce (C2). Nobody but a party ends a channel (C1, C4), nothing that the payer has not signed
 //! is ever recorded, and no settlement before the window lacks the other side's signature (C4).
@@ -49,6 +49,8 @@ struct Claim {
     counts_until: Option<u64>,
     /// What came later: which side, how much, when.
     late: Vec<(usize, u128, u64)>,
+    /// The window in force when it was opened, in seconds (C9).
+    window_secs: u64,
     /// Nonces and amounts that the payer's key signed.
     signed: BTreeSet<(u64, u128)>,
     /// Nonces and amounts that the payee's key consented to.
@@ -133,6 +135,7 @@ impl Settled {
 
     fn on_included(&mut self, at: Time, tx: &Included<'_>, report: &mut Report) {
         self.channels.learn(tx, &self.people);
+        self.pin_window(tx);
         self.check_window(at, tx, report);
         self.check_dispute(at, tx, report);
         self.check_signed(at, tx, report);
@@ -151,17 +154,26 @@ impl Settled {
         }
     }
 
+    /// C9: what is in force when a channel is opened is its window.
+    fn pin_window(&mut self, tx: &Included<'_>) {
+        let (None, Some(after)) = (tx.channel_before(), tx.channel_after()) else { return };
+        if let Some((_, claim)) = self.channels.get(&after.id) {
+            claim.window_secs = self.window_secs;
+        }
+    }
+
     /// C2, C3, C9: the window.
     fn check_window(&mut self, at: Time, tx: &Included<'_>, report: &mut Report) {
         let (Some(before), Some(after)) = (tx.channel_before(), tx.channel_after()) else { return };
+        let window_secs = self.channels.get(&after.id).map_or(0, |(_, claim)| claim.window_secs);
         let now = tx.block.time.0;
         let mut wrong = |rule: &str, what: String| {
             report.violation("O8", rule, || format!("{}: channel {}: {what}", clock(at), after.id));
         };
         match (before.status, after.status) {
-            (OnChainStatus::Open, OnChainStatus::Closing) if after.deadline.0 != now + self.window_secs => {
+            (OnChainStatus::Open, OnChainStatus::Closing) if after.deadline.0 != now + window_secs => {
                 let got = after.deadline.0.saturating_sub(now);
-                wrong("C9", format!("its window is {got} s long, not {}", self.window_secs));
+                wrong("C9", format!("its window is {got} s long, not {window_secs}"));
             }
             (OnChainStatus::Closing, OnChainStatus::Closing | OnChainStatus::Open)
                 if after.deadline != before.deadline =>
@@ -358,6 +370,7 @@ impl Oracle for Settled {
                 self.epoch_secs = chain.head(at).time.0.saturating_sub(at.0 / 1_000_000);
                 self.crashed = vec![None; cast.people.len()];
                 self.channels.learn_all(chain, &self.people);
+                self.channels.iter_mut().for_each(|(_, claim)| claim.window_secs = self.window_secs);
             }
             _ => {}
         }

@@ -74,6 +74,7 @@ pub fn opened(client: ActorId, node: ActorId) -> OnChain {
         amount: Amount::ZERO,
         nonce: Nonce::NONE,
         deadline: ChainTime(0),
+        window_secs: WINDOW,
         status: OnChainStatus::Open,
     }
 }

@@ -35,8 +35,6 @@ pub struct Before {
     pub from: Address,
     /// `block.timestamp`.
     pub time: ChainTime,
-    /// The dispute window in force (C9), in seconds.
-    pub window_secs: u64,
     /// The channel that the call is about.
     pub channel: Option<State>,
     /// For [`Call::Open`] and [`Call::ForceClose`]: whether new channels may use the token.
@@ -131,8 +129,9 @@ impl<C: Crypto> Place<'_, C> {
         }
     }
 
+    /// C9: the window is the channel's own.
     fn start_window(&self, channel: State) -> State {
-        let deadline = ChainTime(self.before.time.0 + self.before.window_secs);
+        let deadline = ChainTime(self.before.time.0 + channel.window_secs);
         State { status: Status::Closing, deadline, ..channel }
     }
 

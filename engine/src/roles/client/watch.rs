@@ -116,7 +116,7 @@ impl Client {
     ) {
         let slot = self.wallet.slot(&event.channel);
         match (event.kind, slot) {
-            (EventKind::Opened { client, node, token, deposit }, _)
+            (EventKind::Opened { client, node, token, deposit, .. }, _)
                 if client == self.config.account && node != client =>
             {
                 self.on_opened(now, event.channel, block.number, (node, token, deposit), out);

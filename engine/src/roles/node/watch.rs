@@ -116,7 +116,7 @@ impl Node {
 
     fn on_event(&mut self, now: Now, block: Block, event: &channel::Event, out: &mut Outputs) {
         match event.kind {
-            EventKind::Opened { client, node, token, deposit } => {
+            EventKind::Opened { client, node, token, deposit, .. } => {
                 // The contract knows no channel with oneself.
                 if node == self.config.account && client != node {
                     self.on_opened(event.channel, block.number, (client, token, deposit), out);

@@ -117,7 +117,7 @@ fn idle() -> Bench {
     bench.feed(Input::Tick);
     let deposit = Amount(40_000_000);
     let node = bench.node.config.account;
-    bench.hear(10, EventKind::Opened { client: CLIENT, node, token: TOKEN, deposit });
+    bench.hear(10, EventKind::Opened { client: CLIENT, node, token: TOKEN, deposit, window_secs: 172_800 });
     bench.feed(Input::BlobReady { hash: HASH, bytes: 64 * GROUP });
     bench.feed(Input::Connected { conn: CONN, peer: PEER, protocol: Protocol::Client, rtt: Span(1) });
     bench
