@@ -75,7 +75,16 @@ export default [
     oracle: ['O1', 'O2'],
     edits: [{
       file: 'contracts/src/PaymentChannel.sol',
-      from: '_pay(token, c.client, refund);',
+      from: '_pay(c.token, c.client, refund);',
+      to: '',
+    }],
+  },
+  {
+    name: 'earning-skipped', rule: 'C3', breaks: 'the node does not get what is recorded',
+    oracle: ['O1', 'O2'],
+    edits: [{
+      file: 'contracts/src/PaymentChannel.sol',
+      from: '_payEarned(channelId, c, amount);',
       to: '',
     }],
   },

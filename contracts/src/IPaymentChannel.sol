@@ -56,6 +56,8 @@ interface IPaymentChannel {
     /// @notice A token refused a payout; the payee withdraws it (C6).
     event Credited(address indexed payee, address indexed token, uint256 amount);
     event CreditWithdrawn(address indexed payee, address indexed token, uint256 amount);
+    /// @notice The fee split gave no three words that add up, so that all of `amount` is credited to the node (C3).
+    event SplitFailed(bytes32 indexed channelId, address indexed client, address indexed node, uint256 amount);
     event DisputeWindowSet(uint64 secs);
     event TokenAllowed(address indexed token, bool allowed);
     event PausedSet(bool paused);
@@ -100,8 +102,8 @@ interface IPaymentChannel {
     error NothingToWithdraw();
     /// @notice The dispute window is not within 12 to 72 hours (section 10).
     error WindowOutOfBounds();
-    /// @notice The payouts of the fee split do not add up to the settled amount.
-    error BadSplit();
+    /// @notice Too little gas is left for the fee split to have its 300,000 in full (C3).
+    error TooLittleGas();
     /// @notice The channel's token is allow-listed, so nobody can force the channel closed (C5).
     error TokenStillAllowed();
 
@@ -123,8 +125,8 @@ interface IPaymentChannel {
     /// @param voucher A voucher signed by the channel's client.
     function disputeChannel(Voucher calldata voucher) external;
 
-    /// @notice C3: after the window, pays the recorded amount through the fee split and the rest to the client. A payout that
-    /// the token refuses becomes a credit (C6). Open to anyone.
+    /// @notice C3: after the window, pays the rest to the client and the recorded amount through the fee split; where that fails,
+    /// the amount is credited to the node. A payout that the token refuses becomes a credit (C6). Open to anyone.
     /// @param channelId The channel, closing.
     function settleChannel(bytes32 channelId) external;
 

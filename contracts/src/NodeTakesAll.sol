@@ -7,8 +7,12 @@ import {IFeeSplit} from "./IFeeSplit.sol";
 /// @notice The fee split without fees: everything goes to the node. It serves until governance brings shares (G1).
 contract NodeTakesAll is IFeeSplit {
     /// @inheritdoc IFeeSplit
-    function split(address node, address, uint256 amount) external pure returns (Payout[] memory payouts) {
-        payouts = new Payout[](1);
-        payouts[0] = Payout({to: node, amount: amount});
+    address public constant treasury = address(0);
+    /// @inheritdoc IFeeSplit
+    address public constant burner = address(0);
+
+    /// @inheritdoc IFeeSplit
+    function split(address, address, uint256 amount) external pure returns (uint256, uint256, uint256) {
+        return (amount, 0, 0);
     }
 }

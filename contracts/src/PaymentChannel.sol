@@ -10,6 +10,7 @@ import {INodeRegistry} from "./INodeRegistry.sol";
 import {Channel, IPaymentChannel, Status, Voucher} from "./IPaymentChannel.sol";
 import {Payouts} from "./Payouts.sol";
 import {SignatureCheck} from "./SignatureCheck.sol";
+import {SplitCall} from "./SplitCall.sol";
 import {TokenCall} from "./TokenCall.sol";
 
 /// @title PaymentChannel
@@ -37,6 +38,8 @@ contract PaymentChannel is ChannelSettings, Payouts, EIP712 {
     INodeRegistry public immutable registry;
     /// @inheritdoc IPaymentChannel
     IFeeSplit public immutable feeSplit;
+    address private immutable _treasury;
+    address private immutable _burner;
 
     /// @inheritdoc IPaymentChannel
     mapping(address client => uint64) public counterOf;
@@ -44,7 +47,7 @@ contract PaymentChannel is ChannelSettings, Payouts, EIP712 {
 
     /// @param owner Holds the settings; ownership moves in two steps.
     /// @param registry_ Knows the active nodes.
-    /// @param feeSplit_ Splits settled amounts.
+    /// @param feeSplit_ Splits settled amounts; its payees are read here, once.
     /// @param disputeWindowSecs First dispute window, 12 to 72 hours; 48 hours is the default of section 10.
     constructor(address owner, INodeRegistry registry_, IFeeSplit feeSplit_, uint64 disputeWindowSecs)
         ChannelSettings(owner, disputeWindowSecs)
@@ -52,6 +55,7 @@ contract PaymentChannel is ChannelSettings, Payouts, EIP712 {
     {
         registry = registry_;
         feeSplit = feeSplit_;
+        (_treasury, _burner) = (feeSplit_.treasury(), feeSplit_.burner());
     }
 
     /// @inheritdoc IPaymentChannel
@@ -199,25 +203,27 @@ contract PaymentChannel is ChannelSettings, Payouts, EIP712 {
         return nonce;
     }
 
-    /// @dev C3: `amount` through the fee split, the rest to the client. The channel is settled already and `amount` is at most
-    /// its deposit.
+    /// @dev C3: the rest to the client, then `amount` to the node. The channel is settled already and `amount` is at most its
+    /// deposit. The refund is first, so that no fee split stands before it.
     function _payOut(bytes32 channelId, Stored storage c, uint256 amount, bool cooperative) private {
-        address token = c.token;
-        if (amount != 0) {
-            IFeeSplit.Payout[] memory payouts = feeSplit.split(c.node, token, amount);
-            uint256 rest = amount;
-            for (uint256 i = 0; i < payouts.length; ++i) {
-                if (payouts[i].amount > rest) revert BadSplit();
-                rest -= payouts[i].amount;
-            }
-            if (rest != 0) revert BadSplit();
-            for (uint256 i = 0; i < payouts.length; ++i) {
-                _pay(token, payouts[i].to, payouts[i].amount);
-            }
-        }
         uint256 refund = c.deposit - amount;
-        _pay(token, c.client, refund);
+        _pay(c.token, c.client, refund);
+        _payEarned(channelId, c, amount);
         emit ChannelSettled(channelId, amount, refund, cooperative);
+    }
+
+    /// @dev C3: what the node has earned, through the fee split; without a right answer it is the node's to withdraw, whole.
+    function _payEarned(bytes32 channelId, Stored storage c, uint256 amount) private {
+        if (amount == 0) return;
+        (address token, address node) = (c.token, c.node);
+        (bool ok, uint256[3] memory parts) = SplitCall.ask(feeSplit, node, token, amount);
+        if (!ok) {
+            emit SplitFailed(channelId, c.client, node, amount);
+            return _credit(token, node, amount);
+        }
+        _pay(token, node, parts[0]);
+        _pay(token, _treasury, parts[1]);
+        _pay(token, _burner, parts[2]);
     }
 
     function _known(bytes32 channelId) private view returns (Stored storage c) {

@@ -29,6 +29,11 @@ abstract contract Payouts is IPaymentChannel, ReentrancyGuardTransient {
     /// @dev Pays `amount` or credits it; nothing if it is zero. Callers hold the reentrancy guard.
     function _pay(address token, address to, uint256 amount) internal {
         if (amount == 0 || TokenCall.tryTransfer(token, to, amount, PAYOUT_GAS)) return;
+        _credit(token, to, amount);
+    }
+
+    /// @dev Keeps `amount` for its payee to withdraw.
+    function _credit(address token, address to, uint256 amount) internal {
         credit[to][token] += amount;
         emit Credited(to, token, amount);
     }

@@ -31,7 +31,7 @@ contract CreditTest is Fixture {
             emit IPaymentChannel.Credited(node, address(token), 30e6);
             vm.expectEmit(address(escrow));
             emit IPaymentChannel.ChannelSettled(id, 30e6, DEPOSIT - 30e6, false);
-            escrow.settleChannel{gas: 600_000}(id);
+            escrow.settleChannel{gas: 900_000}(id);
             vm.assertEq(escrow.credit(node, address(token)), 30e6, "node's credit");
             vm.assertEq(escrow.credit(client, address(token)), 0, "client's credit");
             vm.assertEq(token.balanceOf(client), before - 30e6, "client");
@@ -46,7 +46,7 @@ contract CreditTest is Fixture {
             token.refuse(client, true);
             bytes32 id = openAndClose(token, 30e6);
             warpPastWindow(id);
-            escrow.settleChannel{gas: 900_000}(id);
+            escrow.settleChannel{gas: 1_200_000}(id);
             assertRecorded(id, 30e6, 1, Status.Settled);
             withdraw(node, 30e6);
             withdraw(client, DEPOSIT - 30e6);

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.28;
 
+import {IFeeSplit} from "../src/IFeeSplit.sol";
 import {Channel, Status, Voucher} from "../src/IPaymentChannel.sol";
+import {PaymentChannel} from "../src/PaymentChannel.sol";
 import {TestToken} from "../src/TestToken.sol";
 import {Fixture} from "./Fixture.sol";
 import {vm} from "./Vm.sol";
+import {OddSplit} from "./splits/OddSplit.sol";
 import {FeeToken} from "./tokens/FeeToken.sol";
 import {MuteToken} from "./tokens/MuteToken.sol";
 import {ReenteringToken} from "./tokens/ReenteringToken.sol";
@@ -12,7 +15,8 @@ import {RefusingToken} from "./tokens/RefusingToken.sol";
 import {OddWallet} from "./wallets/OddWallet.sol";
 
 /// @title Handler
-/// @notice Two clients, two nodes, one of each with a contract wallet's code, five tokens and many channels, moved by random calls.
+/// @notice Two clients, two nodes, one of each with a contract wallet's code, a fee split that may break, five tokens and many
+/// channels, moved by random calls.
 /// Rules about a step (what may change, what must succeed) are asserted here, at the step; rules about a state are the invariants of
 /// Invariant.t.sol.
 contract Handler is Fixture {
@@ -31,6 +35,7 @@ contract Handler is Fixture {
 
     Seen[] private seen;
     TestToken[] private tokens;
+    OddSplit private split;
     RefusingToken private refusing;
     ReenteringToken private reentering;
     uint256[2] private clientKeys = [CLIENT_KEY, CLIENT_KEY + 1];
@@ -41,6 +46,8 @@ contract Handler is Fixture {
 
     constructor() {
         setUp();
+        split = new OddSplit();
+        escrow = new PaymentChannel(owner, nodes, IFeeSplit(address(split)), WINDOW);
         refusing = new RefusingToken();
         reentering = new ReenteringToken();
         tokens = [usdc, new FeeToken(), refusing, reentering, new MuteToken()];
@@ -121,14 +128,14 @@ contract Handler is Fixture {
         if (seen.length == 0) return;
         Seen storage s = seen[die % seen.length];
         bool due = s.last.status == Status.Open && !escrow.tokenAllowed(s.last.token);
-        uint256 end = vm.getBlockTimestamp() + s.last.window;
+        uint256 end = vm.getBlockTimestamp() + escrow.disputeWindow();
         vm.prank(other);
         (bool ok,) = address(escrow).call(abi.encodeCall(escrow.forceCloseChannel, (s.id)));
         vm.assertEq(ok, due, "C5: an open channel of a delisted token, and no other");
         if (!ok) return;
         Channel memory c = escrow.channel(s.id);
         vm.assertEq(c.amount + c.nonce, 0, "C5: at amount 0");
-        vm.assertEq(c.deadline, end, "C5: with its own window");
+        vm.assertEq(c.deadline, end, "C5: with the normal window");
         did["force"] += 1;
     }
 
@@ -204,6 +211,13 @@ contract Handler is Fixture {
         else wallet.set(OddWallet.Way((die >> 16) % uint256(OddWallet.Way.Len)));
     }
 
+    /// @dev The split answers by other shares, or breaks; mostly it works.
+    function breakSplit(uint256 die, uint256 a, uint256 b) external watched {
+        uint256 toTreasury = bound(a, 0, 100);
+        split.setShares(toTreasury, bound(b, 0, 100 - toTreasury));
+        if (die % 3 == 0) split.set(OddSplit.Way((die >> 8) % uint256(OddSplit.Way.Len)));
+    }
+
     function setWindow(uint64 secs) external watched {
         vm.prank(owner);
         escrow.setDisputeWindow(uint64(bound(secs, 12 hours, 72 hours)));
@@ -233,11 +247,12 @@ contract Handler is Fixture {
 
     /// @dev Everyone who can hold money or credit.
     function holders() external view returns (address[] memory all) {
-        all = new address[](7);
+        all = new address[](9);
         for (uint256 i = 0; i < 4; ++i) {
             all[i] = vm.addr(_keys()[i]);
         }
         (all[4], all[5], all[6]) = (address(escrow), address(reentering), FeeToken(address(tokens[1])).SINK());
+        (all[7], all[8]) = (split.treasury(), split.burner());
     }
 
     // Helpers.
@@ -258,6 +273,7 @@ contract Handler is Fixture {
         for (uint256 i = 0; i < 4; ++i) {
             sum += escrow.credit(vm.addr(_keys()[i]), address(token));
         }
+        sum += escrow.credit(split.treasury(), address(token)) + escrow.credit(split.burner(), address(token));
     }
 
     /// @dev Mostly the client's own signature; sometimes another's, or the empty voucher.

@@ -6,19 +6,7 @@ import {IPaymentChannel, Status, Voucher} from "../src/IPaymentChannel.sol";
 import {PaymentChannel} from "../src/PaymentChannel.sol";
 import {Fixture} from "./Fixture.sol";
 import {vm} from "./Vm.sol";
-
-/// @notice Hands out the payouts it was told, whatever the amount.
-contract ScriptedSplit is IFeeSplit {
-    Payout[] private payouts;
-
-    function add(address to, uint256 amount) external {
-        payouts.push(Payout({to: to, amount: amount}));
-    }
-
-    function split(address, address, uint256) external view returns (Payout[] memory) {
-        return payouts;
-    }
-}
+import {OddSplit} from "./splits/OddSplit.sol";
 
 /// @notice settleChannel: C3, and the fee split.
 contract SettleTest is Fixture {
@@ -60,9 +48,10 @@ contract SettleTest is Fixture {
     }
 
     function test_C3_AmountZeroRefundsEverythingWithoutAskingTheSplit() public {
-        ScriptedSplit split = new ScriptedSplit();
-        split.add(node, 1); // would be a bad split of 0
-        bytes32 id = settleWith(split, 0);
+        OddSplit split = new OddSplit();
+        split.set(OddSplit.Way.Refuse);
+        bytes32 id = settleWith(IFeeSplit(address(split)), 0);
+        vm.assertEq(escrow.credit(node, address(usdc)), 0, "nothing was split");
         vm.assertEq(usdc.balanceOf(node), 0, "node");
         assertRecorded(id, 0, 1, Status.Settled);
     }
@@ -74,35 +63,6 @@ contract SettleTest is Fixture {
         escrow.settleChannel(id);
         vm.assertEq(usdc.balanceOf(node), DEPOSIT, "node");
         vm.assertEq(usdc.balanceOf(address(escrow)), DEPOSIT, "the other channel's money");
-    }
-
-    function test_C3_EveryShareIsPaidAndZeroSharesAreSkipped() public {
-        ScriptedSplit split = new ScriptedSplit();
-        split.add(node, 60);
-        split.add(address(0), 0);
-        split.add(owner, 40);
-        settleWith(split, 100);
-        vm.assertEq(usdc.balanceOf(node), 60, "node");
-        vm.assertEq(usdc.balanceOf(owner), 40, "treasury");
-        vm.assertEq(escrow.credit(address(0), address(usdc)), 0, "no credit of nothing");
-    }
-
-    function test_C3_SharesMustAddUp() public {
-        uint256[2][4] memory shares =
-            [[uint256(60), 39], [uint256(60), 41], [uint256(0), 0], [type(uint256).max, uint256(101)]];
-        for (uint256 i = 0; i < shares.length; ++i) {
-            ScriptedSplit split = new ScriptedSplit();
-            split.add(node, shares[i][0]);
-            split.add(owner, shares[i][1]);
-            bytes32 id = closeWith(split, 100);
-            expectSettle(id, IPaymentChannel.BadSplit.selector);
-            assertRecorded(id, 100, 1, Status.Closing);
-        }
-    }
-
-    function test_C3_NoSharesAreABadSplit() public {
-        bytes32 id = closeWith(new ScriptedSplit(), 100);
-        expectSettle(id, IPaymentChannel.BadSplit.selector);
     }
 
     function test_Pause_AndDelistingDoNotStopASettlement() public {
@@ -117,17 +77,13 @@ contract SettleTest is Fixture {
         vm.assertEq(usdc.balanceOf(node), 30e6, "node");
     }
 
-    /// @dev A channel of a fresh escrow with `split`, closed with `amount`, its window over.
-    function closeWith(IFeeSplit split, uint256 amount) private returns (bytes32 id) {
+    /// @dev A channel of a fresh escrow with `split`, closed with `amount`, its window over, and settled.
+    function settleWith(IFeeSplit split, uint256 amount) private returns (bytes32 id) {
         escrow = new PaymentChannel(owner, nodes, split, WINDOW);
         allow(usdc);
         fund(usdc, client);
         id = openAndClose(amount);
         warpPastWindow(id);
-    }
-
-    function settleWith(IFeeSplit split, uint256 amount) private returns (bytes32 id) {
-        id = closeWith(split, amount);
         escrow.settleChannel(id);
         vm.assertEq(usdc.balanceOf(address(escrow)), 0, "escrow");
     }

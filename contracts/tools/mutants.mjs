@@ -13,6 +13,7 @@ import { fileURLToPath } from 'node:url';
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const CHANNEL = 'src/PaymentChannel.sol';
 const SIGNATURE = 'src/SignatureCheck.sol';
+const SPLIT = 'src/SplitCall.sol';
 const MUTANTS = [
   // name, file, [from, to] ...
   ['C9 the window of the close', CHANNEL, ['uint64(block.timestamp) + c.windowSecs;', 'uint64(block.timestamp) + disputeWindow;']],
@@ -27,8 +28,18 @@ const MUTANTS = [
   ['C3 settle ignores the window', CHANNEL, ['if (block.timestamp < c.deadline) revert WindowOpen();', '']],
   ['C3 settle needs one second more', CHANNEL, ['if (block.timestamp < c.deadline) revert', 'if (block.timestamp <= c.deadline) revert']],
   ['C3 settled twice', CHANNEL, ['c.status = Status.Settled;\n        _payOut(channelId', '_payOut(channelId']],
-  ['C3 split not checked', CHANNEL, ['if (rest != 0) revert BadSplit();', '']],
-  ['C3 nothing is refunded', CHANNEL, ['_pay(token, c.client, refund);', '']],
+  ['C3 the split need not add up', SPLIT, ['return amount == 0;', 'return true;']],
+  ['C3 a part above the amount', SPLIT, ['if (parts[i] > amount) return false;', 'if (parts[i] > amount) return true;']],
+  ['C3 a split that reverts counts', SPLIT, ['ok := and(ok, eq(returndatasize(), 0x60))', 'ok := eq(returndatasize(), 0x60)']],
+  ['C3 a longer answer counts', SPLIT, ['eq(returndatasize(), 0x60)', 'gt(returndatasize(), 0x5f)']],
+  ['C3 a shorter answer counts', SPLIT, ['eq(returndatasize(), 0x60)', 'lt(returndatasize(), 0x61)']],
+  ['C3 a split by little gas', SPLIT, ['if (gasleft() < GAS_NEEDED) revert IPaymentChannel.TooLittleGas();', '']],
+  ['C3 the split writes', SPLIT, ['staticcall(SPLIT_GAS, feeSplit,', 'call(SPLIT_GAS, feeSplit, 0,']],
+  ['C3 a split eats all gas', SPLIT, ['staticcall(SPLIT_GAS,', 'staticcall(gas(),']],
+  ['C3 without a split nothing is earned', CHANNEL, ['return _credit(token, node, amount);', 'return;']],
+  ['C3 the treasury gets nothing', CHANNEL, ['_pay(token, _treasury, parts[1]);', '']],
+  ['C3 the split before the refund', CHANNEL, ['_pay(c.token, c.client, refund);\n        _payEarned(channelId, c, amount);', '_payEarned(channelId, c, amount);\n        _pay(c.token, c.client, refund);']],
+  ['C3 nothing is refunded', CHANNEL, ['_pay(c.token, c.client, refund);', '']],
   ['C3 the refund is the deposit', CHANNEL, ['uint256 refund = c.deposit - amount;', 'uint256 refund = c.deposit;']],
   ['C4 without the node', CHANNEL, ['_requireSignature(c.node, consent, nodeSignature);', '']],
   ['C4 without the client', CHANNEL, ['if (!_isEmpty(voucher)) _requireVoucherSignature(c.client, voucher);', '']],

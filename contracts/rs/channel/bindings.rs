@@ -145,7 +145,7 @@ const REVERTS: [([u8; 4], Revert); 21] = [
     (PaymentChannel::WindowOver::SELECTOR, Revert::WindowOver),
     (PaymentChannel::TransferFailed::SELECTOR, Revert::TransferFailed),
     (PaymentChannel::NothingToWithdraw::SELECTOR, Revert::NothingToWithdraw),
-    (PaymentChannel::BadSplit::SELECTOR, Revert::BadSplit),
+    (PaymentChannel::TooLittleGas::SELECTOR, Revert::TooLittleGas),
     (PaymentChannel::TokenStillAllowed::SELECTOR, Revert::TokenStillAllowed),
 ];
 

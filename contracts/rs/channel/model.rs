@@ -319,12 +319,13 @@ impl Model {
         Ok(())
     }
 
+    /// C3: the refund first. The split of this model leaves everything to the node.
     fn pay_out(&mut self, id: ChannelId, mut c: State, cooperative: bool) -> Event {
         let (paid, refunded) = (c.amount, Amount(c.deposit.0 - c.amount.0));
         c.status = Status::Settled;
         self.channels.known.insert(id, c);
-        self.pay(c.token, c.node, paid);
         self.pay(c.token, c.client, refunded);
+        self.pay(c.token, c.node, paid);
         Event { channel: id, kind: EventKind::Settled { paid, refunded, cooperative } }
     }
 

@@ -112,7 +112,7 @@ pub enum Revert {
     WindowOver,
     TransferFailed,
     NothingToWithdraw,
-    BadSplit,
+    TooLittleGas,
     TokenStillAllowed,
 }
 

@@ -25,6 +25,8 @@ use super::chain::{BLOCK_GAS, Chain, Mined, Refused, Sent, block_hash, block_of,
 
 /// What every account is said to own, in wei.
 const ETHER: U256 = U256::from_limbs([0, 1 << 20, 0, 0]);
+/// More than has to be left when the payment channel asks its fee split (C3).
+const SPLIT_GAS: u64 = 400_000;
 /// Logs in one answer.
 const LOGS_MAX: usize = 10_000;
 /// Blocks in one fee history.
@@ -299,11 +301,12 @@ fn call(
     Ok(json!(called.0))
 }
 
-/// Enough for a call to run as it does with all the gas there is: what it uses, and half of it more.
+/// Enough for a call to run as it does with all the gas there is: what it uses, and half of it more, or as much as the payment
+/// channel wants to see before it asks its fee split (C3).
 fn estimate(chain: &mut Chain, request: &TransactionRequest) -> Answer {
     let head = chain.head();
     let (_, gas) = run(chain, head.number, head, request)?;
-    Ok(json!(U64::from((gas + gas / 2).min(BLOCK_GAS))))
+    Ok(json!(U64::from((gas + (gas / 2).max(SPLIT_GAS)).min(BLOCK_GAS))))
 }
 
 fn run(chain: &Chain, on: u64, block: Block, request: &TransactionRequest) -> Result<(Bytes, u64), RpcError> {
