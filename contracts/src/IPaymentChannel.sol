@@ -28,7 +28,7 @@ struct Channel {
     address node;
     address token;
     uint256 deposit; // what arrived when it was opened, base units
-    uint256 amount; // recorded since the first close, at most the deposit (C7); never falls
+    uint256 amount; // recorded, at most the deposit (C7); never falls
     uint64 nonce; // recorded with it
     uint64 deadline; // unix seconds at which the dispute window ends; 0 before the first close
     uint64 window; // seconds, as in force when it was opened (C9)
@@ -48,14 +48,15 @@ interface IPaymentChannel {
         uint64 counter,
         uint64 window
     );
-    /// @notice First close (C1) or forced one (C5, amount 0); `amount` is as recorded, so capped (C7).
+    /// @notice First close (C1) or forced one (C5); amount and nonce are as recorded from now on, so capped (C7) and never lower
+    /// than before.
     event ChannelClosing(bytes32 indexed channelId, address indexed by, uint256 amount, uint64 nonce, uint64 deadline);
     /// @notice A higher amount was recorded (C2); `nonce` is the highest seen on chain.
     event ChannelDisputed(bytes32 indexed channelId, address indexed by, uint256 amount, uint64 nonce);
     event ChannelSettled(bytes32 indexed channelId, uint256 paid, uint256 refunded, bool cooperative);
     /// @notice A token refused a payout; the payee withdraws it (C6).
     event Credited(address indexed payee, address indexed token, uint256 amount);
-    event CreditWithdrawn(address indexed payee, address indexed token, uint256 amount);
+    event CreditWithdrawn(address indexed payee, address indexed token, address indexed to, uint256 amount);
     /// @notice The fee split gave no three words that add up, so that all of `amount` is credited to the node (C3).
     event SplitFailed(bytes32 indexed channelId, address indexed client, address indexed node, uint256 amount);
     event DisputeWindowSet(uint64 secs);
@@ -98,6 +99,8 @@ interface IPaymentChannel {
     error WindowOver();
     /// @notice The token refused the transfer.
     error TransferFailed();
+    /// @notice A credit goes neither to nobody nor back into this contract (C6).
+    error BadPayee();
     /// @notice The caller has no credit in this token (C6).
     error NothingToWithdraw();
     /// @notice The dispute window is not within 12 to 72 hours (section 10).
@@ -116,6 +119,7 @@ interface IPaymentChannel {
 
     /// @notice C1: starts the dispute window with a voucher of the client, or with the empty voucher (amount 0, nonce 0, no
     /// signature; its token is ignored). The window is the channel's own (C9); an amount above the deposit is capped (C7).
+    /// What is recorded is the larger of the voucher's amount and what was recorded already: it never reverts for its amount.
     /// On a channel that is closing it acts as `disputeChannel`. Client or node only.
     /// @param voucher The voucher to record.
     function closeChannel(Voucher calldata voucher) external;
@@ -136,14 +140,16 @@ interface IPaymentChannel {
     /// @param nodeSignature The node's signature of CooperativeClose over the same four values, uncapped.
     function closeCooperatively(Voucher calldata voucher, bytes calldata nodeSignature) external;
 
-    /// @notice C5: starts the channel's window at amount 0 on an open channel whose token was delisted; who holds a voucher answers with
-    /// `disputeChannel`. A channel that is closing keeps its amount and its deadline: the call reverts. Open to anyone.
+    /// @notice C5: starts the channel's window at the recorded amount on an open channel whose token was delisted; who holds a voucher
+    /// answers with `disputeChannel`. A channel that is closing keeps its amount and its deadline: the call reverts. Open to anyone.
     /// @param channelId The channel, open.
     function forceCloseChannel(bytes32 channelId) external;
 
-    /// @notice C6: pays the caller what it was credited in `token`.
+    /// @notice C6: pays out what the caller was credited in `token`, all of it. If the token refuses, the call reverts and the
+    /// credit stays.
     /// @param token The token of the credit; it need not be allow-listed any more.
-    function withdrawCredit(address token) external;
+    /// @param to Who gets it; neither zero nor this contract.
+    function withdrawCredit(address token, address to) external;
 
     /// @notice C9: sets the window of channels that are opened from now on, 12 to 72 hours (section 10). Owner only.
     /// @param secs The dispute window in seconds.

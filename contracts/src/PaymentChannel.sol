@@ -176,10 +176,13 @@ contract PaymentChannel is ChannelSettings, Payouts, EIP712 {
         return uint128(received);
     }
 
-    /// @dev C1, C5: an open channel starts to close, with the window that was in force when it was opened (C9).
+    /// @dev C1, C5: an open channel starts to close, with the window that was in force when it was opened (C9). It never lowers
+    /// what is recorded.
     function _startWindow(bytes32 channelId, Stored storage c, uint128 amount, uint64 nonce) private {
         uint64 deadline = uint64(block.timestamp) + c.windowSecs;
-        (c.status, c.deadline, c.nonce, c.amount) = (Status.Closing, deadline, nonce, amount);
+        (c.status, c.deadline) = (Status.Closing, deadline);
+        if (amount < c.amount) amount = c.amount;
+        nonce = _record(c, amount, nonce);
         emit ChannelClosing(channelId, msg.sender, amount, nonce, deadline);
     }
 

@@ -77,7 +77,46 @@ contract CreditTest is Fixture {
     function test_C6_NothingToWithdraw() public {
         vm.expectRevert(IPaymentChannel.NothingToWithdraw.selector);
         vm.prank(node);
-        escrow.withdrawCredit(address(token));
+        escrow.withdrawCredit(address(token), node);
+    }
+
+    /// @dev A payee that the token refuses for good names another one; the credit is its own all the same.
+    function test_C6_ACreditGoesWhereItsPayeeSays() public {
+        credited(30e6);
+        vm.expectRevert(IPaymentChannel.NothingToWithdraw.selector);
+        vm.prank(other);
+        escrow.withdrawCredit(address(token), other);
+        vm.expectEmit(address(escrow));
+        emit IPaymentChannel.CreditWithdrawn(node, address(token), other, 30e6);
+        vm.prank(node);
+        escrow.withdrawCredit(address(token), other);
+        vm.assertEq(token.balanceOf(other), 30e6, "all of it");
+        vm.assertEq(token.balanceOf(node), 0, "and nothing to the payee");
+        vm.assertEq(escrow.credit(node, address(token)), 0, "credit");
+    }
+
+    function test_C6_NotToNobodyAndNotBack() public {
+        address[2] memory wrong = [address(0), address(escrow)];
+        for (uint256 i = 0; i < 2; ++i) {
+            vm.expectRevert(IPaymentChannel.BadPayee.selector);
+            vm.prank(node);
+            escrow.withdrawCredit(address(token), wrong[i]); // whether there is a credit or not
+        }
+        credited(30e6);
+        for (uint256 i = 0; i < 2; ++i) {
+            vm.expectRevert(IPaymentChannel.BadPayee.selector);
+            vm.prank(node);
+            escrow.withdrawCredit(address(token), wrong[i]);
+        }
+        vm.assertEq(escrow.credit(node, address(token)), 30e6, "credit");
+    }
+
+    function testFuzz_C6_ToAnybodyElse(address to) public {
+        vm.assume(to != address(0) && to != address(escrow) && to != node && to != client);
+        credited(30e6);
+        vm.prank(node);
+        escrow.withdrawCredit(address(token), to);
+        vm.assertEq(token.balanceOf(to), 30e6, "paid");
     }
 
     function test_C6_StillRefusedKeepsTheCredit() public {
@@ -89,7 +128,7 @@ contract CreditTest is Fixture {
             token.setWay(RefusingToken.Way(way));
             vm.expectRevert(IPaymentChannel.TransferFailed.selector);
             vm.prank(node);
-            escrow.withdrawCredit{gas: 5_000_000}(address(token));
+            escrow.withdrawCredit{gas: 5_000_000}(address(token), node);
             vm.assertEq(escrow.credit(node, address(token)), 30e6, "credit");
         }
         withdraw(node, 30e6);
@@ -103,7 +142,7 @@ contract CreditTest is Fixture {
         escrow.settleChannel(id);
         vm.expectRevert(IPaymentChannel.NothingToWithdraw.selector);
         vm.prank(node);
-        escrow.withdrawCredit(address(usdc));
+        escrow.withdrawCredit(address(usdc), node);
     }
 
     function test_C6_PausedAndDelistedStillWithdraws() public {
@@ -179,7 +218,7 @@ contract CreditTest is Fixture {
             abi.encodeCall(escrow.openChannel, (node, 1, address(bad))),
             abi.encodeCall(escrow.settleChannel, (old)),
             abi.encodeCall(escrow.closeCooperatively, (v, consent(v))),
-            abi.encodeCall(escrow.withdrawCredit, (address(bad)))
+            abi.encodeCall(escrow.withdrawCredit, (address(bad), other))
         ];
         for (uint256 i = 0; i < 4; ++i) {
             bad.arm(address(escrow), calls[i], false);
@@ -211,10 +250,10 @@ contract CreditTest is Fixture {
         vm.assertEq(escrow.credit(client, address(bad)), DEPOSIT - 30e6, "client's credit");
         vm.expectRevert(IPaymentChannel.TransferFailed.selector);
         vm.prank(node);
-        escrow.withdrawCredit(address(bad));
+        escrow.withdrawCredit(address(bad), node);
         bad.arm(address(0), "", false);
         vm.prank(node);
-        escrow.withdrawCredit(address(bad));
+        escrow.withdrawCredit(address(bad), node);
         vm.assertEq(bad.balanceOf(node), 30e6, "node");
     }
 
@@ -224,17 +263,25 @@ contract CreditTest is Fixture {
         vm.assertEq(bytes32(bytes4(bad.answer())), bytes32(guarded), "guarded");
     }
 
+    /// @dev The token refuses the node, which has this credit.
+    function credited(uint256 amount) private {
+        token.refuse(node, true);
+        bytes32 id = openAndClose(token, amount);
+        warpPastWindow(id);
+        escrow.settleChannel(id);
+    }
+
     /// @dev Lifts the refusal, withdraws, and finds nothing left.
     function withdraw(address payee, uint256 amount) private {
         token.refuse(payee, false);
         uint256 before = token.balanceOf(payee);
         vm.expectEmit(address(escrow));
-        emit IPaymentChannel.CreditWithdrawn(payee, address(token), amount);
+        emit IPaymentChannel.CreditWithdrawn(payee, address(token), payee, amount);
         vm.prank(payee);
-        escrow.withdrawCredit(address(token));
+        escrow.withdrawCredit(address(token), payee);
         vm.assertEq(token.balanceOf(payee), before + amount, "withdrawn");
         vm.expectRevert(IPaymentChannel.NothingToWithdraw.selector);
         vm.prank(payee);
-        escrow.withdrawCredit(address(token));
+        escrow.withdrawCredit(address(token), payee);
     }
 }

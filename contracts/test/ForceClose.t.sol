@@ -7,7 +7,7 @@ import {vm} from "./Vm.sol";
 
 /// @notice forceCloseChannel: C5, and that it takes nobody's voucher away.
 contract ForceCloseTest is Fixture {
-    function test_C5_AnyoneStartsTheNormalWindowAtZero() public {
+    function test_C5_AnyoneStartsTheWindowAtWhatIsRecorded() public {
         bytes32 id = open();
         list(false);
         uint64 deadline = uint64(vm.getBlockTimestamp()) + WINDOW;

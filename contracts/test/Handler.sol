@@ -128,14 +128,14 @@ contract Handler is Fixture {
         if (seen.length == 0) return;
         Seen storage s = seen[die % seen.length];
         bool due = s.last.status == Status.Open && !escrow.tokenAllowed(s.last.token);
-        uint256 end = vm.getBlockTimestamp() + escrow.disputeWindow();
+        uint256 end = vm.getBlockTimestamp() + s.last.window;
         vm.prank(other);
         (bool ok,) = address(escrow).call(abi.encodeCall(escrow.forceCloseChannel, (s.id)));
         vm.assertEq(ok, due, "C5: an open channel of a delisted token, and no other");
         if (!ok) return;
         Channel memory c = escrow.channel(s.id);
-        vm.assertEq(c.amount + c.nonce, 0, "C5: at amount 0");
-        vm.assertEq(c.deadline, end, "C5: with the normal window");
+        vm.assertEq(c.amount, s.last.amount, "C5: at the recorded amount");
+        vm.assertEq(c.deadline, end, "C5: with its own window");
         did["force"] += 1;
     }
 
@@ -163,18 +163,19 @@ contract Handler is Fixture {
 
     function withdrawCredit(uint256 die) external watched {
         address payee = vm.addr(_keys()[die % 4]);
+        address to = (die >> 24) % 2 == 0 ? payee : vm.addr(_keys()[(die >> 25) % 4]);
         TestToken token = (die >> 8) % 2 == 0 ? refusing : tokens[(die >> 9) % tokens.length];
-        if ((die >> 16) % 2 == 0) refusing.refuse(payee, false);
+        if ((die >> 16) % 2 == 0) refusing.refuse(to, false);
         uint256 due = escrow.credit(payee, address(token));
-        uint256 before = token.balanceOf(payee);
+        uint256 before = token.balanceOf(to);
         uint256 held = token.balanceOf(address(escrow));
         vm.prank(payee);
-        (bool ok,) = address(escrow).call{gas: 3_000_000}(abi.encodeCall(escrow.withdrawCredit, (address(token))));
+        (bool ok,) = address(escrow).call{gas: 3_000_000}(abi.encodeCall(escrow.withdrawCredit, (address(token), to)));
         uint256 gone = held - token.balanceOf(address(escrow));
         vm.assertEq(gone, ok ? due : 0, "C6: a credit is paid once and whole");
         vm.assertEq(escrow.credit(payee, address(token)), ok ? 0 : due, "C6: and then gone");
         if (ok && address(token) == address(refusing)) {
-            vm.assertEq(token.balanceOf(payee) - before, due, "C6: to its payee");
+            vm.assertEq(token.balanceOf(to) - before, due, "C6: to whom its payee says");
         }
         if (ok) did["withdraw"] += 1;
     }
@@ -192,7 +193,7 @@ contract Handler is Fixture {
             abi.encodeCall(escrow.openChannel, (node, 1, address(reentering))),
             abi.encodeCall(escrow.settleChannel, (s.id)),
             abi.encodeCall(escrow.closeCooperatively, (v, sign(s.nodeKey, consentDigest(v)))),
-            abi.encodeCall(escrow.withdrawCredit, (address(reentering))),
+            abi.encodeCall(escrow.withdrawCredit, (address(reentering), node)),
             abi.encodeCall(escrow.disputeChannel, (v)) // moves no money and may succeed
         ];
         reentering.arm(address(escrow), calls[(die >> 8) % 5], false);

@@ -40,7 +40,9 @@ library Model {
             if (!c.rightToken) return IPaymentChannel.WrongToken.selector;
             if (!c.signed) return IPaymentChannel.BadSignature.selector;
         }
-        (s.status, s.amount, s.nonce, s.deadline) = (Status.Closing, min(c.amount, s.deposit), c.nonce, time + window);
+        (s.status, s.deadline) = (Status.Closing, time + window);
+        if (min(c.amount, s.deposit) > s.amount) s.amount = min(c.amount, s.deposit);
+        if (c.nonce > s.nonce) s.nonce = c.nonce;
         return 0;
     }
 

@@ -224,7 +224,7 @@ contract WalletTest is Fixture {
         calls[2] = abi.encodeCall(escrow.closeCooperatively, (own, consent(own)));
         calls[3] = abi.encodeCall(escrow.closeChannel, (emptyVoucher(fresh)));
         calls[4] = abi.encodeCall(escrow.forceCloseChannel, (fresh));
-        calls[5] = abi.encodeCall(escrow.withdrawCredit, (address(usdc)));
+        calls[5] = abi.encodeCall(escrow.withdrawCredit, (address(usdc), other));
         calls[6] = abi.encodeCall(escrow.renounceOwnership, ());
         wallet.setReenter(address(escrow), calls);
         expectRefused(voucher(OTHER_KEY, id, 5, 1, address(usdc)));

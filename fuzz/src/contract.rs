@@ -51,7 +51,10 @@ fn step(input: &mut Bytes<'_>) -> Step {
             Step::Open { by: choice % PARTIES, node, token, deposit: money(input) }
         }
         23 => Step::Delegate { by: choice % PARTIES, trusted: usize::from(input.byte()) % (PARTIES + 1) },
-        24 => Step::Withdraw { by: choice % PARTIES, token: usize::from(input.byte()) % TOKENS },
+        24 => {
+            let how = usize::from(input.byte());
+            Step::Withdraw { by: choice % PARTIES, token: how % TOKENS, to: how / TOKENS % (PARTIES + 2) }
+        }
         25 => Step::Approve {
             by: choice % PARTIES,
             token: usize::from(input.byte()) % TOKENS,

@@ -42,7 +42,9 @@ pub(crate) fn calldata(call: &Call, token: Address) -> Vec<u8> {
             }
             .abi_encode()
         }
-        Call::WithdrawCredit { token } => PaymentChannel::withdrawCreditCall { token: *token }.abi_encode(),
+        Call::WithdrawCredit { token, to } => {
+            PaymentChannel::withdrawCreditCall { token: *token, to: *to }.abi_encode()
+        }
         Call::ForceClose { channel } => {
             PaymentChannel::forceCloseChannelCall { channelId: B256::from(channel.0) }.abi_encode()
         }
@@ -125,7 +127,7 @@ pub(crate) fn ask_state(id: ChannelId) -> Vec<u8> {
 
 /// The contract's custom errors by selector. The engine knows no `WindowOutOfBounds`: no role sets the
 /// window.
-const REVERTS: [([u8; 4], Revert); 21] = [
+const REVERTS: [([u8; 4], Revert); 22] = [
     (PaymentChannel::Paused::SELECTOR, Revert::Paused),
     (PaymentChannel::TokenNotAllowed::SELECTOR, Revert::TokenNotAllowed),
     (PaymentChannel::ZeroDeposit::SELECTOR, Revert::ZeroDeposit),
@@ -144,6 +146,7 @@ const REVERTS: [([u8; 4], Revert); 21] = [
     (PaymentChannel::WindowOpen::SELECTOR, Revert::WindowOpen),
     (PaymentChannel::WindowOver::SELECTOR, Revert::WindowOver),
     (PaymentChannel::TransferFailed::SELECTOR, Revert::TransferFailed),
+    (PaymentChannel::BadPayee::SELECTOR, Revert::BadPayee),
     (PaymentChannel::NothingToWithdraw::SELECTOR, Revert::NothingToWithdraw),
     (PaymentChannel::TooLittleGas::SELECTOR, Revert::TooLittleGas),
     (PaymentChannel::TokenStillAllowed::SELECTOR, Revert::TokenStillAllowed),

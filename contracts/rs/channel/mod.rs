@@ -87,13 +87,13 @@ impl From<Query> for Asked {
 pub(crate) const fn typical_gas(call: &Call) -> u64 {
     match call {
         Call::Open { .. } => 149_000,
-        Call::Close { voucher: None, .. } => 37_000,
+        Call::Close { voucher: None, .. } => 39_000,
         Call::Close { voucher: Some(_), .. } => 52_000,
         Call::Dispute { .. } => 46_500,
         Call::Settle { .. } => 65_500,
         Call::CloseCooperatively { .. } => 85_000,
         Call::WithdrawCredit { .. } => 45_000,
-        Call::ForceClose { .. } => 38_500,
+        Call::ForceClose { .. } => 40_500,
     }
 }
 
@@ -135,7 +135,7 @@ pub(crate) fn before<B: Backend + ?Sized>(
         },
     };
     let credit = match *call {
-        Call::WithdrawCredit { token } => amount(Query::Credit { payee: from, token }.into()),
+        Call::WithdrawCredit { token, .. } => amount(Query::Credit { payee: from, token }.into()),
         _ => Amount::ZERO,
     };
     let token = match *call {

@@ -113,8 +113,8 @@ impl Model {
             Call::CloseCooperatively { channel, voucher, node_signature } => {
                 self.close_cooperatively(from, *channel, voucher.as_ref(), node_signature, crypto)?
             }
-            Call::WithdrawCredit { token } => {
-                self.withdraw_credit(from, *token)?;
+            Call::WithdrawCredit { token, to } => {
+                self.withdraw_credit(from, *token, *to)?;
                 return Ok(None);
             }
             Call::ForceClose { channel } => self.force_close(block, from, *channel)?,
@@ -188,8 +188,8 @@ impl Model {
             self.signed_by_client(&c, voucher, crypto)?;
         }
         let terms = terms_or_empty(id, c.token, voucher);
-        c.nonce = terms.nonce;
-        c.amount = terms.amount.min(c.deposit);
+        c.nonce = c.nonce.max(terms.nonce);
+        c.amount = c.amount.max(terms.amount.min(c.deposit));
         self.start_window(block, from, id, c)
     }
 
@@ -308,13 +308,16 @@ impl Model {
     }
 
     /// C6.
-    fn withdraw_credit(&mut self, from: Address, token: Address) -> Result<(), Revert> {
+    fn withdraw_credit(&mut self, from: Address, token: Address, to: Address) -> Result<(), Revert> {
+        let escrow = self.deployment.payment_channel;
+        if to == Address::ZERO || to == escrow {
+            return Err(Why::BadPayee.into());
+        }
         let Some(amount) = self.channels.credits.get(&(from, token)).copied() else {
             return Err(Why::NothingToWithdraw.into());
         };
-        let escrow = self.deployment.payment_channel;
         let Target::Token(held) = self.target(token) else { return Err(Why::TransferFailed.into()) };
-        held.transfer(escrow, from, amount).map_err(|_| Why::TransferFailed)?;
+        held.transfer(escrow, to, amount).map_err(|_| Why::TransferFailed)?;
         self.channels.credits.remove(&(from, token));
         Ok(())
     }

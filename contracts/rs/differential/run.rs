@@ -272,8 +272,10 @@ impl Run {
                 let call = channel::Call::CloseCooperatively { channel, voucher, node_signature };
                 ("cooperative", from, Call::Role(call.into()))
             }
-            Step::Withdraw { by, token } => {
-                let call = channel::Call::WithdrawCredit { token: self.tokens[*token] };
+            Step::Withdraw { by, token, to } => {
+                // Beyond the parties and nobody it is the contract itself.
+                let to = if *to > PARTIES { self.deployment.payment_channel } else { self.account(*to) };
+                let call = channel::Call::WithdrawCredit { token: self.tokens[*token], to };
                 ("withdraw", self.party(*by), Call::Role(call.into()))
             }
             Step::ForceClose { by, channel } => {

@@ -75,6 +75,7 @@ pub enum Step {
     Withdraw {
         by: usize,
         token: usize,
+        to: usize,
     },
     ForceClose {
         by: By,

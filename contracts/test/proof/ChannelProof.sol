@@ -8,11 +8,6 @@ import {PaymentChannel} from "../../src/PaymentChannel.sol";
 import {vm} from "../Vm.sol";
 import {AnyToken, AnyWallet, symbols} from "./Symbols.sol";
 
-/// @dev A cheat code that only the proofs use.
-interface Store {
-    function store(address target, bytes32 slot, bytes32 value) external;
-}
-
 /// @title ChannelProof
 /// @notice Proofs over every state of a channel and every call, for halmos (`tools/halmos.sh`); no test for forge, which finds
 /// nothing to run here.
@@ -117,7 +112,7 @@ contract ChannelProof {
     }
 
     function _store(uint256 slot, uint256 value) private {
-        Store(address(vm)).store(address(escrow), bytes32(slot), bytes32(value));
+        vm.store(address(escrow), bytes32(slot), bytes32(value));
     }
 
     /// @dev Any function, with any arguments, from anyone, at any time, whether the token is allowed or not. A call that reverts

@@ -53,6 +53,8 @@ pub enum Call {
     WithdrawCredit {
         /// The token.
         token: Address,
+        /// Who gets it: anybody but nobody and the contract itself.
+        to: Address,
     },
     /// `forceCloseChannel` (C5). No role of ours makes it; anyone may.
     ForceClose {
@@ -111,6 +113,7 @@ pub enum Revert {
     WindowOpen,
     WindowOver,
     TransferFailed,
+    BadPayee,
     NothingToWithdraw,
     TooLittleGas,
     TokenStillAllowed,
@@ -138,7 +141,7 @@ pub enum EventKind {
         #[serde(default)]
         window_secs: u64,
     },
-    /// `ChannelClosing`, of a close or, with amount 0, of a forced one (C5)
+    /// `ChannelClosing`, of a close or of a forced one (C5); amount and nonce are what is recorded
     Closing { by: Address, amount: Amount, nonce: Nonce, deadline: ChainTime },
     /// `ChannelDisputed`
     Disputed { by: Address, amount: Amount, nonce: Nonce },

@@ -75,6 +75,7 @@ fn expected() -> Vec<(&'static str, Option<Revert>)> {
         })
         .collect();
     all.push(("withdraw", Some(NothingToWithdraw.into())));
+    all.push(("withdraw", Some(BadPayee.into())));
     all.extend([("open", Some(Revert::Other)), ("setup", Some(Revert::Other))]);
     all
 }

@@ -96,7 +96,8 @@ pub fn step() -> impl Strategy<Value = Step> {
         3 => (by(), any::<usize>()).prop_map(|(by, channel)| Step::Settle { by, channel }),
         4 => (by(), paper(), consent)
             .prop_map(|(by, voucher, consent)| Step::CloseCooperatively { by, voucher, consent }),
-        1 => (party.clone(), token).prop_map(|(by, token)| Step::Withdraw { by, token }),
+        1 => (party.clone(), token, 0..PARTIES + 2)
+            .prop_map(|(by, token, to)| Step::Withdraw { by, token, to }),
         2 => (by(), any::<usize>()).prop_map(|(by, channel)| Step::ForceClose { by, channel }),
         1 => (party, 0..=PARTIES).prop_map(|(by, trusted)| Step::Delegate { by, trusted }),
         1 => (0..300_000u64).prop_map(|secs| Step::Wait { secs }),

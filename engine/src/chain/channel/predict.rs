@@ -70,8 +70,7 @@ pub fn predict<C: Crypto>(
             let consent = (*channel, voucher.as_ref(), node_signature);
             at.close_cooperatively(consent).map(Some)
         }
-        Call::WithdrawCredit { .. } if before.credit == Amount::ZERO => Err(Revert::NothingToWithdraw),
-        Call::WithdrawCredit { .. } => Ok(None),
+        Call::WithdrawCredit { to, .. } => at.withdraw(*to).map(|()| None),
         Call::ForceClose { .. } => at.force_close().map(Some),
     }
 }
@@ -96,7 +95,7 @@ impl<C: Crypto> Place<'_, C> {
         refusals.iter().find(|(applies, _)| *applies).map_or(Ok(()), |(_, revert)| Err(*revert))
     }
 
-    /// C1.
+    /// C1: it never lowers what is recorded.
     fn close(&self, voucher: Option<&SignedVoucher>) -> Result<State, Revert> {
         let mut channel = self.before.channel.ok_or(Revert::UnknownChannel)?;
         if self.before.from != channel.client && self.before.from != channel.node {
@@ -112,14 +111,14 @@ impl<C: Crypto> Place<'_, C> {
             (Status::Open, None) => {}
             (Status::Open, Some(voucher)) => {
                 self.check_voucher(&channel, voucher)?;
-                channel.amount = voucher.terms.amount.min(channel.deposit);
-                channel.nonce = voucher.terms.nonce;
+                channel.amount = channel.amount.max(voucher.terms.amount.min(channel.deposit));
+                channel.nonce = channel.nonce.max(voucher.terms.nonce);
             }
         }
         Ok(self.start_window(channel))
     }
 
-    /// C5: as a close at amount 0.
+    /// C5: as a close with the empty voucher.
     fn force_close(&self) -> Result<State, Revert> {
         let channel = self.before.channel.ok_or(Revert::UnknownChannel)?;
         match channel.status {
@@ -200,6 +199,14 @@ impl<C: Crypto> Place<'_, C> {
         }
         let nonce = channel.nonce.max(terms.nonce);
         Ok(State { status: Status::Settled, amount, nonce, ..channel })
+    }
+
+    /// C6. That the token refuses again is nothing that the state tells.
+    fn withdraw(&self, to: Address) -> Result<(), Revert> {
+        if to == Address::ZERO || to == self.deployment.payment_channel {
+            return Err(Revert::BadPayee);
+        }
+        if self.before.credit == Amount::ZERO { Err(Revert::NothingToWithdraw) } else { Ok(()) }
     }
 
     fn check_voucher(&self, channel: &State, voucher: &SignedVoucher) -> Result<(), Revert> {
