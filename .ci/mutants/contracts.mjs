@@ -62,12 +62,21 @@ export default [
     }],
   },
   {
+    name: 'anybody-finishes', rule: 'C11', breaks: 'anybody finishes a channel',
+    test: 'cargo test -p decdn-contracts --features l2 --test differential o9_model_bytecode_and_prediction_agree_after_every_transaction',
+    edits: [{
+      file: 'contracts/src/PaymentChannel.sol',
+      from: 'if (msg.sender != c.node) revert NotNode();',
+      to: '',
+    }],
+  },
+  {
     name: 'pays-twice', rule: 'C3', breaks: 'a settled channel settles again',
     oracle: ['O1', 'O2', 'O9'],
     edits: [{
       file: 'contracts/src/PaymentChannel.sol',
-      from: 'c.status = Status.Settled; _payOut(channelId, c, c.amount, false);',
-      to: '_payOut(channelId, c, c.amount, false);',
+      from: 'c.status = Status.Settled; _payOut(channelId, c, Ending.Window);',
+      to: '_payOut(channelId, c, Ending.Window);',
     }],
   },
   {

@@ -306,6 +306,8 @@ pub enum Malformed {
     Amount,
     /// A status that does not exist.
     Status,
+    /// An ending that does not exist.
+    Ending,
 }
 
 impl fmt::Display for Malformed {
@@ -314,6 +316,7 @@ impl fmt::Display for Malformed {
             Self::Encoding => "bytes that do not decode",
             Self::Amount => "an amount above 128 bits",
             Self::Status => "a channel status that does not exist",
+            Self::Ending => "a channel ending that does not exist",
         })
     }
 }

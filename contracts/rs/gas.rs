@@ -100,7 +100,7 @@ mod lab {
             lab
         }
 
-        /// Four channels, one for each end: dispute, silence, consent, force.
+        /// Six channels, one for each end: dispute, silence, consent, two that the node finishes, force.
         pub(super) fn round(&mut self) -> Vec<Measured> {
             let (client, node) = (self.client.address(), self.node.address());
             let id = self.open();
@@ -118,6 +118,12 @@ mod lab {
             let node_signature = self.sign(&self.node, Typed::CooperativeClose(voucher.terms));
             let call = Call::CloseCooperatively { channel: id, voucher: Some(voucher), node_signature };
             self.call("close cooperatively", client, call);
+
+            let id = self.open();
+            self.call("finish with nothing", node, Call::Finish { channel: id, voucher: None });
+            let id = self.open();
+            let voucher = Some(self.voucher(id, 654_321));
+            self.call("finish with a voucher", node, Call::Finish { channel: id, voucher });
 
             let id = self.open();
             self.allow(false);

@@ -22,6 +22,13 @@ enum Status {
     Settled
 }
 
+/// @notice How a channel ended: after its window (C3), because both agreed (C4), or because the node had enough (C11).
+enum Ending {
+    Window,
+    Consent,
+    Finish
+}
+
 /// @notice A channel as `channel` reports it.
 struct Channel {
     address client;
@@ -53,7 +60,8 @@ interface IPaymentChannel {
     event ChannelClosing(bytes32 indexed channelId, address indexed by, uint256 amount, uint64 nonce, uint64 deadline);
     /// @notice A higher amount was recorded (C2); `nonce` is the highest seen on chain.
     event ChannelDisputed(bytes32 indexed channelId, address indexed by, uint256 amount, uint64 nonce);
-    event ChannelSettled(bytes32 indexed channelId, uint256 paid, uint256 refunded, bool cooperative);
+    /// @notice `amount` is what the node has earned in all, `paid` what of it was paid out now, `refunded` went to the client.
+    event ChannelSettled(bytes32 indexed channelId, Ending ending, uint256 amount, uint256 paid, uint256 refunded);
     /// @notice A token refused a payout; the payee withdraws it (C6).
     event Credited(address indexed payee, address indexed token, uint256 amount);
     event CreditWithdrawn(address indexed payee, address indexed token, address indexed to, uint256 amount);
@@ -79,6 +87,8 @@ interface IPaymentChannel {
     error UnknownChannel();
     /// @notice The caller is neither the client nor the node of the channel.
     error NotParty();
+    /// @notice The caller is not the channel's node (C11).
+    error NotNode();
     /// @notice The channel is settled already; for a forced close also: it is closing.
     error NotOpen();
     /// @notice The channel is not closing.
@@ -95,7 +105,7 @@ interface IPaymentChannel {
     error AmountTooLow();
     /// @notice The dispute window has not ended yet (C3).
     error WindowOpen();
-    /// @notice The dispute window has ended (C2).
+    /// @notice The dispute window has ended (C2, C11).
     error WindowOver();
     /// @notice The token refused the transfer.
     error TransferFailed();
@@ -139,6 +149,12 @@ interface IPaymentChannel {
     /// @param voucher The final voucher, signed by the client.
     /// @param nodeSignature The node's signature of CooperativeClose over the same four values, uncapped.
     function closeCooperatively(Voucher calldata voucher, bytes calldata nodeSignature) external;
+
+    /// @notice C11: settles at once, over the voucher if its amount, capped (C7), is above the recorded one, and else over what is
+    /// recorded. Such a voucher has to be signed; of any other only the token is looked at, of the empty voucher nothing. On an
+    /// open channel, or a closing one before its deadline. Node only.
+    /// @param voucher The voucher to finish with.
+    function finishChannel(Voucher calldata voucher) external;
 
     /// @notice C5: starts the channel's window at the recorded amount on an open channel whose token was delisted; who holds a voucher
     /// answers with `disputeChannel`. A channel that is closing keeps its amount and its deadline: the call reverts. Open to anyone.

@@ -7,7 +7,7 @@ import {ChannelHash} from "./ChannelHash.sol";
 import {ChannelSettings} from "./ChannelSettings.sol";
 import {IFeeSplit} from "./IFeeSplit.sol";
 import {INodeRegistry} from "./INodeRegistry.sol";
-import {Channel, IPaymentChannel, Status, Voucher} from "./IPaymentChannel.sol";
+import {Channel, Ending, IPaymentChannel, Status, Voucher} from "./IPaymentChannel.sol";
 import {Payouts} from "./Payouts.sol";
 import {SignatureCheck} from "./SignatureCheck.sol";
 import {SplitCall} from "./SplitCall.sol";
@@ -123,7 +123,7 @@ contract PaymentChannel is ChannelSettings, Payouts, EIP712 {
         if (c.status != Status.Closing) revert NotClosing();
         if (block.timestamp < c.deadline) revert WindowOpen();
         c.status = Status.Settled;
-        _payOut(channelId, c, c.amount, false);
+        _payOut(channelId, c, Ending.Window);
     }
 
     /// @inheritdoc IPaymentChannel
@@ -141,7 +141,18 @@ contract PaymentChannel is ChannelSettings, Payouts, EIP712 {
 
         c.status = Status.Settled;
         _record(c, amount, voucher.nonce);
-        _payOut(voucher.channelId, c, amount, true);
+        _payOut(voucher.channelId, c, Ending.Consent);
+    }
+
+    /// @inheritdoc IPaymentChannel
+    function finishChannel(Voucher calldata voucher) external nonReentrant {
+        Stored storage c = _known(voucher.channelId);
+        if (c.status == Status.Settled) revert NotOpen();
+        if (msg.sender != c.node) revert NotNode();
+        if (c.status == Status.Closing && block.timestamp >= c.deadline) revert WindowOver();
+        if (!_isEmpty(voucher)) _raise(c, voucher);
+        c.status = Status.Settled;
+        _payOut(voucher.channelId, c, Ending.Finish);
     }
 
     /// @inheritdoc IPaymentChannel
@@ -197,6 +208,15 @@ contract PaymentChannel is ChannelSettings, Payouts, EIP712 {
         emit ChannelDisputed(voucher.channelId, msg.sender, amount, nonce);
     }
 
+    /// @dev C11: records a voucher above the recorded amount. Any other changes nothing, so nobody needs to have signed it.
+    function _raise(Stored storage c, Voucher calldata voucher) private {
+        if (voucher.token != c.token) revert WrongToken();
+        uint128 amount = _capped(voucher.amount, c.deposit);
+        if (amount <= c.amount) return;
+        _requireVoucherSignature(c.client, voucher);
+        _record(c, amount, voucher.nonce);
+    }
+
     /// @dev Records an amount that is not below the recorded one, and the higher nonce, which it returns.
     function _record(Stored storage c, uint128 amount, uint64 nonce) private returns (uint64) {
         c.amount = amount;
@@ -206,13 +226,14 @@ contract PaymentChannel is ChannelSettings, Payouts, EIP712 {
         return nonce;
     }
 
-    /// @dev C3: the rest to the client, then `amount` to the node. The channel is settled already and `amount` is at most its
-    /// deposit. The refund is first, so that no fee split stands before it.
-    function _payOut(bytes32 channelId, Stored storage c, uint256 amount, bool cooperative) private {
+    /// @dev C3: the rest to the client, then the recorded amount to the node. The channel is settled already. The refund is first,
+    /// so that no fee split stands before it.
+    function _payOut(bytes32 channelId, Stored storage c, Ending ending) private {
+        uint256 amount = c.amount;
         uint256 refund = c.deposit - amount;
         _pay(c.token, c.client, refund);
         _payEarned(channelId, c, amount);
-        emit ChannelSettled(channelId, amount, refund, cooperative);
+        emit ChannelSettled(channelId, ending, amount, amount, refund);
     }
 
     /// @dev C3: what the node has earned, through the fee split; without a right answer it is the node's to withdraw, whole.

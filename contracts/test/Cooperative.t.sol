@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.28;
 
-import {IPaymentChannel, Status, Voucher} from "../src/IPaymentChannel.sol";
+import {Ending, IPaymentChannel, Status, Voucher} from "../src/IPaymentChannel.sol";
 import {Fixture} from "./Fixture.sol";
 import {vm} from "./Vm.sol";
 
@@ -14,7 +14,7 @@ contract CooperativeTest is Fixture {
             Voucher memory v = voucher(id, 30e6, 9);
             bytes memory agreed = consent(v);
             vm.expectEmit(address(escrow));
-            emit IPaymentChannel.ChannelSettled(id, 30e6, DEPOSIT - 30e6, true);
+            emit IPaymentChannel.ChannelSettled(id, Ending.Consent, 30e6, 30e6, DEPOSIT - 30e6);
             vm.prank(parties[i]);
             escrow.closeCooperatively(v, agreed);
             vm.assertEq(usdc.balanceOf(node), 30e6 * (i + 1), "node");

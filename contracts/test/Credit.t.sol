@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.28;
 
-import {IPaymentChannel, Status, Voucher} from "../src/IPaymentChannel.sol";
+import {Ending, IPaymentChannel, Status, Voucher} from "../src/IPaymentChannel.sol";
 import {Fixture} from "./Fixture.sol";
 import {vm} from "./Vm.sol";
 import {FeeToken} from "./tokens/FeeToken.sol";
@@ -30,7 +30,7 @@ contract CreditTest is Fixture {
             vm.expectEmit(address(escrow));
             emit IPaymentChannel.Credited(node, address(token), 30e6);
             vm.expectEmit(address(escrow));
-            emit IPaymentChannel.ChannelSettled(id, 30e6, DEPOSIT - 30e6, false);
+            emit IPaymentChannel.ChannelSettled(id, Ending.Window, 30e6, 30e6, DEPOSIT - 30e6);
             escrow.settleChannel{gas: 900_000}(id);
             vm.assertEq(escrow.credit(node, address(token)), 30e6, "node's credit");
             vm.assertEq(escrow.credit(client, address(token)), 0, "client's credit");
@@ -214,13 +214,14 @@ contract CreditTest is Fixture {
         bytes32 old = openAndClose(bad, 30e6);
         warpPastWindow(old);
         Voucher memory v = voucher(old, 30e6, 1);
-        bytes[4] memory calls = [
+        bytes[5] memory calls = [
             abi.encodeCall(escrow.openChannel, (node, 1, address(bad))),
             abi.encodeCall(escrow.settleChannel, (old)),
             abi.encodeCall(escrow.closeCooperatively, (v, consent(v))),
-            abi.encodeCall(escrow.withdrawCredit, (address(bad), other))
+            abi.encodeCall(escrow.withdrawCredit, (address(bad), other)),
+            abi.encodeCall(escrow.finishChannel, (v))
         ];
-        for (uint256 i = 0; i < 4; ++i) {
+        for (uint256 i = 0; i < 5; ++i) {
             bad.arm(address(escrow), calls[i], false);
             bytes32 id = openAndClose(bad, 10e6);
             expectGuarded(bad, 1);
@@ -233,6 +234,11 @@ contract CreditTest is Fixture {
             vm.prank(client);
             escrow.closeCooperatively(v, agreed);
             expectGuarded(bad, 3);
+            id = open(bad);
+            v = voucher(id, 10e6, 1);
+            vm.prank(node);
+            escrow.finishChannel(v);
+            expectGuarded(bad, 4);
         }
         vm.assertEq(bad.balanceOf(address(escrow)), DEPOSIT, "the old channel's money");
         vm.assertTrue(!bad.succeeded(), "no call from inside succeeded");

@@ -70,6 +70,11 @@ contract GasTest is Fixture {
         escrow.settleChannel(closing);
     }
 
+    function test_Gas_Finish() public {
+        vm.prank(node);
+        escrow.finishChannel(v);
+    }
+
     function test_Gas_CooperativeClose() public {
         vm.prank(client);
         escrow.closeCooperatively(v, agreed);

@@ -145,7 +145,7 @@ contract Handler is Fixture {
         bool closing = s.last.status == Status.Closing;
         if (wait && closing && vm.getBlockTimestamp() < s.last.deadline) vm.warp(s.last.deadline);
         bool due = closing && vm.getBlockTimestamp() >= s.last.deadline;
-        bool ok = _settling(s, abi.encodeCall(escrow.settleChannel, (s.id)));
+        bool ok = _settling(s, vm.addr(s.clientKey), abi.encodeCall(escrow.settleChannel, (s.id)));
         vm.assertEq(ok, due, "C3: after the window every channel settles, whatever its token does, before it none");
         if (!ok) return;
         uint256 cap = s.landed < s.deposit ? s.landed : s.deposit;
@@ -158,7 +158,23 @@ contract Handler is Fixture {
         Seen storage s = seen[die % seen.length];
         Voucher memory v = _voucher(s, die >> 8, amount, nonce);
         bytes memory agreed = sign((die >> 40) % 8 == 0 ? OTHER_KEY : s.nodeKey, consentDigest(v));
-        if (_settling(s, abi.encodeCall(escrow.closeCooperatively, (v, agreed)))) did["cooperate"] += 1;
+        bool ok = _settling(s, vm.addr(s.clientKey), abi.encodeCall(escrow.closeCooperatively, (v, agreed)));
+        if (ok) did["cooperate"] += 1;
+    }
+
+    function finishChannel(uint256 die, uint256 amount, uint64 nonce) external watched {
+        if (seen.length == 0) return;
+        Seen storage s = seen[die % seen.length];
+        Voucher memory v = _voucher(s, die >> 8, amount, nonce);
+        bool byNode = (die >> 40) % 4 != 0;
+        bool due = byNode && _runs(s) && (_capped(s, v) <= s.last.amount || _valid(s, v));
+        bytes memory call = abi.encodeCall(escrow.finishChannel, (v));
+        bool ok = _settling(s, vm.addr(byNode ? s.nodeKey : s.clientKey), call);
+        vm.assertEq(ok, due, "C11: the node finishes, in time, by what the client signed");
+        if (!ok) return;
+        uint256 highest = _capped(s, v) > s.last.amount ? _capped(s, v) : s.last.amount;
+        vm.assertEq(escrow.channel(s.id).amount, highest, "C11: the higher of what is recorded and the voucher");
+        did["finish"] += 1;
     }
 
     function withdrawCredit(uint256 die) external watched {
@@ -189,14 +205,15 @@ contract Handler is Fixture {
         if (seen.length == 0) return;
         Seen storage s = seen[die % seen.length];
         Voucher memory v = _voucher(s, 2, amount, nonce);
-        bytes[5] memory calls = [
+        bytes[6] memory calls = [
             abi.encodeCall(escrow.openChannel, (node, 1, address(reentering))),
             abi.encodeCall(escrow.settleChannel, (s.id)),
             abi.encodeCall(escrow.closeCooperatively, (v, sign(s.nodeKey, consentDigest(v)))),
             abi.encodeCall(escrow.withdrawCredit, (address(reentering), node)),
+            abi.encodeCall(escrow.finishChannel, (v)),
             abi.encodeCall(escrow.disputeChannel, (v)) // moves no money and may succeed
         ];
-        reentering.arm(address(escrow), calls[(die >> 8) % 5], false);
+        reentering.arm(address(escrow), calls[(die >> 8) % 6], false);
     }
 
     function list(uint256 die, bool allowed) external watched {
@@ -259,10 +276,9 @@ contract Handler is Fixture {
     // Helpers.
 
     /// @dev A call that may settle `s`: what leaves the escrow and what is credited is its deposit, once.
-    function _settling(Seen storage s, bytes memory call) private returns (bool ok) {
+    function _settling(Seen storage s, address by, bytes memory call) private returns (bool ok) {
         TestToken token = TestToken(s.last.token);
         uint256 before = token.balanceOf(address(escrow)) - _credits(token);
-        address by = vm.addr(s.clientKey);
         vm.prank(by);
         (ok,) = address(escrow).call(call);
         uint256 gone = before - (token.balanceOf(address(escrow)) - _credits(token));
@@ -310,8 +326,19 @@ contract Handler is Fixture {
 
     /// @dev Whether `v`, if validly signed, has to be recorded by a dispute now.
     function _answers(Seen storage s, Voucher memory v) private view returns (bool) {
-        uint256 capped = v.amount < s.deposit ? v.amount : s.deposit;
-        return s.last.status == Status.Closing && vm.getBlockTimestamp() < s.last.deadline && capped > s.last.amount;
+        bool running = s.last.status == Status.Closing && vm.getBlockTimestamp() < s.last.deadline;
+        return running && _capped(s, v) > s.last.amount;
+    }
+
+    /// @dev Whether it is open, or closing before its deadline.
+    function _runs(Seen storage s) private view returns (bool) {
+        if (s.last.status == Status.Closing) return vm.getBlockTimestamp() < s.last.deadline;
+        return s.last.status == Status.Open;
+    }
+
+    /// @dev C7.
+    function _capped(Seen storage s, Voucher memory v) private view returns (uint256) {
+        return v.amount < s.deposit ? v.amount : s.deposit;
     }
 
     /// @dev What may have changed since the last step.

@@ -84,6 +84,22 @@ library Model {
         return 0;
     }
 
+    function finish(State memory s, Call memory c, uint256 time) internal pure returns (bytes4) {
+        if (s.status == Status.Settled) return IPaymentChannel.NotOpen.selector;
+        if (c.by != Caller.Node) return IPaymentChannel.NotNode.selector;
+        if (s.status == Status.Closing && time >= s.deadline) return IPaymentChannel.WindowOver.selector;
+        if (!isEmpty(c)) {
+            if (!c.rightToken) return IPaymentChannel.WrongToken.selector;
+            if (min(c.amount, s.deposit) > s.amount) {
+                if (!c.signed) return IPaymentChannel.BadSignature.selector;
+                s.amount = min(c.amount, s.deposit);
+                if (c.nonce > s.nonce) s.nonce = c.nonce;
+            }
+        }
+        s.status = Status.Settled;
+        return 0;
+    }
+
     function isEmpty(Call memory c) private pure returns (bool) {
         return c.unsigned && c.amount == 0 && c.nonce == 0;
     }

@@ -7,7 +7,7 @@ import {Model} from "./Model.sol";
 import {vm} from "./Vm.sol";
 import {OddWallet} from "./wallets/OddWallet.sol";
 
-/// @notice Any order of close, dispute, settle, cooperative and forced close, delisting, wallets that change their minds, and time,
+/// @notice Any order of close, dispute, settle, cooperative and forced close, finish, delisting, wallets that change their minds, and time,
 /// honest or not, against the model: the same answer, error for error, the same state, and the money where the state says.
 contract SequenceTest is Fixture {
     using Model for Model.State;
@@ -33,7 +33,7 @@ contract SequenceTest is Fixture {
     }
 
     function step(bytes32 id, Model.State memory s, uint256 die) private {
-        uint256 kind = die % 11;
+        uint256 kind = die % 12;
         uint256 time = vm.getBlockTimestamp();
         (Model.Call memory c, Voucher memory v, bytes memory agreed) = draw(id, die >> 8);
         bytes4 expected;
@@ -53,6 +53,9 @@ contract SequenceTest is Fixture {
         } else if (kind == 6) {
             expected = s.force(escrow.tokenAllowed(address(usdc)), time, WINDOW);
             call = abi.encodeCall(escrow.forceCloseChannel, (id));
+        } else if (kind == 11) {
+            expected = s.finish(c, time);
+            call = abi.encodeCall(escrow.finishChannel, (v));
         } else if (kind == 7) {
             vm.prank(owner);
             return escrow.setTokenAllowed(address(usdc), (die >> 8) % 2 == 0);

@@ -2,7 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {IFeeSplit} from "../src/IFeeSplit.sol";
-import {IPaymentChannel, Status, Voucher} from "../src/IPaymentChannel.sol";
+import {Ending, IPaymentChannel, Status, Voucher} from "../src/IPaymentChannel.sol";
 import {PaymentChannel} from "../src/PaymentChannel.sol";
 import {Fixture} from "./Fixture.sol";
 import {vm} from "./Vm.sol";
@@ -15,7 +15,7 @@ contract SettleTest is Fixture {
         bytes32 id = openAndClose(30e6);
         warpPastWindow(id);
         vm.expectEmit(address(escrow));
-        emit IPaymentChannel.ChannelSettled(id, 30e6, DEPOSIT - 30e6, false);
+        emit IPaymentChannel.ChannelSettled(id, Ending.Window, 30e6, 30e6, DEPOSIT - 30e6);
         vm.prank(other);
         escrow.settleChannel(id);
         vm.assertEq(usdc.balanceOf(node), 30e6, "node");

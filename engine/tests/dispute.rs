@@ -3,7 +3,7 @@
 use decdn_engine::{
     chain::{
         Block, Call, ChainEvent, ChainUpdate, Revert, Route, TxOutcome,
-        channel::{self, EventKind},
+        channel::{self, Ending, EventKind},
     },
     ids::{Address, ChannelId, TxTicket},
     io::{Effect, Input, Notice},
@@ -295,7 +295,12 @@ fn x2_a_dispute_is_tried_until_a_settlement_is_seen_whatever_a_head_says_the_tim
         panic!("tried again")
     };
     bench.at(22, Input::Tx { ticket, outcome: TxOutcome::Lost });
-    let kind = EventKind::Settled { paid: Amount(0), refunded: Amount(1_000), cooperative: false };
+    let kind = EventKind::Settled {
+        ending: Ending::Window,
+        amount: Amount(0),
+        paid: Amount(0),
+        refunded: Amount(1_000),
+    };
     let block = Block { number: 501, time: ChainTime(START + 23) };
     let settled =
         ChainUpdate { next: 502, ..news(block, 90, vec![ChainEvent::of_channel(block, CHANNEL, kind)]) };

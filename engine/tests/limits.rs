@@ -1,7 +1,10 @@
 //! O11: every bound of the tiny profile is reached, answered with a fault that names it, and nothing breaks.
 
 use decdn_engine::{
-    chain::{Block, ChainEvent, channel::EventKind},
+    chain::{
+        Block, ChainEvent,
+        channel::{Ending, EventKind},
+    },
     crypto::Signature,
     fault::{Fault, LimitHit},
     ids::{BlobHash, ChannelId, ConnId, NodeId, StreamId},
@@ -119,7 +122,12 @@ fn o11_events_beyond_one_update_are_read_again() {
         step(&mut node, request(0, 1))
     };
     assert!(request_on_third.iter().any(|effect| matches!(effect, Effect::Sign { .. })));
-    let kind = EventKind::Settled { paid: Amount(0), refunded: Amount(0), cooperative: true };
+    let kind = EventKind::Settled {
+        ending: Ending::Consent,
+        amount: Amount(0),
+        paid: Amount(0),
+        refunded: Amount(0),
+    };
     let head = Block { number: 6, time: ChainTime(START) };
     let settled = |i| ChainEvent::of_channel(head, ChannelId([i; 32]), kind);
     let events: Vec<_> = [9, 8, 0, 1].map(settled).into();

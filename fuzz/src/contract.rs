@@ -40,7 +40,8 @@ fn step(input: &mut Bytes<'_>) -> Step {
         13..=15 => {
             Step::CloseCooperatively { by: by(choice), voucher: paper(input), consent: consent(input) }
         }
-        16 => Step::ForceClose { by: by(choice), channel: channel(input) },
+        16 if choice < 5 => Step::Finish { by: by(choice ^ 3), voucher: paper(input) },
+        16 => Step::ForceClose { by: By::Client, channel: channel(input) },
         17..=19 => Step::WaitForDeadline {
             channel: channel(input),
             off_secs: [0, -1, 1, 0, -1, 1, 600, -600][choice],

@@ -7,7 +7,7 @@ use decdn_contracts::{
     channel::bindings::{event, revert, state},
 };
 use decdn_engine::{
-    chain::channel::{Event, EventKind, Status},
+    chain::channel::{Ending, Event, EventKind, Status},
     ids::ChannelId,
 };
 use decdn_testkit::tell;
@@ -92,8 +92,13 @@ fn log(topics: &[B256], data: &[u8]) {
         EventKind::Disputed { by, amount, nonce } => {
             (vec![account(by.as_slice())], vec![number(amount.0), number(nonce.0.into())])
         }
-        EventKind::Settled { paid, refunded, cooperative } => {
-            (Vec::new(), vec![number(paid.0), number(refunded.0), number(cooperative.into())])
+        EventKind::Settled { ending, amount, paid, refunded } => {
+            let ending = match ending {
+                Ending::Window => 0,
+                Ending::Consent => 1,
+                Ending::Finish => 2,
+            };
+            (Vec::new(), vec![number(ending), number(amount.0), number(paid.0), number(refunded.0)])
         }
     };
     let given: Vec<[u8; 32]> = topics[2..].iter().map(|topic| topic.0).collect();

@@ -14,7 +14,7 @@ use decdn_driver::Chain;
 use decdn_engine::{
     chain::{
         Block, Call, ChainEvent, Interest, Revert, Route, TxOutcome,
-        channel::{self, EventKind},
+        channel::{self, Ending, EventKind},
         token,
     },
     crypto::{SignedVoucher, Typed, VoucherTerms},
@@ -149,8 +149,12 @@ async fn a_stale_close_is_disputed_and_settles_right() {
     );
     let expected = EventKind::Disputed { by: node.account(), amount: Amount(700_000), nonce: Nonce(1) };
     assert_eq!(disputed, expected);
-    let expected =
-        EventKind::Settled { paid: Amount(700_000), refunded: Amount(300_000), cooperative: false };
+    let expected = EventKind::Settled {
+        ending: Ending::Window,
+        amount: Amount(700_000),
+        paid: Amount(700_000),
+        refunded: Amount(300_000),
+    };
     assert_eq!(settled, expected);
     assert_eq!(update.events[3].block, block);
 

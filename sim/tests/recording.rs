@@ -229,12 +229,19 @@ fn nothing_is_recorded_over() {
 fn what_was_recorded_before_there_was_a_second_contract_is_still_read() {
     let head = r#"{"number":7,"time":9}"#;
     let channel = serde_json::to_string(&ChannelId([1; 32])).expect("an id");
-    let kind = r#"{"Settled":{"paid":18446744073709551617,"refunded":0,"cooperative":true}}"#;
+    // How it ended, and the amount in all, are told since version 5.
+    let paid = (1u128 << 64) + 1;
+    let kind = format!(r#"{{"Settled":{{"ending":"Consent","amount":{paid},"paid":{paid},"refunded":0}}}}"#);
     let event = format!(r#"{{"block":{head},"channel":{channel},"kind":{kind}}}"#);
     let update = format!(
         r#"{{"Chain":{{"head":{head},"safe":1,"events":[{event}],"next":8,"forced_inclusion":86400000000}}}}"#
     );
-    let settled = EventKind::Settled { paid: Amount((1 << 64) + 1), refunded: Amount(0), cooperative: true };
+    let settled = EventKind::Settled {
+        ending: channel::Ending::Consent,
+        amount: Amount(paid),
+        paid: Amount(paid),
+        refunded: Amount(0),
+    };
     let block = Block { number: 7, time: ChainTime(9) };
     let expected = Input::Chain(ChainUpdate {
         head: block.into(),

@@ -3,7 +3,7 @@
 use alloy_primitives::{B256, Bytes, U256};
 use alloy_sol_types::{SolCall, SolError, SolEvent, SolValue};
 use decdn_engine::{
-    chain::channel::{Call, Event, EventKind, Revert, State, Status},
+    chain::channel::{Call, Ending, Event, EventKind, Revert, State, Status},
     crypto::{Deployment, SignedVoucher},
     ids::{Address, ChannelId},
     money::Nonce,
@@ -42,6 +42,10 @@ pub(crate) fn calldata(call: &Call, token: Address) -> Vec<u8> {
             }
             .abi_encode()
         }
+        Call::Finish { channel, voucher } => {
+            PaymentChannel::finishChannelCall { voucher: voucher_or_empty(*channel, voucher.as_ref(), token) }
+                .abi_encode()
+        }
         Call::WithdrawCredit { token, to } => {
             PaymentChannel::withdrawCreditCall { token: *token, to: *to }.abi_encode()
         }
@@ -54,9 +58,9 @@ pub(crate) fn calldata(call: &Call, token: Address) -> Vec<u8> {
 /// The channel whose token a call has to name although it carries no voucher that does.
 pub(crate) fn wants_token_of(call: &Call) -> Option<ChannelId> {
     match call {
-        Call::Close { channel, voucher: None } | Call::CloseCooperatively { channel, voucher: None, .. } => {
-            Some(*channel)
-        }
+        Call::Close { channel, voucher: None }
+        | Call::Finish { channel, voucher: None }
+        | Call::CloseCooperatively { channel, voucher: None, .. } => Some(*channel),
         _ => None,
     }
 }
@@ -127,7 +131,7 @@ pub(crate) fn ask_state(id: ChannelId) -> Vec<u8> {
 
 /// The contract's custom errors by selector. The engine knows no `WindowOutOfBounds`: no role sets the
 /// window.
-const REVERTS: [([u8; 4], Revert); 22] = [
+const REVERTS: [([u8; 4], Revert); 23] = [
     (PaymentChannel::Paused::SELECTOR, Revert::Paused),
     (PaymentChannel::TokenNotAllowed::SELECTOR, Revert::TokenNotAllowed),
     (PaymentChannel::ZeroDeposit::SELECTOR, Revert::ZeroDeposit),
@@ -136,6 +140,7 @@ const REVERTS: [([u8; 4], Revert); 22] = [
     (PaymentChannel::SelfChannel::SELECTOR, Revert::SelfChannel),
     (PaymentChannel::UnknownChannel::SELECTOR, Revert::UnknownChannel),
     (PaymentChannel::NotParty::SELECTOR, Revert::NotParty),
+    (PaymentChannel::NotNode::SELECTOR, Revert::NotNode),
     (PaymentChannel::NotOpen::SELECTOR, Revert::NotOpen),
     (PaymentChannel::NotClosing::SELECTOR, Revert::NotClosing),
     (PaymentChannel::WrongToken::SELECTOR, Revert::WrongToken),
@@ -180,8 +185,8 @@ pub fn event(topics: &[B256], data: &[u8]) -> Result<Option<Event>, Malformed> {
         }
         PaymentChannel::ChannelSettled::SIGNATURE_HASH => {
             let e = decoded::<PaymentChannel::ChannelSettled>(topics(), data)?;
-            let (paid, refunded) = (units(e.paid)?, units(e.refunded)?);
-            (e.channelId, EventKind::Settled { paid, refunded, cooperative: e.cooperative })
+            let (amount, paid, refunded) = (units(e.amount)?, units(e.paid)?, units(e.refunded)?);
+            (e.channelId, EventKind::Settled { ending: ending(e.ending)?, amount, paid, refunded })
         }
         _ => return Ok(None),
     };
@@ -215,6 +220,15 @@ pub(crate) fn events_of(channel: Option<ChannelId>, at: &Deployment) -> Wanted {
     let mut wanted = changes(channel.into_iter(), at);
     wanted.topics[0].push(PaymentChannel::ChannelOpened::SIGNATURE_HASH);
     wanted
+}
+
+fn ending(word: u8) -> Result<Ending, Malformed> {
+    match word {
+        0 => Ok(Ending::Window),
+        1 => Ok(Ending::Consent),
+        2 => Ok(Ending::Finish),
+        _ => Err(Malformed::Ending),
+    }
 }
 
 /// What `channel(id)` returned; `None` where no channel has the id (C8).
@@ -278,6 +292,17 @@ mod tests {
         assert_eq!(state(ChannelId::default(), &view(0)), Ok(None));
         assert!(matches!(state(ChannelId::default(), &view(3)), Ok(Some(v)) if v.status == Status::Settled));
         assert_eq!(state(ChannelId::default(), &view(4)), Err(Malformed::Status));
+    }
+
+    #[test]
+    fn l4_an_ending_that_does_not_exist_is_malformed() {
+        let settled = |ending: u8| {
+            let words = [U256::from(ending), U256::ZERO, U256::ZERO, U256::ZERO];
+            let data = words.map(|word| word.to_be_bytes::<32>()).concat();
+            event(&[PaymentChannel::ChannelSettled::SIGNATURE_HASH, B256::ZERO], &data)
+        };
+        assert!(settled(2).is_ok_and(|event| event.is_some()));
+        assert!(settled(3).is_err());
     }
 
     #[test]

@@ -91,6 +91,8 @@ pub(crate) const fn typical_gas(call: &Call) -> u64 {
         Call::Close { voucher: Some(_), .. } => 52_000,
         Call::Dispute { .. } => 46_500,
         Call::Settle { .. } => 65_500,
+        Call::Finish { voucher: None, .. } => 54_000,
+        Call::Finish { voucher: Some(_), .. } => 79_500,
         Call::CloseCooperatively { .. } => 85_000,
         Call::WithdrawCredit { .. } => 45_000,
         Call::ForceClose { .. } => 40_500,
@@ -157,7 +159,7 @@ pub(crate) fn before<B: Backend + ?Sized>(
 /// What the wallets of a channel's parties say of a call's signatures.
 fn wallets<B: Backend + ?Sized>(backend: &B, c: &State, call: &Call, crypto: &dyn Crypto) -> Wallets {
     let (voucher, consent) = match call {
-        Call::Close { voucher, .. } => (voucher.as_ref(), None),
+        Call::Close { voucher, .. } | Call::Finish { voucher, .. } => (voucher.as_ref(), None),
         Call::Dispute { voucher } => (Some(voucher), None),
         Call::CloseCooperatively { channel, voucher, node_signature } => {
             let (channel, token) = (*channel, c.token);

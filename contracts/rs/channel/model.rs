@@ -6,7 +6,7 @@ use alloy_primitives::{U256, keccak256};
 use decdn_engine::{
     chain::{
         Block, Revert,
-        channel::{Call, Event, EventKind, Revert as Why, State, Status},
+        channel::{Call, Ending, Event, EventKind, Revert as Why, State, Status},
     },
     crypto::{Crypto, Signature, SignedVoucher, Typed, VoucherTerms},
     ids::{Address, ChannelId},
@@ -112,6 +112,9 @@ impl Model {
             Call::Settle { channel } => self.settle(block, *channel)?,
             Call::CloseCooperatively { channel, voucher, node_signature } => {
                 self.close_cooperatively(from, *channel, voucher.as_ref(), node_signature, crypto)?
+            }
+            Call::Finish { channel, voucher } => {
+                self.finish(block, from, *channel, voucher.as_ref(), crypto)?
             }
             Call::WithdrawCredit { token, to } => {
                 self.withdraw_credit(from, *token, *to)?;
@@ -270,7 +273,7 @@ impl Model {
         if block.time < c.deadline {
             return Err(Why::WindowOpen.into());
         }
-        Ok(self.pay_out(id, c, false))
+        Ok(self.pay_out(id, c, Ending::Window))
     }
 
     /// C4. The consent names the voucher's amount as signed, not as capped.
@@ -304,7 +307,40 @@ impl Model {
         }
         c.amount = amount;
         c.nonce = c.nonce.max(terms.nonce);
-        Ok(self.pay_out(id, c, true))
+        Ok(self.pay_out(id, c, Ending::Consent))
+    }
+
+    /// C11. A voucher that is not above what is recorded counts for nothing.
+    fn finish(
+        &mut self,
+        block: Block,
+        from: Address,
+        id: ChannelId,
+        voucher: Option<&SignedVoucher>,
+        crypto: &dyn Crypto,
+    ) -> Happened {
+        let id = voucher.map_or(id, |voucher| voucher.terms.channel);
+        let mut c = self.known(id)?;
+        if c.status == Status::Settled {
+            return Err(Why::NotOpen.into());
+        }
+        if from != c.node {
+            return Err(Why::NotNode.into());
+        }
+        if c.status == Status::Closing && block.time >= c.deadline {
+            return Err(Why::WindowOver.into());
+        }
+        if let Some(voucher) = voucher {
+            if voucher.terms.token != c.token {
+                return Err(Why::WrongToken.into());
+            }
+            let amount = voucher.terms.amount.min(c.deposit);
+            if amount > c.amount {
+                self.signed_by_client(&c, voucher, crypto)?;
+                (c.amount, c.nonce) = (amount, c.nonce.max(voucher.terms.nonce));
+            }
+        }
+        Ok(self.pay_out(id, c, Ending::Finish))
     }
 
     /// C6.
@@ -323,13 +359,13 @@ impl Model {
     }
 
     /// C3: the refund first. The split of this model leaves everything to the node.
-    fn pay_out(&mut self, id: ChannelId, mut c: State, cooperative: bool) -> Event {
-        let (paid, refunded) = (c.amount, Amount(c.deposit.0 - c.amount.0));
+    fn pay_out(&mut self, id: ChannelId, mut c: State, ending: Ending) -> Event {
+        let (amount, paid, refunded) = (c.amount, c.amount, Amount(c.deposit.0 - c.amount.0));
         c.status = Status::Settled;
         self.channels.known.insert(id, c);
         self.pay(c.token, c.client, refunded);
         self.pay(c.token, c.node, paid);
-        Event { channel: id, kind: EventKind::Settled { paid, refunded, cooperative } }
+        Event { channel: id, kind: EventKind::Settled { ending, amount, paid, refunded } }
     }
 
     /// C6: what the token refuses to pay is credited.

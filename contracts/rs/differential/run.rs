@@ -272,6 +272,11 @@ impl Run {
                 let call = channel::Call::CloseCooperatively { channel, voucher, node_signature };
                 ("cooperative", from, Call::Role(call.into()))
             }
+            Step::Finish { by, voucher } => {
+                let (channel, voucher, from) =
+                    (self.named(voucher), self.written(voucher), self.by(*by, voucher.channel));
+                ("finish", from, Call::Role(channel::Call::Finish { channel, voucher }.into()))
+            }
             Step::Withdraw { by, token, to } => {
                 // Beyond the parties and nobody it is the contract itself.
                 let to = if *to > PARTIES { self.deployment.payment_channel } else { self.account(*to) };

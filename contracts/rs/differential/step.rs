@@ -72,6 +72,10 @@ pub enum Step {
         voucher: Paper,
         consent: Consent,
     },
+    Finish {
+        by: By,
+        voucher: Paper,
+    },
     Withdraw {
         by: usize,
         token: usize,

@@ -46,13 +46,16 @@ contract ChannelProof {
         assert(c.window == was.window);
     }
 
-    /// @notice C3, C4: what either settlement takes out of the escrow is the deposit, once: the recorded amount for the node, the rest
+    /// @notice C3, C4, C11: what any settlement takes out of the escrow is the deposit, once: the recorded amount for the node, the rest
     /// for the client.
     function check_ASettlementPaysTheDeposit() public {
         Channel memory was = _anyChannel();
         bytes memory data = symbols.createCalldata("PaymentChannel");
         bytes4 call = bytes4(data);
-        vm.assume(call == PaymentChannel.settleChannel.selector || call == PaymentChannel.closeCooperatively.selector);
+        vm.assume(
+            call == PaymentChannel.settleChannel.selector || call == PaymentChannel.closeCooperatively.selector
+                || call == PaymentChannel.finishChannel.selector
+        );
         _call(data);
         Channel memory c = escrow.channel(ID);
         vm.assume(c.status == Status.Settled);
@@ -71,8 +74,8 @@ contract ChannelProof {
         assert(c.nonce >= was.nonce);
     }
 
-    /// @notice C2 to C5: out of Closing lead settleChannel, from the deadline on, and closeCooperatively, and nothing else; while it
-    /// lasts the deadline stays, and what is settled stays as it is.
+    /// @notice C2 to C5, C11: out of Closing lead settleChannel, from the deadline on, finishChannel, before it, and
+    /// closeCooperatively, and nothing else; while it lasts the deadline stays, and what is settled stays as it is.
     function check_NoPathOutOfClosingButSettlement() public {
         Channel memory was = _anyChannel();
         vm.assume(was.status == Status.Closing || was.status == Status.Settled);
@@ -84,7 +87,8 @@ contract ChannelProof {
         } else if (c.status != Status.Closing) {
             assert(c.status == Status.Settled);
             bool inTime = call == PaymentChannel.settleChannel.selector && block.timestamp >= was.deadline;
-            assert(inTime || call == PaymentChannel.closeCooperatively.selector);
+            bool early = call == PaymentChannel.finishChannel.selector && block.timestamp < was.deadline;
+            assert(inTime || early || call == PaymentChannel.closeCooperatively.selector);
         }
     }
 

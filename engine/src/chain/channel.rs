@@ -49,6 +49,13 @@ pub enum Call {
         /// The node's signature of the same terms.
         node_signature: Signature,
     },
+    /// `finishChannel` (C11): the node's own ending, without a window. No role of ours makes it yet.
+    Finish {
+        /// The channel.
+        channel: ChannelId,
+        /// The voucher to finish with; `None` for the empty one, which means what is recorded.
+        voucher: Option<SignedVoucher>,
+    },
     /// `withdrawCredit` (C6).
     WithdrawCredit {
         /// The token.
@@ -69,9 +76,11 @@ impl Call {
     pub fn channel(&self) -> Option<ChannelId> {
         match self {
             Self::Close { voucher: Some(voucher), .. }
+            | Self::Finish { voucher: Some(voucher), .. }
             | Self::CloseCooperatively { voucher: Some(voucher), .. }
             | Self::Dispute { voucher } => Some(voucher.terms.channel),
             Self::Close { channel, .. }
+            | Self::Finish { channel, .. }
             | Self::Settle { channel }
             | Self::ForceClose { channel }
             | Self::CloseCooperatively { channel, .. } => Some(*channel),
@@ -85,6 +94,7 @@ impl Call {
             Self::Close { .. } | Self::ForceClose { .. } => "closing a channel",
             Self::CloseCooperatively { .. } => "closing a channel together",
             Self::Dispute { .. } => "disputing a close",
+            Self::Finish { .. } => "finishing a channel",
             Self::Settle { .. } => "settling a channel",
             Self::WithdrawCredit { .. } => "withdrawing a credit",
         }
@@ -103,6 +113,7 @@ pub enum Revert {
     SelfChannel,
     UnknownChannel,
     NotParty,
+    NotNode,
     NotOpen,
     NotClosing,
     WrongToken,
@@ -145,8 +156,19 @@ pub enum EventKind {
     Closing { by: Address, amount: Amount, nonce: Nonce, deadline: ChainTime },
     /// `ChannelDisputed`
     Disputed { by: Address, amount: Amount, nonce: Nonce },
-    /// `ChannelSettled`
-    Settled { paid: Amount, refunded: Amount, cooperative: bool },
+    /// `ChannelSettled`: how, what the node has earned in all, what of it was paid now, what went back
+    Settled { ending: Ending, amount: Amount, paid: Amount, refunded: Amount },
+}
+
+/// How a channel ended.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub enum Ending {
+    /// Its window was over (C3).
+    Window,
+    /// Both signed (C4).
+    Consent,
+    /// The node had enough (C11).
+    Finish,
 }
 
 /// Where a channel stands on chain (C8: "none" is the absence of this).

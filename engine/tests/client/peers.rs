@@ -1,7 +1,7 @@
 //! O11: what a client knows of nodes goes with its last use for them, and connections are bounded.
 
 use decdn_engine::{
-    chain::channel::EventKind,
+    chain::channel::{Ending, EventKind},
     fault::{Fault, LimitHit},
     ids::FetchId,
     io::{Effect, Gone, Input},
@@ -27,7 +27,12 @@ fn o11_a_node_without_channel_stream_or_download_is_left() {
     let asked = bench.close_asked().expect("asked");
     bench.consent(1, asked);
     let (ticket, _) = bench.tx().expect("the close");
-    let settled = EventKind::Settled { paid: Amount(0), refunded: Amount(1 << 40), cooperative: true };
+    let settled = EventKind::Settled {
+        ending: Ending::Consent,
+        amount: Amount(0),
+        paid: Amount(0),
+        refunded: Amount(1 << 40),
+    };
     bench.include(ticket, &[(channel(1), settled)]);
     assert!(hung_up(&mut bench));
     assert_eq!((bench.table("peers"), bench.table("conns")), (0, 0));

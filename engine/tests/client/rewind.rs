@@ -1,7 +1,10 @@
 //! L1: what the chain takes back a client takes back, and only what the safe head has is for ever.
 
 use decdn_engine::{
-    chain::{Call, ChainUpdate, TxOutcome, channel, channel::EventKind},
+    chain::{
+        Call, ChainUpdate, TxOutcome, channel,
+        channel::{Ending, EventKind},
+    },
     ids::{ChannelId, TxTicket},
     io::{Effect, Fact, Input, Notice},
     money::{Amount, Nonce},
@@ -61,7 +64,12 @@ fn hear(bench: &mut Bench, head: u64, deeds: &[(u64, u8, Deed)]) {
                 deadline: bench.clock_in(48 * 3_600),
             },
             Dispute(amount) => EventKind::Disputed { by: CLIENT, amount: Amount(amount), nonce: Nonce(1) },
-            Settle => EventKind::Settled { paid: Amount(HELD), refunded: Amount(0), cooperative: false },
+            Settle => EventKind::Settled {
+                ending: Ending::Window,
+                amount: Amount(HELD),
+                paid: Amount(HELD),
+                refunded: Amount(0),
+            },
         };
         bench.happened(block, &[(id(n), kind)]);
     }

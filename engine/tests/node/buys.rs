@@ -4,7 +4,7 @@ use decdn_engine::{
     blob::Verdict,
     chain::{
         Call, ChainEvent, TxOutcome,
-        channel::{self, EventKind},
+        channel::{self, Ending, EventKind},
     },
     ids::{BlobHash, ChannelId, ConnId, FetchId, NodeId, StreamId, TxTicket},
     io::{Effect, Input, Notice},
@@ -187,7 +187,12 @@ fn d12_disputes_about_both_kinds_of_channel_stay_apart() {
         .collect();
     disputes.sort_unstable();
     assert_eq!(disputes, [(channel(0), 5_000), (channel(PAID_ON), u128::from(4 * GROUP))]);
-    let settled = |paid| EventKind::Settled { paid: Amount(paid), refunded: Amount(0), cooperative: false };
+    let settled = |paid| EventKind::Settled {
+        ending: Ending::Window,
+        amount: Amount(paid),
+        paid: Amount(paid),
+        refunded: Amount(0),
+    };
     let both = [(channel(0), settled(5_000)), (channel(PAID_ON), settled(u128::from(4 * GROUP)))];
     let said = happened(&mut bench, 5, &both);
     let told = said.iter().filter(|effect| matches!(effect, Effect::Notice(Notice::Settled { .. }))).count();

@@ -1,7 +1,10 @@
 //! O12: a restart reads the chain on from where all that came of it is durable, and misses nothing.
 
 use decdn_engine::{
-    chain::{ChainEvent, ChainUpdate, channel::EventKind},
+    chain::{
+        ChainEvent, ChainUpdate,
+        channel::{Ending, EventKind},
+    },
     ids::ChannelId,
     io::{Effect, Input},
     limits::{CURSOR_BLOCKS, Limits},
@@ -106,7 +109,12 @@ fn o12_a_close_under_way_is_read_again_after_a_restart_and_disputed() {
     assert_eq!(polled(&mut bench), 2 * CURSOR_BLOCKS);
     let said = read(&mut bench, 9 * CURSOR_BLOCKS, 9 * CURSOR_BLOCKS, &[close]);
     assert!(said.iter().any(|effect| matches!(effect, Effect::Tx { .. })), "{said:?}");
-    let kind = EventKind::Settled { paid: Amount(700), refunded: Amount(0), cooperative: false };
+    let kind = EventKind::Settled {
+        ending: Ending::Window,
+        amount: Amount(700),
+        paid: Amount(700),
+        refunded: Amount(0),
+    };
     let settled = event(&bench, 12 * CURSOR_BLOCKS, channel(0), kind);
     read(&mut bench, 12 * CURSOR_BLOCKS, 12 * CURSOR_BLOCKS, &[settled]);
     quiet(&mut bench, 13 * CURSOR_BLOCKS);

@@ -1,7 +1,10 @@
 //! L1: what the chain takes back a node takes back, and only what the safe head has is for ever.
 
 use decdn_engine::{
-    chain::{BlockRef, Call, ChainEvent, ChainUpdate, TxOutcome, channel, channel::EventKind},
+    chain::{
+        BlockRef, Call, ChainEvent, ChainUpdate, TxOutcome, channel,
+        channel::{Ending, EventKind},
+    },
     crypto::Signature,
     fault::{Fault, LimitHit, Rule},
     ids::{BlockHash, ChannelId, TxTicket},
@@ -42,7 +45,12 @@ fn event(bench: &Bench, (block, n, deed): (u64, u8, Deed)) -> ChainEvent {
             deadline: ChainTime(bench.node.now.wall.secs() + 48 * 3_600),
         },
         Dispute(amount) => EventKind::Disputed { by: OPERATOR, amount: Amount(amount), nonce: Nonce(1) },
-        Settle => EventKind::Settled { paid: Amount(HELD), refunded: Amount(0), cooperative: false },
+        Settle => EventKind::Settled {
+            ending: Ending::Window,
+            amount: Amount(HELD),
+            paid: Amount(HELD),
+            refunded: Amount(0),
+        },
     };
     ChainEvent::of_channel(bench.block(block, 0), id(n), kind)
 }

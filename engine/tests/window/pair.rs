@@ -7,7 +7,7 @@ use decdn_engine::{
     blob::Verdict,
     chain::{
         Block, Call, ChainEvent, TxOutcome,
-        channel::{self, EventKind},
+        channel::{self, Ending, EventKind},
     },
     ids::{BlobHash, ChannelId, ConnId, FetchId, StreamId},
     io::{Effect, Gone, Input, Notice},
@@ -409,7 +409,15 @@ impl Pair {
             channel::Call::CloseCooperatively { channel, voucher, .. } => {
                 let paid = voucher.map_or(Amount::ZERO, |v| v.terms.amount);
                 self.paid.insert(channel, paid);
-                (channel, EventKind::Settled { paid, refunded: Amount::ZERO, cooperative: true })
+                (
+                    channel,
+                    EventKind::Settled {
+                        ending: Ending::Consent,
+                        amount: paid,
+                        paid,
+                        refunded: Amount::ZERO,
+                    },
+                )
             }
             channel::Call::Settle { channel } => {
                 let events = self.events.iter().rev().filter_map(ChainEvent::as_channel);
@@ -420,13 +428,18 @@ impl Pair {
                 });
                 let paid = recorded.next().unwrap_or_default();
                 self.paid.insert(channel, paid);
-                (channel, EventKind::Settled { paid, refunded: Amount::ZERO, cooperative: false })
+                (
+                    channel,
+                    EventKind::Settled { ending: Ending::Window, amount: paid, paid, refunded: Amount::ZERO },
+                )
             }
             channel::Call::Dispute { voucher } => {
                 let (amount, nonce) = (voucher.terms.amount, voucher.terms.nonce);
                 (voucher.terms.channel, EventKind::Disputed { by, amount, nonce })
             }
-            channel::Call::WithdrawCredit { .. } | channel::Call::ForceClose { .. } => return None,
+            channel::Call::WithdrawCredit { .. }
+            | channel::Call::ForceClose { .. }
+            | channel::Call::Finish { .. } => return None,
         };
         Some(ChainEvent::of_channel(block, channel, kind))
     }

@@ -3,7 +3,7 @@
 use decdn_engine::{
     chain::{
         Block, Call, ChainEvent, ChainUpdate,
-        channel::{self, EventKind},
+        channel::{self, Ending, EventKind},
     },
     ids::{Address, ChannelId},
     money::{Amount, Nonce},
@@ -67,7 +67,9 @@ impl Chain {
         let zero = (Amount::ZERO, Nonce::NONE);
         let Call::Channel(call) = call else { return block };
         let (channel, kind) = match *call {
-            channel::Call::WithdrawCredit { .. } | channel::Call::ForceClose { .. } => return block,
+            channel::Call::WithdrawCredit { .. }
+            | channel::Call::ForceClose { .. }
+            | channel::Call::Finish { .. } => return block,
             channel::Call::Open { node, token, deposit } => {
                 self.opened += 1;
                 let kind = EventKind::Opened {
@@ -91,11 +93,24 @@ impl Chain {
             }
             channel::Call::Settle { channel } => (
                 channel,
-                EventKind::Settled { paid: Amount::ZERO, refunded: Amount::ZERO, cooperative: false },
+                EventKind::Settled {
+                    ending: Ending::Window,
+                    amount: Amount::ZERO,
+                    paid: Amount::ZERO,
+                    refunded: Amount::ZERO,
+                },
             ),
             channel::Call::CloseCooperatively { channel, voucher, .. } => {
                 let paid = voucher.map_or(Amount::ZERO, |v| v.terms.amount);
-                (channel, EventKind::Settled { paid, refunded: Amount::ZERO, cooperative: true })
+                (
+                    channel,
+                    EventKind::Settled {
+                        ending: Ending::Consent,
+                        amount: paid,
+                        paid,
+                        refunded: Amount::ZERO,
+                    },
+                )
             }
         };
         self.log.push(ChainEvent::of_channel(block, channel, kind));
@@ -172,9 +187,10 @@ fn lie(parties: &Parties, input: &mut Bytes<'_>, known: &[ChannelId]) -> ChainEv
         },
         3 => EventKind::Disputed { by: Address::ZERO, amount: amount(input), nonce },
         4 => EventKind::Settled {
-            paid: amount(input),
+            amount: amount(input),
+            paid: Amount::ZERO,
             refunded: amount(input),
-            cooperative: input.byte() % 2 == 1,
+            ending: [Ending::Window, Ending::Consent, Ending::Finish][usize::from(input.byte()) % 3],
         },
         _ => EventKind::Closing { by: parties.buyer, amount: Amount::ZERO, nonce, deadline: ChainTime(0) },
     };

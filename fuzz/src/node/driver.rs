@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use decdn_engine::{
     chain::{
         Block, Call, ChainEvent, ChainUpdate, Revert, TxOutcome,
-        channel::{self, EventKind},
+        channel::{self, Ending, EventKind},
     },
     crypto::Deployment,
     ids::{ChannelId, ConnId, NodeId, StreamId, TxTicket},
@@ -185,7 +185,12 @@ impl Driver {
         let events = match how % 8 {
             0 => vec![EventKind::Closing { by: CLIENT, amount, nonce: Nonce::NONE, deadline }],
             1 => vec![EventKind::Disputed { by: OPERATOR, amount, nonce: Nonce::NONE }],
-            2 => vec![EventKind::Settled { paid: amount, refunded: Amount::ZERO, cooperative: false }],
+            2 => vec![EventKind::Settled {
+                ending: Ending::Window,
+                amount: amount,
+                paid: amount,
+                refunded: Amount::ZERO,
+            }],
             3 if how & 8 == 0 => return self.lies(input),
             3 => return self.crash(),
             4 if how & 8 == 0 => return self.feed(Input::CloseChannel(CHANNEL)),
@@ -580,7 +585,10 @@ fn lie(input: &mut Bytes<'_>) -> ChainEvent {
         },
         2 | 3 => EventKind::Closing { by: CLIENT, amount, nonce, deadline: ChainTime(odd(input)) },
         4 => EventKind::Disputed { by: STRANGER, amount, nonce },
-        _ => EventKind::Settled { paid: amount, refunded: Amount::ZERO, cooperative: how & 8 == 0 },
+        _ => {
+            let ending = if how & 8 == 0 { Ending::Consent } else { Ending::Window };
+            EventKind::Settled { ending, amount, paid: amount, refunded: Amount::ZERO }
+        }
     };
     ChainEvent::of_channel(block, channel, kind)
 }

@@ -46,10 +46,11 @@ impl Once {
     fn judge(&self, at: Time, tx: &Included<'_>, report: &mut Report) {
         for event in tx.events.iter().filter_map(ChainEvent::as_channel) {
             let channel = event.channel;
-            let EventKind::Settled { paid, refunded, .. } = event.kind else { continue };
+            let EventKind::Settled { amount, paid, refunded, .. } = event.kind else { continue };
             let Some(after) = tx.channel_after().filter(|after| after.id == channel) else { continue };
             let sum = paid.checked_add(refunded);
-            if sum != Some(after.deposit) || paid != after.amount.min(after.deposit) {
+            if sum != Some(after.deposit) || paid != after.amount.min(after.deposit) || amount != after.amount
+            {
                 report.violation("O2", "C3", || {
                     format!(
                         "{}: channel {channel} settled with {paid} paid and {refunded} refunded, of a deposit of {} with {} recorded",

@@ -9,7 +9,9 @@
 //! What settles is held against the floor. So is what makes it possible: the window is as long as it was to be at the opening, nothing moves its end
 //! (C2, C9), nothing settles before it (C3), and inside it a genuine voucher over more than is recorded is
 //! recorded, whatever its nonce (C2). Nobody but a party ends a channel (C1, C4), nothing that the payer has not signed
-//! is ever recorded, and no settlement before the window lacks the other side's signature (C4).
+//! is ever recorded, and no settlement before the window lacks the other side's signature (C4), but for the node's own: what it
+//! finishes (C11) it finishes at once, by what the payer has signed, and at least at what is recorded. Less than the payer has
+//! signed is no loss of the payer's.
 
 use std::collections::BTreeSet;
 
@@ -150,7 +152,8 @@ impl Settled {
             claim.counts_until = Some(after.deadline.0.saturating_sub(needs).max(tx.block.time.0));
         }
         if after.status == OnChainStatus::Settled && was != Some(OnChainStatus::Settled) {
-            self.check_settled(at, after, report);
+            let is_finished = matches!(tx.channel_call(), Some(Call::Finish { .. }));
+            self.check_settled(at, after, is_finished, report);
         }
     }
 
@@ -182,13 +185,22 @@ impl Settled {
                 wrong("C2", format!("{:?} moved its deadline from {old} to {new}", tx.call));
             }
             (OnChainStatus::Open | OnChainStatus::Closing, OnChainStatus::Settled)
-                if !matches!(tx.channel_call(), Some(Call::CloseCooperatively { .. }))
-                    && (before.status == OnChainStatus::Open || now < before.deadline.0) =>
+                if !matches!(
+                    tx.channel_call(),
+                    Some(Call::CloseCooperatively { .. } | Call::Finish { .. })
+                ) && (before.status == OnChainStatus::Open || now < before.deadline.0) =>
             {
                 let left = before.deadline.0.saturating_sub(now);
                 wrong("C3", format!("it settled {left} s before its window ended"));
             }
             _ => {}
+        }
+        if matches!(tx.channel_call(), Some(Call::Finish { .. }))
+            && after.status == OnChainStatus::Settled
+            && before.status != OnChainStatus::Settled
+            && (tx.sender != before.node || after.amount < before.amount)
+        {
+            wrong("C11", "somebody else finished it, or below what was recorded".to_owned());
         }
         let is_late = before.status == OnChainStatus::Closing && now >= before.deadline.0;
         if is_late && before.amount != after.amount && after.status == OnChainStatus::Closing {
@@ -217,6 +229,10 @@ impl Settled {
                 voucher.map_or((0, 0), |voucher| (voucher.terms.nonce.0, voucher.terms.amount.0))
             }
             Some(Call::Dispute { voucher }) => (voucher.terms.nonce.0, voucher.terms.amount.0),
+            // One that is not above what is recorded is not looked at.
+            Some(Call::Finish { voucher: Some(voucher), .. }) if after.amount > before.amount => {
+                (voucher.terms.nonce.0, voucher.terms.amount.0)
+            }
             _ => return,
         };
         if terms != (0, 0) && !claim.signed.contains(&terms) {
@@ -265,7 +281,7 @@ impl Settled {
         tx.channel_before().is_some_and(|before| tx.sender == before.client || tx.sender == before.node)
     }
 
-    fn check_settled(&mut self, at: Time, after: &OnChain, report: &mut Report) {
+    fn check_settled(&mut self, at: Time, after: &OnChain, is_finished: bool, report: &mut Report) {
         let Some((deal, claim)) = self.channels.get(&after.id) else { return };
         let mut floor = if claim.counts_until.is_some() { claim.floor } else { claim.held };
         for &(who, amount, since) in &claim.late {
@@ -278,7 +294,7 @@ impl Settled {
         }
         let paid = after.amount.0.min(deal.deposit);
         for (who, party) in [(NODE, deal.payee), (CLIENT, deal.payer)] {
-            let Some(party) = party else { continue };
+            let Some(party) = party.filter(|_| who == NODE || !is_finished) else { continue };
             let loss = floor[who].saturating_sub(paid);
             let name = self.people.name(party);
             self.worst = self.worst.max(loss);

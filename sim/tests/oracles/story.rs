@@ -7,7 +7,7 @@ use decdn_engine::{
     blob::Verdict,
     chain::{
         Block, ChainEvent, Route, State, Subject,
-        channel::{Call, EventKind, Revert},
+        channel::{Call, Ending, EventKind, Revert},
     },
     crypto::{Signature, SignedVoucher, Typed, VoucherTerms},
     delivery::Meter,
@@ -300,8 +300,12 @@ impl Story {
             (was != Some(OnChainStatus::Settled) && after.status == OnChainStatus::Settled).then(|| {
                 let paid = after.amount.min(after.deposit);
                 let refunded = Amount(after.deposit.0 - paid.0);
-                let cooperative = matches!(call, Call::CloseCooperatively { .. });
-                EventKind::Settled { paid, refunded, cooperative }
+                let ending = match call {
+                    Call::CloseCooperatively { .. } => Ending::Consent,
+                    Call::Finish { .. } => Ending::Finish,
+                    _ => Ending::Window,
+                };
+                EventKind::Settled { ending, amount: paid, paid, refunded }
             });
         let (books, call) = (self.books.clone(), call.into());
         let block = books.head(self.at);

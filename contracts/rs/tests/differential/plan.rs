@@ -98,6 +98,7 @@ pub fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(by, voucher, consent)| Step::CloseCooperatively { by, voucher, consent }),
         1 => (party.clone(), token, 0..PARTIES + 2)
             .prop_map(|(by, token, to)| Step::Withdraw { by, token, to }),
+        3 => (by(), paper()).prop_map(|(by, voucher)| Step::Finish { by, voucher }),
         2 => (by(), any::<usize>()).prop_map(|(by, channel)| Step::ForceClose { by, channel }),
         1 => (party, 0..=PARTIES).prop_map(|(by, trusted)| Step::Delegate { by, trusted }),
         1 => (0..300_000u64).prop_map(|secs| Step::Wait { secs }),

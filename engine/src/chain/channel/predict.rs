@@ -70,6 +70,7 @@ pub fn predict<C: Crypto>(
             let consent = (*channel, voucher.as_ref(), node_signature);
             at.close_cooperatively(consent).map(Some)
         }
+        Call::Finish { voucher, .. } => at.finish(voucher.as_ref()).map(Some),
         Call::WithdrawCredit { to, .. } => at.withdraw(*to).map(|()| None),
         Call::ForceClose { .. } => at.force_close().map(Some),
     }
@@ -165,6 +166,27 @@ impl<C: Crypto> Place<'_, C> {
             Status::Closing => Err(Revert::WindowOpen),
             Status::Open | Status::Settled => Err(Revert::NotClosing),
         }
+    }
+
+    /// C11: only a voucher above what is recorded has to be signed, and only that one counts.
+    fn finish(&self, voucher: Option<&SignedVoucher>) -> Result<State, Revert> {
+        let mut channel = self.before.channel.ok_or(Revert::UnknownChannel)?;
+        let refusals = [
+            (channel.status == Status::Settled, Revert::NotOpen),
+            (self.before.from != channel.node, Revert::NotNode),
+            (channel.status == Status::Closing && self.before.time >= channel.deadline, Revert::WindowOver),
+            (voucher.is_some_and(|voucher| voucher.terms.token != channel.token), Revert::WrongToken),
+        ];
+        if let Some((_, revert)) = refusals.iter().find(|(applies, _)| *applies) {
+            return Err(*revert);
+        }
+        let higher = voucher.filter(|voucher| voucher.terms.amount.min(channel.deposit) > channel.amount);
+        if let Some(voucher) = higher {
+            self.check_voucher(&channel, voucher)?;
+            channel.amount = voucher.terms.amount.min(channel.deposit);
+            channel.nonce = channel.nonce.max(voucher.terms.nonce);
+        }
+        Ok(State { status: Status::Settled, ..channel })
     }
 
     /// C4.

@@ -133,7 +133,8 @@ impl Client {
                 self.wallet.channels.touch(slot);
                 self.defend(now, slot, out);
             }
-            (EventKind::Settled { paid, refunded, cooperative }, Some(slot)) => {
+            (EventKind::Settled { ending, amount: paid, refunded, .. }, Some(slot)) => {
+                let cooperative = ending == channel::Ending::Consent;
                 out.notice(Notice::Settled { channel: event.channel, paid, refunded, cooperative });
                 self.on_settled(now, slot, block.number, out);
             }

@@ -146,8 +146,9 @@ impl Node {
                 self.closings.on_disputed(slot, event.channel, (block.number, amount), cx);
                 self.defend(now, slot, out);
             }
-            EventKind::Settled { paid, refunded, cooperative } => {
-                self.on_settled(now, event.channel, block.number, (paid, refunded, cooperative), out);
+            EventKind::Settled { ending, amount, refunded, .. } => {
+                let cooperative = ending == channel::Ending::Consent;
+                self.on_settled(now, event.channel, block.number, (amount, refunded, cooperative), out);
             }
         }
     }
