@@ -6,7 +6,7 @@ export default [
     edits: [{
       file: 'contracts/src/PaymentChannel.sol',
       from: '_startWindow(voucher.channelId, c, _capped(voucher.amount, c.deposit), voucher.nonce);',
-      to: '_startWindow(voucher.channelId, c, uint128(voucher.amount), voucher.nonce);',
+      to: '_startWindow(voucher.channelId, c, uint96(voucher.amount), voucher.nonce);',
     }],
   },
   {
@@ -14,8 +14,35 @@ export default [
     oracle: ['O4', 'O8', 'O9'],
     edits: [{
       file: 'contracts/src/PaymentChannel.sol',
-      from: '_requireVoucherSignature(c.client, voucher); uint64 nonce',
-      to: 'uint64 nonce',
+      from: '_requireVoucherSignature(c.client, voucher); nonce =',
+      to: 'nonce =',
+    }],
+  },
+  {
+    name: 'claimed-again-at-the-end', rule: 'C12', breaks: 'a settlement pays what was claimed once more',
+    test: 'cargo test -p decdn-contracts --features l2 --test differential o9_model_bytecode_and_prediction_agree_after_every_transaction',
+    edits: [{
+      file: 'contracts/src/PaymentChannel.sol',
+      from: 'uint256 paid = amount - c.claimed; _pay(',
+      to: 'uint256 paid = amount; _pay(',
+    }],
+  },
+  {
+    name: 'close-below-a-claim', rule: 'C1', breaks: 'a close lowers what a claim has recorded',
+    test: 'cargo test -p decdn-contracts --features l2 --test differential o9_model_bytecode_and_prediction_agree_after_every_transaction',
+    edits: [{
+      file: 'contracts/src/PaymentChannel.sol',
+      from: 'if (amount < c.amount) amount = c.amount;',
+      to: '',
+    }],
+  },
+  {
+    name: 'force-close-at-zero', rule: 'C5', breaks: 'a forced close starts at 0, whatever a claim has recorded',
+    test: 'cargo test -p decdn-contracts --features l2 --test differential o9_model_bytecode_and_prediction_agree_after_every_transaction',
+    edits: [{
+      file: 'contracts/src/PaymentChannel.sol',
+      from: '_startWindow(channelId, c, 0, 0);',
+      to: 'c.amount = 0; _startWindow(channelId, c, 0, 0);',
     }],
   },
   {
@@ -57,8 +84,8 @@ export default [
     oracle: ['O8', 'O2', 'O9', 'O12'],
     edits: [{
       file: 'contracts/src/PaymentChannel.sol',
-      from: 'uint64 nonce = _record(c, amount, voucher.nonce);',
-      to: 'c.deadline = uint64(block.timestamp) + disputeWindow; uint64 nonce = _record(c, amount, voucher.nonce);',
+      from: 'emit ChannelDisputed(',
+      to: 'c.deadline = uint64(block.timestamp) + disputeWindow; emit ChannelDisputed(',
     }],
   },
   {
@@ -66,8 +93,8 @@ export default [
     test: 'cargo test -p decdn-contracts --features l2 --test differential o9_model_bytecode_and_prediction_agree_after_every_transaction',
     edits: [{
       file: 'contracts/src/PaymentChannel.sol',
-      from: 'if (msg.sender != c.node) revert NotNode();',
-      to: '',
+      from: 'if (msg.sender != c.node) revert NotNode(); if (c.status == Status.Closing',
+      to: 'if (c.status == Status.Closing',
     }],
   },
   {
@@ -93,7 +120,7 @@ export default [
     oracle: ['O1', 'O2'],
     edits: [{
       file: 'contracts/src/PaymentChannel.sol',
-      from: '_payEarned(channelId, c, amount);',
+      from: '_payEarned(channelId, c, paid);',
       to: '',
     }],
   },

@@ -100,7 +100,7 @@ mod lab {
             lab
         }
 
-        /// Six channels, one for each end: dispute, silence, consent, two that the node finishes, force.
+        /// Seven channels, one for each end: dispute, silence, consent, none but a claim, two that the node finishes, force.
         pub(super) fn round(&mut self) -> Vec<Measured> {
             let (client, node) = (self.client.address(), self.node.address());
             let id = self.open();
@@ -118,6 +118,9 @@ mod lab {
             let node_signature = self.sign(&self.node, Typed::CooperativeClose(voucher.terms));
             let call = Call::CloseCooperatively { channel: id, voucher: Some(voucher), node_signature };
             self.call("close cooperatively", client, call);
+
+            let id = self.open();
+            self.call("claim", node, Call::Claim { voucher: self.voucher(id, 321_654) });
 
             let id = self.open();
             self.call("finish with nothing", node, Call::Finish { channel: id, voucher: None });

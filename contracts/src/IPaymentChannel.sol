@@ -36,6 +36,7 @@ struct Channel {
     address token;
     uint256 deposit; // what arrived when it was opened, base units
     uint256 amount; // recorded, at most the deposit (C7); never falls
+    uint256 claimed; // what of it was paid out by claims (C12), at most `amount`; never falls
     uint64 nonce; // recorded with it
     uint64 deadline; // unix seconds at which the dispute window ends; 0 before the first close
     uint64 window; // seconds, as in force when it was opened (C9)
@@ -60,6 +61,15 @@ interface IPaymentChannel {
     event ChannelClosing(bytes32 indexed channelId, address indexed by, uint256 amount, uint64 nonce, uint64 deadline);
     /// @notice A higher amount was recorded (C2); `nonce` is the highest seen on chain.
     event ChannelDisputed(bytes32 indexed channelId, address indexed by, uint256 amount, uint64 nonce);
+    /// @notice The node was paid `paid` of its earning, which is `amount` so far (C12).
+    event ChannelClaimed(
+        bytes32 indexed channelId,
+        address indexed client,
+        address indexed node,
+        uint256 amount,
+        uint64 nonce,
+        uint256 paid
+    );
     /// @notice `amount` is what the node has earned in all, `paid` what of it was paid out now, `refunded` went to the client.
     event ChannelSettled(bytes32 indexed channelId, Ending ending, uint256 amount, uint256 paid, uint256 refunded);
     /// @notice A token refused a payout; the payee withdraws it (C6).
@@ -77,7 +87,7 @@ interface IPaymentChannel {
     error TokenNotAllowed();
     /// @notice The deposit is zero, or nothing arrived.
     error ZeroDeposit();
-    /// @notice More than 2^128 - 1 base units arrived.
+    /// @notice More than 2^96 - 1 base units arrived.
     error DepositTooLarge();
     /// @notice The counterparty is not an active node.
     error NodeNotActive();
@@ -87,7 +97,7 @@ interface IPaymentChannel {
     error UnknownChannel();
     /// @notice The caller is neither the client nor the node of the channel.
     error NotParty();
-    /// @notice The caller is not the channel's node (C11).
+    /// @notice The caller is not the channel's node (C11, C12).
     error NotNode();
     /// @notice The channel is settled already; for a forced close also: it is closing.
     error NotOpen();
@@ -99,7 +109,7 @@ interface IPaymentChannel {
     error BadSignature();
     /// @notice Reserved: part of the ABI, raised by no call of this version.
     error BadVoucher();
-    /// @notice The voucher's amount is not above the recorded one (C2).
+    /// @notice The voucher's amount is not above the recorded one (C2, C12).
     error AmountNotHigher();
     /// @notice The cooperative amount is below the recorded one (C4).
     error AmountTooLow();
@@ -139,8 +149,8 @@ interface IPaymentChannel {
     /// @param voucher A voucher signed by the channel's client.
     function disputeChannel(Voucher calldata voucher) external;
 
-    /// @notice C3: after the window, pays the rest to the client and the recorded amount through the fee split; where that fails,
-    /// the amount is credited to the node. A payout that the token refuses becomes a credit (C6). Open to anyone.
+    /// @notice C3: after the window, pays the rest to the client and what is recorded and not claimed yet through the fee split; where
+    /// that fails, it is credited to the node. A payout that the token refuses becomes a credit (C6). Open to anyone.
     /// @param channelId The channel, closing.
     function settleChannel(bytes32 channelId) external;
 
@@ -149,6 +159,11 @@ interface IPaymentChannel {
     /// @param voucher The final voucher, signed by the client.
     /// @param nodeSignature The node's signature of CooperativeClose over the same four values, uncapped.
     function closeCooperatively(Voucher calldata voucher, bytes calldata nodeSignature) external;
+
+    /// @notice C12: records a voucher above what is recorded, with the higher nonce, and pays the node what of it was not paid yet,
+    /// through the fee split (C3). The channel stays open. An amount above the deposit is capped (C7). Node only.
+    /// @param voucher A voucher signed by the channel's client.
+    function claimChannel(Voucher calldata voucher) external;
 
     /// @notice C11: settles at once, over the voucher if its amount, capped (C7), is above the recorded one, and else over what is
     /// recorded. Such a voucher has to be signed; of any other only the token is looked at, of the empty voucher nothing. On an

@@ -21,17 +21,18 @@ import {TokenCall} from "./TokenCall.sol";
 /// `block.timestamp`. Everything that moves money holds the reentrancy guard; closing and disputing move none, and what they ask
 /// of a wallet (C10) is a static call.
 contract PaymentChannel is ChannelSettings, Payouts, EIP712 {
-    /// @dev A channel in four slots. What a dispute writes lies in two of them.
+    /// @dev A channel in four slots. What a dispute writes lies in one of them, what a close or a claim writes in two.
     struct Stored {
         address client;
         uint64 deadline;
         Status status;
         uint24 windowSecs; // 72 hours fit
         address node;
-        uint64 nonce;
         address token;
-        uint128 deposit;
-        uint128 amount;
+        uint96 claimed;
+        uint96 deposit;
+        uint96 amount;
+        uint64 nonce;
     }
 
     /// @inheritdoc IPaymentChannel
@@ -70,7 +71,7 @@ contract PaymentChannel is ChannelSettings, Payouts, EIP712 {
         if (counterparty == msg.sender) revert SelfChannel();
         if (!registry.isActive(counterparty)) revert NodeNotActive();
 
-        uint128 received = _take(token, deposit);
+        uint96 received = _take(token, deposit);
         uint64 counter = ++counterOf[msg.sender];
         uint64 window = disputeWindow;
         channelId = ChannelHash.channelId(address(this), msg.sender, counterparty, token, counter);
@@ -80,10 +81,11 @@ contract PaymentChannel is ChannelSettings, Payouts, EIP712 {
             status: Status.Open,
             windowSecs: uint24(window),
             node: counterparty,
-            nonce: 0,
             token: token,
+            claimed: 0,
             deposit: received,
-            amount: 0
+            amount: 0,
+            nonce: 0
         });
         emit ChannelOpened(channelId, msg.sender, counterparty, token, received, counter, window);
     }
@@ -133,7 +135,7 @@ contract PaymentChannel is ChannelSettings, Payouts, EIP712 {
         _requireParty(c);
         address token = c.token;
         if (voucher.token != token) revert WrongToken();
-        uint128 amount = _capped(voucher.amount, c.deposit);
+        uint96 amount = _capped(voucher.amount, c.deposit);
         if (amount < c.amount) revert AmountTooLow();
         if (!_isEmpty(voucher)) _requireVoucherSignature(c.client, voucher);
         bytes32 consent = ChannelHash.cooperativeClose(voucher.channelId, voucher.amount, voucher.nonce, token);
@@ -142,6 +144,18 @@ contract PaymentChannel is ChannelSettings, Payouts, EIP712 {
         c.status = Status.Settled;
         _record(c, amount, voucher.nonce);
         _payOut(voucher.channelId, c, Ending.Consent);
+    }
+
+    /// @inheritdoc IPaymentChannel
+    function claimChannel(Voucher calldata voucher) external nonReentrant {
+        Stored storage c = _known(voucher.channelId);
+        if (c.status != Status.Open) revert NotOpen();
+        if (msg.sender != c.node) revert NotNode();
+        (uint96 amount, uint64 nonce) = _recordHigher(c, voucher);
+        uint256 paid = amount - c.claimed;
+        c.claimed = amount;
+        _payEarned(voucher.channelId, c, paid);
+        emit ChannelClaimed(voucher.channelId, c.client, c.node, amount, nonce, paid);
     }
 
     /// @inheritdoc IPaymentChannel
@@ -164,6 +178,7 @@ contract PaymentChannel is ChannelSettings, Payouts, EIP712 {
             token: c.token,
             deposit: c.deposit,
             amount: c.amount,
+            claimed: c.claimed,
             nonce: c.nonce,
             deadline: c.deadline,
             window: c.windowSecs,
@@ -177,19 +192,19 @@ contract PaymentChannel is ChannelSettings, Payouts, EIP712 {
     }
 
     /// @dev Takes a deposit from the caller and returns what arrived. The guard keeps other calls from changing the balance.
-    function _take(address token, uint256 deposit) private returns (uint128) {
+    function _take(address token, uint256 deposit) private returns (uint96) {
         uint256 balanceBefore = IERC20(token).balanceOf(address(this));
         if (!TokenCall.tryTransferFrom(token, msg.sender, address(this), deposit)) revert TransferFailed();
         uint256 balanceAfter = IERC20(token).balanceOf(address(this));
         if (balanceAfter <= balanceBefore) revert ZeroDeposit();
         uint256 received = balanceAfter - balanceBefore;
-        if (received > type(uint128).max) revert DepositTooLarge();
-        return uint128(received);
+        if (received > type(uint96).max) revert DepositTooLarge();
+        return uint96(received);
     }
 
     /// @dev C1, C5: an open channel starts to close, with the window that was in force when it was opened (C9). It never lowers
     /// what is recorded.
-    function _startWindow(bytes32 channelId, Stored storage c, uint128 amount, uint64 nonce) private {
+    function _startWindow(bytes32 channelId, Stored storage c, uint96 amount, uint64 nonce) private {
         uint64 deadline = uint64(block.timestamp) + c.windowSecs;
         (c.status, c.deadline) = (Status.Closing, deadline);
         if (amount < c.amount) amount = c.amount;
@@ -200,25 +215,30 @@ contract PaymentChannel is ChannelSettings, Payouts, EIP712 {
     /// @dev C2, on a channel that is closing.
     function _dispute(Stored storage c, Voucher calldata voucher) private {
         if (block.timestamp >= c.deadline) revert WindowOver();
+        (uint96 amount, uint64 nonce) = _recordHigher(c, voucher);
+        emit ChannelDisputed(voucher.channelId, msg.sender, amount, nonce);
+    }
+
+    /// @dev C2, C12: records a voucher whose capped amount (C7) is above the recorded one, and says what is recorded now.
+    function _recordHigher(Stored storage c, Voucher calldata voucher) private returns (uint96 amount, uint64 nonce) {
         if (voucher.token != c.token) revert WrongToken();
-        uint128 amount = _capped(voucher.amount, c.deposit);
+        amount = _capped(voucher.amount, c.deposit);
         if (amount <= c.amount) revert AmountNotHigher();
         _requireVoucherSignature(c.client, voucher);
-        uint64 nonce = _record(c, amount, voucher.nonce);
-        emit ChannelDisputed(voucher.channelId, msg.sender, amount, nonce);
+        nonce = _record(c, amount, voucher.nonce);
     }
 
     /// @dev C11: records a voucher above the recorded amount. Any other changes nothing, so nobody needs to have signed it.
     function _raise(Stored storage c, Voucher calldata voucher) private {
         if (voucher.token != c.token) revert WrongToken();
-        uint128 amount = _capped(voucher.amount, c.deposit);
+        uint96 amount = _capped(voucher.amount, c.deposit);
         if (amount <= c.amount) return;
         _requireVoucherSignature(c.client, voucher);
         _record(c, amount, voucher.nonce);
     }
 
     /// @dev Records an amount that is not below the recorded one, and the higher nonce, which it returns.
-    function _record(Stored storage c, uint128 amount, uint64 nonce) private returns (uint64) {
+    function _record(Stored storage c, uint96 amount, uint64 nonce) private returns (uint64) {
         c.amount = amount;
         uint64 recorded = c.nonce;
         if (nonce <= recorded) return recorded;
@@ -226,14 +246,15 @@ contract PaymentChannel is ChannelSettings, Payouts, EIP712 {
         return nonce;
     }
 
-    /// @dev C3: the rest to the client, then the recorded amount to the node. The channel is settled already. The refund is first,
+    /// @dev C3: the rest to the client, then what is recorded and not claimed yet (C12) to the node. The channel is settled already. The refund is first,
     /// so that no fee split stands before it.
     function _payOut(bytes32 channelId, Stored storage c, Ending ending) private {
         uint256 amount = c.amount;
         uint256 refund = c.deposit - amount;
+        uint256 paid = amount - c.claimed;
         _pay(c.token, c.client, refund);
-        _payEarned(channelId, c, amount);
-        emit ChannelSettled(channelId, ending, amount, amount, refund);
+        _payEarned(channelId, c, paid);
+        emit ChannelSettled(channelId, ending, amount, paid, refund);
     }
 
     /// @dev C3: what the node has earned, through the fee split; without a right answer it is the node's to withdraw, whole.
@@ -275,7 +296,7 @@ contract PaymentChannel is ChannelSettings, Payouts, EIP712 {
     }
 
     /// @dev C7.
-    function _capped(uint256 amount, uint128 deposit) private pure returns (uint128) {
-        return amount < deposit ? uint128(amount) : deposit;
+    function _capped(uint256 amount, uint96 deposit) private pure returns (uint96) {
+        return amount < deposit ? uint96(amount) : deposit;
     }
 }

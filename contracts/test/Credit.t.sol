@@ -214,14 +214,15 @@ contract CreditTest is Fixture {
         bytes32 old = openAndClose(bad, 30e6);
         warpPastWindow(old);
         Voucher memory v = voucher(old, 30e6, 1);
-        bytes[5] memory calls = [
+        bytes[6] memory calls = [
             abi.encodeCall(escrow.openChannel, (node, 1, address(bad))),
             abi.encodeCall(escrow.settleChannel, (old)),
             abi.encodeCall(escrow.closeCooperatively, (v, consent(v))),
             abi.encodeCall(escrow.withdrawCredit, (address(bad), other)),
-            abi.encodeCall(escrow.finishChannel, (v))
+            abi.encodeCall(escrow.finishChannel, (v)),
+            abi.encodeCall(escrow.claimChannel, (v))
         ];
-        for (uint256 i = 0; i < 5; ++i) {
+        for (uint256 i = 0; i < 6; ++i) {
             bad.arm(address(escrow), calls[i], false);
             bytes32 id = openAndClose(bad, 10e6);
             expectGuarded(bad, 1);
@@ -235,10 +236,14 @@ contract CreditTest is Fixture {
             escrow.closeCooperatively(v, agreed);
             expectGuarded(bad, 3);
             id = open(bad);
+            v = voucher(id, 5e6, 1);
+            vm.prank(node);
+            escrow.claimChannel(v);
+            expectGuarded(bad, 4);
             v = voucher(id, 10e6, 1);
             vm.prank(node);
             escrow.finishChannel(v);
-            expectGuarded(bad, 4);
+            expectGuarded(bad, 5);
         }
         vm.assertEq(bad.balanceOf(address(escrow)), DEPOSIT, "the old channel's money");
         vm.assertTrue(!bad.succeeded(), "no call from inside succeeded");

@@ -70,6 +70,11 @@ contract GasTest is Fixture {
         escrow.settleChannel(closing);
     }
 
+    function test_Gas_Claim() public {
+        vm.prank(node);
+        escrow.claimChannel(v);
+    }
+
     function test_Gas_Finish() public {
         vm.prank(node);
         escrow.finishChannel(v);

@@ -26,6 +26,7 @@ contract Handler is Fixture {
         uint256 clientKey;
         uint256 nodeKey;
         uint256 deposit; // measured
+        uint256 claimed; // paid out while it was open
         uint256 landed; // highest valid amount that reached the chain in time
         uint256 settlements;
         Channel last; // as reported after the last step
@@ -162,6 +163,24 @@ contract Handler is Fixture {
         if (ok) did["cooperate"] += 1;
     }
 
+    function claimChannel(uint256 die, uint256 amount, uint64 nonce) external watched {
+        if (seen.length == 0) return;
+        Seen storage s = seen[die % seen.length];
+        Voucher memory v = _voucher(s, die >> 8, amount, nonce);
+        bool byNode = (die >> 40) % 8 != 0;
+        bool due = byNode && s.last.status == Status.Open && _capped(s, v) > s.last.amount && _valid(s, v);
+        uint256 before = _free(TestToken(s.last.token));
+        vm.prank(vm.addr(byNode ? s.nodeKey : s.clientKey));
+        (bool ok,) = address(escrow).call(abi.encodeCall(escrow.claimChannel, (v)));
+        vm.assertEq(ok, due, "C12: the node claims on an open channel what the client signed, if it is more");
+        uint256 gone = before - _free(TestToken(s.last.token));
+        vm.assertEq(gone, ok ? _capped(s, v) - s.last.amount : 0, "C12: the difference is paid");
+        if (!ok) return;
+        s.claimed += gone;
+        if (v.amount > s.landed) s.landed = v.amount;
+        did["claim"] += 1;
+    }
+
     function finishChannel(uint256 die, uint256 amount, uint64 nonce) external watched {
         if (seen.length == 0) return;
         Seen storage s = seen[die % seen.length];
@@ -205,15 +224,16 @@ contract Handler is Fixture {
         if (seen.length == 0) return;
         Seen storage s = seen[die % seen.length];
         Voucher memory v = _voucher(s, 2, amount, nonce);
-        bytes[6] memory calls = [
+        bytes[7] memory calls = [
             abi.encodeCall(escrow.openChannel, (node, 1, address(reentering))),
             abi.encodeCall(escrow.settleChannel, (s.id)),
             abi.encodeCall(escrow.closeCooperatively, (v, sign(s.nodeKey, consentDigest(v)))),
             abi.encodeCall(escrow.withdrawCredit, (address(reentering), node)),
             abi.encodeCall(escrow.finishChannel, (v)),
+            abi.encodeCall(escrow.claimChannel, (v)),
             abi.encodeCall(escrow.disputeChannel, (v)) // moves no money and may succeed
         ];
-        reentering.arm(address(escrow), calls[(die >> 8) % 6], false);
+        reentering.arm(address(escrow), calls[(die >> 8) % 7], false);
     }
 
     function list(uint256 die, bool allowed) external watched {
@@ -278,12 +298,17 @@ contract Handler is Fixture {
     /// @dev A call that may settle `s`: what leaves the escrow and what is credited is its deposit, once.
     function _settling(Seen storage s, address by, bytes memory call) private returns (bool ok) {
         TestToken token = TestToken(s.last.token);
-        uint256 before = token.balanceOf(address(escrow)) - _credits(token);
+        uint256 before = _free(token);
         vm.prank(by);
         (ok,) = address(escrow).call(call);
-        uint256 gone = before - (token.balanceOf(address(escrow)) - _credits(token));
-        vm.assertEq(gone, ok ? s.deposit : 0, "O2: paid, refunded and credited are the deposit");
+        uint256 gone = before - _free(token);
+        vm.assertEq(gone, ok ? s.deposit - s.claimed : 0, "O2: claimed, paid, refunded and credited are the deposit");
         if (ok) s.settlements += 1;
+    }
+
+    /// @dev What the escrow holds for channels, and not as somebody's credit.
+    function _free(TestToken token) private view returns (uint256) {
+        return token.balanceOf(address(escrow)) - _credits(token);
     }
 
     function _credits(TestToken token) private view returns (uint256 sum) {

@@ -31,7 +31,7 @@ contract InvariantTest {
 
     /// @dev Asked by Foundry: what to call.
     function targetSelectors() public view returns (FuzzSelector[] memory targets) {
-        bytes4[18] memory steps = [
+        bytes4[19] memory steps = [
             Handler.openChannel.selector,
             Handler.openChannel.selector,
             Handler.closeChannel.selector,
@@ -40,6 +40,7 @@ contract InvariantTest {
             Handler.forceCloseChannel.selector,
             Handler.settleChannel.selector,
             Handler.closeCooperatively.selector,
+            Handler.claimChannel.selector,
             Handler.finishChannel.selector,
             Handler.withdrawCredit.selector,
             Handler.refuse.selector,
@@ -78,6 +79,8 @@ contract InvariantTest {
         for (uint256 i = 0; i < handler.channelCount(); ++i) {
             Handler.Seen memory s = handler.seenAt(i);
             vm.assertLe(s.last.amount, s.deposit, "C7: never above the deposit");
+            vm.assertEq(s.last.claimed, s.claimed, "C12: claimed is what claims have paid");
+            vm.assertLe(s.last.claimed, s.last.amount, "C12: never above what is recorded");
             vm.assertEq(s.settlements, s.last.status == Status.Settled ? 1 : 0, "O2: one settlement");
         }
     }
@@ -87,7 +90,8 @@ contract InvariantTest {
             Handler.Seen memory s = handler.seenAt(i);
             vm.assertTrue(s.last.status != Status.None, "opened");
             if (s.last.status == Status.Open) {
-                vm.assertEq(s.last.amount + s.last.nonce + s.last.deadline, 0, "C1: nothing before the first close");
+                vm.assertEq(s.last.deadline, 0, "C1: no deadline before the first close");
+                vm.assertEq(s.last.amount, s.last.claimed, "C12: what is recorded before it is claimed");
             }
             if (s.last.status == Status.Closing) vm.assertTrue(s.last.deadline != 0, "C1: closing has a deadline");
         }
@@ -99,7 +103,7 @@ contract InvariantTest {
             uint256 die = uint256(keccak256(abi.encode(i)));
             uint256 amount = die >> 128;
             uint64 nonce = uint64(die >> 64);
-            uint256 kind = i % 14;
+            uint256 kind = i % 15;
             if (kind == 0 && die % 3 == 0) handler.openChannel(die, amount);
             else if (kind == 1) handler.closeChannel(die, amount, nonce);
             else if (kind == 2) handler.disputeChannel(die, amount, nonce);
@@ -112,6 +116,7 @@ contract InvariantTest {
             else if (kind == 9) handler.list(die, die % 3 != 0);
             else if (kind == 10) handler.flip(die);
             else if (kind == 11) handler.breakSplit(die, amount, nonce);
+            else if (kind == 13) handler.claimChannel(die, amount, nonce);
             else if (kind == 12) {
                 if (die % 4 == 0) handler.finishChannel(die, amount, nonce);
             } else if (die % 4 == 0) handler.closeCooperatively(die, amount, nonce);
@@ -119,18 +124,18 @@ contract InvariantTest {
         }
         invariant_O2_SettledAtMostTheDepositAndOnce();
         invariant_C8_EachStatusLooksLikeItself();
-        string[9] memory kinds =
-            ["open", "close", "dispute", "settle", "cooperate", "finish", "withdraw", "force", "wallet"];
+        string[10] memory kinds =
+            ["open", "close", "dispute", "settle", "cooperate", "claim", "finish", "withdraw", "force", "wallet"];
         for (uint256 i = 0; i < kinds.length; ++i) {
             vm.assertTrue(handler.did(kinds[i]) != 0, kinds[i]);
         }
     }
 
-    /// @dev The deposits of channels that are not settled.
+    /// @dev What is left of the deposits of channels that are not settled.
     function locked(address token) private view returns (uint256 sum) {
         for (uint256 i = 0; i < handler.channelCount(); ++i) {
             Handler.Seen memory s = handler.seenAt(i);
-            if (s.last.token == token && s.last.status != Status.Settled) sum += s.deposit;
+            if (s.last.token == token && s.last.status != Status.Settled) sum += s.deposit - s.claimed;
         }
     }
 }

@@ -28,6 +28,7 @@ library Model {
         Status status;
         uint256 deposit;
         uint256 amount;
+        uint256 claimed;
         uint64 nonce;
         uint256 deadline;
     }
@@ -80,6 +81,17 @@ library Model {
         if (!c.consented) return IPaymentChannel.BadSignature.selector;
         s.status = Status.Settled;
         s.amount = min(c.amount, s.deposit);
+        if (c.nonce > s.nonce) s.nonce = c.nonce;
+        return 0;
+    }
+
+    function claim(State memory s, Call memory c) internal pure returns (bytes4) {
+        if (s.status != Status.Open) return IPaymentChannel.NotOpen.selector;
+        if (c.by != Caller.Node) return IPaymentChannel.NotNode.selector;
+        if (!c.rightToken) return IPaymentChannel.WrongToken.selector;
+        if (min(c.amount, s.deposit) <= s.amount) return IPaymentChannel.AmountNotHigher.selector;
+        if (!c.signed) return IPaymentChannel.BadSignature.selector;
+        (s.amount, s.claimed) = (min(c.amount, s.deposit), min(c.amount, s.deposit));
         if (c.nonce > s.nonce) s.nonce = c.nonce;
         return 0;
     }

@@ -38,7 +38,7 @@ contract OpenTest is Fixture {
         vm.assertEq(c.node, node, "node");
         vm.assertEq(c.token, address(usdc), "token");
         vm.assertEq(c.deposit, DEPOSIT, "deposit");
-        vm.assertEq(c.amount + c.nonce + c.deadline, 0, "nothing is recorded before the first close");
+        vm.assertEq(c.amount + c.claimed + c.nonce + c.deadline, 0, "nothing is recorded yet");
         vm.assertEq(c.window, WINDOW, "window");
         vm.assertEq(uint256(c.status), uint256(Status.Open), "status");
         vm.assertEq(usdc.balanceOf(address(escrow)), DEPOSIT, "escrow");
@@ -119,10 +119,10 @@ contract OpenTest is Fixture {
         token.mint(client, type(uint256).max);
         vm.prank(client);
         token.approve(address(escrow), type(uint256).max);
-        expectOpen(node, uint256(type(uint128).max) + 1, token, IPaymentChannel.DepositTooLarge.selector);
+        expectOpen(node, uint256(type(uint96).max) + 1, token, IPaymentChannel.DepositTooLarge.selector);
         vm.prank(client);
-        bytes32 id = escrow.openChannel(node, type(uint128).max, address(token));
-        vm.assertEq(escrow.channel(id).deposit, type(uint128).max, "the largest deposit");
+        bytes32 id = escrow.openChannel(node, type(uint96).max, address(token));
+        vm.assertEq(escrow.channel(id).deposit, type(uint96).max, "the largest deposit");
     }
 
     function expectOpen(address counterparty, uint256 deposit, TestToken token, bytes4 why) private {

@@ -7,9 +7,6 @@ import {vm} from "./Vm.sol";
 
 /// @notice C1, C5: however an open channel starts to close, what was recorded of it stays.
 contract RecordedTest is Fixture {
-    /// @dev Where `forge inspect PaymentChannel storageLayout` says that `_channels` is.
-    uint256 private constant CHANNELS_SLOT = 7;
-
     bytes32 private id;
 
     function setUp() public override {
@@ -47,11 +44,11 @@ contract RecordedTest is Fixture {
         assertRecorded(id, capped > 30e6 ? capped : 30e6, nonce > 5 ? nonce : 5, Status.Closing);
     }
 
-    /// @dev What a claim leaves behind.
+    /// @dev A claim leaves this behind (C12).
     function record(uint256 amount, uint64 nonce) private {
-        uint256 slot = uint256(keccak256(abi.encode(id, CHANNELS_SLOT)));
-        vm.store(address(escrow), bytes32(slot + 1), bytes32(uint256(uint160(node)) | uint256(nonce) << 160));
-        vm.store(address(escrow), bytes32(slot + 3), bytes32(DEPOSIT | amount << 128));
+        Voucher memory v = voucher(id, amount, nonce);
+        vm.prank(node);
+        escrow.claimChannel(v);
         assertRecorded(id, amount, nonce, Status.Open);
     }
 

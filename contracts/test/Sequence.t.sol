@@ -7,7 +7,7 @@ import {Model} from "./Model.sol";
 import {vm} from "./Vm.sol";
 import {OddWallet} from "./wallets/OddWallet.sol";
 
-/// @notice Any order of close, dispute, settle, cooperative and forced close, finish, delisting, wallets that change their minds, and time,
+/// @notice Any order of close, dispute, settle, cooperative and forced close, claim, finish, delisting, wallets that change their minds, and time,
 /// honest or not, against the model: the same answer, error for error, the same state, and the money where the state says.
 contract SequenceTest is Fixture {
     using Model for Model.State;
@@ -27,13 +27,13 @@ contract SequenceTest is Fixture {
             compare(id, s);
         }
         bool settled = s.status == Status.Settled;
-        vm.assertEq(usdc.balanceOf(address(escrow)), settled ? 0 : DEPOSIT, "escrow");
-        vm.assertEq(usdc.balanceOf(node), settled ? s.amount : 0, "node");
+        vm.assertEq(usdc.balanceOf(address(escrow)), settled ? 0 : DEPOSIT - s.claimed, "escrow");
+        vm.assertEq(usdc.balanceOf(node), settled ? s.amount : s.claimed, "node");
         vm.assertEq(usdc.balanceOf(client) - wealth, settled ? DEPOSIT - s.amount : 0, "client");
     }
 
     function step(bytes32 id, Model.State memory s, uint256 die) private {
-        uint256 kind = die % 12;
+        uint256 kind = die % 13;
         uint256 time = vm.getBlockTimestamp();
         (Model.Call memory c, Voucher memory v, bytes memory agreed) = draw(id, die >> 8);
         bytes4 expected;
@@ -53,6 +53,9 @@ contract SequenceTest is Fixture {
         } else if (kind == 6) {
             expected = s.force(escrow.tokenAllowed(address(usdc)), time, WINDOW);
             call = abi.encodeCall(escrow.forceCloseChannel, (id));
+        } else if (kind == 12) {
+            expected = s.claim(c);
+            call = abi.encodeCall(escrow.claimChannel, (v));
         } else if (kind == 11) {
             expected = s.finish(c, time);
             call = abi.encodeCall(escrow.finishChannel, (v));
@@ -106,6 +109,7 @@ contract SequenceTest is Fixture {
         Channel memory c = escrow.channel(id);
         vm.assertEq(uint256(c.status), uint256(s.status), "status");
         vm.assertEq(c.amount, s.amount, "amount");
+        vm.assertEq(c.claimed, s.claimed, "claimed");
         vm.assertEq(c.nonce, s.nonce, "nonce");
         vm.assertEq(c.deadline, s.deadline, "deadline");
         vm.assertEq(c.deposit, s.deposit, "deposit");

@@ -10,7 +10,7 @@ import {FeeToken} from "./tokens/FeeToken.sol";
 /// @notice Properties of single vouchers and deposits over their whole range.
 contract VoucherFuzzTest is Fixture {
     function testFuzz_C7_RecordedIsTheSmallerOfAmountAndDeposit(uint256 amount, uint64 nonce, uint128 deposit) public {
-        bytes32 id = openWith(usdc, bound(deposit, 1, 1e30));
+        bytes32 id = openWith(usdc, bound(deposit, 1, type(uint96).max));
         uint256 held = escrow.channel(id).deposit;
         Voucher memory v = voucher(id, amount, nonce);
         vm.prank(client);
@@ -62,7 +62,7 @@ contract VoucherFuzzTest is Fixture {
         FeeToken token = new FeeToken();
         allow(token);
         fund(token, client);
-        deposit = bound(deposit, 1, 1e30);
+        deposit = bound(deposit, 1, type(uint96).max);
         bytes32 id = openWith(token, deposit);
         vm.assertEq(escrow.channel(id).deposit, deposit - deposit / 100, "deposit");
         vm.assertEq(token.balanceOf(address(escrow)), deposit - deposit / 100, "escrow");

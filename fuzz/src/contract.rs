@@ -52,6 +52,9 @@ fn step(input: &mut Bytes<'_>) -> Step {
             Step::Open { by: choice % PARTIES, node, token, deposit: money(input) }
         }
         23 => Step::Delegate { by: choice % PARTIES, trusted: usize::from(input.byte()) % (PARTIES + 1) },
+        24 if choice < 6 => {
+            Step::Claim { by: if choice == 0 { By::Client } else { By::Node }, voucher: paper(input) }
+        }
         24 => {
             let how = usize::from(input.byte());
             Step::Withdraw { by: choice % PARTIES, token: how % TOKENS, to: how / TOKENS % (PARTIES + 2) }

@@ -31,6 +31,7 @@ pub fn logs(input: &[u8]) {
                 PaymentChannel::ChannelClosing::SIGNATURE_HASH,
                 PaymentChannel::ChannelDisputed::SIGNATURE_HASH,
                 PaymentChannel::ChannelSettled::SIGNATURE_HASH,
+                PaymentChannel::ChannelClaimed::SIGNATURE_HASH,
             ];
             let count = usize::from(input.byte() % 5);
             let words = words(&mut input);
@@ -92,6 +93,11 @@ fn log(topics: &[B256], data: &[u8]) {
         EventKind::Disputed { by, amount, nonce } => {
             (vec![account(by.as_slice())], vec![number(amount.0), number(nonce.0.into())])
         }
+        EventKind::Claimed { amount, nonce, paid } => {
+            // Client and node, which the opening names too.
+            let parties = topics[2..].iter().map(|topic| topic.0).collect();
+            (parties, vec![number(amount.0), number(nonce.0.into()), number(paid.0)])
+        }
         EventKind::Settled { ending, amount, paid, refunded } => {
             let ending = match ending {
                 Ending::Window => 0,
@@ -111,7 +117,7 @@ fn view(output: &[u8]) {
     tell(|| format!("{found:?}"));
     let Ok(found) = found else { return };
     let Some(c) = found else {
-        return assert_eq!(output.get(256..288), Some(&[0; 32][..]), "C8: none is status 0");
+        return assert_eq!(output.get(288..320), Some(&[0; 32][..]), "C8: none is status 0");
     };
     let status = match c.status {
         Status::Open => 1,
@@ -124,12 +130,13 @@ fn view(output: &[u8]) {
         account(c.token.as_slice()),
         number(c.deposit.0),
         number(c.amount.0),
+        number(c.claimed.0),
         number(c.nonce.0.into()),
         number(c.deadline.0.into()),
         number(c.window_secs.into()),
         number(status),
     ];
-    assert_eq!(output.get(..288), Some(words.concat().as_slice()));
+    assert_eq!(output.get(..320), Some(words.concat().as_slice()));
 }
 
 fn number(n: u128) -> [u8; 32] {

@@ -5,7 +5,7 @@
 //! verified is worth its agreed price from that moment, whether it is ever paid or not, so that what is left
 //! over at the end is a profit or a loss.
 
-use decdn_engine::{ids::Address, money::Amount, time::Time};
+use decdn_engine::{chain::channel, ids::Address, money::Amount, time::Time};
 
 use crate::{
     actor::ActorId,
@@ -92,7 +92,8 @@ impl Ledger {
     }
 
     /// Posts what a transaction moves by the contract's rules, given where its channel stood before and after:
-    /// an opening pays the deposit in, a settlement pays it out once, nothing else moves anything.
+    /// an opening pays the deposit in, a claim pays the node what it claims (C12), a settlement pays out what is left, once, and
+    /// nothing else moves anything.
     pub fn post(&mut self, at: Time, tx: &Included<'_>, people: &People) {
         self.book(at, tx, people, false);
     }
@@ -117,19 +118,23 @@ impl Ledger {
         let Some(token) = self.token(after.token) else { return };
         let account = |address| people.of(address).map_or(Account::World, Account::Of);
         let (client, node) = (account(after.client), account(after.node));
-        let was = tx.channel_before().map(|before| before.status);
         let is_live = |status| matches!(status, OnChainStatus::Open | OnChainStatus::Closing);
         let mut post = |from, to, amount| {
             let (from, to) = if is_undone { (to, from) } else { (from, to) };
             self.enter(Entry { at, token, from, to, amount });
         };
-        if was.is_none() && is_live(after.status) {
+        if tx.channel_before().is_none() && is_live(after.status) {
             post(client, Account::Escrow, after.deposit);
         }
-        if was.is_some_and(is_live) && after.status == OnChainStatus::Settled {
-            let paid = after.amount.min(after.deposit);
-            post(Account::Escrow, node, paid);
-            post(Account::Escrow, client, after.deposit.saturating_sub(paid));
+        let Some(before) = tx.channel_before().filter(|before| is_live(before.status)) else { return };
+        let is_claim = matches!(tx.channel_call(), Some(channel::Call::Claim { .. }));
+        if is_claim && before.status == OnChainStatus::Open && after.status == OnChainStatus::Open {
+            post(Account::Escrow, node, after.amount.saturating_sub(before.amount));
+        }
+        if after.status == OnChainStatus::Settled {
+            let earned = after.amount.min(after.deposit);
+            post(Account::Escrow, node, earned.saturating_sub(before.claimed));
+            post(Account::Escrow, client, after.deposit.saturating_sub(earned));
         }
     }
 

@@ -42,6 +42,9 @@ pub(crate) fn calldata(call: &Call, token: Address) -> Vec<u8> {
             }
             .abi_encode()
         }
+        Call::Claim { voucher } => {
+            PaymentChannel::claimChannelCall { voucher: sol_voucher(voucher) }.abi_encode()
+        }
         Call::Finish { channel, voucher } => {
             PaymentChannel::finishChannelCall { voucher: voucher_or_empty(*channel, voucher.as_ref(), token) }
                 .abi_encode()
@@ -183,6 +186,11 @@ pub fn event(topics: &[B256], data: &[u8]) -> Result<Option<Event>, Malformed> {
             let e = decoded::<PaymentChannel::ChannelDisputed>(topics(), data)?;
             (e.channelId, EventKind::Disputed { by: e.by, amount: units(e.amount)?, nonce: Nonce(e.nonce) })
         }
+        PaymentChannel::ChannelClaimed::SIGNATURE_HASH => {
+            let e = decoded::<PaymentChannel::ChannelClaimed>(topics(), data)?;
+            let (amount, paid) = (units(e.amount)?, units(e.paid)?);
+            (e.channelId, EventKind::Claimed { amount, nonce: Nonce(e.nonce), paid })
+        }
         PaymentChannel::ChannelSettled::SIGNATURE_HASH => {
             let e = decoded::<PaymentChannel::ChannelSettled>(topics(), data)?;
             let (amount, paid, refunded) = (units(e.amount)?, units(e.paid)?, units(e.refunded)?);
@@ -194,9 +202,10 @@ pub fn event(topics: &[B256], data: &[u8]) -> Result<Option<Event>, Malformed> {
 }
 
 /// What happens to a channel after its opening.
-const CHANGES: [B256; 3] = [
+const CHANGES: [B256; 4] = [
     PaymentChannel::ChannelClosing::SIGNATURE_HASH,
     PaymentChannel::ChannelDisputed::SIGNATURE_HASH,
+    PaymentChannel::ChannelClaimed::SIGNATURE_HASH,
     PaymentChannel::ChannelSettled::SIGNATURE_HASH,
 ];
 
@@ -248,6 +257,7 @@ pub fn state(id: ChannelId, output: &[u8]) -> Result<Option<State>, Malformed> {
         token: c.token,
         deposit: units(c.deposit)?,
         amount: units(c.amount)?,
+        claimed: units(c.claimed)?,
         nonce: Nonce(c.nonce),
         deadline: ChainTime(c.deadline),
         window_secs: c.window,
@@ -288,7 +298,7 @@ mod tests {
 
     #[test]
     fn l4_a_status_that_does_not_exist_is_malformed() {
-        let view = |status: u8| [[0; 32].repeat(8), U256::from(status).to_be_bytes::<32>().to_vec()].concat();
+        let view = |status: u8| [[0; 32].repeat(9), U256::from(status).to_be_bytes::<32>().to_vec()].concat();
         assert_eq!(state(ChannelId::default(), &view(0)), Ok(None));
         assert!(matches!(state(ChannelId::default(), &view(3)), Ok(Some(v)) if v.status == Status::Settled));
         assert_eq!(state(ChannelId::default(), &view(4)), Err(Malformed::Status));
@@ -319,7 +329,7 @@ mod tests {
     proptest! {
         #[test]
         fn l4_no_bytes_from_an_endpoint_panic(
-            first in 0..5usize,
+            first in 0..6usize,
             rest in prop::collection::vec(any::<[u8; 32]>(), 0..4),
             data in prop::collection::vec(any::<u8>(), 0..300),
         ) {
@@ -328,12 +338,13 @@ mod tests {
                 PaymentChannel::ChannelClosing::SIGNATURE_HASH,
                 PaymentChannel::ChannelDisputed::SIGNATURE_HASH,
                 PaymentChannel::ChannelSettled::SIGNATURE_HASH,
+                PaymentChannel::ChannelClaimed::SIGNATURE_HASH,
                 B256::ZERO,
             ];
             let topics: Vec<B256> = [known[first]].into_iter().chain(rest.into_iter().map(B256::from)).collect();
-            let right_size = first == 4 || event(&topics, &data).is_err() || data.len() % 32 == 0;
+            let right_size = first == 5 || event(&topics, &data).is_err() || data.len() % 32 == 0;
             prop_assert!(right_size);
-            if data.len() < 288 {
+            if data.len() < 320 {
                 prop_assert_eq!(state(ChannelId::default(), &data), Err(Malformed::Encoding));
             }
         }

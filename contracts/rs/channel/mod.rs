@@ -87,15 +87,16 @@ impl From<Query> for Asked {
 pub(crate) const fn typical_gas(call: &Call) -> u64 {
     match call {
         Call::Open { .. } => 149_000,
-        Call::Close { voucher: None, .. } => 39_000,
-        Call::Close { voucher: Some(_), .. } => 52_000,
-        Call::Dispute { .. } => 46_500,
+        Call::Close { voucher: None, .. } => 34_500,
+        Call::Close { voucher: Some(_), .. } => 45_500,
+        Call::Dispute { .. } => 42_000,
         Call::Settle { .. } => 65_500,
+        Call::Claim { .. } => 68_500,
         Call::Finish { voucher: None, .. } => 54_000,
-        Call::Finish { voucher: Some(_), .. } => 79_500,
-        Call::CloseCooperatively { .. } => 85_000,
+        Call::Finish { voucher: Some(_), .. } => 76_500,
+        Call::CloseCooperatively { .. } => 82_500,
         Call::WithdrawCredit { .. } => 45_000,
-        Call::ForceClose { .. } => 40_500,
+        Call::ForceClose { .. } => 36_500,
     }
 }
 
@@ -160,7 +161,7 @@ pub(crate) fn before<B: Backend + ?Sized>(
 fn wallets<B: Backend + ?Sized>(backend: &B, c: &State, call: &Call, crypto: &dyn Crypto) -> Wallets {
     let (voucher, consent) = match call {
         Call::Close { voucher, .. } | Call::Finish { voucher, .. } => (voucher.as_ref(), None),
-        Call::Dispute { voucher } => (Some(voucher), None),
+        Call::Dispute { voucher } | Call::Claim { voucher } => (Some(voucher), None),
         Call::CloseCooperatively { channel, voucher, node_signature } => {
             let (channel, token) = (*channel, c.token);
             let empty = VoucherTerms { channel, amount: Amount::ZERO, nonce: Nonce::NONE, token };

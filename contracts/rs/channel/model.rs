@@ -6,7 +6,7 @@ use alloy_primitives::{U256, keccak256};
 use decdn_engine::{
     chain::{
         Block, Revert,
-        channel::{Call, Ending, Event, EventKind, Revert as Why, State, Status},
+        channel::{Call, DEPOSIT_MAX, Ending, Event, EventKind, Revert as Why, State, Status},
     },
     crypto::{Crypto, Signature, SignedVoucher, Typed, VoucherTerms},
     ids::{Address, ChannelId},
@@ -113,6 +113,7 @@ impl Model {
             Call::CloseCooperatively { channel, voucher, node_signature } => {
                 self.close_cooperatively(from, *channel, voucher.as_ref(), node_signature, crypto)?
             }
+            Call::Claim { voucher } => self.claim(from, voucher, crypto)?,
             Call::Finish { channel, voucher } => {
                 self.finish(block, from, *channel, voucher.as_ref(), crypto)?
             }
@@ -144,6 +145,10 @@ impl Model {
         let escrow = self.deployment.payment_channel;
         // An address that can't tell its balances stops the call before the transfer is tried.
         let Target::Token(held) = self.target(token) else { return Err(Revert::Other) };
+        if deposit > DEPOSIT_MAX {
+            let could = held.clone().take(from, escrow, U256::from(deposit.0));
+            return Err(could.map_or(Why::TransferFailed, |()| Why::DepositTooLarge).into());
+        }
         held.take(from, escrow, U256::from(deposit.0)).map_err(|_| Why::TransferFailed)?;
 
         let counter = self.channels.counters.entry(from).or_default();
@@ -157,6 +162,7 @@ impl Model {
             token,
             deposit,
             amount: Amount::ZERO,
+            claimed: Amount::ZERO,
             nonce: Nonce::NONE,
             deadline: ChainTime(0),
             window_secs: self.channels.window_secs,
@@ -310,6 +316,31 @@ impl Model {
         Ok(self.pay_out(id, c, Ending::Consent))
     }
 
+    /// C12.
+    fn claim(&mut self, from: Address, voucher: &SignedVoucher, crypto: &dyn Crypto) -> Happened {
+        let id = voucher.terms.channel;
+        let mut c = self.known(id)?;
+        if c.status != Status::Open {
+            return Err(Why::NotOpen.into());
+        }
+        if from != c.node {
+            return Err(Why::NotNode.into());
+        }
+        if voucher.terms.token != c.token {
+            return Err(Why::WrongToken.into());
+        }
+        let amount = voucher.terms.amount.min(c.deposit);
+        if amount <= c.amount {
+            return Err(Why::AmountNotHigher.into());
+        }
+        self.signed_by_client(&c, voucher, crypto)?;
+        let paid = Amount(amount.0 - c.claimed.0);
+        (c.amount, c.claimed, c.nonce) = (amount, amount, c.nonce.max(voucher.terms.nonce));
+        self.channels.known.insert(id, c);
+        self.pay(c.token, c.node, paid);
+        Ok(Event { channel: id, kind: EventKind::Claimed { amount, nonce: c.nonce, paid } })
+    }
+
     /// C11. A voucher that is not above what is recorded counts for nothing.
     fn finish(
         &mut self,
@@ -360,7 +391,8 @@ impl Model {
 
     /// C3: the refund first. The split of this model leaves everything to the node.
     fn pay_out(&mut self, id: ChannelId, mut c: State, ending: Ending) -> Event {
-        let (amount, paid, refunded) = (c.amount, c.amount, Amount(c.deposit.0 - c.amount.0));
+        let (amount, paid) = (c.amount, Amount(c.amount.0 - c.claimed.0));
+        let refunded = Amount(c.deposit.0 - c.amount.0);
         c.status = Status::Settled;
         self.channels.known.insert(id, c);
         self.pay(c.token, c.client, refunded);

@@ -63,7 +63,8 @@ impl Default for Run {
 }
 
 impl Run {
-    /// Everybody has money and has approved half of it; two parties are nodes; one allowed token is none.
+    /// Everybody has money, of one token more than a channel may hold, and has approved half of it; two parties are nodes; one
+    /// allowed token is none.
     pub fn new() -> Self {
         let genesis = Genesis {
             tokens: vec![
@@ -91,9 +92,10 @@ impl Run {
         let mut scene = vec![Step::AllowToken { by: Owner::Real, token: 2, allowed: true }];
         for who in 0..PARTIES {
             scene.push(Step::Mint { token: 0, to: who, amount: 10_000 });
-            scene.push(Step::Mint { token: 1, to: who, amount: 10_000 });
+            // More than a channel may hold.
+            scene.push(Step::Mint { token: 1, to: who, amount: 1 << 125 });
             scene.push(Step::Approve { by: who, token: 0, amount: 5_000 });
-            scene.push(Step::Approve { by: who, token: 1, amount: 5_000 });
+            scene.push(Step::Approve { by: who, token: 1, amount: 1 << 124 });
             scene.push(Step::SetNode { by: Owner::Real, who, active: who % 2 == 1 });
         }
         for (by, node) in [(0, 1), (2, 3), (0, 3)] {
@@ -209,7 +211,7 @@ impl Run {
         assert!(terms.nonce > best.0 && terms.amount > best.1, "V1: {terms:?} is not better than {best:?}");
         self.held.entry(terms.channel).or_default().push(voucher);
         let is_in_time = match c.status {
-            Status::Open => true,
+            Status::Open => terms.amount > c.amount,
             Status::Closing => self.block.time < c.deadline && terms.amount > c.amount,
             Status::Settled => false,
         };
@@ -271,6 +273,11 @@ impl Run {
                 let voucher = self.written(voucher);
                 let call = channel::Call::CloseCooperatively { channel, voucher, node_signature };
                 ("cooperative", from, Call::Role(call.into()))
+            }
+            Step::Claim { by, voucher } => {
+                let from = self.by(*by, voucher.channel);
+                let voucher = self.written(voucher)?;
+                ("claim", from, Call::Role(channel::Call::Claim { voucher }.into()))
             }
             Step::Finish { by, voucher } => {
                 let (channel, voucher, from) =

@@ -72,6 +72,10 @@ pub enum Step {
         voucher: Paper,
         consent: Consent,
     },
+    Claim {
+        by: By,
+        voucher: Paper,
+    },
     Finish {
         by: By,
         voucher: Paper,

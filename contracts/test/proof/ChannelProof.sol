@@ -12,8 +12,8 @@ import {AnyToken, AnyWallet, symbols} from "./Symbols.sol";
 /// @notice Proofs over every state of a channel and every call, for halmos (`tools/halmos.sh`); no test for forge, which finds
 /// nothing to run here.
 /// @dev Each `check_` takes one step: a channel in any consistent state, then one call of any function with any arguments by anyone at
-/// any time. Consistent means that the recorded amount is at most the deposit, and 0 while the channel is open; the first check proves
-/// that every step keeps it so, and openChannel begins so. What holds of the first state and of every step holds for ever. The parties are wallets that answer anything (C10), so nothing rests on who can sign.
+/// any time. Consistent means that what is claimed is at most what is recorded, and that at most the deposit; while the channel is open,
+/// all that is recorded is claimed, and there is no deadline. The first check proves that every step keeps it so, and openChannel begins so. What holds of the first state and of every step holds for ever. The parties are wallets that answer anything (C10), so nothing rests on who can sign.
 contract ChannelProof {
     bytes32 private constant ID = keccak256("any channel");
     /// @dev Where `forge inspect PaymentChannel storageLayout` says that `_channels` is; `_anyChannel` checks it.
@@ -41,13 +41,14 @@ contract ChannelProof {
         Channel memory c = escrow.channel(ID);
         assert(c.deposit == was.deposit);
         assert(c.amount <= c.deposit);
-        assert(c.status != Status.Open || (c.amount | c.nonce | c.deadline) == 0);
+        assert(c.claimed <= c.amount);
+        assert(c.status != Status.Open || (c.claimed == c.amount && c.deadline == 0));
         assert(c.status != Status.None);
         assert(c.window == was.window);
     }
 
-    /// @notice C3, C4, C11: what any settlement takes out of the escrow is the deposit, once: the recorded amount for the node, the rest
-    /// for the client.
+    /// @notice C3, C4, C11: what any settlement takes out of the escrow is what claims have left of the deposit, once: the rest of the
+    /// recorded amount for the node, the rest of the deposit for the client.
     function check_ASettlementPaysTheDeposit() public {
         Channel memory was = _anyChannel();
         bytes memory data = symbols.createCalldata("PaymentChannel");
@@ -60,9 +61,26 @@ contract ChannelProof {
         Channel memory c = escrow.channel(ID);
         vm.assume(c.status == Status.Settled);
         assert(was.status != Status.Settled);
-        assert(token.paid(node) == c.amount);
+        assert(c.claimed == was.claimed);
+        assert(token.paid(node) == c.amount - c.claimed);
         assert(token.paid(client) == c.deposit - c.amount);
-        assert(token.paidInAll() == c.deposit);
+        assert(token.paidInAll() == c.deposit - c.claimed);
+    }
+
+    /// @notice C12: a claim pays the node by how much the claimed amount grows, and nobody else; what other calls leave is what was
+    /// claimed before.
+    function check_AClaimPaysByHowMuchItGrows() public {
+        Channel memory was = _anyChannel();
+        bytes4 call = _anyCall();
+        Channel memory c = escrow.channel(ID);
+        assert(c.claimed >= was.claimed);
+        if (call != PaymentChannel.claimChannel.selector) {
+            assert(c.claimed == was.claimed);
+        } else if (c.claimed != was.claimed) {
+            assert(was.status == Status.Open && c.status == Status.Open);
+            assert(token.paid(node) == c.claimed - was.claimed);
+            assert(token.paidInAll() == c.claimed - was.claimed);
+        }
     }
 
     /// @notice O5, C2: no call lowers the recorded amount or the recorded nonce.
@@ -98,21 +116,22 @@ contract ChannelProof {
         uint256 deadline = symbols.createUint(64, "deadline");
         uint256 window = symbols.createUint(24, "window");
         uint256 nonce = symbols.createUint(64, "nonce");
-        uint256 deposit = symbols.createUint(128, "deposit");
-        uint256 amount = symbols.createUint(128, "amount");
+        uint256 deposit = symbols.createUint(96, "deposit");
+        uint256 amount = symbols.createUint(96, "amount");
+        uint256 claimed = symbols.createUint(96, "claimed");
         vm.assume(status != uint256(Status.None) && status <= uint256(Status.Settled));
-        vm.assume(amount <= deposit);
-        vm.assume(status != uint256(Status.Open) || (amount | nonce | deadline) == 0);
+        vm.assume(claimed <= amount && amount <= deposit);
+        vm.assume(status != uint256(Status.Open) || (claimed == amount && deadline == 0));
         uint256 slot = uint256(keccak256(abi.encode(ID, CHANNELS_SLOT)));
         _store(slot, uint256(uint160(client)) | deadline << 160 | status << 224 | window << 232);
-        _store(slot + 1, uint256(uint160(node)) | nonce << 160);
-        _store(slot + 2, uint256(uint160(address(token))));
-        _store(slot + 3, deposit | amount << 128);
+        _store(slot + 1, uint256(uint160(node)));
+        _store(slot + 2, uint256(uint160(address(token))) | claimed << 160);
+        _store(slot + 3, deposit | amount << 96 | nonce << 192);
 
         c = escrow.channel(ID);
         assert(c.client == client && c.node == node && c.token == address(token));
         assert(uint256(c.status) == status && c.deadline == deadline && c.window == window && c.nonce == nonce);
-        assert(c.deposit == deposit && c.amount == amount);
+        assert(c.deposit == deposit && c.amount == amount && c.claimed == claimed);
     }
 
     function _store(uint256 slot, uint256 value) private {

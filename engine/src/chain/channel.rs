@@ -11,6 +11,9 @@ use crate::{
     time::ChainTime,
 };
 
+/// The largest deposit that the contract takes, in base units.
+pub const DEPOSIT_MAX: Amount = Amount((1 << 96) - 1);
+
 /// A call of the contract.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Call {
@@ -49,6 +52,11 @@ pub enum Call {
         /// The node's signature of the same terms.
         node_signature: Signature,
     },
+    /// `claimChannel` (C12): what the node has earned so far is paid, and the channel stays open. No role of ours makes it yet.
+    Claim {
+        /// The voucher with the higher amount.
+        voucher: SignedVoucher,
+    },
     /// `finishChannel` (C11): the node's own ending, without a window. No role of ours makes it yet.
     Finish {
         /// The channel.
@@ -78,7 +86,8 @@ impl Call {
             Self::Close { voucher: Some(voucher), .. }
             | Self::Finish { voucher: Some(voucher), .. }
             | Self::CloseCooperatively { voucher: Some(voucher), .. }
-            | Self::Dispute { voucher } => Some(voucher.terms.channel),
+            | Self::Dispute { voucher }
+            | Self::Claim { voucher } => Some(voucher.terms.channel),
             Self::Close { channel, .. }
             | Self::Finish { channel, .. }
             | Self::Settle { channel }
@@ -94,6 +103,7 @@ impl Call {
             Self::Close { .. } | Self::ForceClose { .. } => "closing a channel",
             Self::CloseCooperatively { .. } => "closing a channel together",
             Self::Dispute { .. } => "disputing a close",
+            Self::Claim { .. } => "claiming what a channel has earned",
             Self::Finish { .. } => "finishing a channel",
             Self::Settle { .. } => "settling a channel",
             Self::WithdrawCredit { .. } => "withdrawing a credit",
@@ -156,6 +166,8 @@ pub enum EventKind {
     Closing { by: Address, amount: Amount, nonce: Nonce, deadline: ChainTime },
     /// `ChannelDisputed`
     Disputed { by: Address, amount: Amount, nonce: Nonce },
+    /// `ChannelClaimed`: what the node has earned so far, and what of it was paid now
+    Claimed { amount: Amount, nonce: Nonce, paid: Amount },
     /// `ChannelSettled`: how, what the node has earned in all, what of it was paid now, what went back
     Settled { ending: Ending, amount: Amount, paid: Amount, refunded: Amount },
 }
@@ -192,6 +204,7 @@ pub struct State {
     pub token: Address,
     pub deposit: Amount,
     pub amount: Amount,
+    pub claimed: Amount,
     pub nonce: Nonce,
     pub deadline: ChainTime,
     pub window_secs: u64,

@@ -439,6 +439,7 @@ impl Pair {
             }
             channel::Call::WithdrawCredit { .. }
             | channel::Call::ForceClose { .. }
+            | channel::Call::Claim { .. }
             | channel::Call::Finish { .. } => return None,
         };
         Some(ChainEvent::of_channel(block, channel, kind))

@@ -69,6 +69,7 @@ impl Chain {
         let (channel, kind) = match *call {
             channel::Call::WithdrawCredit { .. }
             | channel::Call::ForceClose { .. }
+            | channel::Call::Claim { .. }
             | channel::Call::Finish { .. } => return block,
             channel::Call::Open { node, token, deposit } => {
                 self.opened += 1;

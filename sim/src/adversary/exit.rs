@@ -150,7 +150,8 @@ impl Exit {
                         EventKind::Settled { .. } => {
                             self.deeds.retain(|(_, deed)| !deed.is_about(event.channel))
                         }
-                        EventKind::Opened { .. } | EventKind::Disputed { .. } => {}
+                        EventKind::Opened { .. } | EventKind::Disputed { .. } | EventKind::Claimed { .. } => {
+                        }
                     }
                 }
                 true

@@ -1,7 +1,8 @@
 //! O1: every token is conserved over wallets, escrow, credits, treasury and burn.
 //!
 //! After each block: all holders together have what was ever minted, and what lies outside the actors'
-//! wallets is exactly the deposits of channels that have not settled and the credits that nobody has withdrawn.
+//! wallets is exactly what claims have left of the deposits of channels that have not settled (C12), and the credits that nobody
+//! has withdrawn.
 
 use decdn_engine::{ids::Address, time::Time};
 

@@ -228,7 +228,9 @@ impl Settled {
             Some(Call::Close { voucher, .. } | Call::CloseCooperatively { voucher, .. }) => {
                 voucher.map_or((0, 0), |voucher| (voucher.terms.nonce.0, voucher.terms.amount.0))
             }
-            Some(Call::Dispute { voucher }) => (voucher.terms.nonce.0, voucher.terms.amount.0),
+            Some(Call::Dispute { voucher } | Call::Claim { voucher }) => {
+                (voucher.terms.nonce.0, voucher.terms.amount.0)
+            }
             // One that is not above what is recorded is not looked at.
             Some(Call::Finish { voucher: Some(voucher), .. }) if after.amount > before.amount => {
                 (voucher.terms.nonce.0, voucher.terms.amount.0)

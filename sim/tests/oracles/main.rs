@@ -55,6 +55,59 @@ fn o2_a_channel_pays_what_is_recorded_and_pays_once() {
     story.tx(NODE, Call::Settle { channel: id }, after, Odd::default()).names("C3");
 }
 
+#[test]
+fn o2_what_is_claimed_is_paid_once_and_the_rest_at_the_end() {
+    let id = channel(CLIENT, NODE);
+    let claimed = || {
+        let mut story = Story::of("O2");
+        story.open(CLIENT, NODE).claim(NODE, id, 1, 10);
+        story
+    };
+    claimed()
+        .block()
+        .claim(NODE, id, 2, 30)
+        .block()
+        .close(CLIENT, id, 3, 40)
+        .settle(NODE, id)
+        .block()
+        .is_silent();
+    claimed().finish(NODE, id, 2, 30).block().is_silent();
+    // What was claimed is paid again.
+    claimed().finish(NODE, id, 2, 30).move_money(account(CLIENT), account(NODE), 10).block().names("C3");
+    // A claim that pays nothing, and one that is somebody's else.
+    claimed().move_money(account(NODE), ESCROW, 1).block().names("C3");
+    let mut story = Story::of("O2");
+    story.open(CLIENT, NODE).claim(THIEF, id, 1, 10).names("C12");
+    // What is claimed falls, or rises by something else than a claim.
+    for forged in [0, 20] {
+        let mut story = claimed();
+        let before = story.books.channel(id).expect("opened");
+        let after = OnChain { claimed: Amount(forged), ..before };
+        story.tx(NODE, Call::Settle { channel: id }, after, Odd::default()).names("C12");
+    }
+}
+
+#[test]
+fn o8_a_node_ends_what_pays_it_as_it_likes_and_nobody_else_does() {
+    let id = channel(CLIENT, NODE);
+    let paid = || {
+        let mut story = Story::of("O8");
+        story
+            .open(CLIENT, NODE)
+            .signed(CLIENT, terms(id, 1, 500))
+            .durable(CLIENT, paying(CLIENT, NODE, 1, 500));
+        story
+    };
+    paid().finish(NODE, id, 1, 500).is_silent();
+    // Less than the client has signed is the node's own affair; less than it holds itself is no honest node's.
+    paid().finish(NODE, id, 0, 0).is_silent();
+    paid().durable(NODE, earning(CLIENT, NODE, 1, 500)).finish(NODE, id, 0, 0).names("X3");
+    paid().finish(THIEF, id, 1, 500).names("C11");
+    paid().finish(NODE, id, 2, 501).names("C2");
+    paid().claim(NODE, id, 1, 500).is_silent();
+    paid().claim(NODE, id, 2, 501).names("C2");
+}
+
 fn close_request(client: decdn_sim::actor::ActorId) -> Message {
     let channel = channel(client, NODE);
     Message::Client(ClientMessage::CloseRequest(CloseRequest { channel, voucher: None, auth: None }))

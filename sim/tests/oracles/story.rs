@@ -47,7 +47,7 @@ pub const FORCED: u64 = 24 * 3_600;
 /// The chain's clock at simulated time zero.
 pub const EPOCH: u64 = 1_800_000_000;
 pub const BLOB: BlobHash = BlobHash([7; 32]);
-const ESCROW: Address = Address::repeat_byte(0xee);
+pub const ESCROW: Address = Address::repeat_byte(0xee);
 const TOKEN: Address = Address::repeat_byte(0xcc);
 
 pub fn account(id: ActorId) -> Address {
@@ -72,6 +72,7 @@ pub fn opened(client: ActorId, node: ActorId) -> OnChain {
         token: TOKEN,
         deposit: Amount(DEPOSIT),
         amount: Amount::ZERO,
+        claimed: Amount::ZERO,
         nonce: Nonce::NONE,
         deadline: ChainTime(0),
         window_secs: WINDOW,
@@ -298,15 +299,23 @@ impl Story {
         let was = before.map(|before| before.status);
         let event =
             (was != Some(OnChainStatus::Settled) && after.status == OnChainStatus::Settled).then(|| {
-                let paid = after.amount.min(after.deposit);
-                let refunded = Amount(after.deposit.0 - paid.0);
+                let amount = after.amount.min(after.deposit);
+                let (paid, refunded) =
+                    (Amount(amount.0 - after.claimed.0), Amount(after.deposit.0 - amount.0));
                 let ending = match call {
                     Call::CloseCooperatively { .. } => Ending::Consent,
                     Call::Finish { .. } => Ending::Finish,
                     _ => Ending::Window,
                 };
-                EventKind::Settled { ending, amount: paid, paid, refunded }
+                EventKind::Settled { ending, amount, paid, refunded }
             });
+        let claimed =
+            before.filter(|_| matches!(call, Call::Claim { .. })).map(|before| EventKind::Claimed {
+                amount: after.amount,
+                nonce: after.nonce,
+                paid: Amount(after.claimed.0.saturating_sub(before.claimed.0)),
+            });
+        let event = event.or(claimed);
         let (books, call) = (self.books.clone(), call.into());
         let block = books.head(self.at);
         let event = event.map(|kind| ChainEvent::of_channel(block, after.id, kind));
@@ -358,10 +367,30 @@ impl Story {
         self.tx(by, Call::Dispute { voucher: voucher(id, nonce, amount) }, after, Odd::default())
     }
 
+    /// A claim up to this amount, whose money goes where it should.
+    pub fn claim(&mut self, by: ActorId, id: ChannelId, nonce: u64, amount: u128) -> &mut Self {
+        let before = self.books.channel(id).expect("opened before");
+        self.move_money(ESCROW, before.node, amount - before.claimed.0);
+        let (nonce, amount) = (Nonce(nonce), Amount(amount));
+        let after = OnChain { amount, claimed: amount, nonce, ..before };
+        self.tx(by, Call::Claim { voucher: voucher(id, nonce.0, amount.0) }, after, Odd::default())
+    }
+
+    /// A finish at this amount, whose money goes where it should.
+    pub fn finish(&mut self, by: ActorId, id: ChannelId, nonce: u64, amount: u128) -> &mut Self {
+        let before = self.books.channel(id).expect("opened before");
+        self.move_money(ESCROW, before.node, amount - before.claimed.0);
+        self.move_money(ESCROW, before.client, DEPOSIT - amount);
+        let voucher = (nonce > 0).then(|| voucher(id, nonce, amount));
+        let (amount, status) = (Amount(amount), OnChainStatus::Settled);
+        let after = OnChain { amount, nonce: before.nonce.max(Nonce(nonce)), status, ..before };
+        self.tx(by, Call::Finish { channel: id, voucher }, after, Odd::default())
+    }
+
     /// A settlement of what is recorded, whose money goes where it should.
     pub fn settle(&mut self, by: ActorId, id: ChannelId) -> &mut Self {
         let before = self.books.channel(id).expect("opened before");
-        self.move_money(ESCROW, before.node, before.amount.0);
+        self.move_money(ESCROW, before.node, before.amount.0 - before.claimed.0);
         self.move_money(ESCROW, before.client, DEPOSIT - before.amount.0);
         let after = OnChain { status: OnChainStatus::Settled, ..before };
         self.tx(by, Call::Settle { channel: id }, after, Odd::default())

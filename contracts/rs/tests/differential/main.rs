@@ -54,7 +54,7 @@ fn o9_model_bytecode_and_prediction_agree_after_every_transaction() {
 /// these tokens.
 fn expected() -> Vec<(&'static str, Option<Revert>)> {
     use channel::Revert::*;
-    let reasons: [(&str, &[channel::Revert]); 10] = [
+    let reasons: [(&str, &[channel::Revert]); 11] = [
         ("open", &[Paused, TokenNotAllowed, ZeroDeposit, SelfChannel, NodeNotActive, TransferFailed]),
         (
             "close",
@@ -63,6 +63,7 @@ fn expected() -> Vec<(&'static str, Option<Revert>)> {
         ("dispute", &[UnknownChannel, NotClosing, WindowOver, WrongToken, AmountNotHigher, BadSignature]),
         ("settle", &[UnknownChannel, NotClosing, WindowOpen]),
         ("cooperative", &[UnknownChannel, NotOpen, NotParty, WrongToken, AmountTooLow, BadSignature]),
+        ("claim", &[UnknownChannel, NotOpen, NotNode, WrongToken, AmountNotHigher, BadSignature]),
         ("finish", &[UnknownChannel, NotOpen, NotNode, WindowOver, WrongToken, BadSignature]),
         ("force", &[UnknownChannel, NotOpen, TokenStillAllowed]),
         ("approve", &[]),

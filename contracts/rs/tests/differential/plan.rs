@@ -85,10 +85,11 @@ pub fn step() -> impl Strategy<Value = Step> {
             amount
         }),
     ];
-    let open_token = prop_oneof![8 => Just(0), 2 => token.clone()];
+    let open_token = prop_oneof![8 => Just(0), 3 => token.clone()];
+    let deposit = || prop_oneof![20 => money(), 1 => 1..1u128 << 100];
     prop_oneof![
         2 => setup,
-        4 => (party.clone(), party.clone(), open_token, money())
+        4 => (party.clone(), party.clone(), open_token, deposit())
             .prop_map(|(by, node, token, deposit)| Step::Open { by, node, token, deposit }),
         3 => paper().prop_map(|voucher| Step::Pay { voucher }),
         5 => (by(), paper()).prop_map(|(by, voucher)| Step::Close { by, voucher }),
@@ -98,6 +99,7 @@ pub fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(by, voucher, consent)| Step::CloseCooperatively { by, voucher, consent }),
         1 => (party.clone(), token, 0..PARTIES + 2)
             .prop_map(|(by, token, to)| Step::Withdraw { by, token, to }),
+        4 => (by(), paper()).prop_map(|(by, voucher)| Step::Claim { by, voucher }),
         3 => (by(), paper()).prop_map(|(by, voucher)| Step::Finish { by, voucher }),
         2 => (by(), any::<usize>()).prop_map(|(by, channel)| Step::ForceClose { by, channel }),
         1 => (party, 0..=PARTIES).prop_map(|(by, trusted)| Step::Delegate { by, trusted }),

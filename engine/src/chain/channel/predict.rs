@@ -1,6 +1,6 @@
 //! What the engine expects a call to do, given the state at its place in the block (O9).
 
-use super::{Call, Revert, State, Status};
+use super::{Call, DEPOSIT_MAX, Revert, State, Status};
 use crate::{
     crypto::{Crypto, Deployment, SignedVoucher, Typed, VoucherTerms},
     ids::{Address, ChannelId},
@@ -70,6 +70,7 @@ pub fn predict<C: Crypto>(
             let consent = (*channel, voucher.as_ref(), node_signature);
             at.close_cooperatively(consent).map(Some)
         }
+        Call::Claim { voucher } => at.claim(voucher).map(Some),
         Call::Finish { voucher, .. } => at.finish(voucher.as_ref()).map(Some),
         Call::WithdrawCredit { to, .. } => at.withdraw(*to).map(|()| None),
         Call::ForceClose { .. } => at.force_close().map(Some),
@@ -92,6 +93,7 @@ impl<C: Crypto> Place<'_, C> {
             (node == self.before.from, Revert::SelfChannel),
             (!opening.is_node_active, Revert::NodeNotActive),
             (opening.balance < deposit || opening.allowance < deposit, Revert::TransferFailed),
+            (deposit > DEPOSIT_MAX, Revert::DepositTooLarge),
         ];
         refusals.iter().find(|(applies, _)| *applies).map_or(Ok(()), |(_, revert)| Err(*revert))
     }
@@ -136,13 +138,18 @@ impl<C: Crypto> Place<'_, C> {
     }
 
     /// C2: the amount decides, whatever the nonce; the deadline does not move.
-    fn dispute(&self, mut channel: State, voucher: &SignedVoucher) -> Result<State, Revert> {
+    fn dispute(&self, channel: State, voucher: &SignedVoucher) -> Result<State, Revert> {
         if channel.status != Status::Closing {
             return Err(Revert::NotClosing);
         }
         if self.before.time >= channel.deadline {
             return Err(Revert::WindowOver);
         }
+        self.record_higher(channel, voucher)
+    }
+
+    /// C2, C12.
+    fn record_higher(&self, mut channel: State, voucher: &SignedVoucher) -> Result<State, Revert> {
         if voucher.terms.token != channel.token {
             return Err(Revert::WrongToken);
         }
@@ -166,6 +173,19 @@ impl<C: Crypto> Place<'_, C> {
             Status::Closing => Err(Revert::WindowOpen),
             Status::Open | Status::Settled => Err(Revert::NotClosing),
         }
+    }
+
+    /// C12: what is recorded is paid at once.
+    fn claim(&self, voucher: &SignedVoucher) -> Result<State, Revert> {
+        let channel = self.before.channel.ok_or(Revert::UnknownChannel)?;
+        if channel.status != Status::Open {
+            return Err(Revert::NotOpen);
+        }
+        if self.before.from != channel.node {
+            return Err(Revert::NotNode);
+        }
+        let recorded = self.record_higher(channel, voucher)?;
+        Ok(State { claimed: recorded.amount, ..recorded })
     }
 
     /// C11: only a voucher above what is recorded has to be signed, and only that one counts.

@@ -138,7 +138,7 @@ impl Client {
                 out.notice(Notice::Settled { channel: event.channel, paid, refunded, cooperative });
                 self.on_settled(now, slot, block.number, out);
             }
-            (EventKind::Opened { .. }, _) | (_, None) => {}
+            (EventKind::Opened { .. } | EventKind::Claimed { .. }, _) | (_, None) => {}
         }
     }
 

@@ -146,6 +146,7 @@ impl Node {
                 self.closings.on_disputed(slot, event.channel, (block.number, amount), cx);
                 self.defend(now, slot, out);
             }
+            EventKind::Claimed { .. } => {}
             EventKind::Settled { ending, amount, refunded, .. } => {
                 let cooperative = ending == channel::Ending::Consent;
                 self.on_settled(now, event.channel, block.number, (amount, refunded, cooperative), out);
