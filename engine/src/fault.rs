@@ -171,6 +171,7 @@ pub enum LimitHit {
     Signatures,
     SafeBlocks,
     FarHead,
+    Orders,
 }
 
 /// What the chain did.

@@ -17,12 +17,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     blob::Verdict,
-    chain::{Call, ChainUpdate, Interest, Route, TxOutcome},
+    chain::{Call, ChainUpdate, Interest, Revert, Route, TxOutcome},
     crypto::{Signature, StreamError, Typed},
     fault::{Fault, LimitHit, Proof, Rule},
     ids::{BlobHash, ChannelId, ConnId, FetchId, NodeId, SignTicket, StreamId, TxTicket},
     money::{Amount, Rate},
-    order::FetchOrder,
+    order::{FetchOrder, Order},
     record::{PersistSeq, Record},
     time::{ChainTime, Span},
     wire::{Code, Message, Protocol},
@@ -142,8 +142,10 @@ pub enum Input {
     Fetch(FetchOrder),
     /// From the owner: give a download up, and what it has verified.
     Cancel(FetchId),
-    /// From the owner: close this channel.
+    /// From the owner: close this channel. The same as [`Order::Close`].
     CloseChannel(ChannelId),
+    /// From the owner: about money that is there. [`Notice::Ordered`] says what becomes of it.
+    Order(Order),
     /// From the owner, who was asked by [`Notice::Quoted`]: yes, to one opening with this node for this download, at no more
     /// than this (D16).
     Agreed {
@@ -339,6 +341,8 @@ pub enum Notice {
     Disputed { channel: ChannelId, amount: Amount },
     /// A channel has settled, on the soft head at least: until it is safe its record stays.
     Settled { channel: ChannelId, paid: Amount, refunded: Amount, cooperative: bool },
+    /// What became of an owner's order about money: at once whether it was taken, later how it ended.
+    Ordered { order: Order, answer: Answer },
     /// A head that is far from the last one was said by two endpoints, or by one for a while: it counts from here on (L4).
     HeadConfirmed { block: u64, time: ChainTime },
     /// The chain took back what it had said of a channel (L1).
@@ -371,6 +375,35 @@ pub enum FetchFailure {
     Cancelled,
     /// The owner did not agree to what the last candidate asks for.
     NotAgreed,
+}
+
+/// What became of an [`Order`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Answer {
+    /// It is on record, and carried out whatever becomes of this process.
+    Taken,
+    /// It was not taken, and nothing has changed.
+    Refused(Refusal),
+    /// The chain has it, in this block: a channel is closing or settled, be it by whomever, a credit is drawn.
+    Done {
+        /// L2 block.
+        block: u64,
+    },
+    /// The contract would not. The order is over.
+    Reverted(Revert),
+}
+
+/// Why an order is not taken.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub enum Refusal {
+    /// No such channel is known here: there is none, or it is somebody else's.
+    Unknown,
+    /// The channel is closing already.
+    Closing,
+    /// The channel has settled.
+    Settled,
+    /// So many orders are not carried out yet ([`ORDERS`](crate::limits::ORDERS)).
+    TooMany,
 }
 
 /// The outputs of a step: owned by the caller and used again.

@@ -30,6 +30,8 @@ pub const PROBE_WINDOW: Span = Span::from_secs(30);
 pub const PROBES: (u64, u64) = (1_000, 2_000);
 /// Probes that a node answers to one NodeId, per second, and at once (P5).
 pub const PROBES_PER_NODE: (u64, u64) = (5, 5);
+/// Orders about money, closes of a node's channels aside, that are not carried out or may yet be undone (L1).
+pub const ORDERS: usize = 16;
 /// A blob's largest size that the engine computes with: 2^60 bytes.
 pub const BLOB_BYTES_MAX: u64 = 1 << 60;
 

@@ -1,11 +1,11 @@
-//! What an owner orders.
+//! What an owner orders: downloads, and what is to become of money that is there.
 
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ids::{Address, BlobHash, FetchId, NodeId},
+    ids::{Address, BlobHash, ChannelId, FetchId, NodeId},
     money::{Amount, Rate},
 };
 
@@ -57,4 +57,28 @@ pub struct FetchOrder {
     pub max_rate: Rate,
     /// Leave the channel open afterwards.
     pub keep_channel: bool,
+}
+
+/// An order about money that is there. Stores number the variants by their places: new ones go behind the others.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub enum Order {
+    /// Close a channel: a node one that it earns on, with its best voucher (C1), a client one that it pays on (V7).
+    Close(ChannelId),
+    /// Draw the account's credit (C6).
+    Withdraw {
+        /// In which token.
+        token: Address,
+    },
+    /// Close a channel whose token is allowed no more (C5), whosever it is.
+    ForceClose(ChannelId),
+}
+
+impl Order {
+    /// Whether a call carries it out that takes nothing but the order. What a close takes is its role's to know.
+    pub fn is_call(&self) -> bool {
+        match self {
+            Self::Close(_) => false,
+            Self::Withdraw { .. } | Self::ForceClose(_) => true,
+        }
+    }
 }

@@ -6,7 +6,7 @@ use crate::{
     crypto::{Signature, SignedVoucher},
     ids::{Address, BlobHash, ChannelId, FetchId, NodeId},
     money::{Amount, Nonce},
-    order::FetchOrder,
+    order::{FetchOrder, Order},
     time::ChainTime,
 };
 
@@ -27,6 +27,8 @@ pub enum Key {
     Cursor,
     /// A dispute in the delayed inbox.
     Dispute(ChannelId),
+    /// An owner's order about money.
+    Order(Order),
 }
 
 /// Where a channel stands, as far as this role has heard.
@@ -38,6 +40,8 @@ pub enum ChannelStatus {
     Final,
     /// Closing on chain: only the dispute matters.
     Closing,
+    /// The node closes it by itself: no more service, but what the client still signs is taken (V7).
+    Ending,
 }
 
 /// A paying channel: what the client must never lose (V3).
@@ -147,6 +151,8 @@ pub enum Record {
     Kept(FetchRecord),
     /// See [`Dispute`].
     Dispute(Dispute),
+    /// An owner's order about money that is not carried out yet. A close stays as long as its channel's record does.
+    Order(Order),
 }
 
 impl Record {
@@ -159,6 +165,7 @@ impl Record {
             Self::Cursor(_) => Key::Cursor,
             Self::Gone(key) => *key,
             Self::Dispute(dispute) => Key::Dispute(dispute.channel),
+            Self::Order(order) => Key::Order(*order),
         }
     }
 
@@ -166,7 +173,12 @@ impl Record {
     pub fn as_fetch(&self) -> Option<&FetchRecord> {
         match self {
             Self::Fetch(fetch) | Self::Kept(fetch) => Some(fetch),
-            Self::Paying(_) | Self::Earning(_) | Self::Cursor(_) | Self::Gone(_) | Self::Dispute(_) => None,
+            Self::Paying(_)
+            | Self::Earning(_)
+            | Self::Cursor(_)
+            | Self::Gone(_)
+            | Self::Dispute(_)
+            | Self::Order(_) => None,
         }
     }
 }

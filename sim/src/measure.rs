@@ -8,7 +8,7 @@ use decdn_engine::{
     chain::{Revert, Route, channel},
     fault::{Fault, Rule},
     ids::{BlobHash, ChannelId},
-    io::{Effect, Notice},
+    io::{Answer, Effect, Notice},
     money::MB,
     time::Time,
     wire::{ClientMessage, Message},
@@ -37,6 +37,10 @@ pub fn notice_probe(notice: &Notice) -> Option<Probe> {
         Notice::Disputed { .. } => Probe::DisputeSeen,
         Notice::Settled { cooperative: true, .. } => Probe::SettledTogether,
         Notice::Settled { cooperative: false, .. } => Probe::SettledAfterWindow,
+        Notice::Ordered { answer: Answer::Taken, .. } => Probe::OrderTaken,
+        Notice::Ordered { answer: Answer::Refused(_), .. } => Probe::OrderNotTaken,
+        Notice::Ordered { answer: Answer::Done { .. }, .. } => Probe::OrderDone,
+        Notice::Ordered { answer: Answer::Reverted(_), .. } => Probe::OrderReverted,
         // What was undone is counted where it happens, once.
         Notice::ChainRead { .. }
         | Notice::Progress { .. }

@@ -69,6 +69,16 @@ names! {
         AskedAfterRestart = "asked-after-restart",
         /// An owner is asked once more, because the price has risen since it agreed.
         AskedAfterRise = "asked-after-rise",
+        /// An order about money was taken: it is on record.
+        OrderTaken = "order-taken",
+        /// An order about money was refused.
+        OrderNotTaken = "order-not-taken",
+        /// An order about money was carried out.
+        OrderDone = "order-done",
+        /// The contract would not do what was ordered.
+        OrderReverted = "order-reverted",
+        /// A process starts with an order about money on record.
+        RestartedWithOrder = "restarted-with-order",
         /// Content was agreed on.
         StreamStarted = "stream-started",
         /// A download is done.

@@ -12,6 +12,7 @@ pub mod identity;
 pub mod inbound;
 pub mod links;
 pub mod opener;
+pub mod orders;
 pub mod prober;
 pub mod quotes;
 pub mod sending;

@@ -5,8 +5,9 @@ use decdn_engine::{
         Call, TxOutcome,
         channel::{self, EventKind},
     },
-    io::{Effect, Input},
+    io::{Answer, Effect, Input, Notice, Refusal},
     money::{Amount, Nonce},
+    order::Order,
     time::Span,
     wire::Code,
 };
@@ -97,4 +98,20 @@ fn v7_nobody_waits_for_a_consent_once_the_chain_has_the_close() {
         assert_eq!(bench.close_asked(), None);
         assert_eq!(bench.tx(), None, "it is closed");
     }
+}
+
+#[test]
+fn v7_an_owner_hears_whether_its_order_to_close_was_taken() {
+    let mut bench = Bench::new(1);
+    let answers = |bench: &mut Bench, order| {
+        bench.feed(Input::Order(order));
+        let found = bench.said.iter().filter_map(|effect| match effect {
+            Effect::Notice(Notice::Ordered { order: other, answer }) if *other == order => Some(*answer),
+            _ => None,
+        });
+        found.collect::<Vec<_>>()
+    };
+    assert_eq!(answers(&mut bench, Order::Close(channel(9))), [Answer::Refused(Refusal::Unknown)]);
+    assert_eq!(answers(&mut bench, Order::Close(channel(1))), [Answer::Taken]);
+    assert!(bench.close_asked().is_some(), "its node is asked for its consent");
 }

@@ -9,6 +9,7 @@ mod clock;
 mod cursor;
 mod lost;
 mod once;
+mod order;
 mod probe;
 mod rewind;
 mod settle;

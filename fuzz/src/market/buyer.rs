@@ -71,7 +71,9 @@ pub(crate) trait Buyer {
 
     fn close_channel(&mut self, choice: u8) {
         if let Some(id) = pick(self.known(), choice) {
-            self.feed(Input::CloseChannel(id));
+            // Mostly a close.
+            let how = if choice < 0xc0 { 0 } else { choice };
+            self.feed(Input::Order(money_order(how, id)));
         }
     }
 

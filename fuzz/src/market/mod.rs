@@ -15,7 +15,7 @@ use decdn_engine::{
     crypto::Typed,
     ids::{Address, BlobHash, ChannelId, ConnId, FetchId, NodeId, StreamId},
     io::{Effect, FetchFailure, Gone, Input, Notice, Output},
-    limits::{GROUP, Limits},
+    limits::{GROUP, Limits, ORDERS},
     money::{Nonce, Rate},
     order::Candidate,
     record::{Key, Paying, Record},
@@ -27,7 +27,7 @@ use decdn_engine::{
 };
 
 use self::{book::Book, owner::Owner};
-pub(crate) use self::{buyer::Buyer, chain::Chain, say::CODES};
+pub(crate) use self::{buyer::Buyer, chain::Chain, owner::money_order, say::CODES};
 use decdn_testkit::signature;
 
 /// How many nodes sell.
@@ -422,7 +422,7 @@ impl Market {
         unanswered: usize,
         alarms: usize,
         openings: usize,
-    ) -> [(&'static str, usize); 15] {
+    ) -> [(&'static str, usize); 16] {
         // What a fork brings back comes on top.
         let live = 2 * limits.channels;
         [
@@ -440,6 +440,8 @@ impl Market {
             ("openings", openings),
             ("unseen", openings),
             ("greeted", live),
+            // A node's closes are counted here as well.
+            ("orders", ORDERS + live),
             ("alarms", alarms),
         ]
     }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use decdn_engine::{
     chain::{Call, channel, token},
-    ids::{FetchId, NodeId},
+    ids::{Address, ChannelId, FetchId, NodeId},
     io::{Input, Notice},
     money::{Amount, Rate},
+    order::Order,
 };
 
-use super::Parties;
+use super::{Parties, TOKENS};
 
 /// Questions that it remembers.
 const QUESTIONS: usize = 8;
@@ -100,5 +101,17 @@ impl Owner {
         if let [about] = self.meant[..] {
             self.yes.remove(&about);
         }
+    }
+}
+
+/// An order about money: of this channel, or of anything else.
+pub(crate) fn money_order(how: u8, channel: ChannelId) -> Order {
+    match how & 7 {
+        0 | 1 => Order::Close(channel),
+        2 => Order::Close(ChannelId([how | 0xf0; 32])),
+        3 | 4 => Order::Withdraw { token: TOKENS[usize::from(how & 1)] },
+        5 => Order::Withdraw { token: Address::repeat_byte(how) },
+        6 => Order::ForceClose(channel),
+        _ => Order::ForceClose(ChannelId([how | 0xf0; 32])),
     }
 }

@@ -11,8 +11,9 @@ use decdn_engine::{
     crypto::Deployment,
     ids::{ChannelId, ConnId, NodeId, StreamId, TxTicket},
     io::{Effect, Fact, Gone, Input, Notice, Output},
-    limits::{GROUP, Limits, OFFER_GROUPS_MIN, SEND_RANGES},
+    limits::{GROUP, Limits, OFFER_GROUPS_MIN, ORDERS, SEND_RANGES},
     money::{Amount, MB, Nonce, Rate},
+    order::Order,
     record::{Key, Record},
     roles::{config::NodeConfig, node::Node},
     state::ALARMS_SPARE,
@@ -25,7 +26,7 @@ use super::{BLOB, BLOB_BYTES, CHANNEL, DEPOSIT, PROBES, TOKEN, protocol};
 use crate::{
     Bytes,
     harness::{Bench, CLIENT, OPERATOR, RIVAL, STRANGER, bench, check_tables, odd, rest},
-    market::{Buyer, Market, Parties, Said},
+    market::{Buyer, Market, Parties, Said, money_order},
 };
 
 /// From whom the node buys: two of them are its customers as well, and one has the account of the channel that it earns on.
@@ -197,6 +198,7 @@ impl Driver {
             4 => return self.wait(Span(odd(input))),
             5 if how & 8 == 0 => return self.answer_tx(input),
             5 => return self.wait(self.bench.until_due()),
+            6 if how & 8 == 0 => return self.feed(Input::Order(money_order(how >> 4, CHANNEL))),
             _ => vec![],
         };
         self.update(events);
@@ -273,6 +275,10 @@ impl Driver {
             );
         } else {
             self.market.check_call(&self.bench.disk, &call);
+        }
+        if let Some(order) = ordered(&call) {
+            let is_on_record = self.bench.disk.contains_key(&Key::Order(order));
+            assert!(is_on_record, "C6: {call:?} leaves before it is on record");
         }
         if is_slow {
             return self.txs.push((ticket, call));
@@ -420,6 +426,7 @@ impl Driver {
                 ("openings", openings),
                 ("unseen", openings),
                 ("tails", limits.tails),
+                ("orders", ORDERS + live),
                 ("alarms", alarms),
             ],
             &self.bench.role.tables(),
@@ -550,6 +557,15 @@ impl Buyer for Driver {
             self.drain();
         }
         self.update(vec![]);
+    }
+}
+
+/// The order that a call carries out, where none but an owner's leads to it.
+fn ordered(call: &Call) -> Option<Order> {
+    match *call {
+        Call::Channel(channel::Call::WithdrawCredit { token }) => Some(Order::Withdraw { token }),
+        Call::Channel(channel::Call::ForceClose { channel }) => Some(Order::ForceClose(channel)),
+        _ => None,
     }
 }
 

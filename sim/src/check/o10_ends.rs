@@ -8,6 +8,7 @@ use decdn_engine::{
     fault::Fault,
     ids::{ChannelId, FetchId},
     io::{Effect, Input, Notice, Output},
+    order::Order,
     time::Time,
 };
 
@@ -77,7 +78,7 @@ impl Ends {
                 is_new = pace.fetches.insert(order.id);
                 pace.keeps |= order.keep_channel;
             }
-            Input::CloseChannel(channel) => {
+            Input::CloseChannel(channel) | Input::Order(Order::Close(channel)) => {
                 pace.closes.insert(*channel);
             }
             Input::Verdict { .. } | Input::RangeSent { .. } | Input::Persisted { .. } | Input::Tx { .. } => {

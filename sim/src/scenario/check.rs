@@ -182,7 +182,8 @@ fn check_event(file: &File, event: &Event) -> Result<(), Wrong> {
         | Happening::Suspend { who, .. }
         | Happening::Clock { who, .. }
         | Happening::Glitch { who, .. }
-        | Happening::LogsBehind { who, .. } => {
+        | Happening::LogsBehind { who, .. }
+        | Happening::Withdraw { who } => {
             find(file, who)?;
         }
         Happening::Silence { from, to, .. } => {

@@ -137,6 +137,11 @@ pub enum Happening {
         /// The other party.
         with: Placed,
     },
+    /// An owner draws its credit.
+    Withdraw {
+        /// Whose owner.
+        who: Placed,
+    },
 }
 
 names! {
@@ -178,7 +183,7 @@ impl Event {
             Happening::Glitch { by_ms, by_blocks, .. } => (Some(by_ms), by_blocks.as_ref()),
             Happening::LogsBehind { by_ms, for_ms, .. } => (Some(by_ms), Some(for_ms)),
             Happening::Order { max_rate, deposit, .. } => (max_rate.as_ref(), deposit.as_ref()),
-            Happening::Cancel { .. } | Happening::Close { .. } => (None, None),
+            Happening::Cancel { .. } | Happening::Close { .. } | Happening::Withdraw { .. } => (None, None),
         };
         own.into_iter().chain(other).chain([&self.at_ms])
     }
@@ -213,6 +218,7 @@ struct Keys {
     deposit: Option<Pin>,
     cancel: Option<Placed>,
     close: Option<[Placed; 2]>,
+    withdraw: Option<Placed>,
 }
 
 /// An entry that is no event.
@@ -231,7 +237,7 @@ impl fmt::Display for NoEvent {
         f.write_str(match self {
             Self::NotOne => {
                 "an event needs exactly one of crash, wipe, suspend, silence, window_hours, clock_ahead, clock_behind, \
-                 head_ahead, head_behind, logs_behind, censors, loses, down, fork_ms, order, cancel, close"
+                 head_ahead, head_behind, logs_behind, censors, loses, down, fork_ms, order, cancel, close, withdraw"
             }
             Self::DoesNotLast => "for_ms belongs to crash, wipe, suspend, silence, logs_behind, censors, loses and down alone",
             Self::NoClock => "by_ms belongs to clock_ahead, clock_behind, head_ahead, head_behind and logs_behind alone",
@@ -276,6 +282,7 @@ impl TryFrom<Keys> for Event {
             keys.order.map(order),
             keys.cancel.map(|fetch| Happening::Cancel { fetch }),
             keys.close.map(|[who, with]| Happening::Close { who, with }),
+            keys.withdraw.map(|who| Happening::Withdraw { who }),
         ]
         .into_iter()
         .flatten();
@@ -287,7 +294,8 @@ impl TryFrom<Keys> for Event {
             | Happening::Fork { .. }
             | Happening::Order { .. }
             | Happening::Cancel { .. }
-            | Happening::Close { .. } => (false, false),
+            | Happening::Close { .. }
+            | Happening::Withdraw { .. } => (false, false),
             _ => (true, false),
         };
         if keys.for_ms.is_some() && !lasts {

@@ -495,6 +495,11 @@ impl<'a> Drawing<'a> {
                     let pairs = self.pairs(who, with);
                     jobs.extend(pairs.map(|(who, with)| Job::new(who, at, Order::Close { with })));
                 }
+                Happening::Withdraw { who } => {
+                    let token = self.token;
+                    let job = |id: &ActorId| Job::new(*id, at, Order::Withdraw { token });
+                    jobs.extend(self.ids[&**who].iter().map(job));
+                }
             }
         }
         (timed, stretches, jobs)

@@ -77,6 +77,9 @@ impl World {
             }
         }
         let away = away.unwrap_or_else(|| Span(self.decide.between(Label::Crash, low.0, high.0)));
+        if is_wiped {
+            self.forget_taken(id);
+        }
         self.queue.push(now + away, Event::Restart(id));
     }
 

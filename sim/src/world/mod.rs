@@ -531,6 +531,7 @@ impl World {
             Effect::Fault(fault) => *self.rules.entry(fault.rule()).or_default() += 1,
             Effect::Notice(Notice::Fetched { fetch, .. }) => self.job_done(actor, *fetch, true),
             Effect::Notice(Notice::FetchFailed { fetch, .. }) => self.job_done(actor, *fetch, false),
+            Effect::Notice(Notice::Ordered { order, answer }) => self.job_answered(actor, *order, *answer),
             _ => {}
         }
     }

@@ -1,9 +1,9 @@
 //! What owners order; and that they order it again where a process died before it had taken note.
 
 use decdn_engine::{
-    ids::{ChannelId, FetchId},
-    io::Input,
-    order::FetchOrder,
+    ids::{Address, ChannelId, FetchId},
+    io::{Answer, Input},
+    order::{self, FetchOrder},
     record::{Key, Record},
     time::Time,
 };
@@ -11,6 +11,7 @@ use decdn_engine::{
 use super::{Event, Timed, TimedFault, World};
 use crate::{
     actor::ActorId,
+    report::Probe,
     seen::{ChainView, OnChainStatus},
 };
 
@@ -26,6 +27,11 @@ pub enum Order {
         /// The other party.
         with: ActorId,
     },
+    /// To draw what a refusing token left for it.
+    Withdraw {
+        /// In which token.
+        token: Address,
+    },
 }
 
 /// An order at its time.
@@ -37,16 +43,18 @@ pub struct Job {
     pub at: Time,
     /// What.
     pub order: Order,
-    /// The owner heard that the download is over.
+    /// The owner heard that the download or the withdrawal is over.
     is_over: bool,
     /// The channels to be closed, once that was ordered.
     channels: Option<Vec<ChannelId>>,
+    /// What the owner heard was taken: it need not order that again.
+    taken: Vec<order::Order>,
 }
 
 impl Job {
     /// An order at a time.
     pub fn new(actor: ActorId, at: Time, order: Order) -> Self {
-        Self { actor, at, order, is_over: false, channels: None }
+        Self { actor, at, order, is_over: false, channels: None, taken: Vec::new() }
     }
 
     /// Whether it is an order of this download.
@@ -77,7 +85,7 @@ impl World {
 
     fn is_done(&self, job: &Job) -> bool {
         match &job.order {
-            Order::Fetch(_) => job.is_over,
+            Order::Fetch(_) | Order::Withdraw { .. } => job.is_over,
             Order::Cancel(fetch) => {
                 self.jobs.iter().any(|other| other.is_over && other.fetches(job.actor, *fetch))
             }
@@ -101,6 +109,31 @@ impl World {
         }
     }
 
+    /// The owner hears what became of an order about money.
+    pub(super) fn job_answered(&mut self, actor: ActorId, order: order::Order, answer: Answer) {
+        let now = self.queue.now();
+        self.goes_on = false;
+        for job in self.jobs.iter_mut().filter(|job| job.actor == actor && job.at <= now) {
+            if answer == Answer::Taken {
+                job.taken.push(order);
+            } else if let (Order::Withdraw { token }, order::Order::Withdraw { token: other }) =
+                (&job.order, order)
+            {
+                job.is_over |= *token == other;
+            }
+        }
+    }
+
+    /// With its records an actor has lost what it had taken.
+    pub(super) fn forget_taken(&mut self, actor: ActorId) {
+        self.jobs.iter_mut().filter(|job| job.actor == actor).for_each(|job| job.taken.clear());
+    }
+
+    fn is_taken(job: &Job) -> bool {
+        let is_taken = |id: &ChannelId| job.taken.contains(&order::Order::Close(*id));
+        job.channels.as_ref().is_some_and(|ids| ids.iter().all(is_taken))
+    }
+
     pub(super) fn on_order(&mut self, index: usize) {
         let job = &self.jobs[index];
         let actor = job.actor;
@@ -121,6 +154,10 @@ impl World {
                 let with = *with;
                 self.close_all(index, with);
             }
+            Order::Withdraw { token } => {
+                let token = *token;
+                self.step(actor, Input::Order(order::Order::Withdraw { token }));
+            }
         }
     }
 
@@ -140,7 +177,7 @@ impl World {
         let epoch = self.slot(actor).epoch;
         for id in ids {
             if self.lives(actor, epoch) {
-                self.step(actor, Input::CloseChannel(id));
+                self.step(actor, Input::Order(order::Order::Close(id)));
             }
         }
     }
@@ -149,6 +186,13 @@ impl World {
     pub(super) fn order_again(&mut self, id: ActorId) {
         let now = self.queue.now();
         let durable = &self.actors[usize::from(id.0)].edge.durable;
+        let is_left = |record: &Record| match record {
+            Record::Order(order::Order::Close(channel)) => self.is_open(*channel),
+            record => matches!(record, Record::Order(_)),
+        };
+        if self.cast.get(id).honest && durable.iter().any(is_left) {
+            self.watch.report.probe(Probe::RestartedWithOrder);
+        }
         let (mut again, mut dropped) = (Vec::new(), Vec::new());
         let due = |job: &Job| job.actor == id && job.at <= now;
         // Of several orders of a download the last one counts.
@@ -166,7 +210,13 @@ impl World {
                     dropped.push(order.id);
                 }
                 Order::Cancel(fetch) if durable.get(&Key::Fetch(*fetch)).is_none() => {}
-                Order::Fetch(_) | Order::Cancel(_) | Order::Close { .. } => again.push(index as u32),
+                // What was taken is on record, whatever became of the process since.
+                Order::Close { .. } if Self::is_taken(job) => {}
+                Order::Withdraw { token }
+                    if job.taken.contains(&order::Order::Withdraw { token: *token }) => {}
+                Order::Fetch(_) | Order::Cancel(_) | Order::Close { .. } | Order::Withdraw { .. } => {
+                    again.push(index as u32);
+                }
             }
         }
         for fetch in dropped {

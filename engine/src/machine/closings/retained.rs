@@ -62,6 +62,11 @@ impl Retained {
         self.all.contains_key(channel)
     }
 
+    /// Whether it is kept because it has settled.
+    pub fn has_settled(&self, channel: &ChannelId) -> bool {
+        self.all.get(channel).is_some_and(|kept| kept.why == Why::Settled)
+    }
+
     /// How many are.
     pub fn len(&self) -> usize {
         self.all.len()

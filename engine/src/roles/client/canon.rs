@@ -2,7 +2,7 @@
 
 use super::Client;
 use crate::{
-    machine::{follower::Follower, opener::Opener, prober::Prober},
+    machine::{follower::Follower, opener::Opener, orders::Orders, prober::Prober},
     state::{Canon, Canonical, Digest, Mark, Tally},
 };
 
@@ -30,21 +30,22 @@ impl Client {
         let streams = links.streams.fold(tally, |id, stream, out| (*id, stream).canon(out));
         let fetches = fetcher.fetches.fold(tally, |_, fetch, out| fetch.canon(out));
         if core::mem::take(is_rest_dirty) {
-            let state = Rest(&self.follower, &self.opener, &self.prober, self.identity.is_proven());
-            tally.fold(rest, &state);
+            let (follower, has_proof) = (&self.follower, self.identity.is_proven());
+            tally.fold(rest, &Rest(follower, &self.opener, &self.prober, &self.orders, has_proof));
         }
         tally.digest([channels, streams, fetches])
     }
 }
 
-struct Rest<'a>(&'a Follower, &'a Opener, &'a Prober, bool);
+struct Rest<'a>(&'a Follower, &'a Opener, &'a Prober, &'a Orders, bool);
 
 impl Canon for Rest<'_> {
     fn canon(&self, out: &mut Canonical) {
-        let Rest(follower, opener, prober, has_proof) = self;
+        let Rest(follower, opener, prober, orders, has_proof) = self;
         out.tag(b'R');
         follower.canon_for_client(*has_proof, out);
         prober.canon(out);
         opener.canon(out);
+        orders.canon(out);
     }
 }

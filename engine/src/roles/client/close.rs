@@ -5,7 +5,7 @@ use crate::{
     chain::{Subject, TxOutcome},
     crypto::{Crypto, Signature, Typed},
     fault::{Fault, Rule, Surprise},
-    ids::{ChannelId, NodeId, StreamId, TxTicket},
+    ids::{NodeId, StreamId, TxTicket},
     io::{Effect, Lane, Outputs},
     machine::{
         AlarmKey, Cx,
@@ -165,12 +165,6 @@ impl Client {
         let ticket = self.tools.tx_ticket();
         let call = self.wallet.close_alone(slot, ticket);
         self.closings.submit(slot, ticket, call, out);
-    }
-
-    pub(super) fn on_close_order(&mut self, now: Now, id: ChannelId, out: &mut Outputs) {
-        if let Some(slot) = self.wallet.slot(&id) {
-            self.begin_close(now, slot, out);
-        }
     }
 
     /// The outcome of our own close; true if it was one.

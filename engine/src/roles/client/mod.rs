@@ -11,6 +11,7 @@ mod check;
 mod close;
 mod fetch;
 mod open;
+mod order;
 mod pay;
 mod probe;
 mod rewind;
@@ -43,10 +44,11 @@ use crate::{
         identity::Identity,
         links::{Ended, Links},
         opener::Opener,
+        orders::Orders,
         prober::Prober,
         wallet::Wallet,
     },
-    order::Agreement,
+    order::{Agreement, Order},
     record::{Paying, PersistSeq, Record},
     state::{Broken, Digest, Slot},
     time::{Now, Span, Time},
@@ -77,6 +79,8 @@ pub struct Client {
     fetcher: Fetcher,
     opener: Opener,
     closings: Closings,
+    /// Of a node these are its own as well.
+    pub(super) orders: Orders,
     pub(super) follower: Follower,
     pub(super) tools: Tools,
     /// First in, first out; empty between two steps.
@@ -125,6 +129,7 @@ impl Client {
             fetcher,
             opener: Opener::default(),
             closings: Closings::new(SETTLING),
+            orders: Orders::default(),
             follower,
             tools: Tools::default(),
             todo: VecDeque::new(),
@@ -141,7 +146,9 @@ impl Client {
             Record::Cursor(block) => self.follower.recover(block),
             // Behind those of channels: what is sold on has no dispute of the buyer's.
             Record::Dispute(dispute) => self.closings.recover(dispute),
-            Record::Earning(_) | Record::Gone(_) => {}
+            // What a client closes is on record with its channel.
+            Record::Order(order) if order.is_call() => self.orders.recover(order),
+            Record::Earning(_) | Record::Gone(_) | Record::Order(_) => {}
         }
     }
 
@@ -171,6 +178,7 @@ impl Client {
             && self.opener.is_empty()
             && self.prober.is_empty()
             && self.wallet.signing() == 0
+            && self.orders.is_empty()
             && !self.identity.is_asked()
     }
 
@@ -206,7 +214,7 @@ impl Client {
     }
 
     /// How many entries each table holds. For inspection: all of them are bounded (O11).
-    pub fn tables(&self) -> [(&'static str, usize); 15] {
+    pub fn tables(&self) -> [(&'static str, usize); 16] {
         let (conns, greeted) = self.links.counts();
         [
             ("channels", self.wallet.channels.len()),
@@ -223,6 +231,7 @@ impl Client {
             ("openings", self.follower.openings.soft()),
             ("unseen", self.follower.openings.unseen()),
             ("greeted", greeted),
+            ("orders", self.orders.len()),
             ("alarms", self.tools.alarms.len()),
         ]
     }
@@ -403,7 +412,8 @@ impl Client {
             Input::Tx { ticket, outcome } => self.on_tx(now, ticket, outcome, out),
             Input::Fetch(order) => self.on_order(now, order, out),
             Input::Cancel(id) => self.fail_fetch(now, id, FetchFailure::Cancelled, out),
-            Input::CloseChannel(channel) => self.on_close_order(now, channel, out),
+            Input::CloseChannel(channel) => self.on_money_order(now, Order::Close(channel), out),
+            Input::Order(order) => self.on_money_order(now, order, out),
             Input::Agreed { fetch, node, rate, deposit } => {
                 self.on_agreed(now, fetch, node, Agreement { rate, deposit }, out);
             }

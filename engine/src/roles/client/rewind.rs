@@ -149,6 +149,7 @@ impl Client {
                 paying.opened_at_block = UNSEEN;
             }
         }
+        self.rewind_orders(forked_at, out);
         let cx = &mut Cx { now, tools: &mut self.tools, out };
         for (slot, closed_in) in self.closings.rewind(forked_at, cx) {
             let id = self.wallet.channels[slot].paying.channel;

@@ -77,6 +77,7 @@ impl Client {
             self.on_caught_up(now, out);
         }
         self.give_up_unseen_opening(now, out);
+        self.send_orders(now, out);
         self.arm_closings(now, out);
     }
 
@@ -225,7 +226,7 @@ impl Client {
     }
 
     pub(super) fn on_tx(&mut self, now: Now, ticket: TxTicket, outcome: TxOutcome, out: &mut Outputs) {
-        if self.on_opening_tx(now, ticket, &outcome, out) {
+        if self.on_opening_tx(now, ticket, &outcome, out) || self.on_order_tx(now, ticket, &outcome, out) {
             return;
         }
         // Of an opening that was given up.

@@ -12,6 +12,7 @@ use crate::{
         sending::{Sending, StreamState},
     },
     money::Amount,
+    record::ChannelStatus,
     roles::{check, client::Client},
     state::{Alarms, Broken, Checked, Invariant, Slot, holds},
     wire::Protocol,
@@ -94,6 +95,8 @@ const INVARIANTS: &[Invariant<Node>] = &[
     Invariant::tie("a dispute on record is about a channel that is known", |n| {
         check::are_disputes_about_channels(&n.closings, |id| n.earnings.slot(id).is_some())
     }),
+    Invariant::tie("a close that was ordered is of a channel that serves no more", are_orders_about_channels),
+    Invariant::tie("a close that was sent has its transaction", have_orders_transactions),
     Invariant::tie("a closing channel is settled when it is time", |n| {
         check::is_settling_due(&n.closings, &n.buyer.tools.alarms)
     }),
@@ -253,6 +256,24 @@ fn are_soft_capped(earnings: &Earnings, cap: Amount) -> Checked {
         .soft()
         .fold(Amount::ZERO, |sum, (_, slot)| sum.checked_add(deposit(slot)).unwrap_or(Amount::MAX));
     holds!(sum <= cap, "{sum:?} of {cap:?}");
+    Ok(())
+}
+
+fn are_orders_about_channels(node: &Node) -> Checked {
+    for (channel, _) in node.buyer.orders.closes() {
+        let slot = node.earnings.slot(channel);
+        let status = slot.map(|slot| node.earnings.channels[slot].status);
+        let is_there = slot.is_some() || node.closings.retained.contains(channel);
+        holds!(is_there && status != Some(ChannelStatus::Open), "{channel:?}: {status:?}");
+    }
+    Ok(())
+}
+
+fn have_orders_transactions(node: &Node) -> Checked {
+    for (channel, ticket) in node.buyer.orders.closes() {
+        let has = ticket.is_none_or(|ticket| node.closings.txs.contains_key(&ticket));
+        holds!(has, "{channel:?}: {ticket:?}");
+    }
     Ok(())
 }
 

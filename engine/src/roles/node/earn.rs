@@ -131,7 +131,7 @@ impl Node {
         }
         let terms = VoucherTerms { channel: channel.id, amount, nonce, token: channel.token };
         channel.is_consenting = true;
-        if channel.status == ChannelStatus::Open {
+        if channel.status != ChannelStatus::Final {
             channel.status = ChannelStatus::Final;
             self.stop_streams(slot, out);
             self.persist(slot, out);

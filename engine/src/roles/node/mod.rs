@@ -1,10 +1,11 @@
 //! The node: sells bytes, takes vouchers, defends what it earned; and buys what its owner orders, by a client that it owns (D12).
 //!
 //! `probe` answers what is asked before money moves, `request` stream requests, `sell` sends within the exposure window, `earn` takes vouchers and closes,
-//! `watch` follows the chain, `rewind` takes back what the chain takes back. This file holds the state and sends each input to its room.
+//! `order` carries out what its owner orders, `watch` follows the chain, `rewind` takes back what the chain takes back. This file holds the state and sends each input to its room.
 
 mod check;
 mod earn;
+mod order;
 mod probe;
 mod request;
 mod rewind;
@@ -37,6 +38,7 @@ use crate::{
         sending::Sending,
     },
     money::{Amount, Nonce},
+    order::Order,
     record::{PersistSeq, Record},
     state::{Broken, Canon, Digest, Mark, Slot, Tally},
     time::{Now, Time},
@@ -117,6 +119,10 @@ impl Node {
                 Record::Dispute(dispute) if node.earnings.slot(&dispute.channel).is_some() => {
                     node.closings.recover(dispute);
                 }
+                // So do they before the orders to close them.
+                Record::Order(order @ Order::Close(channel)) if node.earnings.slot(&channel).is_some() => {
+                    node.buyer.orders.recover(order);
+                }
                 other => node.buyer.adopt(other),
             }
         }
@@ -146,7 +152,7 @@ impl Node {
     }
 
     /// How many entries each table holds. For inspection: all of them are bounded (O11).
-    pub fn tables(&self) -> [(&'static str, usize); 15] {
+    pub fn tables(&self) -> [(&'static str, usize); 16] {
         let (raising, soft, tails) = self.earnings.counts();
         [
             ("channels", self.earnings.channels.len()),
@@ -163,6 +169,7 @@ impl Node {
             ("openings", self.buyer.follower.openings.soft()),
             ("unseen", self.buyer.follower.openings.unseen()),
             ("tails", tails),
+            ("orders", self.buyer.orders.len()),
             ("alarms", self.buyer.tools.alarms.len()),
         ]
     }
@@ -375,7 +382,10 @@ impl Node {
             | Input::Verdict { stream, .. } => self.buyer.has_dialled(stream.conn),
             Input::Signed { ticket, .. } => !self.signing.contains_key(ticket),
             Input::Tx { ticket, .. } => !self.closings.txs.contains_key(ticket),
-            Input::CloseChannel(channel) => self.earnings.slot(channel).is_none(),
+            Input::CloseChannel(channel) | Input::Order(Order::Close(channel)) => {
+                !self.has_earned_on(channel)
+            }
+            Input::Order(_) => true,
             Input::Fetch(_) | Input::Cancel(_) | Input::Agreed { .. } | Input::Declined { .. } => true,
             _ => false,
         }
@@ -419,7 +429,9 @@ impl Role for Node {
             Input::Chain(update) => self.on_chain(now, update, out),
             Input::ChainUnreachable => self.on_chain_unreachable(now, out),
             Input::Tx { ticket, outcome } => self.on_tx(now, ticket, outcome, out),
-            Input::CloseChannel(channel) => self.on_close_order(channel, out),
+            Input::CloseChannel(channel) | Input::Order(Order::Close(channel)) => {
+                self.on_close_order(now, channel, out);
+            }
             // All else is for the buyer, which says what is for nobody here.
             input => self.buyer.hear(now, input, crypto, out),
         }

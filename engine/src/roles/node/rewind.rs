@@ -13,7 +13,8 @@ use crate::{
         closings::{Kept, Why},
     },
     money::Amount,
-    record::{ChannelStatus, Key, Record},
+    order::Order,
+    record::{ChannelStatus, Record},
     state::Slot,
     time::Now,
 };
@@ -72,6 +73,7 @@ impl Node {
     ) {
         let (id, record) = (self.earnings.channels[slot].id, self.earnings.channels[slot].record());
         let watch = self.forget(now, slot, out);
+        self.buyer.orders.let_go(id);
         if let Some(watch) = &watch {
             self.buyer.follower.checkpoint.settled(watch.closed_in, id);
         }
@@ -91,7 +93,7 @@ impl Node {
         for (id, kept) in &gone {
             self.buyer.follower.checkpoint.settled(kept.held_from, *id);
         }
-        let writes = gone.into_iter().flat_map(|(id, _)| self.closings.erase(id, Key::Earning)).collect();
+        let writes = gone.into_iter().flat_map(|(id, _)| self.erase(id)).collect();
         let seq = self.buyer.tools.persist(Lane::Role, writes, out);
         self.buyer.follower.checkpoint.writes(seq);
     }
@@ -151,6 +153,7 @@ impl Node {
         for slot in self.closings.take_rewound(next) {
             self.defend(now, slot, out);
         }
+        self.send_closes(now, out);
     }
 
     /// The opening is not on the chain any more. Nothing is served on it; its voucher is worth something if it comes back.
@@ -192,12 +195,13 @@ impl Node {
     /// what was this node's own doing is done again.
     fn on_unclosed(&mut self, slot: Slot, is_ours: bool, out: &mut Outputs) {
         let channel = self.earnings.channels.get_mut(slot).expect("what was closing is there");
-        channel.status = ChannelStatus::Final;
         let id = channel.id;
+        let is_ordered = self.buyer.orders.has(&Order::Close(id));
+        channel.status = if is_ordered { ChannelStatus::Ending } else { ChannelStatus::Final };
         let seq = self.persist(slot, out);
         self.buyer.follower.checkpoint.writes(seq);
-        if is_ours {
-            self.on_close_order(id, out);
+        if is_ours || is_ordered {
+            self.submit_close(slot, out);
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::{
         earnings::Channel,
     },
     money::Amount,
-    record::{ChannelStatus, Earning, Key},
+    record::{ChannelStatus, Earning},
     state::Slot,
     time::Now,
 };
@@ -76,7 +76,7 @@ impl Node {
             self.buyer.follower.look_again(&mut Cx { now, tools: &mut self.buyer.tools, out });
         }
         for id in due {
-            self.on_close_order(id, out);
+            self.close(id, out);
         }
     }
 
@@ -127,6 +127,7 @@ impl Node {
                 if !self.closings.begin(slot, event.channel, (block, amount, deadline)) {
                     return;
                 }
+                self.note_close_done(event.channel, block.number, out);
                 if by == self.config.account {
                     self.closings.is_own_close(slot);
                 }
@@ -170,8 +171,11 @@ impl Node {
             out.fault(Fault::Chain { about: Subject::Channel(id), rule: Rule::X1, surprise });
         }
         self.stop_streams(slot, out);
+        if self.closings.get(slot).is_none() {
+            self.note_close_done(id, block, out);
+        }
         if block <= self.buyer.follower.safe() {
-            let gone = self.closings.erase(id, Key::Earning).collect();
+            let gone = self.erase(id);
             let seq = self.buyer.tools.persist(Lane::Channel(slot.index), gone, out);
             self.buyer.follower.checkpoint.writes(seq);
             let watch = self.forget(now, slot, out);
@@ -257,22 +261,6 @@ impl Node {
         self.poll(now, out);
     }
 
-    pub(super) fn on_close_order(&mut self, id: ChannelId, out: &mut Outputs) {
-        let Some(slot) = self.earnings.slot(&id) else { return };
-        if self.earnings.channels[slot].status == ChannelStatus::Closing {
-            return;
-        }
-        let voucher = self.earnings.channels[slot].best_voucher();
-        if self.earnings.channels[slot].status == ChannelStatus::Open {
-            self.earnings.channels[slot].status = ChannelStatus::Final;
-            self.stop_streams(slot, out);
-            self.persist(slot, out);
-        }
-        self.earnings.channels.touch(slot);
-        let ticket = self.buyer.tools.tx_ticket();
-        self.closings.submit(slot, ticket, channel::Call::Close { channel: id, voucher }, out);
-    }
-
     pub(super) fn on_tx(&mut self, now: Now, ticket: TxTicket, outcome: TxOutcome, out: &mut Outputs) {
         let slot = self.closings.take_tx(ticket, &outcome).expect("what was not sent here is for the buyer");
         // It may have settled meanwhile.
@@ -282,6 +270,7 @@ impl Node {
         let cx = &mut Cx { now, tools: &mut self.buyer.tools, out };
         let heard = self.closings.on_tx(slot, id, ticket, &outcome, &outlook, cx);
         self.earnings.channels.touch(slot);
+        self.on_close_tx(now, id, ticket, &outcome);
         if heard != Some(Outcome::Nothing) {
             // The events say what it did; until they come, nothing is assumed.
             self.poll(now, out);

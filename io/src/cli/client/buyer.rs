@@ -169,7 +169,7 @@ pub(super) fn paying(records: &[Record]) -> Vec<Paying> {
 pub(super) fn is_ending(paying: &Paying) -> bool {
     match paying.status {
         ChannelStatus::Open => !paying.is_kept,
-        ChannelStatus::Final => true,
+        ChannelStatus::Final | ChannelStatus::Ending => true,
         ChannelStatus::Closing => false,
     }
 }
@@ -197,7 +197,7 @@ pub(super) fn as_json(paying: &Paying) -> serde_json::Value {
 pub(super) fn status(paying: &Paying) -> &'static str {
     match paying.status {
         ChannelStatus::Open => "open",
-        ChannelStatus::Final => "ending",
+        ChannelStatus::Final | ChannelStatus::Ending => "ending",
         ChannelStatus::Closing => "closing",
     }
 }

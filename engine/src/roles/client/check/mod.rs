@@ -207,6 +207,7 @@ impl Client {
         self.fetcher.check()?;
         self.prober.check()?;
         self.opener.check()?;
+        self.orders.check()?;
         self.closings.check()?;
         self.follower.check()?;
         self.tools.alarms.check()?;

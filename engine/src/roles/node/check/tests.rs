@@ -20,6 +20,7 @@ use crate::{
         sending::Stream,
     },
     money::{Amount, Nonce, Rate},
+    order::Order,
     record::{ChannelStatus, Dispute, Key, PersistSeq, Record},
     roles::Role,
     state::{Case, Slab, Slot, each_fails},
@@ -197,6 +198,14 @@ fn disputing() -> Bench {
     bench
 }
 
+/// Its owner has the channel closed.
+fn ordered() -> Bench {
+    let mut bench = paid();
+    bench.feed(Input::Order(Order::Close(CHANNEL)));
+    assert!(!bench.node.closings.txs.is_empty());
+    bench
+}
+
 /// The dispute was lost on its way to the sequencer.
 fn lost() -> Bench {
     let mut bench = disputing();
@@ -318,6 +327,11 @@ const BROKEN: &[Case<Node>] = &[
         let voucher = channel(n).best_voucher().expect("it holds one");
         n.closings.recover(Dispute { channel: ChannelId([0x99; 32]), voucher, queued: None });
     }),
+    ("a close that was ordered is of a channel that serves no more", of!(ordered), |n| {
+        let slot = slot(n);
+        n.earnings.channels[slot].status = ChannelStatus::Open;
+    }),
+    ("a close that was sent has its transaction", of!(ordered), |n| n.closings.txs.clear()),
     ("a closing channel is settled when it is time", of!(disputing), |n| {
         let slot = slot(n);
         cancel(n, AlarmKey::Settle(slot));
