@@ -292,7 +292,7 @@ impl Party {
         self.endpoint.clone()
     }
 
-    /// Orders something: `Fetch`, `Cancel`, `CloseChannel`, `Agreed`, `Declined`, `BlobReady`, `BlobGone`. Lost where the party has
+    /// Orders something: `Fetch`, `Cancel`, `CloseChannel`, `Order`, `Agreed`, `Declined`, `BlobReady`, `BlobGone`. Lost where the party has
     /// stopped.
     pub async fn order(&self, order: Input) {
         if let Some(orders) = &self.orders {
@@ -304,9 +304,12 @@ impl Party {
     ///
     /// # Errors
     /// If the records can't be read, or the party was stopped.
-    pub async fn load(&self) -> Result<Vec<Record>, StartError> {
-        let records = self.records.clone().ok_or("the party was stopped")?;
-        Ok(tokio::task::spawn_blocking(move || records.load()).await??)
+    pub fn load(&self) -> impl Future<Output = Result<Vec<Record>, StartError>> + Send + 'static + use<> {
+        let records = self.records.clone();
+        async move {
+            let records = records.ok_or("the party was stopped")?;
+            Ok(tokio::task::spawn_blocking(move || records.load()).await??)
+        }
     }
 
     /// Whether a channel has settled since the start, be it on the soft head alone. Its record stays until that is safe (L1).

@@ -6,10 +6,12 @@
 mod client;
 mod config;
 mod demo;
+mod desk;
 mod devnet;
 mod key;
 mod node;
 mod outcome;
+mod owner;
 mod receipt;
 mod settings;
 mod source;

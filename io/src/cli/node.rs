@@ -15,14 +15,18 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::{
-    Failure, failed,
+    Failure,
+    desk::Desk,
+    failed,
     outcome::{carefully, input, started, surveyed, unless_interrupted},
+    owner,
     settings::{ChainArgs, Place, Recording, readable, shown, units},
     talk::{self, Ear},
 };
 use crate::{
     chain::AlloyChain,
     config::{self, Tokens},
+    control::{BindError, Control},
     party::{News, Parts, Party},
     signer::KeySigner,
     store::{BlobStore, StateDir},
@@ -42,6 +46,12 @@ pub(super) enum NodeCommand {
     },
     /// Serve what is in the store.
     Run(Box<RunArgs>),
+    /// List the channels that the node earns on and that are not settled.
+    Channels(owner::ChannelsArgs),
+    /// Close a channel, at the best voucher that the running node holds. It settles it after its dispute window.
+    Close(owner::CloseArgs),
+    /// Draw what a refusing token has left for the running node's account.
+    Withdraw(owner::WithdrawArgs),
 }
 
 #[derive(Debug, Args)]
@@ -72,6 +82,9 @@ pub(super) async fn run(command: NodeCommand) -> Result<(), Failure> {
     match command {
         NodeCommand::Add { file, place, json } => unless_interrupted(add(file, place, json)).await,
         NodeCommand::Run(args) => serve(*args).await,
+        NodeCommand::Channels(args) => owner::channels(args).await,
+        NodeCommand::Close(args) => owner::close(args).await,
+        NodeCommand::Withdraw(args) => owner::withdraw(args).await,
     }
 }
 
@@ -136,7 +149,7 @@ async fn serve(args: RunArgs) -> Result<(), Failure> {
     } else {
         written
     };
-    let mut prices = Vec::new();
+    let (mut prices, mut tokens) = (Vec::new(), Vec::new());
     for (symbol, rate) in &written {
         let token = chosen.token(&file, symbol).await?;
         let units = units("rate", rate, &token)?;
@@ -151,6 +164,7 @@ async fn serve(args: RunArgs) -> Result<(), Failure> {
         if let Some(cap) = &file.node.soft_cap {
             config.soft_cap = super::settings::units("soft_cap", cap, &token)?;
         }
+        tokens.push(token);
     }
     if !chosen.survey.is_listed(keys.account(), keys.node()).await.map_err(surveyed)? {
         return Err(input(format!(
@@ -170,6 +184,11 @@ async fn serve(args: RunArgs) -> Result<(), Failure> {
     let role = args.recording.begin(&mut parts, Config::Node(config), &records)?;
     drop(records);
     let chain = AlloyChain::over(&chosen.urls, deployment, keys.eth().clone(), chosen.chain)?;
+    let control = Control::bind(&dir).map_err(|error| match error {
+        BindError::Live(_) => Failure::Again(error.to_string()),
+        BindError::Taken(_) | BindError::Io(..) => failed(error),
+    })?;
+    let mut desk = Desk::open(control, chain.clone(), tokens, file.tokens.clone());
     let signer = KeySigner::new(keys.eth().clone(), deployment);
     let mut party = Party::start(role, parts, clock, chain, signer);
     for (hash, bytes) in &blobs {
@@ -196,18 +215,23 @@ async fn serve(args: RunArgs) -> Result<(), Failure> {
     let end = loop {
         tokio::select! {
             news = party.next() => match news {
-                Ok(news) => report(ear, &news),
+                Ok(news) => {
+                    desk.hear(&news);
+                    report(ear, &news);
+                }
                 Err(why) => {
                     let dir = dir.display();
                     break failed(format!("the node has {why}; see to the disk of {dir}, then start it again"));
                 }
             },
+            errand = desk.next() => errand.run(&party).await,
             () = &mut interrupt => {
                 let kept = "interrupted; vouchers and channels are kept, start the node again to defend them";
                 break Failure::Interrupted(kept.to_owned());
             }
         }
     };
+    drop(desk);
     if tokio::time::timeout(Duration::from_secs(5), party.stop()).await.is_err() {
         tracing::warn!("the node did not stop in time; what is durable is safe");
     }
@@ -249,6 +273,10 @@ fn report(ear: Ear, news: &News) {
                 "event": "settled", "channel": channel.to_string(), "paid": paid.to_string(),
                 "refunded": refunded.to_string(), "cooperative": cooperative,
             }));
+        }
+        News::Notice(Notice::Ordered { order, answer }) => {
+            tracing::info!(?order, ?answer, "an order of the owner's");
+            ear.tell(&owner::as_event(order, answer));
         }
         News::Notice(Notice::HeadConfirmed { block, time }) => head_confirmed(*block, *time),
         News::Notice(Notice::TakenBack { channel, what }) => taken_back(ear, *channel, *what),

@@ -12,7 +12,7 @@ use clap::Args;
 use decdn_contracts::Genesis;
 use decdn_engine::{
     dispute::Monitor,
-    ids::{BlobHash, NodeId},
+    ids::{BlobHash, ChannelId, NodeId},
     money::Amount,
     record::Record,
     roles::{AnyRole, Config, Role as _},
@@ -153,8 +153,13 @@ impl ChainArgs {
 }
 
 impl Chosen {
-    /// A token by its symbol or address.
+    /// A token by its symbol or address, that channels may use.
     pub(super) async fn token(&self, file: &File, name: &str) -> Result<Token, Failure> {
+        self.survey.token(self.token_address(file, name)?).await.map_err(surveyed)
+    }
+
+    /// The address of a token by its symbol or address, whether or not channels may use it.
+    pub(super) fn token_address(&self, file: &File, name: &str) -> Result<Address, Failure> {
         let genesis = Genesis::standard();
         let of_devnet = || {
             let index = genesis.tokens.iter().position(|token| token.symbol == name)?;
@@ -162,10 +167,9 @@ impl Chosen {
         };
         let named =
             Address::from_str(name).ok().or_else(|| file.tokens.get(name).copied()).or_else(of_devnet);
-        let address = named.ok_or_else(|| {
+        named.ok_or_else(|| {
             input(format!("token {name} is not known; add {name} = \"0x…\" to [tokens] in the configuration, or give its address"))
-        })?;
-        self.survey.token(address).await.map_err(surveyed)
+        })
     }
 
     /// The machine's clock; with a devnet, moved as its own is, now and from now on.
@@ -234,6 +238,12 @@ pub(super) fn blob_hash(text: &str) -> Result<BlobHash, String> {
     id32(text)
         .map(BlobHash)
         .ok_or_else(|| "a hash is 64 hex digits, as `decdn hash FILE` prints them".to_owned())
+}
+
+pub(super) fn channel_id(text: &str) -> Result<ChannelId, String> {
+    id32(text)
+        .map(ChannelId)
+        .ok_or_else(|| "a channel id is 64 hex digits, as `decdn client channels` prints them".to_owned())
 }
 
 pub(super) fn node_id(text: &str) -> Result<NodeId, String> {

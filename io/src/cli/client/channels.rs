@@ -20,12 +20,13 @@ use super::{
         Failure, failed,
         node::log_fault,
         outcome::{carefully, input, started},
-        settings::{ChainArgs, Peer, Place, Recording},
+        settings::{ChainArgs, Chosen, Peer, Place, Recording},
         talk::{self, Ear},
     },
     buyer::{Book, Buyer, as_json, is_ending, local_for, opened_at, paying, status},
 };
 use crate::{
+    config::File,
     party::{News, Parts},
     store::{Records, StateDir},
 };
@@ -116,16 +117,26 @@ async fn without_downloads(
     recording: &Recording,
 ) -> Result<(Buyer, Vec<Paying>), Failure> {
     let file = place.file()?;
-    let keys = place.keys(&file)?;
     let chosen = chain.choose(&file).await?;
-    let dir = place.state_dir(&file);
+    start_on((place, &file), &chosen, peers, recording).await
+}
+
+/// The same on a chain that was looked at.
+pub(super) async fn start_on(
+    (place, file): (&Place, &File),
+    chosen: &Chosen,
+    peers: &[Peer],
+    recording: &Recording,
+) -> Result<(Buyer, Vec<Paying>), Failure> {
+    let keys = place.keys(file)?;
+    let dir = place.state_dir(file);
     let parts = Parts::open(&dir, keys.network(), local(&dir, peers)).await.map_err(started)?;
     let records = parts.load().map_err(started)?;
     let channels = paying(&records);
     let mut book = Book::read(&dir);
     peers.iter().for_each(|peer| book.note(peer));
     let buyer =
-        Buyer::start(&chosen, &keys, parts, records, &book, (Amount::ZERO, Amount::ZERO), recording).await?;
+        Buyer::start(chosen, &keys, parts, records, &book, (Amount::ZERO, Amount::ZERO), recording).await?;
     Ok((buyer, channels))
 }
 

@@ -5,6 +5,7 @@ mod channels;
 mod deliver;
 mod fetch;
 mod hear;
+mod money;
 
 use clap::Subcommand;
 
@@ -18,6 +19,10 @@ pub(super) enum ClientCommand {
     Channels(channels::ListArgs),
     /// Close channels: together with the node if it consents, else alone.
     Close(Box<channels::CloseArgs>),
+    /// Draw what a refusing token has left for the account.
+    Withdraw(Box<money::WithdrawArgs>),
+    /// Close a channel, whosever it is, whose token is allowed no more; nothing is on record of it then.
+    ForceClose(Box<money::ForceCloseArgs>),
     /// Watch over channels until all of them have settled: dispute, and settle when windows end.
     Monitor(Box<channels::MonitorArgs>),
 }
@@ -27,6 +32,8 @@ pub(super) async fn run(command: ClientCommand) -> Result<(), Failure> {
         ClientCommand::Fetch(args) => fetch::run(*args).await,
         ClientCommand::Channels(args) => channels::list(args),
         ClientCommand::Close(args) => channels::close(*args).await,
+        ClientCommand::Withdraw(args) => money::withdraw(*args).await,
+        ClientCommand::ForceClose(args) => money::force_close(*args).await,
         ClientCommand::Monitor(args) => channels::monitor(*args).await,
     }
 }
