@@ -238,6 +238,11 @@ impl Chain {
         self.l2.forks()
     }
 
+    /// From now on the chain's clock is so many seconds ahead of L1's, or behind it.
+    pub fn drift(&mut self, now: Time, secs: i64) {
+        self.l2.set_skew(now, secs);
+    }
+
     /// From now on blocks are posted to L1, or not.
     pub fn set_posting(&mut self, now: Time, is_posting: bool) {
         self.l2.set_posting(now, is_posting);

@@ -209,7 +209,10 @@ fn check_event(file: &File, event: &Event) -> Result<(), Wrong> {
                 return Err(Wrong::There(who.at, what));
             }
         }
-        Happening::Window { .. } | Happening::Down { .. } | Happening::Fork { .. } => {}
+        Happening::Window { .. }
+        | Happening::Down { .. }
+        | Happening::Fork { .. }
+        | Happening::Drift { .. } => {}
     }
     Ok(())
 }

@@ -109,6 +109,13 @@ pub enum Happening {
         /// How long.
         for_ms: Pin,
     },
+    /// From then on the chain's clock is so far off L1's: as far as the profile allows, and never back (L1).
+    Drift {
+        /// How far.
+        off_ms: Pin,
+        /// Ahead rather than behind.
+        is_ahead: bool,
+    },
     /// The sequencer takes back its word about the blocks of this time, as far as they are not safe (L1).
     Fork {
         /// How long.
@@ -179,6 +186,7 @@ impl Event {
             | Happening::Down { for_ms, .. } => (Some(for_ms), None),
             Happening::Window { hours } => (Some(hours), None),
             Happening::Fork { back_ms } => (Some(back_ms), None),
+            Happening::Drift { off_ms, .. } => (Some(off_ms), None),
             Happening::Clock { by_ms, .. } => (Some(by_ms), None),
             Happening::Glitch { by_ms, by_blocks, .. } => (Some(by_ms), by_blocks.as_ref()),
             Happening::LogsBehind { by_ms, for_ms, .. } => (Some(by_ms), Some(for_ms)),
@@ -212,6 +220,8 @@ struct Keys {
     loses: Option<Vec<Placed>>,
     down: Option<Service>,
     fork_ms: Option<Pin>,
+    drift_ahead_ms: Option<Pin>,
+    drift_behind_ms: Option<Pin>,
     order: Option<Placed>,
     from: Option<Vec<Placed>>,
     max_rate: Option<Pin>,
@@ -237,7 +247,8 @@ impl fmt::Display for NoEvent {
         f.write_str(match self {
             Self::NotOne => {
                 "an event needs exactly one of crash, wipe, suspend, silence, window_hours, clock_ahead, clock_behind, \
-                 head_ahead, head_behind, logs_behind, censors, loses, down, fork_ms, order, cancel, close, withdraw"
+                 head_ahead, head_behind, logs_behind, censors, loses, down, fork_ms, drift_ahead_ms, drift_behind_ms, \
+                 order, cancel, close, withdraw"
             }
             Self::DoesNotLast => "for_ms belongs to crash, wipe, suspend, silence, logs_behind, censors, loses and down alone",
             Self::NoClock => "by_ms belongs to clock_ahead, clock_behind, head_ahead, head_behind and logs_behind alone",
@@ -279,6 +290,8 @@ impl TryFrom<Keys> for Event {
             keys.loses.map(|whom| Happening::Loss { whom, for_ms: for_ms() }),
             keys.down.map(|what| Happening::Down { what, for_ms: for_ms() }),
             keys.fork_ms.map(|back_ms| Happening::Fork { back_ms }),
+            keys.drift_ahead_ms.map(|off_ms| Happening::Drift { off_ms, is_ahead: true }),
+            keys.drift_behind_ms.map(|off_ms| Happening::Drift { off_ms, is_ahead: false }),
             keys.order.map(order),
             keys.cancel.map(|fetch| Happening::Cancel { fetch }),
             keys.close.map(|[who, with]| Happening::Close { who, with }),
@@ -292,6 +305,7 @@ impl TryFrom<Keys> for Event {
             Happening::LogsBehind { .. } => (true, true),
             Happening::Window { .. }
             | Happening::Fork { .. }
+            | Happening::Drift { .. }
             | Happening::Order { .. }
             | Happening::Cancel { .. }
             | Happening::Close { .. }

@@ -485,6 +485,9 @@ impl<'a> Drawing<'a> {
                 Happening::Fork { back_ms } => {
                     add(TimedFault::Fork(Span::from_millis(back_ms.draw(self.decide))));
                 }
+                Happening::Drift { off_ms, is_ahead } => {
+                    add(TimedFault::Drift(self.off_by(off_ms, *is_ahead) / 1_000_000));
+                }
                 // See `again`.
                 Happening::Order { .. } => {}
                 Happening::Cancel { fetch } => {

@@ -112,6 +112,7 @@ impl World {
                 self.chain.fork(now, back, &mut self.decide);
                 self.arm_chain();
             }
+            TimedFault::Drift(secs) => self.chain.drift(now, secs),
             TimedFault::Posting(is_posting) => self.chain.set_posting(now, is_posting),
             TimedFault::Glitch(id, by, blocks) => self.slot(id).glitch = (by, blocks),
             TimedFault::LogsBehind(id, by, until) => self.slot(id).logs_behind = (by, until),

@@ -136,6 +136,8 @@ pub enum TimedFault {
     Window(u64),
     /// The sequencer takes back its word about blocks of so long a time.
     Fork(Span),
+    /// The chain's clock is so many seconds ahead of (or, negative, behind) L1's from now on.
+    Drift(i64),
     /// Blocks are posted to L1 from now on, or not.
     Posting(bool),
     /// The actor's wall clock jumps to this many microseconds ahead of (or, negative, behind) true time.
