@@ -54,6 +54,8 @@ labels! {
     Adversary = "adversary",
     /// What an owner answers, and when.
     Owner = "owner",
+    /// What a scenario pins and somebody leaves open for once.
+    Set = "set",
 }
 
 const LABELS: usize = Label::ALL.len();

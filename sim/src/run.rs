@@ -14,7 +14,7 @@ use crate::{
     content::Library,
     decide::Decisions,
     measure::Measure,
-    report::{Bound, Violation},
+    report::{Bound, Quantity, Violation},
     rung::{Rung, SimCrypto},
     scenario::{Plan, PlannedActor, Scenario, evaluate},
     trace::{Head, Scribe, VERSION},
@@ -33,6 +33,8 @@ pub struct Outcome {
     pub probes: BTreeMap<String, u64>,
     /// The scenario's bounds with what was observed.
     pub bounds: Vec<Bound>,
+    /// The largest of what was observed, whether a bound is about it or not.
+    pub observed: BTreeMap<&'static str, u64>,
     /// Token balances at the end, by name: equal on both rungs.
     pub balances: Vec<(String, u128)>,
     /// The run's choices, logged if they were to be.
@@ -146,6 +148,7 @@ pub fn head(scenario: &Scenario, rung: Rung, seed: Option<u64>, full: bool) -> H
         version: VERSION,
         scenario: scenario.name.clone(),
         scenario_hash: scenario.hash.clone(),
+        set: scenario.set.clone(),
         seed,
         rung,
         artifacts: decdn_contracts::artifacts::recorded_hash().to_owned(),
@@ -198,6 +201,10 @@ fn judge(scenario: &Scenario, plan: &Plan, ended: (Ran, Watch, Decisions)) -> Ou
         violations: std::mem::take(&mut watch.report.violations),
         probes: watch.report.probes().map(|(probe, count)| (probe.name().to_owned(), count)).collect(),
         bounds,
+        observed: Quantity::ALL
+            .iter()
+            .filter_map(|quantity| Some((quantity.name(), watch.report.observed(*quantity)?)))
+            .collect(),
         balances: ran.balances.clone(),
         decisions,
         recorder: watch.recorder.take(),

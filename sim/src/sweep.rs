@@ -18,7 +18,7 @@ use std::{
 use crate::{
     check::o13_same,
     decide::Decisions,
-    report::{Bound, Violation},
+    report::{Bound, Quantity, Violation},
     run::{Outcome, run},
     rung::Rung,
     scenario::Scenario,
@@ -44,8 +44,10 @@ pub struct Task<'a> {
 /// A run that was made.
 #[derive(Clone, Debug)]
 pub struct Made {
-    /// `theme/name`.
+    /// `theme/name`, or the file's path.
     pub scenario: String,
+    /// What was set beside the file.
+    pub set: Vec<String>,
     /// The seed.
     pub seed: u64,
     /// The rung.
@@ -64,6 +66,10 @@ pub struct Made {
     pub probes: BTreeMap<String, u64>,
     /// Bounds with what was observed.
     pub bounds: Vec<Bound>,
+    /// The largest of what was observed, by quantity.
+    pub observed: BTreeMap<&'static str, u64>,
+    /// Who holds what at the end.
+    pub balances: Vec<(String, u128)>,
 }
 
 impl Made {
@@ -74,13 +80,24 @@ impl Made {
 
     /// What to type to see it again.
     pub fn repro(&self) -> String {
-        format!("cargo sim run {} --seed {} --rung {}", self.scenario, self.seed, self.rung.name())
+        let name = quoted(&self.scenario);
+        let mut line = format!("cargo sim run {name} --seed {} --rung {}", self.seed, self.rung.name());
+        for setting in &self.set {
+            line += &format!(" --set {}", quoted(setting));
+        }
+        line
+    }
+
+    /// The largest of a quantity in this run, 0 where it has none.
+    pub fn observed(&self, quantity: Quantity) -> u64 {
+        self.observed.get(quantity.name()).copied().unwrap_or(0)
     }
 
     /// What a run came to.
     pub fn from(task: &Task<'_>, outcome: Outcome, wall: Duration) -> Self {
         Self {
             scenario: task.scenario.name.clone(),
+            set: task.scenario.set.clone(),
             seed: task.seed,
             rung: task.rung,
             steps: outcome.ran.steps,
@@ -90,8 +107,19 @@ impl Made {
             violations: outcome.violations,
             probes: outcome.probes,
             bounds: outcome.bounds,
+            observed: outcome.observed,
+            balances: outcome.balances,
         }
     }
+}
+
+/// A word as a shell takes it.
+pub fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+@".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// Makes one run; some of them twice, some on the other rung too. A panic is a violation like any other.
@@ -126,6 +154,7 @@ pub fn make(task: &Task<'_>) -> Made {
     }));
     result.unwrap_or_else(|_| Made {
         scenario: task.scenario.name.clone(),
+        set: task.scenario.set.clone(),
         seed: task.seed,
         rung: task.rung,
         steps: 0,
@@ -139,6 +168,8 @@ pub fn make(task: &Task<'_>) -> Made {
         }],
         probes: BTreeMap::new(),
         bounds: Vec::new(),
+        observed: BTreeMap::new(),
+        balances: Vec::new(),
     })
 }
 
@@ -196,4 +227,21 @@ pub fn sweep(tasks: &[Task<'_>], jobs: usize, at_most: Option<Duration>, mut don
         }
         waiting.into_values().for_each(done);
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_where_a_shell_would_read_them() {
+        for (word, shown) in [
+            ("chain.window_hours=24", "chain.window_hours=24"),
+            ("a={ min = 1 }", "'a={ min = 1 }'"),
+            ("a=it's", r"'a=it'\''s'"),
+            ("", "''"),
+        ] {
+            assert_eq!(quoted(word), shown);
+        }
+    }
 }

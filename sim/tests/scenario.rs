@@ -124,7 +124,7 @@ fn a_name_that_nothing_has_is_told_with_its_place_and_with_those_there_are() {
         ("from = [\"node\"]", "from = [\"client\"]", 14, "\"client\" is a client; name a node"),
         ("client = \"client\"", "client = \"cliént\"", 13, "the nearest is \"client\""),
         ("client = \"client\"", "client = \"node\"", 14, "\"node\" can't buy from itself; name another node"),
-        ("part = \"node\"", "part = \"nod\"", 10, "unknown variant `nod`"),
+        ("part = \"node\"", "part = \"nod\"", 10, "no word \"nod\", the nearest is \"node\""),
         (
             "part = \"node\"",
             "part = \"node\"\nplays = \"bayt\"",

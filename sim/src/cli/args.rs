@@ -57,9 +57,18 @@ pub(super) enum Command {
     },
 }
 
+/// What differs from the scenario's file.
+#[derive(Debug, clap::Args)]
+pub(super) struct Changes {
+    /// Set a value, as the scenario's file would: `chain.window_hours=24`, `actors.node.poll_secs=5`, `events.0.at_ms=0`,
+    /// `money.rate={min=1,max=9}`. Actors go by name, what has none by its number from 0. May be given again
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(super) set: Vec<String>,
+}
+
 #[derive(Debug, clap::Args)]
 pub(super) struct RunArgs {
-    /// The scenario: theme/name
+    /// The scenario: theme/name, or the path of a file that ends in .toml
     pub(super) name: String,
     /// What the run's choices are drawn from
     #[arg(long, default_value_t = 0)]
@@ -67,10 +76,12 @@ pub(super) struct RunArgs {
     /// Symbols, or curves and bytecode
     #[arg(long, value_enum, default_value_t = RungName::Real)]
     pub(super) rung: RungName,
+    #[command(flatten)]
+    pub(super) changes: Changes,
     /// Write the full trace here
     #[arg(long, value_name = "FILE")]
     pub(super) trace: Option<PathBuf>,
-    /// One JSON object
+    /// One JSON object, with what was drawn and who holds what at the end
     #[arg(long)]
     pub(super) json: bool,
     /// One line per transition
@@ -80,7 +91,7 @@ pub(super) struct RunArgs {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct SweepArgs {
-    /// The scenarios: theme/name; all without
+    /// The scenarios: theme/name, or paths of files that end in .toml; all without
     pub(super) names: Vec<String>,
     /// How many runs of each
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
@@ -94,6 +105,8 @@ pub(super) struct SweepArgs {
     /// Symbols, or curves and bytecode
     #[arg(long, value_enum, default_value_t = RungName::Ideal)]
     pub(super) rung: RungName,
+    #[command(flatten)]
+    pub(super) changes: Changes,
     /// One JSON object per run
     #[arg(long)]
     pub(super) json: bool,

@@ -2,6 +2,7 @@
 
 mod args;
 mod bench;
+mod change;
 mod out;
 mod show;
 mod verbose;
@@ -121,31 +122,47 @@ fn everything(scenarios: &[Scenario]) -> Result<Verdict, Bad> {
         .iter()
         .flat_map(|scenario| (0..SHORT_SWEEP).map(move |seed| Task { scenario, seed, rung: Rung::Ideal }));
     let tasks: Vec<Task<'_>> = real.chain(ideal).collect();
-    run_all(scenarios, &tasks, cores(), None, false)
+    run_all(&tasks, cores(), None, Form::Table, true)
+}
+
+/// How runs are shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Table,
+    Json,
+}
+
+impl Form {
+    fn of(json: bool) -> Self {
+        if json { Self::Json } else { Self::Table }
+    }
 }
 
 fn many(scenarios: &[Scenario], args: &SweepArgs) -> Result<Verdict, Bad> {
-    let chosen: Vec<&Scenario> = if args.names.is_empty() {
-        scenarios.iter().collect()
+    let chosen: Vec<Scenario> = if args.names.is_empty() {
+        scenarios.to_vec()
     } else {
-        args.names.iter().map(|name| scenario::find(scenarios, name)).collect::<Result<_, _>>()?
+        args.names.iter().map(|name| change::choose(scenarios, name)).collect::<Result<_, _>>()?
     };
-    let tasks: Vec<Task<'_>> = chosen
-        .iter()
-        .flat_map(|&scenario| {
-            (0..args.seeds).map(move |seed| Task { scenario, seed, rung: args.rung.into() })
-        })
-        .collect();
+    let form = Form::of(args.json);
     let at_most = args.seconds.map(Duration::from_secs);
-    run_all(scenarios, &tasks, args.jobs.unwrap_or_else(cores), at_most, args.json)
+    let jobs = args.jobs.unwrap_or_else(cores);
+    change::count(chosen.len(), args.seeds)?;
+    let changed = change::each(&chosen, &change::settings(&args.changes.set)?)?;
+    let tasks: Vec<Task<'_>> = changed
+        .iter()
+        .flat_map(|scenario| (0..args.seeds).map(move |seed| Task { scenario, seed, rung: args.rung.into() }))
+        .collect();
+    // What a scenario must reach, it must reach as its file has it.
+    run_all(&tasks, jobs, at_most, form, args.changes.set.is_empty())
 }
 
 fn run_all(
-    scenarios: &[Scenario],
     tasks: &[Task<'_>],
     jobs: usize,
     at_most: Option<Duration>,
-    json: bool,
+    form: Form,
+    must_reach: bool,
 ) -> Result<Verdict, Bad> {
     let bar = progress(tasks.len() as u64);
     let mut table = Table::default();
@@ -154,8 +171,9 @@ fn run_all(
         bar.set_message(made.scenario.clone());
         bar.inc(1);
         table.add(&made);
-        if json {
-            bar.suspend(|| say!("{}", show::json(&made)));
+        match form {
+            Form::Table => {}
+            Form::Json => bar.suspend(|| say!("{}", show::json(&made))),
         }
         if !made.is_ok() {
             bar.suspend(|| show::violations(&made));
@@ -163,10 +181,10 @@ fn run_all(
         }
     });
     bar.finish_and_clear();
-    if !json {
+    if form == Form::Table {
         table.print();
     }
-    let missed = table.missed(scenarios, PROBE_RUNS);
+    let missed = if must_reach { table.missed(tasks, PROBE_RUNS) } else { Vec::new() };
     for text in &missed {
         tell!("probe: {text}");
     }
@@ -175,42 +193,52 @@ fn run_all(
     for made in &broken {
         if !seen.contains(&made.scenario.as_str()) {
             seen.push(&made.scenario);
-            keep_slim(scenarios, made)?;
+            let task = tasks.iter().find(|task| task.scenario.name == made.scenario);
+            task.map_or(Ok(()), |task| keep_slim(task.scenario, made))?;
         }
     }
     Ok(if broken.is_empty() && missed.is_empty() { Verdict::Held } else { Verdict::Violated })
 }
 
 fn one(scenarios: &[Scenario], args: &RunArgs) -> Result<Verdict, Bad> {
-    let scenario = scenario::find(scenarios, &args.name)?;
-    let task = Task { scenario, seed: args.seed, rung: args.rung.into() };
+    let base = change::choose(scenarios, &args.name)?;
+    let rung: Rung = args.rung.into();
+    let scenario = &scenario::with(&base, &change::settings(&args.changes.set)?)?;
+    let task = &Task { scenario, seed: args.seed, rung };
     if args.verbose {
-        verbose::status_lines(scenario, args.rung.into(), Decisions::seeded(args.seed));
+        verbose::status_lines(scenario, rung, Decisions::seeded(args.seed));
     }
-    let made = make(&task);
+    let made = make(task);
     if args.json {
-        say!("{}", show::json(&made));
+        say!("{}", show::json_of_one(&made, scenario));
     } else {
         show::run(&made);
     }
     if let Some(path) = &args.trace {
-        write_trace(scenario, args.rung.into(), Decisions::seeded(args.seed), Some(args.seed), true, path)?;
+        write_trace(scenario, rung, Decisions::seeded(args.seed), Some(args.seed), true, path)?;
     }
     if made.is_ok() {
         return Ok(Verdict::Held);
     }
     show::violations(&made);
-    keep_slim(scenarios, &made)?;
+    keep_slim(scenario, &made)?;
     Ok(Verdict::Violated)
 }
 
 /// Writes the slim trace of a run that broke something, where it won't be in the way.
-fn keep_slim(scenarios: &[Scenario], made: &Made) -> Result<(), Bad> {
+fn keep_slim(scenario: &Scenario, made: &Made) -> Result<(), Bad> {
     if made.violations.iter().any(|violation| violation.rule == "panic") {
         return Ok(());
     }
-    let scenario = scenario::find(scenarios, &made.scenario)?;
-    let name = format!("{}-{}-{}.trace.zst", made.scenario.replace('/', "-"), made.seed, made.rung.name());
+    // One that was changed does not take the place of the one as it is in its file.
+    let mut name = made.scenario.replace(['/', '\\'], "-");
+    if change::is_path(&made.scenario) {
+        let stem = Path::new(&made.scenario).file_stem().unwrap_or_default();
+        name = format!("{}-{}", stem.to_string_lossy(), &scenario.hash[..8]);
+    } else if !made.set.is_empty() {
+        name = format!("{name}-{}", &scenario.hash[..8]);
+    }
+    let name = format!("{name}-{}-{}.trace.zst", made.seed, made.rung.name());
     let folder = PathBuf::from("target/sim-traces");
     let path = folder.join(name);
     fs::create_dir_all(&folder).map_err(|why| {
@@ -241,6 +269,7 @@ fn write_trace(
 
 fn again(scenarios: &[Scenario], file: &Path, to: Option<&Path>, is_verbose: bool) -> Result<Verdict, Bad> {
     let artifacts = decdn_contracts::artifacts::recorded_hash();
+    let scenarios = &change::for_trace(scenarios, file)?;
     if is_verbose {
         let script = trace::script(file, scenarios, artifacts)?;
         verbose::status_lines(script.scenario, script.head.rung, Decisions::recorded(script.choices));

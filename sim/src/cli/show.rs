@@ -5,7 +5,12 @@ use std::collections::{BTreeMap, btree_map::Entry};
 use serde_json::{Value, json};
 
 use super::out::{say, tell};
-use crate::{report::Bound, rung::Rung, scenario::Scenario, sweep::Made};
+use crate::{
+    report::Bound,
+    rung::Rung,
+    scenario::{self, Scenario},
+    sweep::{Made, Task},
+};
 
 /// `list`: one line or one JSON object per scenario.
 pub(super) fn list(scenarios: &[Scenario], as_json: bool) {
@@ -25,6 +30,7 @@ pub(super) fn json(made: &Made) -> Value {
         made.probes.iter().map(|(name, count)| (name.as_str(), *count)).collect();
     json!({
         "scenario": made.scenario,
+        "set": made.set,
         "seed": made.seed,
         "rung": made.rung.name(),
         "ok": made.is_ok(),
@@ -35,7 +41,22 @@ pub(super) fn json(made: &Made) -> Value {
         "violations": made.violations,
         "probes": probes,
         "bounds": made.bounds,
+        "observed": made.observed,
     })
+}
+
+/// The same of one run, with what was drawn for it and who holds what at its end.
+pub(super) fn json_of_one(made: &Made, scenario: &Scenario) -> Value {
+    let mut object = json(made);
+    let held = made.balances.iter().map(|(who, amount)| (who.clone(), exact(*amount)));
+    object["balances"] = Value::Object(held.collect());
+    object["drawn"] = scenario::drawn(scenario, made.seed);
+    object
+}
+
+/// An amount that JSON takes; a larger one as text.
+fn exact(amount: u128) -> Value {
+    u64::try_from(amount).map_or_else(|_| json!(amount.to_string()), |amount| json!(amount))
 }
 
 /// One run, for people.
@@ -57,7 +78,6 @@ pub(super) fn run(made: &Made) {
         say!("  bound  {:<32} {} of {}", bound.name, bound.observed, bound.limit);
     }
 }
-
 /// What broke, and how to see it again.
 pub(super) fn violations(made: &Made) {
     for violation in &made.violations {
@@ -76,7 +96,7 @@ fn seconds(micros: u64) -> f64 {
     micros as f64 / 1e6
 }
 
-fn clock(micros: u64) -> String {
+pub(super) fn clock(micros: u64) -> String {
     let secs = micros / 1_000_000;
     format!("{}:{:02}:{:02}", secs / 3_600, secs / 60 % 60, secs % 60)
 }
@@ -164,11 +184,11 @@ impl Table {
     }
 
     /// Probes that a sweep of at least `runs` runs should have reached and did not.
-    pub(super) fn missed(&self, scenarios: &[Scenario], runs: u64) -> Vec<String> {
+    pub(super) fn missed(&self, tasks: &[Task<'_>], runs: u64) -> Vec<String> {
         let mut missed = Vec::new();
         for ((name, _), row) in self.rows.iter().filter(|(_, row)| row.runs >= runs) {
-            let wanted = scenarios.iter().filter(|scenario| scenario.name == *name);
-            for probe in wanted.flat_map(|scenario| &scenario.file.probes) {
+            let task = tasks.iter().find(|task| task.scenario.name == *name);
+            for probe in task.iter().flat_map(|task| &task.scenario.file.probes) {
                 if row.probes.get(probe.name()).is_none_or(|count| *count == 0) {
                     missed.push(format!(
                         "{name} never reached {:?} in {} runs: it shows nothing of it",

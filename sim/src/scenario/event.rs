@@ -195,6 +195,28 @@ impl Event {
         };
         own.into_iter().chain(other).chain([&self.at_ms])
     }
+
+    /// Its numbers, to be changed: at places that do not depend on which of them are there.
+    pub(super) fn slots_mut(&mut self) -> [Option<&mut Pin>; 3] {
+        let (own, other) = match &mut self.what {
+            Happening::Crash { for_ms, .. }
+            | Happening::Wipe { for_ms, .. }
+            | Happening::Suspend { for_ms, .. }
+            | Happening::Loss { for_ms, .. }
+            | Happening::Silence { for_ms, .. }
+            | Happening::Censorship { for_ms, .. }
+            | Happening::Down { for_ms, .. } => (Some(for_ms), None),
+            Happening::Window { hours } => (Some(hours), None),
+            Happening::Fork { back_ms } => (Some(back_ms), None),
+            Happening::Drift { off_ms, .. } => (Some(off_ms), None),
+            Happening::Clock { by_ms, .. } => (Some(by_ms), None),
+            Happening::Glitch { by_ms, by_blocks, .. } => (Some(by_ms), by_blocks.as_mut()),
+            Happening::LogsBehind { by_ms, for_ms, .. } => (Some(by_ms), Some(for_ms)),
+            Happening::Order { max_rate, deposit, .. } => (max_rate.as_mut(), deposit.as_mut()),
+            Happening::Cancel { .. } | Happening::Close { .. } => (None, None),
+        };
+        [Some(&mut self.at_ms), own, other]
+    }
 }
 
 /// The entry as it is written.

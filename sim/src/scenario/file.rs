@@ -65,6 +65,18 @@ pub enum Pin {
     Between(Between),
     /// One of these.
     Any(Any),
+    /// What was set for a run, in place of what the file says.
+    #[serde(skip)]
+    Set(Box<Set>),
+}
+
+/// See [`Pin::Set`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Set {
+    /// What it is.
+    pub to: Pin,
+    /// What the file says: a run draws as often as it would for that, so that all else stays as it was.
+    pub was: Pin,
 }
 
 /// See [`Pin::Between`].
@@ -93,13 +105,31 @@ impl Pin {
 
     /// This run's number.
     pub fn draw(&self, decide: &mut Decisions) -> u64 {
+        let Self::Set(set) = self else { return self.draw_by(Label::Scenario, decide) };
+        if set.was.is_open() && !set.to.is_open() {
+            set.was.draw(decide);
+        }
+        let label = if set.was.is_open() { Label::Scenario } else { Label::Set };
+        set.to.draw_by(label, decide)
+    }
+
+    fn draw_by(&self, label: Label, decide: &mut Decisions) -> u64 {
         match self {
             Self::Is(number) => *number,
-            Self::Between(Between { min, max }) => decide.between(Label::Scenario, *min, *max),
+            Self::Between(Between { min, max }) => decide.between(label, *min, *max),
             Self::Any(Any { any }) => {
-                let at = decide.below(Label::Scenario, any.len() as u64) as usize;
+                let at = decide.below(label, any.len() as u64) as usize;
                 any.get(at).copied().unwrap_or(0)
             }
+            Self::Set(set) => set.to.draw_by(label, decide),
+        }
+    }
+
+    /// Whether a run has a choice.
+    pub fn is_open(&self) -> bool {
+        match self {
+            Self::Any(Any { any }) => any.len() > 1,
+            _ => self.least() < self.most(),
         }
     }
 
@@ -109,6 +139,7 @@ impl Pin {
             Self::Is(number) => *number,
             Self::Between(Between { min, .. }) => *min,
             Self::Any(Any { any }) => any.iter().copied().min().unwrap_or(0),
+            Self::Set(set) => set.to.least(),
         }
     }
 
@@ -118,6 +149,7 @@ impl Pin {
             Self::Is(number) => *number,
             Self::Between(Between { max, .. }) => *max,
             Self::Any(Any { any }) => any.iter().copied().max().unwrap_or(0),
+            Self::Set(set) => set.to.most(),
         }
     }
 }

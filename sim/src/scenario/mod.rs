@@ -1,15 +1,20 @@
 //! Scenarios: files that say who takes part, what may go wrong, what is downloaded, and what must hold.
 
 mod check;
+mod drawn;
 pub mod event;
 pub mod file;
 mod formula;
+mod keep;
 mod load;
 mod plan;
+mod set;
 
+pub use drawn::drawn;
 pub use formula::{Symbol, Symbols, evaluate};
-pub use load::{BadScenario, all, find, folder, parse};
+pub use load::{BadScenario, all, find, folder, load, parse};
 pub use plan::{Plan, PlannedActor, PlannedBlob, PlannedFetch, Stretch};
+pub use set::{Setting, parse_list, with};
 
 use self::file::File;
 
@@ -20,8 +25,12 @@ pub struct Scenario {
     pub name: String,
     /// What the file says.
     pub file: File,
-    /// BLAKE3 of the file's text, in hex.
+    /// BLAKE3 of the file's text, and of what was set, in hex.
     pub hash: String,
+    /// The file's text.
+    pub text: String,
+    /// What was set beside it, as `KEY=VALUE`: see [`with`].
+    pub set: Vec<String>,
 }
 
 impl Scenario {

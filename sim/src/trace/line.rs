@@ -22,6 +22,9 @@ pub struct Head {
     pub scenario: String,
     /// BLAKE3 of the scenario as it was read: a changed scenario is another one.
     pub scenario_hash: String,
+    /// What was set beside the file, as `KEY=VALUE`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub set: Vec<String>,
     /// The seed, if the run came from one.
     pub seed: Option<u64>,
     /// Which rung.

@@ -18,4 +18,4 @@ pub use line::{Body, Head, Tail, VERSION, chained};
 pub use read::{BadTrace, Reader};
 
 pub use record::Scribe;
-pub use replay::{Script, diff, replay, script, script_of};
+pub use replay::{Script, diff, head, replay, script, script_of};

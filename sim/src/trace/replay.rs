@@ -73,6 +73,21 @@ impl io::Write for Against {
     }
 }
 
+/// What a trace says it is of.
+///
+/// # Errors
+/// Where it does not begin like one.
+pub fn head(path: &Path) -> Result<Head, BadTrace> {
+    head_of(&mut Reader::open(path)?)
+}
+
+fn head_of(reader: &mut Reader<impl BufRead>) -> Result<Head, BadTrace> {
+    match reader.next_line()? {
+        Some(Body::Head(head)) => Ok(head),
+        _ => Err(reader.wrong("a trace begins with a head; name one that `--trace` wrote")),
+    }
+}
+
 /// What a whole trace says about how to make its run again.
 ///
 /// # Errors
@@ -90,10 +105,7 @@ pub fn script_of<'a>(
     scenarios: &'a [Scenario],
     artifacts: &str,
 ) -> Result<Script<'a>, BadTrace> {
-    let head = match reader.next_line()? {
-        Some(Body::Head(head)) => head,
-        _ => return Err(reader.wrong("a trace begins with a head; name one that `--trace` wrote")),
-    };
+    let head = head_of(&mut reader)?;
     let scenario = check_head(&reader, &head, scenarios, artifacts)?;
     let mut choices = Vec::new();
     let mut ended = false;
@@ -134,7 +146,8 @@ fn check_head<'a>(
             head.version
         )));
     }
-    let Some(scenario) = scenarios.iter().find(|scenario| scenario.name == head.scenario) else {
+    let is_it = |scenario: &&Scenario| scenario.name == head.scenario && scenario.set == head.set;
+    let Some(scenario) = scenarios.iter().find(is_it) else {
         return Err(reader.wrong(format_args!(
             "the trace is of a scenario {:?} that is not here; `cargo sim list` names them all",
             head.scenario

@@ -1,0 +1,116 @@
+//! What if a value were another one: `--set`, and scenarios by path.
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+
+const ONE: &str = "chain/one-window";
+
+fn sim(args: &[&str]) -> Output {
+    let folder = env!("CARGO_TARGET_TMPDIR");
+    Command::new(env!("CARGO_BIN_EXE_decdn-sim")).args(args).current_dir(folder).output().expect("it starts")
+}
+
+/// Exit code, stdout, stderr.
+fn told(args: &[&str]) -> (i32, String, String) {
+    let output = sim(args);
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    (output.status.code().expect("it ends by itself"), text(output.stdout), text(output.stderr))
+}
+
+fn json(args: &[&str]) -> Value {
+    let (_, out, error) = told(&[args, &["--json"]].concat());
+    serde_json::from_str(&out).unwrap_or_else(|why| panic!("{args:?}: {why}: {error}"))
+}
+
+#[test]
+fn what_is_set_is_in_force_and_nothing_else_moves() {
+    let args = ["run", ONE, "--rung", "ideal", "--seed", "3"];
+    let before = json(&args);
+    let after = json(&[&args[..], &["--set", "chain.window_hours=72", "--set", "money.rate=1000"]].concat());
+    assert_eq!(after["drawn"]["window_secs"], 72 * 3_600);
+    assert_eq!(after["drawn"]["actors"]["victim"]["rate"], 1_000);
+    assert_ne!(before["drawn"]["actors"]["victim"]["rate"], 1_000);
+    for same in ["blob_bytes", "cadence_bytes"] {
+        assert_eq!(before["drawn"]["fetches"][0][same], after["drawn"]["fetches"][0][same]);
+    }
+    assert_eq!(before["drawn"]["endpoint_ms"], after["drawn"]["endpoint_ms"]);
+    let sum: u64 = after["balances"].as_object().expect("names").values().filter_map(Value::as_u64).sum();
+    assert_eq!(sum, 2_000_000_000_000, "nothing is left in the contract");
+    assert_eq!(after["set"], serde_json::json!(["chain.window_hours=72", "money.rate=1000"]));
+}
+
+#[test]
+fn the_line_that_reproduces_a_violation_can_be_pasted() {
+    let set = ["--set", "chain.window_hours=12", "--set", "money.rate={min=5,max=9}"];
+    let (code, _, error) = told(&[&["run", ONE, "--rung", "ideal", "--seed", "2"], &set[..]].concat());
+    assert_eq!(code, 1);
+    let line = error.lines().find_map(|line| line.strip_prefix("repro: cargo sim ")).expect("a line");
+    assert_eq!(
+        line,
+        "run chain/one-window --seed 2 --rung ideal --set chain.window_hours=12 --set 'money.rate={min=5,max=9}'"
+    );
+    let words = line.replace('\'', "");
+    let words: Vec<&str> = words.split(' ').collect();
+    assert_eq!(told(&words).2, error);
+}
+
+#[test]
+fn a_scenario_can_be_a_file_anywhere_and_its_traces_replay() {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios/chain/one-window.toml");
+    fs::copy(source, folder.join("copy.toml")).expect("a copy");
+    let digest = |name: &str| json(&["run", name, "--rung", "ideal"])["digest"].clone();
+    assert_eq!(digest("copy.toml"), digest(ONE));
+    for (name, set) in [("copy.toml", "money.rate=7"), (ONE, "chain.window_hours=30")] {
+        let trace = folder.join("what-if.trace");
+        let trace = trace.to_str().expect("text");
+        let (code, ..) = told(&["run", name, "--rung", "ideal", "--set", set, "--trace", trace]);
+        assert_eq!(code, 0);
+        let (code, out, error) = told(&["replay", trace]);
+        assert_eq!(code, 0, "{out}{error}");
+    }
+}
+
+#[test]
+fn bad_changes_are_one_sentence_and_exit_code_2() {
+    let run = ["run", ONE, "--rung", "ideal"];
+    let set = |text| [&run[..], &["--set", text]].concat();
+    let prose = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("prose.toml");
+    fs::write(&prose, "shows = \"Nothing.\"\nOnce upon a time\n").expect("a file");
+    let prose = prose.to_str().expect("text");
+    for (args, part) in [
+        (set("chain.windw_hours=24"), "the nearest is \"window_hours\"; there are window_hours"),
+        (set("chain.window_hours=11"), "outside 12 to 72"),
+        (set("chain.window_hours=soon"), "a number"),
+        (set("chain.window_hours"), "no `=`"),
+        (set("actors.vicitm.poll_secs=1"), "the nearest is \"victim\""),
+        (set("events.7.at_ms=1"), "count from 0"),
+        (set("actors.victim.skew_ms=-1"), "skew_ms=-1"),
+        (vec!["sweep", ONE, "--seeds", "1000000000"], "more than 50000000 runs"),
+        (vec!["run", "nowhere.toml"], "can't be read"),
+        (vec!["run", "."], "can't be read"),
+        (vec!["run", "/dev/zero"], "larger than 1 MiB"),
+        (vec!["run", prose], "prose.toml:2:"),
+        (vec!["sweep", "chain/one-windw", "--seeds", "1"], "there is no scenario"),
+    ] {
+        let (code, out, error) = told(&args);
+        assert_eq!((code, &*out), (2, ""), "{args:?}: {error}");
+        assert_eq!(error.lines().count(), 1, "{args:?}: {error}");
+        assert!(error.starts_with("error: ") && error.trim_end().ends_with('.'), "{args:?}: {error}");
+        assert!(error.contains(part), "{args:?}: {error}");
+    }
+}
+
+#[test]
+fn completions_know_what_is_new() {
+    let (code, script, _) = told(&["completions", "bash"]);
+    assert_eq!(code, 0);
+    for word in ["--set"] {
+        assert!(script.contains(word), "{word}");
+    }
+}
