@@ -25,6 +25,7 @@ pub mod rung;
 pub mod scenario;
 pub mod seen;
 pub mod sweep;
+mod text;
 pub mod trace;
 pub mod watch;
 pub mod weather;

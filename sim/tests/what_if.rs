@@ -1,4 +1,4 @@
-//! What if a value were another one: `--set`, and scenarios by path.
+//! What if a value were another one: `--set`, `--grid`, and scenarios by path.
 
 use std::{
     fs,
@@ -60,6 +60,40 @@ fn the_line_that_reproduces_a_violation_can_be_pasted() {
 }
 
 #[test]
+fn a_grid_has_a_row_for_each_combination() {
+    let grid = ["--grid", "chain.window_hours=12,48", "--grid", "chain.forced_hours=1,24"];
+    let (code, rows, _) = told(&[&["sweep", ONE, "--seeds", "3", "--csv"], &grid[..]].concat());
+    assert_eq!(code, 1);
+    let rows: Vec<Vec<&str>> = rows.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!(rows[0][..5], ["scenario", "chain.window_hours", "chain.forced_hours", "runs", "violated"]);
+    let violated: Vec<[&str; 4]> = rows[1..].iter().map(|row| [row[1], row[2], row[3], row[4]]).collect();
+    assert_eq!(
+        violated,
+        [["12", "1", "3", "0"], ["12", "24", "3", "3"], ["48", "1", "3", "0"], ["48", "24", "3", "0"]]
+    );
+    let (code, table, _) = told(&[&["run", ONE, "--rung", "ideal"], &grid[..]].concat());
+    assert_eq!(code, 1);
+    let head: Vec<&str> = table.lines().next().expect("a head").split_whitespace().collect();
+    let wanted =
+        ["chain.window_hours", "chain.forced_hours", "runs", "violated", "by", "largest", "loss", "repro"];
+    assert_eq!(head, wanted);
+    assert!(table.contains("--set chain.window_hours=12 --set chain.forced_hours=24"), "{table}");
+}
+
+#[test]
+fn rows_of_runs_say_what_they_cost() {
+    let (code, rows, _) = told(&["sweep", ONE, "--seeds", "2", "--csv", "--set", "chain.window_hours=12"]);
+    assert_eq!(code, 1);
+    assert_eq!(rows.lines().count(), 3);
+    let head: Vec<&str> = rows.lines().next().expect("a head").split(',').collect();
+    let below = head.iter().position(|name| *name == "settled-below").expect("a column");
+    for row in rows.lines().skip(1) {
+        let lost: u64 = row.split(',').nth(below).and_then(|text| text.parse().ok()).expect("a number");
+        assert!(lost > 0, "{row}");
+    }
+}
+
+#[test]
 fn a_scenario_can_be_a_file_anywhere_and_its_traces_replay() {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios/chain/one-window.toml");
@@ -80,6 +114,9 @@ fn a_scenario_can_be_a_file_anywhere_and_its_traces_replay() {
 fn bad_changes_are_one_sentence_and_exit_code_2() {
     let run = ["run", ONE, "--rung", "ideal"];
     let set = |text| [&run[..], &["--set", text]].concat();
+    let grid = |text| [&run[..], &["--grid", text]].concat();
+    let rates: Vec<String> = (1..=101).map(|rate| rate.to_string()).collect();
+    let many = [format!("money.rate={}", rates.join(",")), format!("money.wallet={}", rates.join(","))];
     let prose = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("prose.toml");
     fs::write(&prose, "shows = \"Nothing.\"\nOnce upon a time\n").expect("a file");
     let prose = prose.to_str().expect("text");
@@ -91,6 +128,12 @@ fn bad_changes_are_one_sentence_and_exit_code_2() {
         (set("actors.vicitm.poll_secs=1"), "the nearest is \"victim\""),
         (set("events.7.at_ms=1"), "count from 0"),
         (set("actors.victim.skew_ms=-1"), "skew_ms=-1"),
+        (grid("chain.window_hours=12,,24"), "is no value"),
+        (grid("chain.window_hours=12,12"), "twice"),
+        (grid("chain.window_hours=12,73"), "outside 12 to 72"),
+        ([&grid("money.rate=1,2")[..], &["--set", "money.rate=3"]].concat(), "set already"),
+        ([&run[..], &["--csv", "--json"]].concat(), "cannot be used with"),
+        ([&grid(&many[0])[..], &["--grid", &many[1]]].concat(), "more than 10000 combinations"),
         (vec!["sweep", ONE, "--seeds", "1000000000"], "more than 50000000 runs"),
         (vec!["run", "nowhere.toml"], "can't be read"),
         (vec!["run", "."], "can't be read"),
@@ -110,7 +153,7 @@ fn bad_changes_are_one_sentence_and_exit_code_2() {
 fn completions_know_what_is_new() {
     let (code, script, _) = told(&["completions", "bash"]);
     assert_eq!(code, 0);
-    for word in ["--set"] {
+    for word in ["--set", "--grid", "--csv"] {
         assert!(script.contains(word), "{word}");
     }
 }

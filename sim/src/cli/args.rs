@@ -64,6 +64,9 @@ pub(super) struct Changes {
     /// `money.rate={min=1,max=9}`. Actors go by name, what has none by its number from 0. May be given again
     #[arg(long, value_name = "KEY=VALUE")]
     pub(super) set: Vec<String>,
+    /// Run every combination of these values, and show a row for each. May be given again
+    #[arg(long, value_name = "KEY=A,B,C")]
+    pub(super) grid: Vec<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -79,13 +82,16 @@ pub(super) struct RunArgs {
     #[command(flatten)]
     pub(super) changes: Changes,
     /// Write the full trace here
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "grid")]
     pub(super) trace: Option<PathBuf>,
     /// One JSON object, with what was drawn and who holds what at the end
     #[arg(long)]
     pub(super) json: bool,
+    /// Comma-separated values: a row per run, or per combination of a grid
+    #[arg(long, conflicts_with = "json")]
+    pub(super) csv: bool,
     /// One line per transition
-    #[arg(short, long)]
+    #[arg(short, long, conflicts_with_all = ["csv", "grid"])]
     pub(super) verbose: bool,
 }
 
@@ -110,6 +116,9 @@ pub(super) struct SweepArgs {
     /// One JSON object per run
     #[arg(long)]
     pub(super) json: bool,
+    /// Comma-separated values: a row per run, or per combination of a grid
+    #[arg(long, conflicts_with = "json")]
+    pub(super) csv: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -3,6 +3,8 @@
 mod args;
 mod bench;
 mod change;
+mod csv;
+mod grid;
 mod out;
 mod show;
 mod verbose;
@@ -130,11 +132,16 @@ fn everything(scenarios: &[Scenario]) -> Result<Verdict, Bad> {
 enum Form {
     Table,
     Json,
+    Csv,
 }
 
 impl Form {
-    fn of(json: bool) -> Self {
-        if json { Self::Json } else { Self::Table }
+    fn of(json: bool, csv: bool) -> Self {
+        match (json, csv) {
+            (true, _) => Self::Json,
+            (_, true) => Self::Csv,
+            _ => Self::Table,
+        }
     }
 }
 
@@ -144,15 +151,19 @@ fn many(scenarios: &[Scenario], args: &SweepArgs) -> Result<Verdict, Bad> {
     } else {
         args.names.iter().map(|name| change::choose(scenarios, name)).collect::<Result<_, _>>()?
     };
-    let form = Form::of(args.json);
+    let form = Form::of(args.json, args.csv);
     let at_most = args.seconds.map(Duration::from_secs);
     let jobs = args.jobs.unwrap_or_else(cores);
-    change::count(chosen.len(), args.seeds)?;
-    let changed = change::each(&chosen, &change::settings(&args.changes.set)?)?;
+    let combinations = change::combinations(&args.changes)?;
+    change::count(chosen.len().saturating_mul(combinations.len()), args.seeds)?;
+    let changed = change::each(&chosen, &combinations)?;
     let tasks: Vec<Task<'_>> = changed
         .iter()
         .flat_map(|scenario| (0..args.seeds).map(move |seed| Task { scenario, seed, rung: args.rung.into() }))
         .collect();
+    if !args.changes.grid.is_empty() {
+        return grid::grid(&args.changes, &tasks, jobs, at_most, form);
+    }
     // What a scenario must reach, it must reach as its file has it.
     run_all(&tasks, jobs, at_most, form, args.changes.set.is_empty())
 }
@@ -167,6 +178,9 @@ fn run_all(
     let bar = progress(tasks.len() as u64);
     let mut table = Table::default();
     let mut broken: Vec<Made> = Vec::new();
+    if form == Form::Csv {
+        csv::head();
+    }
     sweep(tasks, jobs, at_most, |made| {
         bar.set_message(made.scenario.clone());
         bar.inc(1);
@@ -174,6 +188,7 @@ fn run_all(
         match form {
             Form::Table => {}
             Form::Json => bar.suspend(|| say!("{}", show::json(&made))),
+            Form::Csv => bar.suspend(|| csv::run(&made)),
         }
         if !made.is_ok() {
             bar.suspend(|| show::violations(&made));
@@ -203,16 +218,27 @@ fn run_all(
 fn one(scenarios: &[Scenario], args: &RunArgs) -> Result<Verdict, Bad> {
     let base = change::choose(scenarios, &args.name)?;
     let rung: Rung = args.rung.into();
-    let scenario = &scenario::with(&base, &change::settings(&args.changes.set)?)?;
-    let task = &Task { scenario, seed: args.seed, rung };
+    let combinations = change::combinations(&args.changes)?;
+    let changed = change::each(std::slice::from_ref(&base), &combinations)?;
+    let tasks: Vec<Task<'_>> =
+        changed.iter().map(|scenario| Task { scenario, seed: args.seed, rung }).collect();
+    let form = Form::of(args.json, args.csv);
+    if !args.changes.grid.is_empty() {
+        return grid::grid(&args.changes, &tasks, cores(), None, form);
+    }
+    let Some(task) = tasks.first() else { return Ok(Verdict::Held) };
+    let scenario = task.scenario;
     if args.verbose {
         verbose::status_lines(scenario, rung, Decisions::seeded(args.seed));
     }
     let made = make(task);
-    if args.json {
-        say!("{}", show::json_of_one(&made, scenario));
-    } else {
-        show::run(&made);
+    match form {
+        Form::Table => show::run(&made),
+        Form::Json => say!("{}", show::json_of_one(&made, scenario)),
+        Form::Csv => {
+            csv::head();
+            csv::run(&made);
+        }
     }
     if let Some(path) = &args.trace {
         write_trace(scenario, rung, Decisions::seeded(args.seed), Some(args.seed), true, path)?;
