@@ -1,4 +1,4 @@
-//! What if a value were another one: `--set`, `--grid`, and scenarios by path.
+//! What if a value were another one: `--set`, `--grid`, `border`, and scenarios by path.
 
 use std::{
     fs,
@@ -94,6 +94,29 @@ fn rows_of_runs_say_what_they_cost() {
 }
 
 #[test]
+fn a_border_has_a_seed_on_each_side() {
+    let args =
+        ["border", ONE, "chain.window_hours", "--between", "20", "30", "--seeds", "2", "--oracle", "O8"];
+    let (code, out, error) = told(&args);
+    assert_eq!(code, 0, "{error}");
+    assert!(
+        out.starts_with("chain.window_hours of chain/one-window: O8 speaks up to 24; silent at 25"),
+        "{out}"
+    );
+    let lines: Vec<&str> =
+        out.lines().filter_map(|line| line.split_once("cargo sim ")).map(|two| two.1).collect();
+    let codes: Vec<i32> = lines.iter().map(|line| told(&line.split(' ').collect::<Vec<_>>()).0).collect();
+    assert_eq!(codes, [1, 0]);
+    let object = json(&args);
+    assert_eq!((&object["loud"]["value"], &object["quiet"]["value"]), (&24.into(), &25.into()));
+    // Nothing to be found.
+    let (code, out, error) =
+        told(&["border", ONE, "chain.window_hours", "--between", "48", "72", "--seeds", "2"]);
+    assert_eq!((code, &*out), (1, ""));
+    assert!(error.contains("no border") && error.contains("silent at both"), "{error}");
+}
+
+#[test]
 fn a_scenario_can_be_a_file_anywhere_and_its_traces_replay() {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios/chain/one-window.toml");
@@ -113,6 +136,7 @@ fn a_scenario_can_be_a_file_anywhere_and_its_traces_replay() {
 #[test]
 fn bad_changes_are_one_sentence_and_exit_code_2() {
     let run = ["run", ONE, "--rung", "ideal"];
+    let border = ["border", ONE, "chain.window_hours", "--between"];
     let set = |text| [&run[..], &["--set", text]].concat();
     let grid = |text| [&run[..], &["--grid", text]].concat();
     let rates: Vec<String> = (1..=101).map(|rate| rate.to_string()).collect();
@@ -133,6 +157,10 @@ fn bad_changes_are_one_sentence_and_exit_code_2() {
         (grid("chain.window_hours=12,73"), "outside 12 to 72"),
         ([&grid("money.rate=1,2")[..], &["--set", "money.rate=3"]].concat(), "set already"),
         ([&run[..], &["--csv", "--json"]].concat(), "cannot be used with"),
+        ([&border[..], &["12"]].concat(), "--between"),
+        ([&border[..], &["12", "12"]].concat(), "twice"),
+        ([&border[..], &["12", "73"]].concat(), "outside 12 to 72"),
+        ([&border[..], &["12", "72", "--oracle", "08"]].concat(), "the nearest is \"O8\""),
         ([&grid(&many[0])[..], &["--grid", &many[1]]].concat(), "more than 10000 combinations"),
         (vec!["sweep", ONE, "--seeds", "1000000000"], "more than 50000000 runs"),
         (vec!["run", "nowhere.toml"], "can't be read"),
@@ -140,6 +168,7 @@ fn bad_changes_are_one_sentence_and_exit_code_2() {
         (vec!["run", "/dev/zero"], "larger than 1 MiB"),
         (vec!["run", prose], "prose.toml:2:"),
         (vec!["sweep", "chain/one-windw", "--seeds", "1"], "there is no scenario"),
+        (vec!["border", ONE, "chain..hours", "--between", "1", "2"], "is no key"),
     ] {
         let (code, out, error) = told(&args);
         assert_eq!((code, &*out), (2, ""), "{args:?}: {error}");
@@ -153,7 +182,7 @@ fn bad_changes_are_one_sentence_and_exit_code_2() {
 fn completions_know_what_is_new() {
     let (code, script, _) = told(&["completions", "bash"]);
     assert_eq!(code, 0);
-    for word in ["--set", "--grid", "--csv"] {
+    for word in ["border", "--set", "--grid", "--csv", "--between"] {
         assert!(script.contains(word), "{word}");
     }
 }

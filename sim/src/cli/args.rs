@@ -30,6 +30,8 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Make many runs
     Sweep(SweepArgs),
+    /// Find the value at which an oracle begins to speak: 0 found, 1 no border there, 2 bad input
+    Border(BorderArgs),
     /// Make a traced run again and compare every line; or tell a recorded client or node again what it was told
     Replay {
         /// The trace, or the recording
@@ -119,6 +121,35 @@ pub(super) struct SweepArgs {
     /// Comma-separated values: a row per run, or per combination of a grid
     #[arg(long, conflicts_with = "json")]
     pub(super) csv: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct BorderArgs {
+    /// The scenario: theme/name, or the path of a file that ends in .toml
+    pub(super) name: String,
+    /// What is varied: a key as in `--set`
+    pub(super) key: String,
+    /// The two values to search between: an oracle has to speak at one and be silent at the other
+    #[arg(long, num_args = 2, required = true, value_names = ["A", "B"])]
+    pub(super) between: Vec<u64>,
+    /// Listen to this oracle alone
+    #[arg(long, value_name = "ORACLE")]
+    pub(super) oracle: Option<String>,
+    /// How many runs say that a value is silent
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub(super) seeds: u64,
+    /// On how many threads; one per core without
+    #[arg(long, value_parser = parse_jobs)]
+    pub(super) jobs: Option<usize>,
+    /// Symbols, or curves and bytecode
+    #[arg(long, value_enum, default_value_t = RungName::Ideal)]
+    pub(super) rung: RungName,
+    /// Set another value, as in `run`
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(super) set: Vec<String>,
+    /// One JSON object
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, clap::Args)]

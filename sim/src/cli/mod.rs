@@ -1,7 +1,8 @@
-//! The command line. Exit codes: 0 all held, 1 a violation, 2 bad input.
+//! The command line. Exit codes: 0 all held, 1 a violation (or no border found), 2 bad input.
 
 mod args;
 mod bench;
+mod border;
 mod change;
 mod csv;
 mod grid;
@@ -110,6 +111,7 @@ fn execute(command: Option<Command>) -> Result<Verdict, Bad> {
         None => everything(&scenarios),
         Some(Command::Run(args)) => one(&scenarios, &args),
         Some(Command::Sweep(args)) => many(&scenarios, &args),
+        Some(Command::Border(args)) => border::border(&scenarios, &args),
         Some(Command::Replay { file, trace, verbose }) => again(&scenarios, &file, trace.as_deref(), verbose),
         Some(
             Command::List { .. } | Command::Diff { .. } | Command::Bench(_) | Command::Completions { .. },
