@@ -24,6 +24,7 @@ pub mod run;
 pub mod rung;
 pub mod scenario;
 pub mod seen;
+pub mod story;
 pub mod sweep;
 mod text;
 pub mod trace;

@@ -1,4 +1,4 @@
-//! What if a value were another one: `--set`, `--grid`, `border`, and scenarios by path.
+//! What if a value were another one: `--set`, `--grid`, `border`, scenarios by path, and the story of a run.
 
 use std::{
     fs,
@@ -25,6 +25,32 @@ fn told(args: &[&str]) -> (i32, String, String) {
 fn json(args: &[&str]) -> Value {
     let (_, out, error) = told(&[args, &["--json"]].concat());
     serde_json::from_str(&out).unwrap_or_else(|why| panic!("{args:?}: {why}: {error}"))
+}
+
+#[test]
+fn a_story_says_who_lost_what_and_why_on_one_screen() {
+    let args = ["run", ONE, "--rung", "ideal", "--seed", "1", "--story"];
+    let (code, lost, _) = told(&[&args[..], &["--set", "chain.window_hours=12"]].concat());
+    assert_eq!(code, 1);
+    let (code, won, _) = told(&args);
+    assert_eq!(code, 0);
+    for story in [&lost, &won] {
+        assert!(story.lines().count() <= 40, "{story}");
+    }
+    for (story, name) in [(&lost, "story-lost"), (&won, "story-won")] {
+        // The head has the digest, which changes with every byte of state.
+        let (_, body) = story.split_once('\n').expect("a head and a body");
+        insta::assert_snapshot!(name, body);
+    }
+}
+
+#[test]
+fn the_story_of_many_channels_fits_as_well() {
+    let (code, story, error) =
+        told(&["run", "chain/censored-dispute", "--rung", "ideal", "--seed", "3", "--story"]);
+    assert_eq!(code, 0, "{error}");
+    assert!(story.lines().count() <= 60, "{story}");
+    assert!(story.contains("O8 is lifted here: W < F"), "{story}");
 }
 
 #[test]
@@ -157,6 +183,8 @@ fn bad_changes_are_one_sentence_and_exit_code_2() {
         (grid("chain.window_hours=12,73"), "outside 12 to 72"),
         ([&grid("money.rate=1,2")[..], &["--set", "money.rate=3"]].concat(), "set already"),
         ([&run[..], &["--csv", "--json"]].concat(), "cannot be used with"),
+        ([&run[..], &["--story", "--json"]].concat(), "cannot be used with"),
+        ([&grid("money.rate=1,2")[..], &["--story"]].concat(), "cannot be used with"),
         ([&border[..], &["12"]].concat(), "--between"),
         ([&border[..], &["12", "12"]].concat(), "twice"),
         ([&border[..], &["12", "73"]].concat(), "outside 12 to 72"),
@@ -182,7 +210,7 @@ fn bad_changes_are_one_sentence_and_exit_code_2() {
 fn completions_know_what_is_new() {
     let (code, script, _) = told(&["completions", "bash"]);
     assert_eq!(code, 0);
-    for word in ["border", "--set", "--grid", "--csv", "--between"] {
+    for word in ["border", "--set", "--grid", "--csv", "--story", "--between"] {
         assert!(script.contains(word), "{word}");
     }
 }

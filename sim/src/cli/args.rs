@@ -92,6 +92,9 @@ pub(super) struct RunArgs {
     /// Comma-separated values: a row per run, or per combination of a grid
     #[arg(long, conflicts_with = "json")]
     pub(super) csv: bool,
+    /// What decided about money, and who lost what, why
+    #[arg(long, conflicts_with_all = ["json", "csv", "verbose", "grid"])]
+    pub(super) story: bool,
     /// One line per transition
     #[arg(short, long, conflicts_with_all = ["csv", "grid"])]
     pub(super) verbose: bool,

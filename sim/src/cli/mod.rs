@@ -8,6 +8,7 @@ mod csv;
 mod grid;
 mod out;
 mod show;
+mod tell;
 mod verbose;
 
 use std::{
@@ -235,6 +236,7 @@ fn one(scenarios: &[Scenario], args: &RunArgs) -> Result<Verdict, Bad> {
     }
     let made = make(task);
     match form {
+        Form::Table if args.story => tell::story(task, &made),
         Form::Table => show::run(&made),
         Form::Json => say!("{}", show::json_of_one(&made, scenario)),
         Form::Csv => {
