@@ -112,3 +112,24 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     assert_eq!(output.status.code(), Some(141));
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+#[test]
+fn o14_attacks_that_cost_more_to_bear_than_to_make_have_a_reason() {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios/dispute/stranger-calls.toml");
+    let text = std::fs::read_to_string(source).expect("a scenario");
+    let silent: String =
+        text.lines().filter(|line| !line.starts_with("griefing")).map(|line| format!("{line}\n")).collect();
+    assert_ne!(text, silent, "it gives its reason");
+    for (name, text, wanted) in [("reason.toml", text, 0), ("no-reason.toml", silent, 1)] {
+        let path = folder.join(name);
+        std::fs::write(&path, text).expect("a file");
+        let output = sim(&["sweep", path.to_str().expect("text"), "--seeds", "50"]);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(code(&output), wanted, "{error}");
+        assert_eq!(error.contains("no `griefing` says why"), wanted == 1, "{error}");
+    }
+    let output = sim(&["run", "dispute/stranger-calls", "--rung", "ideal"]);
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(shown.lines().any(|line| line.contains("honest / others") && line.contains(" = ")), "{shown}");
+}

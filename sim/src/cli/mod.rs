@@ -206,6 +206,10 @@ fn run_all(
     for text in &missed {
         tell!("probe: {text}");
     }
+    let unexplained = if must_reach { table.unexplained(tasks, PROBE_RUNS) } else { Vec::new() };
+    for text in &unexplained {
+        tell!("gas: {text}");
+    }
     // One trace for each scenario that broke: the first says what went wrong.
     let mut seen: Vec<&str> = Vec::new();
     for made in &broken {
@@ -215,7 +219,8 @@ fn run_all(
             task.map_or(Ok(()), |task| keep_slim(task.scenario, made))?;
         }
     }
-    Ok(if broken.is_empty() && missed.is_empty() { Verdict::Held } else { Verdict::Violated })
+    let is_well = broken.is_empty() && missed.is_empty() && unexplained.is_empty();
+    Ok(if is_well { Verdict::Held } else { Verdict::Violated })
 }
 
 fn one(scenarios: &[Scenario], args: &RunArgs) -> Result<Verdict, Bad> {

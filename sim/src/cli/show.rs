@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::out::{say, tell};
 use crate::{
-    report::Bound,
+    report::{Bound, Quantity},
     rung::Rung,
     scenario::{self, Scenario},
     sweep::{Made, Task},
@@ -77,7 +77,25 @@ pub(super) fn run(made: &Made) {
     for bound in &made.bounds {
         say!("  bound  {:<32} {} of {}", bound.name, bound.observed, bound.limit);
     }
+    let (honest, coalition) = gas(made);
+    if coalition > 0 {
+        say!("  gas    {:<32} {honest} / {coalition} = {}", "honest / others", ratio(honest, coalition));
+    }
 }
+
+/// What honest parties' transactions took in gas, and what everybody else's did (O14).
+fn gas(made: &Made) -> (u128, u128) {
+    let of = |quantity| u128::from(made.observed(quantity));
+    (of(Quantity::HonestGas), of(Quantity::CoalitionGas))
+}
+
+/// With two decimals; a dash where nobody else is there.
+fn ratio(one: u128, other: u128) -> String {
+    (one * 100 + other / 2)
+        .checked_div(other)
+        .map_or("-".to_owned(), |part| format!("{}.{:02}", part / 100, part % 100))
+}
+
 /// What broke, and how to see it again.
 pub(super) fn violations(made: &Made) {
     for violation in &made.violations {
@@ -119,6 +137,7 @@ struct Row {
     micros: u128,
     wall_micros: u128,
     violations: u64,
+    gas: (u128, u128),
     tightest: Option<(u64, String)>,
     probes: BTreeMap<String, u64>,
 }
@@ -141,6 +160,8 @@ impl Table {
         row.micros += u128::from(made.micros);
         row.wall_micros += made.wall.as_micros();
         row.violations += u64::from(!made.is_ok());
+        let (honest, coalition) = gas(made);
+        row.gas = (row.gas.0 + honest, row.gas.1 + coalition);
         for bound in &made.bounds {
             let part = used(bound);
             if row.tightest.as_ref().is_none_or(|(most, _)| part > *most) {
@@ -155,14 +176,15 @@ impl Table {
     /// Prints it.
     pub(super) fn print(&self) {
         say!(
-            "{:<30} {:<5} {:>6} {:>11} {:>14} {:>11} {:>10}  tightest bound",
+            "{:<30} {:<5} {:>6} {:>11} {:>14} {:>11} {:>10} {:>10}  tightest bound",
             "scenario",
             "rung",
             "runs",
             "steps",
             "simulated",
             "speed-up",
-            "violations"
+            "violations",
+            "gas"
         );
         for ((name, rung), row) in &self.rows {
             let secs = row.micros / 1_000_000;
@@ -171,16 +193,35 @@ impl Table {
                 .as_ref()
                 .map_or("-".to_owned(), |(part, name)| format!("{}.{} % of {name}", part / 10, part % 10));
             say!(
-                "{:<30} {:<5} {:>6} {:>11} {:>14} {:>10}x {:>10}  {bound}",
+                "{:<30} {:<5} {:>6} {:>11} {:>14} {:>10}x {:>10} {:>10}  {bound}",
                 name,
                 rung.name(),
                 row.runs,
                 row.steps,
                 format!("{}:{:02}:{:02}", secs / 3_600, secs / 60 % 60, secs % 60),
                 row.micros / row.wall_micros.max(1),
-                row.violations
+                row.violations,
+                ratio(row.gas.0, row.gas.1)
             );
         }
+    }
+
+    /// Scenarios of at least `runs` runs in which attacking is cheaper than being attacked, and nothing says why (O14).
+    pub(super) fn unexplained(&self, tasks: &[Task<'_>], runs: u64) -> Vec<String> {
+        let rows =
+            self.rows.iter().filter(|(_, row)| row.runs >= runs && row.gas.0 > row.gas.1 && row.gas.1 > 0);
+        let says_why = |name: &str| {
+            let mut tasks = tasks.iter().filter(|task| task.scenario.name == *name);
+            tasks.any(|task| task.scenario.file.griefing.is_some())
+        };
+        rows.filter(|((name, _), _)| !says_why(name))
+            .map(|((name, _), row)| {
+                let ratio = ratio(row.gas.0, row.gas.1);
+                format!(
+                    "{name}: honest parties' gas is {ratio} times the others', and no `griefing` says why"
+                )
+            })
+            .collect()
     }
 
     /// Probes that a sweep of at least `runs` runs should have reached and did not.

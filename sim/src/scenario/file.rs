@@ -208,6 +208,9 @@ pub struct File {
     /// What everybody who is not honest may gain together (O14); a scenario with an adversary says it.
     #[serde(default)]
     pub profit: Option<ProfitLine>,
+    /// Why honest parties' transactions may take more gas than everybody else's (O14): a scenario in which they do says it.
+    #[serde(default)]
+    pub griefing: Option<String>,
     /// What a sweep must reach: in at least one of its runs.
     #[serde(default)]
     pub probes: Vec<Probe>,
