@@ -180,6 +180,15 @@ impl<M: Machine> L2<M> {
         Queued { id, at, forcible: inbox::forcible(at, self.profile.forced_inclusion) }
     }
 
+    /// Brings a transaction into the next block, whatever the sequencer wants: an L1 elsewhere was forced to take it. What waits in the
+    /// inbox here is older, and comes with it.
+    pub fn submit_forced(&mut self, now: Time, tx: M::Tx) -> TxId {
+        let (id, at) = (self.fresh_id(), self.clock.l1(now));
+        self.inbox.push(id, now, at, tx);
+        self.inbox.force(id, now, at, Span(0)).expect("it is there, and has waited for nothing");
+        id
+    }
+
     /// What the delayed inbox has of this kind and no block has yet; the oldest.
     pub fn find_queued(&self, is_it: impl Fn(&M::Tx) -> bool) -> Option<Queued> {
         self.inbox.find(self.profile.forced_inclusion, is_it)

@@ -172,6 +172,17 @@ fn l2_the_inbox_keeps_its_order_even_behind_a_censored_message() {
 }
 
 #[test]
+fn l2_what_another_l1_was_forced_to_take_is_in_the_next_block_behind_what_waits_here() {
+    for policy in [Policy::Censor(BTreeSet::from([account(1)])), Policy::Down] {
+        let mut l2 = chain();
+        l2.set_policy(Time(0), policy);
+        let older = l2.submit_inbox(Time(0), note(1, 0)).id;
+        let forced = l2.submit_forced(Time(0), note(1, 1));
+        assert_eq!(run_until(&mut l2, Time(0), Time(0) + HOUR), [older, forced].map(|id| (id, Time(SLOT))));
+    }
+}
+
+#[test]
 fn a_chain_that_is_down_stands_still_and_catches_up() {
     let mut l2 = chain();
     let hour = Time(0) + HOUR;

@@ -13,6 +13,8 @@ pub(crate) struct Terms {
     pub(crate) gas_limit: u64,
     pub(crate) max_fee_per_gas: u128,
     pub(crate) max_priority_fee_per_gas: u128,
+    /// What goes with it, in wei.
+    pub(crate) value: U256,
 }
 
 /// A signed transaction: its hash and its bytes.
@@ -24,7 +26,7 @@ pub(crate) fn signed(key: &EthKey, terms: Terms, to: Address, input: Bytes) -> (
         max_fee_per_gas: terms.max_fee_per_gas,
         max_priority_fee_per_gas: terms.max_priority_fee_per_gas,
         to: TxKind::Call(to),
-        value: U256::ZERO,
+        value: terms.value,
         access_list: Default::default(),
         input,
     };

@@ -7,7 +7,7 @@ use std::{
 };
 
 use alloy_eips::BlockNumberOrTag;
-use alloy_primitives::{Address, B256, Bytes};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_provider::{Provider, RootProvider, transport::TransportError};
 use alloy_rpc_types_eth::{BlockOverrides, TransactionReceipt, TransactionRequest};
 use decdn_contracts::{
@@ -297,6 +297,7 @@ impl Shared {
             gas_limit: self.config.gas_limit,
             max_fee_per_gas,
             max_priority_fee_per_gas: fees.max_priority_fee_per_gas.min(max_fee_per_gas),
+            value: U256::ZERO,
         };
         let (hash, raw) = account::signed(&self.key, terms, to, input.clone());
         let under_way = |until| UnderWay { what: call.purpose(), hash, nonce: terms.nonce, to, input, until };

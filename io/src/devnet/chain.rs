@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use alloy_consensus::{Transaction as _, TxEnvelope, transaction::Recovered};
+use alloy_consensus::{
+    SignableTransaction as _, Transaction as _, TxEnvelope, TxLegacy, transaction::Recovered,
+};
 use alloy_eips::eip2718::Decodable2718;
-use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, keccak256};
 use decdn_contracts::{
     Curves, EthKey, Evm, Genesis, L2, Policy, Profile, Setup, bindings,
     evm::{Called, RawEvm, RawReceipt, RawTx},
@@ -12,7 +14,7 @@ use decdn_contracts::{
 };
 use decdn_engine::{
     chain::{Block, Revert},
-    crypto::{Deployment, Signature},
+    crypto::{self, Deployment},
     time::{Span, Time},
 };
 
@@ -212,6 +214,7 @@ impl Chain {
             gas_limit: 1_000_000,
             max_fee_per_gas: self.base_fee(next).into(),
             max_priority_fee_per_gas: 0,
+            value: U256::ZERO,
         };
         let (_, raw) = account::signed(&owner, terms, to, data);
         Some(self.send(&raw))
@@ -248,6 +251,42 @@ impl Chain {
         Ok((hash, queued))
     }
 
+    /// Executes in the next block what message `number` of an L1 asks for, whatever the sequencer wants. Nobody signed it, and it binds
+    /// no nonce. Each is taken once.
+    pub(super) fn send_from_l1(
+        &mut self,
+        number: u64,
+        from: Address,
+        to: Address,
+        data: Bytes,
+        gas_limit: u64,
+    ) -> Result<B256, Refused> {
+        let now = self.now();
+        if data.len() > TX_BYTES_MAX {
+            return Err(Refused::TooLarge);
+        }
+        let tx = TxLegacy {
+            chain_id: Some(self.deployment.chain_id),
+            nonce: number,
+            gas_price: 0,
+            gas_limit: gas_limit.min(BLOCK_GAS),
+            to: TxKind::Call(to),
+            value: U256::ZERO,
+            input: data.clone(),
+        };
+        // It has to have a signature here, and is whose the L1 says it is.
+        let tx = TxEnvelope::from(tx.into_signed(Signature::new(U256::ONE, U256::ONE, false)));
+        let hash = *tx.tx_hash();
+        if self.sent.contains_key(&hash) {
+            return Err(Refused::Known);
+        }
+        let (to, value, gas_limit) = (Some(to), U256::ZERO, tx.gas_limit());
+        let raw = RawTx { hash, from, to, data, value, nonce: None, gas_limit };
+        let id = self.l2.submit_forced(now, raw);
+        self.keep(hash, id, Recovered::new_unchecked(tx, from), true);
+        Ok(hash)
+    }
+
     /// What the delayed inbox has from an account with this call, and no block has yet: its hash, its nonce, and since when.
     pub(super) fn find_inbox(&self, from: Address, to: Address, input: &[u8]) -> Option<(B256, u64, Queued)> {
         let is_it = |sent: &Sent| {
@@ -280,7 +319,7 @@ impl Chain {
         if tx.chain_id() != Some(self.deployment.chain_id) {
             return Err(Refused::WrongChain);
         }
-        let signature = Signature(tx.signature().as_bytes());
+        let signature = crypto::Signature(tx.signature().as_bytes());
         let digest = tx.signature_hash().0;
         let from = self.curves.recover_digest(digest, &signature).ok_or(Refused::BadSignature)?;
         let hash = *tx.tx_hash();

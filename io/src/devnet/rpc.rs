@@ -144,6 +144,13 @@ pub(super) fn dispatch(chain: &mut Chain, method: &str, params: Value) -> Answer
             let (hash, queued) = chain.send_inbox(&raw).map_err(refused)?;
             Ok(json!({ "hash": hash, "at": queued.at.0, "forcible": queued.forcible.0 }))
         }
+        "decdn_fromL1" => {
+            let (number, from, to): (U64, Address, Address) =
+                (params.take(0)?, params.take(1)?, params.take(2)?);
+            let (input, gas): (Bytes, U64) = (params.take(3)?, params.take(4)?);
+            let sent = chain.send_from_l1(number.to(), from, to, input, gas.to());
+            sent.map(|hash| json!(hash)).map_err(refused)
+        }
         "decdn_findInbox" => {
             let (from, to, input): (Address, Address, Bytes) =
                 (params.take(0)?, params.take(1)?, params.take(2)?);
