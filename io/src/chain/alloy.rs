@@ -7,9 +7,9 @@ use std::{
 };
 
 use alloy_eips::BlockNumberOrTag;
-use alloy_primitives::{Address, B256, Bytes, U256};
-use alloy_provider::{Provider, RootProvider, transport::TransportError};
-use alloy_rpc_types_eth::{BlockOverrides, TransactionReceipt, TransactionRequest};
+use alloy_primitives::{Address, B256, Bytes};
+use alloy_provider::{Provider, RootProvider};
+use alloy_rpc_types_eth::TransactionRequest;
 use decdn_contracts::{
     Answer, EthKey, Query,
     bindings::{self, Wanted},
@@ -17,24 +17,20 @@ use decdn_contracts::{
 };
 use decdn_driver::Chain;
 use decdn_engine::{
-    chain::{Block, BlockRef, Call, ChainUpdate, Interest, Revert, Route, Subject, TxOutcome, channel},
+    chain::{BlockRef, Call, ChainUpdate, Interest, Route, Subject, TxOutcome, channel},
     crypto::Deployment,
     ids::{BlockHash, ChannelId, TxTicket},
     money::Amount,
-    time::{ChainTime, Span},
+    time::ChainTime,
 };
 use futures::{Stream, stream};
-use serde::Deserialize;
-use serde_json::json;
-use tokio::{
-    sync::Mutex,
-    time::{Instant, sleep},
-};
+use tokio::sync::Mutex;
 
 use super::{
     ChainError, Config, Inbox,
-    account::{self, Terms},
+    inbox::DelayedInbox,
     logs::{self, Found, Watched},
+    submit::{Delayed, Following, LastDelay, Way},
     told::Told,
 };
 
@@ -47,59 +43,25 @@ pub struct AlloyChain {
     shared: Arc<Shared>,
 }
 
-struct Shared {
-    provider: RootProvider,
-    deployment: Deployment,
-    key: EthKey,
-    config: Config,
+pub(super) struct Shared {
+    pub(super) provider: RootProvider,
+    pub(super) deployment: Deployment,
+    pub(super) key: EthKey,
+    pub(super) config: Config,
+    /// The way around the sequencer.
+    pub(super) way: Way,
+    /// How long that takes.
+    pub(super) delay: Mutex<LastDelay>,
     /// The accounts whose channels were asked about.
     watched: Mutex<BTreeMap<Address, Watched>>,
     /// What polls told of the chain.
     told: StdMutex<Told>,
     /// Held from choosing a nonce until the transaction is sent, so that no two choose the same.
-    sending: Mutex<()>,
+    pub(super) sending: Mutex<()>,
     /// Why the last request that failed did.
     trouble: StdMutex<Option<String>>,
     /// What the delayed inbox was given.
-    delayed: StdMutex<BTreeMap<TxTicket, B256>>,
-}
-
-/// A transaction on its way.
-struct UnderWay {
-    what: &'static str,
-    hash: B256,
-    nonce: u64,
-    to: Address,
-    input: Bytes,
-    /// When to give up; never for what the inbox holds.
-    until: Option<Instant>,
-}
-
-/// Where following a transaction stands.
-enum Following {
-    Unsent { ticket: TxTicket, call: Call, route: Route },
-    Sent(UnderWay),
-    Done,
-}
-
-#[derive(Debug, Deserialize)]
-struct SentToInbox {
-    at: u64,
-    forcible: u64,
-}
-
-#[derive(Debug, Deserialize)]
-struct FoundInInbox {
-    hash: B256,
-    nonce: u64,
-    at: u64,
-    forcible: u64,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Status {
-    forced_inclusion_secs: u64,
+    delayed: StdMutex<BTreeMap<TxTicket, Delayed>>,
 }
 
 impl AlloyChain {
@@ -121,12 +83,42 @@ impl AlloyChain {
         key: EthKey,
         config: Config,
     ) -> Result<Self, ChainError> {
+        let way = match config.inbox {
+            Inbox::None => Way::None,
+            Inbox::Devnet => Way::Devnet,
+        };
+        Self::by(urls, deployment, key, config, way)
+    }
+
+    /// As [`over`](Self::over), with a delayed inbox on an L1 as the way around the sequencer.
+    ///
+    /// # Errors
+    /// One of them is no URL.
+    pub fn with_inbox(
+        urls: &[String],
+        deployment: Deployment,
+        key: EthKey,
+        config: Config,
+        inbox: DelayedInbox,
+    ) -> Result<Self, ChainError> {
+        Self::by(urls, deployment, key, config, Way::Arbitrum(inbox))
+    }
+
+    fn by(
+        urls: &[String],
+        deployment: Deployment,
+        key: EthKey,
+        config: Config,
+        way: Way,
+    ) -> Result<Self, ChainError> {
         let provider = super::endpoint::provider(urls)?;
         let shared = Shared {
             provider,
             deployment,
             key,
             config,
+            way,
+            delay: Mutex::default(),
             watched: Mutex::default(),
             told: StdMutex::default(),
             sending: Mutex::new(()),
@@ -214,14 +206,7 @@ impl Chain for AlloyChain {
 
     fn force_include(&mut self, ticket: TxTicket) -> impl Future<Output = ()> + Send + 'static + use<> {
         let shared = Arc::clone(&self.shared);
-        async move {
-            let hash = shared.delayed().get(&ticket).copied();
-            if let (Some(hash), Inbox::Devnet) = (hash, shared.config.inbox) {
-                // Too early, or in already: the transaction's own outcome tells.
-                let _: Result<bool, _> =
-                    shared.provider.raw_request("decdn_forceInclude".into(), (hash,)).await;
-            }
-        }
+        async move { shared.force(ticket).await }
     }
 
     fn poll(
@@ -235,173 +220,13 @@ impl Chain for AlloyChain {
 }
 
 impl Shared {
-    fn delayed(&self) -> std::sync::MutexGuard<'_, BTreeMap<TxTicket, B256>> {
+    pub(super) fn delayed(&self) -> std::sync::MutexGuard<'_, BTreeMap<TxTicket, Delayed>> {
         self.delayed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn remember(&self, why: &ChainError) {
+    pub(super) fn remember(&self, why: &ChainError) {
         tracing::warn!(%why, "the chain");
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.to_string());
-    }
-
-    /// The next outcome of a transaction.
-    async fn follow(&self, following: Following) -> Option<(TxOutcome, Following)> {
-        let under_way = match following {
-            Following::Done => return None,
-            Following::Sent(under_way) => under_way,
-            Following::Unsent { ticket, call, route: Route::QueuedBefore } => {
-                return match self.find_queued(ticket, &call).await {
-                    Err(why) => {
-                        self.remember(&why);
-                        Some((TxOutcome::Lost, Following::Done))
-                    }
-                    Ok(None) => Some((TxOutcome::Absent, Following::Done)),
-                    Ok(Some((under_way, queued))) => Some((queued, Following::Sent(under_way))),
-                };
-            }
-            Following::Unsent { ticket, call, route } => match self.send(ticket, &call, route).await {
-                Err(why) => {
-                    self.remember(&why);
-                    return Some((TxOutcome::Lost, Following::Done));
-                }
-                Ok((under_way, Some(queued))) => return Some((queued, Following::Sent(under_way))),
-                Ok((under_way, None)) => under_way,
-            },
-        };
-        let outcome = self.outcome(&under_way).await;
-        Some((outcome, Following::Done))
-    }
-
-    /// Sends a transaction; with what it is told by the inbox, if it goes there.
-    async fn send(
-        &self,
-        ticket: TxTicket,
-        call: &Call,
-        route: Route,
-    ) -> Result<(UnderWay, Option<TxOutcome>), ChainError> {
-        let token = self.token_of(call).await?;
-        let (to, input) = bindings::calldata(call, &self.deployment, token);
-        let fees = self.provider.estimate_eip1559_fees().await.map_err(endpoint)?;
-        let max_fee_per_gas = fees.max_fee_per_gas.min(self.config.max_fee_per_gas);
-
-        let _one_at_a_time = self.sending.lock().await;
-        let count = self.provider.get_transaction_count(self.key.address());
-        // What the sequencer holds back must not hold back what goes around it.
-        let nonce = match route {
-            Route::Sequencer => count.pending().await,
-            Route::DelayedInbox | Route::QueuedBefore => count.latest().await,
-        };
-        let terms = Terms {
-            chain_id: self.deployment.chain_id,
-            nonce: nonce.map_err(endpoint)?,
-            gas_limit: self.config.gas_limit,
-            max_fee_per_gas,
-            max_priority_fee_per_gas: fees.max_priority_fee_per_gas.min(max_fee_per_gas),
-            value: U256::ZERO,
-        };
-        let (hash, raw) = account::signed(&self.key, terms, to, input.clone());
-        let under_way = |until| UnderWay { what: call.purpose(), hash, nonce: terms.nonce, to, input, until };
-        match route {
-            Route::Sequencer => {
-                // Followed by its receipt, not by the provider's own watcher, which needs the endpoint's
-                // filters.
-                match self.provider.send_raw_transaction(&raw).await {
-                    Ok(_watcher) => {}
-                    // An endpoint that did not answer in time may have taken it nevertheless.
-                    Err(error) if is_known(&error) => {}
-                    Err(error) => return Err(endpoint(error)),
-                }
-                Ok((under_way(Some(Instant::now() + self.config.patience)), None))
-            }
-            Route::DelayedInbox | Route::QueuedBefore => {
-                if self.config.inbox == Inbox::None {
-                    return Err(ChainError::NoInbox);
-                }
-                let queued: SentToInbox =
-                    self.provider.raw_request("decdn_sendInbox".into(), (raw,)).await.map_err(endpoint)?;
-                self.delayed().insert(ticket, hash);
-                let (at, forcible) = (ChainTime(queued.at), ChainTime(queued.forcible));
-                Ok((under_way(None), Some(TxOutcome::Queued { at, forcible })))
-            }
-        }
-    }
-
-    /// What the delayed inbox has of ours with this call, and no block has yet.
-    async fn find_queued(
-        &self,
-        ticket: TxTicket,
-        call: &Call,
-    ) -> Result<Option<(UnderWay, TxOutcome)>, ChainError> {
-        if self.config.inbox == Inbox::None {
-            return Ok(None);
-        }
-        let (to, input) = bindings::calldata(call, &self.deployment, self.token_of(call).await?);
-        let about = (self.key.address(), to, &input);
-        let found: Option<FoundInInbox> =
-            self.provider.raw_request("decdn_findInbox".into(), about).await.map_err(endpoint)?;
-        Ok(found.map(|FoundInInbox { hash, nonce, at, forcible }| {
-            self.delayed().insert(ticket, hash);
-            let under_way = UnderWay { what: call.purpose(), hash, nonce, to, input, until: None };
-            (under_way, TxOutcome::Queued { at: ChainTime(at), forcible: ChainTime(forcible) })
-        }))
-    }
-
-    /// The channel's token, where the empty voucher has to name it.
-    async fn token_of(&self, call: &Call) -> Result<Address, ChainError> {
-        let Some(channel) = bindings::wants_token_of(call) else { return Ok(Address::ZERO) };
-        Ok(self.channel(channel).await?.map_or(Address::ZERO, |channel| channel.token))
-    }
-
-    /// Waits for a receipt, or for the certainty or the assumption that there will be none.
-    async fn outcome(&self, tx: &UnderWay) -> TxOutcome {
-        loop {
-            sleep(self.config.receipt_poll).await;
-            // The count is read first: where it has passed the nonce, a missing receipt is final.
-            let used = self.provider.get_transaction_count(self.key.address()).latest().await;
-            match self.provider.get_transaction_receipt(tx.hash).await {
-                Ok(Some(receipt)) => {
-                    if let Ok(outcome) = self.included(tx, &receipt).await {
-                        return outcome;
-                    }
-                }
-                Ok(None) if used.is_ok_and(|used| used > tx.nonce) => return TxOutcome::Lost,
-                Ok(None) | Err(_) => {}
-            }
-            if tx.until.is_some_and(|until| Instant::now() >= until) {
-                return TxOutcome::Lost;
-            }
-        }
-    }
-
-    async fn included(&self, tx: &UnderWay, receipt: &TransactionReceipt) -> Result<TxOutcome, ChainError> {
-        let number = receipt.block_number.ok_or(ChainError::Nonsense("a receipt without a block"))?;
-        let BlockRef { number, time, .. } = self.block(BlockNumberOrTag::Number(number)).await?;
-        let block = Block { number, time };
-        let result = if receipt.status() {
-            Ok(())
-        } else {
-            let why = self.reason(tx, block).await;
-            self.remember(&ChainError::Reverted { what: tx.what, why });
-            Err(why)
-        };
-        Ok(TxOutcome::Included { block, result })
-    }
-
-    /// Why a transaction failed, by calling again where it stood: on the state before its block, at its
-    /// block's time. That misses what the same block held before it; then the reason is [`Revert::Other`].
-    async fn reason(&self, tx: &UnderWay, block: Block) -> Revert {
-        let request =
-            TransactionRequest::default().from(self.key.address()).to(tx.to).input(tx.input.clone().into());
-        let overrides = BlockOverrides::default().with_time(block.time.0);
-        let call = self
-            .provider
-            .call(request)
-            .number(block.number.saturating_sub(1))
-            .with_block_overrides(overrides)
-            .await;
-        let data = call.as_ref().err().and_then(TransportError::as_error_resp);
-        let data = data.and_then(|payload| payload.as_revert_data());
-        data.map_or(Revert::Other, |data| bindings::revert(&self.deployment, tx.to, &data))
     }
 
     async fn ask(&self, query: &Query) -> Result<Answer, ChainError> {
@@ -409,7 +234,7 @@ impl Shared {
         Ok(query.answer(&self.call(to, data).await?)?)
     }
 
-    async fn channel(&self, id: ChannelId) -> Result<Option<channel::State>, ChainError> {
+    pub(super) async fn channel(&self, id: ChannelId) -> Result<Option<channel::State>, ChainError> {
         Ok(self.ask(&Query::State(Subject::Channel(id))).await?.channel())
     }
 
@@ -418,7 +243,7 @@ impl Shared {
         self.provider.call(request).await.map_err(endpoint)
     }
 
-    async fn block(&self, tag: BlockNumberOrTag) -> Result<BlockRef, ChainError> {
+    pub(super) async fn block(&self, tag: BlockNumberOrTag) -> Result<BlockRef, ChainError> {
         let block = self.provider.get_block_by_number(tag).await.map_err(endpoint)?;
         let header = block.ok_or(ChainError::Nonsense("a block that is not there"))?.header;
         if let BlockNumberOrTag::Number(number) = tag
@@ -562,26 +387,6 @@ impl Shared {
         let logs = self.provider.get_logs(&filter).await.map_err(endpoint)?;
         logs.iter().map(|log| logs::check(log, wanted, &self.deployment, blocks)).collect()
     }
-
-    async fn forced_inclusion(&self) -> Result<Span, ChainError> {
-        match self.config.inbox {
-            Inbox::None => Ok(self.config.forced_inclusion),
-            Inbox::Devnet => {
-                let status: Status =
-                    self.provider.raw_request("decdn_status".into(), json!([])).await.map_err(endpoint)?;
-                Ok(Span(status.forced_inclusion_secs.saturating_mul(1_000_000)))
-            }
-        }
-    }
-}
-
-/// Whether an endpoint says that it has this very transaction already, or one in its place: which one, its receipt tells.
-fn is_known(error: &TransportError) -> bool {
-    let says = |words| {
-        move |refusal: &alloy_json_rpc::ErrorPayload| refusal.message.to_ascii_lowercase().contains(words)
-    };
-    let refusal = error.as_error_resp();
-    refusal.is_some_and(says("already known")) || refusal.is_some_and(says("nonce too low"))
 }
 
 /// The account whose channels an interest is about.
@@ -592,6 +397,6 @@ fn account(interest: &Interest) -> Option<Address> {
     }
 }
 
-fn endpoint(why: impl std::fmt::Display) -> ChainError {
+pub(super) fn endpoint(why: impl std::fmt::Display) -> ChainError {
     ChainError::Endpoint(why.to_string())
 }

@@ -7,13 +7,16 @@
 pub(crate) mod account;
 pub mod alloy;
 mod endpoint;
+pub mod inbox;
 mod logs;
 mod purse;
+mod submit;
 mod survey;
 mod told;
 
 use std::{fmt, time::Duration};
 
+use alloy_primitives::{Address, U256};
 use decdn_contracts::bindings::Malformed;
 use decdn_engine::{
     chain::{Revert, channel},
@@ -90,8 +93,17 @@ pub enum ChainError {
         /// How far they are known.
         next: u64,
     },
-    /// There is no way into the delayed inbox.
+    /// There is no way into the delayed inbox, or none for this call.
     NoInbox,
+    /// The dispute account can't pay for what is to be done on the L1.
+    Unfunded {
+        /// Which account that is.
+        account: Address,
+        /// What it has, in wei.
+        has: U256,
+        /// What it needs.
+        needs: U256,
+    },
     /// The chain took a transaction and undid it.
     Reverted {
         /// What it was to do.
@@ -123,6 +135,13 @@ impl fmt::Display for ChainError {
             ),
             Self::Reverted { what, why: Revert::Channel(why) } => write!(f, "{what} was reverted ({why:?})"),
             Self::Reverted { what, why } => write!(f, "{what} was reverted ({why:?})"),
+            Self::Unfunded { account, has, needs } => write!(
+                f,
+                "the dispute account {account} can't pay for a dispute, which takes {} ether on the L1 now; send it {} ether \
+                 more there",
+                inbox::ether(*needs),
+                inbox::ether(needs.saturating_sub(*has))
+            ),
             Self::NoInbox => f.write_str("no way into the L1's delayed inbox is configured"),
         }
     }
