@@ -116,6 +116,8 @@ pub struct File {
     pub state_dir: Option<PathBuf>,
     /// See [`Secrets`](crate::secrets::Secrets).
     pub key_file: Option<PathBuf>,
+    /// As `key_file`, for the account on the L1 that disputes are forced with.
+    pub dispute_key_file: Option<PathBuf>,
     /// See [`ChainFile`].
     pub chain: ChainFile,
     /// Tokens by symbol.
@@ -142,6 +144,12 @@ pub struct ChainFile {
     pub judge: Option<Address>,
     /// The first block that may hold a channel of ours.
     pub start_block: Option<u64>,
+    /// Endpoints of the L1; the first that answers is used until it fails.
+    pub l1_rpc: Vec<String>,
+    /// What they have to answer.
+    pub l1_chain_id: Option<u64>,
+    /// The L2's delayed inbox on the L1.
+    pub inbox: Option<Address>,
 }
 
 /// What a client pays.
@@ -245,7 +253,8 @@ impl File {
         };
         let mut file = Self::parse(&shown.to_string(), &text)?;
         let base = path.parent().unwrap_or(Path::new(""));
-        for relative in [&mut file.state_dir, &mut file.key_file].into_iter().flatten() {
+        let paths = [&mut file.state_dir, &mut file.key_file, &mut file.dispute_key_file];
+        for relative in paths.into_iter().flatten() {
             *relative = base.join(&*relative);
         }
         Ok(file)

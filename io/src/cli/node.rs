@@ -8,6 +8,7 @@ use decdn_engine::{
     ids::ChannelId,
     io::{Fact, Input, Notice},
     money::{MB, Rate},
+    record::Record,
     roles::{Config, config::NodeConfig},
     time::ChainTime,
 };
@@ -24,7 +25,6 @@ use super::{
     talk::{self, Ear},
 };
 use crate::{
-    chain::AlloyChain,
     config::{self, Tokens},
     control::{BindError, Control},
     party::{News, Parts, Party},
@@ -128,7 +128,7 @@ async fn serve(args: RunArgs) -> Result<(), Failure> {
     let keys = args.place.keys(&file)?;
     let ear = Ear::of(args.json, false);
     let listen = args.listen.or(file.node.listen).unwrap_or(config::LISTEN);
-    let chosen = args.chain.choose(&file).await?;
+    let chosen = args.chain.choose(&file, keys.account()).await?;
     let deployment = chosen.survey.deployment;
     let mut config = NodeConfig::new(deployment, keys.node(), keys.account());
     config.start_block = chosen.chain.start_block;
@@ -176,14 +176,25 @@ async fn serve(args: RunArgs) -> Result<(), Failure> {
         )));
     }
 
+    if chosen.is_at_its_mercy() {
+        tracing::warn!(
+            "disputes can't be forced without --l1-rpc, --inbox and --dispute-key-file: a sequencer that ignores this account for a \
+             whole dispute window costs it what it earned on a channel that is closed below its voucher"
+        );
+    }
     let clock = chosen.clock().await?;
     let dir = args.place.state_dir(&file);
     let mut parts = Parts::open(&dir, keys.network(), listen).await.map_err(started)?;
     let blobs = parts.blobs.list().map_err(|error| unstored(&dir, &error))?;
     let records = parts.load().map_err(started)?;
+    let has_channels = records.iter().any(|record| !matches!(record, Record::Cursor(_) | Record::Gone(_)));
+    if let Err(failure) = chosen.check_funds(has_channels).await {
+        parts.transport.endpoint().close().await;
+        return Err(failure);
+    }
     let role = args.recording.begin(&mut parts, Config::Node(config), &records)?;
     drop(records);
-    let chain = AlloyChain::over(&chosen.urls, deployment, keys.eth().clone(), chosen.chain)?;
+    let chain = chosen.port(keys.eth())?;
     let control = Control::bind(&dir).map_err(|error| match error {
         BindError::Live(_) => Failure::Again(error.to_string()),
         BindError::Taken(_) | BindError::Io(..) => failed(error),

@@ -9,7 +9,7 @@ use std::{
 
 use alloy_primitives::{Address, hex};
 use clap::Args;
-use decdn_contracts::Genesis;
+use decdn_contracts::{EthKey, Genesis};
 use decdn_engine::{
     dispute::Monitor,
     ids::{BlobHash, ChannelId, NodeId},
@@ -18,16 +18,21 @@ use decdn_engine::{
     roles::{AnyRole, Config, Role as _},
     time::Span,
 };
+use serde_json::json;
 
 use super::{
     Failure, failed,
     outcome::{configured, input, keyed, surveyed},
+    talk::Ear,
 };
 use crate::{
-    chain::{self, Inbox, Survey, Token},
+    chain::{
+        self, AlloyChain, Inbox, Survey, Token,
+        inbox::{self, DelayedInbox, Pace},
+    },
     clock::SystemClock,
     config::{self, File, Tokens},
-    keys::Keys,
+    keys::{KeyError, Keys},
     party::Parts,
 };
 
@@ -105,6 +110,18 @@ pub(super) struct ChainArgs {
     /// The slashing judge, whose address both sides have to configure alike.
     #[arg(long, env = "DECDN_JUDGE", value_name = "ADDRESS", value_parser = address)]
     judge: Option<Address>,
+    /// An RPC endpoint of the L1, where disputes are forced; several, separated by commas, stand in for each other.
+    #[arg(long, env = "DECDN_L1_RPC", value_name = "URL", value_delimiter = ',')]
+    l1_rpc: Vec<String>,
+    /// The chain id that the L1's endpoint has to have.
+    #[arg(long, env = "DECDN_L1_CHAIN_ID", value_name = "ID")]
+    l1_chain_id: Option<u64>,
+    /// The chain's delayed inbox on the L1.
+    #[arg(long, env = "DECDN_INBOX", value_name = "ADDRESS", value_parser = address)]
+    inbox: Option<Address>,
+    /// The key file of the account on the L1 that disputes are forced with: `decdn key new` makes one.
+    #[arg(long, env = "DECDN_DISPUTE_KEY_FILE", value_name = "FILE")]
+    dispute_key_file: Option<PathBuf>,
 }
 
 /// A chain that was looked at, and how to use it.
@@ -113,11 +130,13 @@ pub(super) struct Chosen {
     pub(super) urls: Vec<String>,
     pub(super) chain: chain::Config,
     pub(super) monitor: Monitor,
+    /// The way around the sequencer, where one is configured.
+    forced: Option<DelayedInbox>,
 }
 
 impl ChainArgs {
-    /// Looks at the chain that is configured.
-    pub(super) async fn choose(&self, file: &File) -> Result<Chosen, Failure> {
+    /// Looks at the chain that is configured, for this account.
+    pub(super) async fn choose(&self, file: &File, account: Address) -> Result<Chosen, Failure> {
         let urls = if self.rpc.is_empty() { file.chain.rpc.clone() } else { self.rpc.clone() };
         if urls.is_empty() {
             return Err(input("no RPC endpoint is named; give --rpc URL, or set DECDN_RPC or chain.rpc"));
@@ -141,6 +160,7 @@ impl ChainArgs {
                 "the dispute window is shorter than forced inclusion takes: a censored dispute is lost"
             );
         }
+        let forced = self.forced(file, account, survey.deployment.chain_id).await?;
         let inbox = if survey.is_devnet { Inbox::Devnet } else { Inbox::None };
         let start_block = file.chain.start_block.unwrap_or_default();
         Ok(Chosen {
@@ -148,11 +168,99 @@ impl ChainArgs {
             urls,
             chain: chain::Config { inbox, start_block, ..chain::Config::default() },
             monitor,
+            forced,
         })
+    }
+
+    /// The way around the sequencer: configured as a whole, or not at all (L2).
+    async fn forced(&self, file: &File, account: Address, l2: u64) -> Result<Option<DelayedInbox>, Failure> {
+        let urls = if self.l1_rpc.is_empty() { &file.chain.l1_rpc } else { &self.l1_rpc };
+        let inbox = self.inbox.or(file.chain.inbox);
+        let key_file = self.dispute_key_file.as_ref().or(file.dispute_key_file.as_ref());
+        let (inbox, key_file) = match (urls.is_empty(), inbox, key_file) {
+            (true, None, None) => return Ok(None),
+            (false, Some(inbox), Some(key_file)) => (inbox, key_file),
+            (no_urls, inbox, key_file) => {
+                let missing = [
+                    no_urls.then_some("--l1-rpc URL"),
+                    inbox.is_none().then_some("--inbox ADDRESS"),
+                    key_file.is_none().then_some("--dispute-key-file FILE"),
+                ];
+                let missing = missing.into_iter().flatten().collect::<Vec<_>>().join(" and ");
+                return Err(input(format!(
+                    "disputes can be forced only with an L1 endpoint, the inbox there and a dispute key: give {missing} too, or \
+                     none of them"
+                )));
+            }
+        };
+        let keys = Keys::load(key_file).map_err(|error| disputes(key_file, error))?;
+        if keys.account() == account {
+            return Err(input(format!(
+                "the dispute key file {} holds the main account {account}, whose transactions would get in the way of forced \
+                 disputes; make another key with `decdn key new` for --dispute-key-file",
+                key_file.display()
+            )));
+        }
+        let pace = Pace::default();
+        let settings = inbox::Settings {
+            urls: urls.clone(),
+            inbox,
+            chain_id: self.l1_chain_id.or(file.chain.l1_chain_id),
+            pace,
+        };
+        let forced = DelayedInbox::look(&settings, l2, keys.eth().clone()).await.map_err(surveyed)?;
+        Ok(Some(forced))
+    }
+}
+
+/// A dispute key file that can't be used is told by the flag that it is for.
+fn disputes(path: &Path, error: KeyError) -> Failure {
+    match error {
+        KeyError::Missing(_) => input(format!(
+            "dispute key file {0} does not exist; make one with `decdn key new {0}` and send its account ether on the L1, or \
+             name another with --dispute-key-file",
+            path.display()
+        )),
+        other => keyed(other),
     }
 }
 
 impl Chosen {
+    /// The chain for this account.
+    pub(super) fn port(&self, key: &EthKey) -> Result<AlloyChain, Failure> {
+        let (deployment, key, config) = (self.survey.deployment, key.clone(), self.chain.clone());
+        Ok(match &self.forced {
+            Some(forced) => AlloyChain::with_inbox(&self.urls, deployment, key, config, forced.clone())?,
+            None => AlloyChain::over(&self.urls, deployment, key, config)?,
+        })
+    }
+
+    /// Whether there is no way around the sequencer.
+    pub(super) fn is_at_its_mercy(&self) -> bool {
+        self.forced.is_none() && !self.survey.is_devnet
+    }
+
+    /// Tells a client what is at risk where disputes can't be forced.
+    pub(super) fn tell_risk(&self, ear: Ear) {
+        if self.is_at_its_mercy() {
+            ear.say(
+                "disputes can't be forced without --l1-rpc, --inbox and --dispute-key-file: while a sequencer ignores this account, a \
+                 close below what it signed stands, and its node is paid less than it earned",
+            );
+            ear.tell(&json!({ "event": "no_forced_path" }));
+        }
+    }
+
+    /// Checks that a dispute can be paid for on the L1. Who has something to defend goes on without, and is told.
+    pub(super) async fn check_funds(&self, has_channels: bool) -> Result<(), Failure> {
+        let Some(forced) = &self.forced else { return Ok(()) };
+        match forced.check_funds().await {
+            Err(why) if has_channels => tracing::error!(%why, "nothing can be forced until that is done"),
+            other => other.map_err(surveyed)?,
+        }
+        Ok(())
+    }
+
     /// A token by its symbol or address, that channels may use.
     pub(super) async fn token(&self, file: &File, name: &str) -> Result<Token, Failure> {
         self.survey.token(self.token_address(file, name)?).await.map_err(surveyed)

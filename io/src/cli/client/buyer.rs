@@ -115,7 +115,7 @@ impl Buyer {
         config.resumes = false;
         let clock = chosen.clock().await?;
         let role = recording.begin(&mut parts, Config::Client(config), &records)?;
-        let chain = AlloyChain::over(&chosen.urls, deployment, keys.eth().clone(), chosen.chain.clone())?;
+        let chain = chosen.port(keys.eth())?;
         let purse = Purse::new(chain.clone(), cap, least);
         let spending = purse.spending();
         let signer = KeySigner::new(keys.eth().clone(), deployment);

@@ -115,28 +115,33 @@ async fn without_downloads(
     chain: &ChainArgs,
     peers: &[Peer],
     recording: &Recording,
+    ear: Ear,
 ) -> Result<(Buyer, Vec<Paying>), Failure> {
     let file = place.file()?;
-    let chosen = chain.choose(&file).await?;
-    start_on((place, &file), &chosen, peers, recording).await
+    let keys = place.keys(&file)?;
+    let chosen = chain.choose(&file, keys.account()).await?;
+    chosen.tell_risk(ear);
+    start_on((place, &file), &keys, &chosen, peers, recording).await
 }
 
 /// The same on a chain that was looked at.
 pub(super) async fn start_on(
     (place, file): (&Place, &File),
+    keys: &Keys,
     chosen: &Chosen,
     peers: &[Peer],
     recording: &Recording,
 ) -> Result<(Buyer, Vec<Paying>), Failure> {
-    let keys = place.keys(file)?;
     let dir = place.state_dir(file);
     let parts = Parts::open(&dir, keys.network(), local(&dir, peers)).await.map_err(started)?;
     let records = parts.load().map_err(started)?;
     let channels = paying(&records);
+    // Closing goes on whatever it is that can't be forced.
+    chosen.check_funds(true).await?;
     let mut book = Book::read(&dir);
     peers.iter().for_each(|peer| book.note(peer));
     let buyer =
-        Buyer::start(chosen, &keys, parts, records, &book, (Amount::ZERO, Amount::ZERO), recording).await?;
+        Buyer::start(chosen, keys, parts, records, &book, (Amount::ZERO, Amount::ZERO), recording).await?;
     Ok((buyer, channels))
 }
 
@@ -147,7 +152,7 @@ fn local(dir: &Path, peers: &[Peer]) -> std::net::SocketAddr {
 pub(super) async fn close(args: CloseArgs) -> Result<(), Failure> {
     let ear = Ear::of(args.json, false);
     let (mut buyer, channels) =
-        without_downloads(&args.place, &args.chain, &args.peer, &args.recording).await?;
+        without_downloads(&args.place, &args.chain, &args.peer, &args.recording, ear).await?;
     let chosen = match choose(&channels, &args.channel) {
         Ok(chosen) => chosen,
         Err(failure) => {
@@ -225,7 +230,8 @@ fn choose(channels: &[Paying], named: &[String]) -> Result<Vec<ChannelId>, Failu
 
 pub(super) async fn monitor(args: MonitorArgs) -> Result<(), Failure> {
     let ear = Ear::of(args.json, false);
-    let (mut buyer, channels) = without_downloads(&args.place, &args.chain, &[], &args.recording).await?;
+    let (mut buyer, channels) =
+        without_downloads(&args.place, &args.chain, &[], &args.recording, ear).await?;
     ear.say(format_args!("watching {} channels; Ctrl-C ends it", channels.len()));
     ear.tell(&json!({ "event": "watching", "channels": channels.len() }));
     let interrupt = carefully();

@@ -105,7 +105,9 @@ pub(super) async fn run(args: FetchArgs) -> Result<(), Failure> {
     if args.peer.len() > 64 {
         return Err(input(format!("{} peers are named, at most 64 can be; name fewer", args.peer.len())));
     }
-    let chosen = args.chain.choose(&file).await?;
+    let chosen = args.chain.choose(&file, keys.account()).await?;
+    chosen.check_funds(false).await?;
+    chosen.tell_risk(ear);
     let name = args.payment_token.as_ref().or(file.client.payment_token.as_ref());
     let token = chosen.token(&file, name.map_or(config::TOKEN, String::as_str)).await?;
     let offer = args.offer(&file, token)?;

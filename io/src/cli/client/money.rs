@@ -69,10 +69,11 @@ fn away(error: ChainError) -> Failure {
 pub(super) async fn withdraw(args: WithdrawArgs) -> Result<(), Failure> {
     let ear = Ear::of(args.json, false);
     let file = args.place.file()?;
-    let chosen = args.chain.choose(&file).await?;
+    let keys = args.place.keys(&file)?;
+    let chosen = args.chain.choose(&file, keys.account()).await?;
     let name = args.token.as_deref().or(file.client.payment_token.as_deref()).unwrap_or(config::TOKEN);
     let token = chosen.token_address(&file, name)?;
-    let (mut buyer, _) = start_on((&args.place, &file), &chosen, &[], &args.recording).await?;
+    let (mut buyer, _) = start_on((&args.place, &file), &keys, &chosen, &[], &args.recording).await?;
     let work = async {
         let due = credit(&buyer.chain, token).await.map_err(away)?;
         if due == Amount::ZERO {
@@ -91,9 +92,10 @@ pub(super) async fn withdraw(args: WithdrawArgs) -> Result<(), Failure> {
 pub(super) async fn force_close(args: ForceCloseArgs) -> Result<(), Failure> {
     let ear = Ear::of(args.json, false);
     let file = args.place.file()?;
-    let chosen = args.chain.choose(&file).await?;
+    let keys = args.place.keys(&file)?;
+    let chosen = args.chain.choose(&file, keys.account()).await?;
     let contract = chosen.survey.deployment.payment_channel;
-    let (mut buyer, _) = start_on((&args.place, &file), &chosen, &[], &args.recording).await?;
+    let (mut buyer, _) = start_on((&args.place, &file), &keys, &chosen, &[], &args.recording).await?;
     let id = args.channel;
     let work = async {
         let channel = buyer.chain.channel(id).await.map_err(away)?.ok_or_else(|| {
