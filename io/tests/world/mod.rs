@@ -17,6 +17,7 @@ use tempfile::TempDir;
 
 pub mod anvil;
 pub mod endpoints;
+pub mod l1;
 
 /// Nothing that a test waits for takes longer.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -302,24 +303,29 @@ impl World {
 
     /// A JSON-RPC call of the devnet.
     pub fn ask(&self, method: &str, params: Value) -> Value {
-        use std::io::{Read, Write};
-        let host = self.rpc.strip_prefix("http://").expect("http");
-        let body =
-            serde_json::json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
-        let mut stream = std::net::TcpStream::connect(host).expect("it serves");
-        write!(
-            stream,
-            "POST / HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: \
-             close\r\n\r\n{body}",
-            body.len()
-        )
-        .expect("written");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("answered");
-        let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
-        let answer: Value = serde_json::from_str(body).expect("JSON");
-        answer["result"].clone()
+        ask(&self.rpc, method, params)
     }
+}
+
+/// A JSON-RPC call of an endpoint; null if it is refused.
+pub fn ask(rpc: &str, method: &str, params: Value) -> Value {
+    use std::io::{Read, Write};
+    let host = rpc.strip_prefix("http://").expect("http");
+    let body =
+        serde_json::json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
+    let mut stream = std::net::TcpStream::connect(host).expect("it serves");
+    write!(
+        stream,
+        "POST / HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: \
+         close\r\n\r\n{body}",
+        body.len()
+    )
+    .expect("written");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("answered");
+    let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
+    let answer: Value = serde_json::from_str(body).expect("JSON");
+    answer["result"].clone()
 }
 
 /// Content of this size, always the same.
