@@ -55,6 +55,21 @@ export default [
     edits: [{ file: 'contracts/rs/l2/inbox.rs', from: 'if l1 < forcible', to: 'if l1.0 + 1 < forcible.0' }],
   },
   {
+    name: 'wait-told-once', rule: 'L2', breaks: 'nobody hears that a message can be forced earlier than it was said first',
+    test: 'cargo test -p decdn-io --lib l2_a_wait_that_shrinks_is_news_at_once_and_one_that_grows_a_little_is_none',
+    edits: [{ file: 'io/src/chain/submit.rs', from: 'now.0.saturating_add(SOONER_SECS) < told.0 || ', to: '' }],
+  },
+  {
+    name: 'content-believed', rule: 'L4', breaks: 'what an L1 endpoint says of a message is taken for its content, whatever its hash',
+    test: 'cargo test -p decdn-io --lib l4_a_message_is_read_only_from_its_bridge_and_its_content_only_where_the_hash_agrees',
+    edits: [{ file: 'io/src/chain/inbox/message.rs', from: 'if keccak256(&event.data) != self.data_hash', to: 'if event.data.is_empty()' }],
+  },
+  {
+    name: 'any-ticket-is-ours', rule: 'X1', breaks: 'after a start another message of the dispute account is taken for the one that is looked for',
+    test: 'cargo test -p decdn-io --test forced l2_how_long_a_message_waits_is_read_live_and_can_shrink',
+    edits: [{ file: 'io/src/chain/inbox/mod.rs', from: 'goes_to == to && data == input', to: 'goes_to == to || data == input' }],
+  },
+  {
     name: 'cursor-ahead-of-the-safe-head', rule: 'L1', breaks: 'the stored cursor moves over blocks that may yet be undone',
     oracle: ['O12'],
     edits: [{ file: 'engine/src/chain/checkpoint.rs', from: 'confirmed.min(safe.saturating_add(1))', to: 'confirmed.max(safe.min(1))' }],
