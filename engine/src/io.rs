@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     blob::Verdict,
-    chain::{Call, ChainUpdate, Interest, Revert, Route, TxOutcome},
+    chain::{Call, ChainUpdate, Interest, Revert, Route, TxOutcome, channel::Ending},
     crypto::{Signature, StreamError, Typed},
     fault::{Fault, LimitHit, Proof, Rule},
     ids::{BlobHash, ChannelId, ConnId, FetchId, NodeId, SignTicket, StreamId, TxTicket},
@@ -340,7 +340,7 @@ pub enum Notice {
     /// A dispute is on chain.
     Disputed { channel: ChannelId, amount: Amount },
     /// A channel has settled, on the soft head at least: until it is safe its record stays.
-    Settled { channel: ChannelId, paid: Amount, refunded: Amount, cooperative: bool },
+    Settled { channel: ChannelId, ending: Ending, paid: Amount, refunded: Amount },
     /// What became of an owner's order about money: at once whether it was taken, later how it ended.
     Ordered { order: Order, answer: Answer },
     /// A head that is far from the last one was said by two endpoints, or by one for a while: it counts from here on (L4).
@@ -404,6 +404,10 @@ pub enum Refusal {
     Settled,
     /// So many orders are not carried out yet ([`ORDERS`](crate::limits::ORDERS)).
     TooMany,
+    /// No voucher is held of the channel: it has earned nothing.
+    NothingEarned,
+    /// Only a node claims, of channels that it earns on.
+    NotNode,
 }
 
 /// The outputs of a step: owned by the caller and used again.

@@ -62,7 +62,7 @@ pub struct FetchOrder {
 /// An order about money that is there. Stores number the variants by their places: new ones go behind the others.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum Order {
-    /// Close a channel: a node one that it earns on, with its best voucher (C1), a client one that it pays on (V7).
+    /// Close a channel: a node one that it earns on, at once and with its best voucher (C11), a client one that it pays on (V7).
     Close(ChannelId),
     /// Draw the account's credit (C6).
     Withdraw {
@@ -71,13 +71,15 @@ pub enum Order {
     },
     /// Close a channel whose token is allowed no more (C5), whosever it is.
     ForceClose(ChannelId),
+    /// Have what a node has earned on a channel so far paid out, and go on with it (C12).
+    Claim(ChannelId),
 }
 
 impl Order {
     /// Whether a call carries it out that takes nothing but the order. What a close takes is its role's to know.
     pub fn is_call(&self) -> bool {
         match self {
-            Self::Close(_) => false,
+            Self::Close(_) | Self::Claim(_) => false,
             Self::Withdraw { .. } | Self::ForceClose(_) => true,
         }
     }

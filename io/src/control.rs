@@ -47,6 +47,11 @@ pub enum Request {
         /// Its id, or how it begins.
         channel: String,
     },
+    /// Have what a channel has earned so far paid out.
+    Claim {
+        /// Its id, or how it begins.
+        channel: String,
+    },
     /// Draw what refusing tokens left for its account.
     Withdraw {
         /// A token by symbol or address; all that are sold for if nothing is said.

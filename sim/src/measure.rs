@@ -35,8 +35,9 @@ pub fn notice_probe(notice: &Notice) -> Option<Probe> {
         Notice::StaleClose { .. } => Probe::StaleCloseSeen,
         Notice::ForcingInclusion { .. } => Probe::ForcedInclusion,
         Notice::Disputed { .. } => Probe::DisputeSeen,
-        Notice::Settled { cooperative: true, .. } => Probe::SettledTogether,
-        Notice::Settled { cooperative: false, .. } => Probe::SettledAfterWindow,
+        Notice::Settled { ending: channel::Ending::Consent, .. } => Probe::SettledTogether,
+        Notice::Settled { ending: channel::Ending::Window, .. } => Probe::SettledAfterWindow,
+        Notice::Settled { ending: channel::Ending::Finish, .. } => Probe::SettledByNode,
         Notice::Ordered { answer: Answer::Taken, .. } => Probe::OrderTaken,
         Notice::Ordered { answer: Answer::Refused(_), .. } => Probe::OrderNotTaken,
         Notice::Ordered { answer: Answer::Done { .. }, .. } => Probe::OrderDone,
@@ -168,6 +169,11 @@ impl Measure {
                 Route::Sequencer => Probe::DisputeLanded,
                 Route::DelayedInbox | Route::QueuedBefore => Probe::DisputeLandedByForce,
             });
+        }
+        match tx.channel_call() {
+            Some(channel::Call::Claim { .. }) => report.probe(Probe::Claimed),
+            Some(channel::Call::Finish { .. }) => report.probe(Probe::Finished),
+            _ => {}
         }
         if tx.from.is_some_and(|id| self.cast.get(id).honest) {
             let way = match tx.route {

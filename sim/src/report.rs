@@ -77,6 +77,10 @@ names! {
         OrderDone = "order-done",
         /// The contract would not do what was ordered.
         OrderReverted = "order-reverted",
+        /// A node claimed on a channel that stays open.
+        Claimed = "claimed",
+        /// A node finished a channel, without a window.
+        Finished = "finished",
         /// A process starts with an order about money on record.
         RestartedWithOrder = "restarted-with-order",
         /// Content was agreed on.
@@ -105,6 +109,8 @@ names! {
         SettledTogether = "settled-together",
         /// A channel settled after its window.
         SettledAfterWindow = "settled-after-window",
+        /// Somebody heard that a node had finished a channel of theirs.
+        SettledByNode = "settled-by-node",
         /// A peer was blamed by D4.
         BlamedD4 = "blamed-D4",
         /// A peer was blamed by I3.

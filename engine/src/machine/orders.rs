@@ -8,7 +8,7 @@ use alloc::{collections::BTreeMap, vec::Vec};
 
 use crate::{
     chain::{Revert, TxOutcome, channel::Call},
-    ids::{ChannelId, TxTicket},
+    ids::{Address, ChannelId, TxTicket},
     io::Answer,
     limits::ORDERS,
     order::Order,
@@ -28,6 +28,8 @@ enum Stage {
     Sent { ticket: TxTicket, tries: u8 },
     /// Its transaction is said to be in this block.
     Landed(u64),
+    /// An event in this block says that it was done.
+    Done(u64),
     /// The contract would not, in this block: what happened there before is still to be read.
     Reverted { block: u64, reason: Revert },
 }
@@ -55,8 +57,9 @@ pub enum Ready {
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub struct Orders {
-    /// Those about channels that are earned on, as long as anything is on record of their channels.
-    closes: BTreeMap<ChannelId, Stage>,
+    /// Closes and claims of channels that are earned on: a close as long as anything is on record of its channel, a claim until the
+    /// safe head has it.
+    earned: BTreeMap<Order, Stage>,
     /// The others.
     calls: BTreeMap<Order, Stage>,
     /// Calls that are done and off the record, with their blocks, as long as these are not safe.
@@ -66,14 +69,14 @@ pub struct Orders {
 impl Orders {
     fn get(&self, order: &Order) -> Option<&Stage> {
         match order {
-            Order::Close(channel) => self.closes.get(channel),
+            Order::Close(_) | Order::Claim(_) => self.earned.get(order),
             Order::Withdraw { .. } | Order::ForceClose(_) => self.calls.get(order),
         }
     }
 
     fn get_mut(&mut self, order: &Order) -> Option<&mut Stage> {
         match order {
-            Order::Close(channel) => self.closes.get_mut(channel),
+            Order::Close(_) | Order::Claim(_) => self.earned.get_mut(order),
             Order::Withdraw { .. } | Order::ForceClose(_) => self.calls.get_mut(order),
         }
     }
@@ -95,7 +98,7 @@ impl Orders {
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.closes.len() + self.calls.len() + self.done.len()
+        self.earned.len() + self.calls.len() + self.done.len()
     }
 
     /// Whether there is none.
@@ -107,7 +110,7 @@ impl Orders {
     pub fn note(&mut self, order: Order) {
         let due = Stage::Due { at: Time(0), tries: 0 };
         match order {
-            Order::Close(channel) => _ = self.closes.insert(channel, due),
+            Order::Close(_) | Order::Claim(_) => _ = self.earned.insert(order, due),
             Order::Withdraw { .. } | Order::ForceClose(_) => {
                 self.done.remove(&order);
                 self.calls.insert(order, due);
@@ -123,11 +126,11 @@ impl Orders {
         }
     }
 
-    /// The calls that are to be sent now.
-    pub fn due_calls(&self, now: Now) -> Vec<(Order, Call)> {
+    /// The calls that are to be sent now, for this account.
+    pub fn due_calls(&self, now: Now, account: Address) -> Vec<(Order, Call)> {
         let is_due = |stage: &Stage| matches!(stage, Stage::Due { at, .. } if *at <= now.mono);
         let due = self.calls.iter().filter(|(_, stage)| is_due(stage));
-        due.filter_map(|(order, _)| Some((*order, call(order)?))).collect()
+        due.filter_map(|(order, _)| Some((*order, call(order, account)?))).collect()
     }
 
     /// Whose call this is.
@@ -185,71 +188,91 @@ impl Orders {
         let undone = |(order, block): (&Order, &u64)| (*block >= forked_at).then_some(*order);
         let undone: Vec<Order> = self.done.iter().filter_map(undone).collect();
         undone.iter().for_each(|order| self.note(*order));
+        for stage in self.earned.values_mut() {
+            if matches!(*stage, Stage::Done(block) if block >= forked_at) {
+                *stage = Stage::Due { at: Time(0), tries: 0 };
+            }
+        }
         undone
     }
 
-    /// A channel is closing or settled since this block. Whether that was ordered.
-    pub fn landed(&mut self, channel: ChannelId, block: u64) -> bool {
-        let stage = self.closes.get_mut(&channel);
-        stage.map(|stage| *stage = Stage::Landed(block)).is_some()
+    /// The chain has what was ordered of a channel, in this block. Whether it was ordered.
+    pub fn landed(&mut self, order: &Order, block: u64) -> bool {
+        let stage = self.earned.get_mut(order);
+        stage.map(|stage| *stage = Stage::Done(block)).is_some()
     }
 
-    /// A channel's transactions are not followed any more: should it come back, its close is to be sent again.
+    /// A channel's transactions are not followed any more: should it come back, what was ordered of it is to be sent again.
     pub fn let_go(&mut self, channel: ChannelId) {
-        if self.closes.contains_key(&channel) {
-            self.note(Order::Close(channel));
+        for order in [Order::Close(channel), Order::Claim(channel)] {
+            if self.earned.contains_key(&order) {
+                self.note(order);
+            }
         }
     }
 
-    /// The order to close a channel is over: whether there was one.
-    pub fn end_close(&mut self, channel: ChannelId) -> bool {
-        self.closes.remove(&channel).is_some()
+    /// An order about a channel is over: whether there was one.
+    pub fn end(&mut self, order: &Order) -> bool {
+        self.earned.remove(order).is_some()
     }
 
-    /// The chain was read up to before this block: what is to be done about closes, of channels that are there and not closing.
+    /// The claims that the safe head has.
+    pub fn safe_claims(&self, safe: u64) -> Vec<Order> {
+        let is_safe = |stage: &Stage| matches!(stage, Stage::Done(block) if *block <= safe);
+        let claims = self.earned.iter().filter(|(order, _)| matches!(order, Order::Claim(_)));
+        claims.filter(|(_, stage)| is_safe(stage)).map(|(order, _)| *order).collect()
+    }
+
+    /// The chain was read up to before this block: what is to be done about channels that are there and not closing.
     pub fn ready(
         &self,
         now: Now,
         next_block: u64,
         is_open: impl Fn(&ChannelId) -> bool,
-    ) -> Vec<(ChannelId, Ready)> {
-        let ready = |(channel, stage): (&ChannelId, &Stage)| match *stage {
-            Stage::Due { at, .. } if at <= now.mono => Some((*channel, Ready::Send)),
+    ) -> Vec<(Order, ChannelId, Ready)> {
+        let ready = |stage: &Stage| match *stage {
+            Stage::Due { at, .. } if at <= now.mono => Some(Ready::Send),
             // It was said to be in a block that has it not: another branch, or an endpoint that was wrong.
-            Stage::Landed(block) if block < next_block => Some((*channel, Ready::Send)),
-            Stage::Reverted { block, reason } if block < next_block => Some((*channel, Ready::Tell(reason))),
+            Stage::Landed(block) if block < next_block => Some(Ready::Send),
+            Stage::Reverted { block, reason } if block < next_block => Some(Ready::Tell(reason)),
             Stage::Due { .. } | Stage::Sent { .. } | Stage::Landed(_) | Stage::Reverted { .. } => None,
+            Stage::Done(_) => None,
         };
-        let open = self.closes.iter().filter(|(channel, _)| is_open(channel));
-        open.filter_map(ready).collect()
+        let about = |(order, stage): (&Order, &Stage)| match order {
+            Order::Close(channel) | Order::Claim(channel) if is_open(channel) => {
+                Some((*order, *channel, ready(stage)?))
+            }
+            _ => None,
+        };
+        self.earned.iter().filter_map(about).collect()
     }
 
-    /// Whether a close is to be sent now.
-    pub fn is_due(&self, channel: &ChannelId, now: Now) -> bool {
-        matches!(self.closes.get(channel), Some(Stage::Due { at, .. }) if *at <= now.mono)
+    /// Whether an order about a channel is not done yet.
+    pub fn is_to_do(&self, order: &Order) -> bool {
+        self.earned.get(order).is_some_and(|stage| !matches!(stage, Stage::Done(_)))
     }
 
-    /// Channels whose close was ordered, each with its transaction.
-    pub fn closes(&self) -> impl Iterator<Item = (&ChannelId, Option<TxTicket>)> {
-        self.closes.iter().map(|(channel, stage)| match stage {
-            Stage::Sent { ticket, .. } => (channel, Some(*ticket)),
-            Stage::Due { .. } | Stage::Landed(_) | Stage::Reverted { .. } => (channel, None),
+    /// Whether an order about a channel is to be sent now.
+    pub fn is_due(&self, order: &Order, now: Now) -> bool {
+        matches!(self.earned.get(order), Some(Stage::Due { at, .. }) if *at <= now.mono)
+    }
+
+    /// What was ordered of channels that are earned on, each with its transaction.
+    pub fn earned(&self) -> impl Iterator<Item = (&Order, Option<TxTicket>)> {
+        self.earned.iter().map(|(order, stage)| match stage {
+            Stage::Sent { ticket, .. } => (order, Some(*ticket)),
+            Stage::Due { .. } | Stage::Landed(_) | Stage::Reverted { .. } | Stage::Done(_) => (order, None),
         })
     }
 
     /// Its share of the digest.
     pub fn canon(&self, out: &mut Canonical) {
-        for (channel, stage) in &self.closes {
-            out.tag(b'o');
-            out.bytes(&channel.0);
-            canon(stage, out);
-        }
-        for (order, stage) in &self.calls {
-            canon_call(order, out);
+        for (order, stage) in self.earned.iter().chain(&self.calls) {
+            canon_order(order, out);
             canon(stage, out);
         }
         for (order, block) in &self.done {
-            canon_call(order, out);
+            canon_order(order, out);
             out.tag(4);
             out.number(*block);
         }
@@ -284,25 +307,23 @@ impl Orders {
 }
 
 /// The call that carries an order out, where it takes nothing but the order.
-fn call(order: &Order) -> Option<Call> {
+fn call(order: &Order, account: Address) -> Option<Call> {
     match *order {
-        Order::Close(_) => None,
-        Order::Withdraw { token } => Some(Call::WithdrawCredit { token }),
+        Order::Close(_) | Order::Claim(_) => None,
+        Order::Withdraw { token } => Some(Call::WithdrawCredit { token, to: account }),
         Order::ForceClose(channel) => Some(Call::ForceClose { channel }),
     }
 }
 
-fn canon_call(order: &Order, out: &mut Canonical) {
-    match order {
-        Order::Withdraw { token } => {
-            out.tag(b'w');
-            out.bytes(token.as_slice());
-        }
-        Order::Close(channel) | Order::ForceClose(channel) => {
-            out.tag(b'f');
-            out.bytes(&channel.0);
-        }
-    }
+fn canon_order(order: &Order, out: &mut Canonical) {
+    let (tag, about) = match order {
+        Order::Close(channel) => (b'o', &channel.0[..]),
+        Order::Withdraw { token } => (b'w', token.as_slice()),
+        Order::ForceClose(channel) => (b'f', &channel.0[..]),
+        Order::Claim(channel) => (b'k', &channel.0[..]),
+    };
+    out.tag(tag);
+    out.bytes(about);
 }
 
 /// When the next try is says nothing of what there is.
@@ -312,6 +333,7 @@ fn canon(stage: &Stage, out: &mut Canonical) {
         Stage::Sent { ticket, .. } => (1, ticket.0),
         Stage::Landed(block) => (2, *block),
         Stage::Reverted { block, .. } => (3, *block),
+        Stage::Done(block) => (5, *block),
     };
     out.tag(tag);
     out.number(number);
@@ -320,10 +342,7 @@ fn canon(stage: &Stage, out: &mut Canonical) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        ids::Address,
-        state::{Case, each_fails},
-    };
+    use crate::state::{Case, each_fails};
 
     fn withdraw(n: u8) -> Order {
         Order::Withdraw { token: Address::repeat_byte(n) }

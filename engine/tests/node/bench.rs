@@ -193,7 +193,7 @@ impl Bench {
 /// The closes that were asked for.
 pub fn closes(said: &[Effect]) -> Vec<(TxTicket, ChannelId)> {
     let found = said.iter().filter_map(|effect| match effect {
-        Effect::Tx { ticket, call: Call::Channel(channel::Call::Close { channel, .. }), .. } => {
+        Effect::Tx { ticket, call: Call::Channel(channel::Call::Finish { channel, .. }), .. } => {
             Some((*ticket, *channel))
         }
         _ => None,

@@ -1,4 +1,4 @@
-//! What a node's owner orders about its money: on record before it leaves, done once, and told (V7, C5, C6).
+//! What a node's owner orders about its money: on record before it leaves, done once, and told (V7, C5, C6, C11, C12).
 
 use decdn_engine::{
     chain::{Call, ChainEvent, Revert, TxOutcome, channel, channel::EventKind},
@@ -18,6 +18,7 @@ use crate::bench::{Bench, CLIENT, OPERATOR, TOKEN, channel as id, closes};
 
 const HELD: u128 = 700;
 const CLOSE: fn() -> Order = || Order::Close(id(0));
+const CLAIM: fn() -> Order = || Order::Claim(id(0));
 const WITHDRAW: Order = Order::Withdraw { token: TOKEN };
 
 /// A node that has read the chain, with one channel on which this much is held.
@@ -39,6 +40,23 @@ fn answers(said: &[Effect]) -> Vec<Answer> {
     found.collect()
 }
 
+fn claims(said: &[Effect]) -> Vec<(TxTicket, Amount)> {
+    let found = said.iter().filter_map(|effect| match effect {
+        Effect::Tx { ticket, call: Call::Channel(channel::Call::Claim { voucher }), .. } => {
+            Some((*ticket, voucher.terms.amount))
+        }
+        _ => None,
+    });
+    found.collect()
+}
+
+/// The chain says that this was claimed on the channel.
+fn claimed(bench: &mut Bench, block: u64, safe: u64) -> Vec<Effect> {
+    let kind = EventKind::Claimed { amount: Amount(HELD), nonce: Nonce(1), paid: Amount(HELD) };
+    let head = bench.block(block, 0);
+    bench.hear(head, safe, vec![ChainEvent::of_channel(head, id(0), kind)])
+}
+
 fn withdrawals(said: &[Effect]) -> Vec<TxTicket> {
     let found = said.iter().filter_map(|effect| match effect {
         Effect::Tx { ticket, call: Call::Channel(channel::Call::WithdrawCredit { .. }), .. } => Some(*ticket),
@@ -56,7 +74,8 @@ fn closing(bench: &mut Bench, block: u64, by: Address, safe: u64) -> Vec<Effect>
 }
 
 fn settled(bench: &mut Bench, block: u64, safe: u64) -> Vec<Effect> {
-    let kind = EventKind::Settled { paid: Amount(HELD), refunded: Amount(0), cooperative: false };
+    let (paid, amount) = (Amount(HELD), Amount(HELD));
+    let kind = EventKind::Settled { ending: channel::Ending::Finish, amount, paid, refunded: Amount(0) };
     let head = bench.block(block, 0);
     bench.hear(head, safe, vec![ChainEvent::of_channel(head, id(0), kind)])
 }
@@ -196,7 +215,7 @@ fn v7_a_channel_without_a_voucher_is_closed_with_the_empty_one() {
     let mut bench = bench(0);
     let said = order(&mut bench, CLOSE());
     let is_empty = |effect: &Effect| {
-        matches!(effect, Effect::Tx { call: Call::Channel(channel::Call::Close { voucher: None, .. }), .. })
+        matches!(effect, Effect::Tx { call: Call::Channel(channel::Call::Finish { voucher: None, .. }), .. })
     };
     assert!(said.iter().any(is_empty), "{said:?}");
 }
@@ -208,6 +227,85 @@ fn v7_what_is_not_there_is_refused_and_changes_nothing() {
     let said = order(&mut bench, Order::Close(id(9)));
     assert_eq!(answers(&said), [Answer::Refused(Refusal::Unknown)]);
     assert_eq!(bench.node.disk, disk);
+}
+
+#[test]
+fn c11_a_channel_that_is_finished_settles_at_once_and_what_was_ordered_goes_with_it() {
+    let mut bench = bench(HELD);
+    let said = order(&mut bench, CLOSE());
+    let best = |effect: &Effect| match effect {
+        Effect::Tx { call: Call::Channel(channel::Call::Finish { voucher, .. }), .. } => {
+            voucher.map(|voucher| voucher.terms.amount)
+        }
+        _ => None,
+    };
+    assert_eq!(said.iter().find_map(best), Some(Amount(HELD)), "{said:?}");
+    assert_eq!(answers(&settled(&mut bench, 12, 11)), [Answer::Done { block: 12 }]);
+    assert!(bench.node.disk.contains_key(&Key::Order(CLOSE())), "a fork may bring it back");
+    bench.hear(bench.block(13, 0), 12, vec![]);
+    assert!(!bench.node.disk.contains_key(&Key::Order(CLOSE())));
+}
+
+#[test]
+fn l1_a_finish_that_is_taken_back_is_sent_again() {
+    let mut bench = bench(HELD);
+    order(&mut bench, CLOSE());
+    settled(&mut bench, 12, 11);
+    let said = bench.hear_from(Some(12), bench.block(13, 0).into(), 11, vec![]);
+    assert_eq!(closes(&said).len(), 1, "{said:?}");
+}
+
+#[test]
+fn c12_a_claim_is_on_record_until_it_is_safe_and_the_channel_goes_on() {
+    let mut bench = bench(HELD);
+    let said = order(&mut bench, CLAIM());
+    assert_eq!(answers(&said), [Answer::Taken]);
+    let [(ticket, amount)] = claims(&said)[..] else { panic!("one claim is wanted: {said:?}") };
+    assert_eq!(amount, Amount(HELD));
+    assert!(bench.node.disk.contains_key(&Key::Order(CLAIM())));
+    assert_eq!(claims(&order(&mut bench, CLAIM())), [], "it is on its way");
+    assert!(bench.request(0).is_ok(), "the channel is served");
+    // Its block is heard of before its event is: nothing is sent on that.
+    let outcome = included(&bench, 12, Ok(()));
+    assert_eq!(claims(&ends(&mut bench, ticket, outcome, 11)), []);
+    assert_eq!(answers(&claimed(&mut bench, 12, 10)), [Answer::Done { block: 12 }]);
+    assert!(bench.node.disk.contains_key(&Key::Order(CLAIM())), "a fork may take it back");
+    assert_eq!(claims(&bench.hear(bench.block(13, 0), 12, vec![])), []);
+    assert!(!bench.node.disk.contains_key(&Key::Order(CLAIM())));
+    assert_eq!(answers(&order(&mut bench, CLAIM())), [Answer::Taken], "it may earn more");
+}
+
+#[test]
+fn l1_a_claim_that_is_lost_or_taken_back_is_sent_again_after_a_restart_too() {
+    let mut bench = bench(HELD);
+    let said = order(&mut bench, CLAIM());
+    assert_eq!(claims(&ends(&mut bench, claims(&said)[0].0, TxOutcome::Lost, 11)), []);
+    bench.pass(60);
+    assert_eq!(claims(&bench.hear(bench.block(12, 0), 10, vec![])).len(), 1);
+    bench.restart();
+    let said = bench.hear(bench.block(13, 0), 10, vec![]);
+    let [(ticket, _)] = claims(&said)[..] else { panic!("one claim is wanted: {said:?}") };
+    let outcome = included(&bench, 14, Ok(()));
+    ends(&mut bench, ticket, outcome, 13);
+    claimed(&mut bench, 14, 10);
+    let said = bench.hear_from(Some(14), bench.block(15, 0).into(), 10, vec![]);
+    assert_eq!(claims(&said).len(), 1, "{said:?}");
+}
+
+#[test]
+fn c12_what_can_not_be_claimed_is_refused_and_what_closes_meanwhile_says_so() {
+    let mut poor = bench(0);
+    let disk = poor.node.disk.clone();
+    assert_eq!(answers(&order(&mut poor, CLAIM())), [Answer::Refused(Refusal::NothingEarned)]);
+    assert_eq!(answers(&order(&mut poor, Order::Claim(id(9)))), [Answer::Refused(Refusal::Unknown)]);
+    assert_eq!(poor.node.disk, disk);
+
+    let mut bench = bench(HELD);
+    order(&mut bench, CLAIM());
+    let said = closing(&mut bench, 11, CLIENT, 10);
+    assert_eq!(answers(&said), [Answer::Reverted(Revert::Channel(channel::Revert::NotOpen))]);
+    assert!(!bench.node.disk.contains_key(&Key::Order(CLAIM())));
+    assert_eq!(answers(&order(&mut bench, CLAIM())), [Answer::Refused(Refusal::Closing)]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use decdn_engine::{
     wire::{ClientMessage, Code, Protocol},
 };
 
-use super::{Market, Said, book::as_serial, pick};
+use super::{Market, Said, book::as_serial, money_order, pick};
 use crate::{Bytes, harness};
 
 pub(crate) trait Buyer {

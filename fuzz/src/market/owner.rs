@@ -107,7 +107,8 @@ impl Owner {
 /// An order about money: of this channel, or of anything else.
 pub(crate) fn money_order(how: u8, channel: ChannelId) -> Order {
     match how & 7 {
-        0 | 1 => Order::Close(channel),
+        0 => Order::Close(channel),
+        1 => Order::Claim(channel),
         2 => Order::Close(ChannelId([how | 0xf0; 32])),
         3 | 4 => Order::Withdraw { token: TOKENS[usize::from(how & 1)] },
         5 => Order::Withdraw { token: Address::repeat_byte(how) },

@@ -261,7 +261,9 @@ impl Driver {
     /// A transaction is on its way: that it is, is all, or what becomes of it.
     fn submit(&mut self, ticket: TxTicket, call: Call, is_slow: bool, is_refused: bool) {
         if let Call::Channel(
-            channel::Call::Close { voucher: Some(voucher), .. } | channel::Call::Dispute { voucher },
+            channel::Call::Finish { voucher: Some(voucher), .. }
+            | channel::Call::Claim { voucher }
+            | channel::Call::Dispute { voucher },
         ) = call
             && voucher.terms.channel == CHANNEL
         {
@@ -563,8 +565,9 @@ impl Buyer for Driver {
 /// The order that a call carries out, where none but an owner's leads to it.
 fn ordered(call: &Call) -> Option<Order> {
     match *call {
-        Call::Channel(channel::Call::WithdrawCredit { token }) => Some(Order::Withdraw { token }),
+        Call::Channel(channel::Call::WithdrawCredit { token, .. }) => Some(Order::Withdraw { token }),
         Call::Channel(channel::Call::ForceClose { channel }) => Some(Order::ForceClose(channel)),
+        Call::Channel(channel::Call::Claim { voucher }) => Some(Order::Claim(voucher.terms.channel)),
         _ => None,
     }
 }

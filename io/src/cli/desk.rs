@@ -132,6 +132,7 @@ impl Clerk {
         let done = match request {
             Request::Channels {} => self.channels(&mut talk).await,
             Request::Close { channel } => self.close(&channel, &mut talk).await,
+            Request::Claim { channel } => self.claim(&channel, &mut talk).await,
             Request::Withdraw { token } => self.withdraw(token.as_deref(), &mut talk).await,
         };
         // Who does not listen any more misses nothing.
@@ -156,20 +157,51 @@ impl Clerk {
 
     async fn close(&self, name: &str, talk: &mut Talk) -> Result<(), No> {
         let id = self.find(name).await?;
-        let order = Order::Close(id);
+        let block = self.carry_out(Order::Close(id), id, "close", talk).await?;
+        self.tell_closing(id, block, talk).await
+    }
+
+    async fn claim(&self, name: &str, talk: &mut Talk) -> Result<(), No> {
+        let id = self.find(name).await?;
+        let held = earning(&self.records().await?).find(|earning| earning.channel == id).and_then(|it| it.best);
+        if let (Some(held), Ok(Some(channel))) = (held, self.chain.channel(id).await)
+            && channel.status == Status::Open
+            && channel.amount >= held.amount.min(channel.deposit)
+        {
+            let paid = channel.claimed;
+            return Err((format!("channel {id} has earned nothing new: {paid} base units were claimed already"), 75));
+        }
+        let block = self.carry_out(Order::Claim(id), id, "claim on", talk).await?;
+        let Ok(Some(state)) = self.chain.channel(id).await else {
+            return Err((
+                format!("channel {id} was claimed on in block {block}, and the chain does not answer any more"),
+                75,
+            ));
+        };
+        let line = json!({
+            "event": "claimed", "channel": id.to_string(), "block": block, "claimed": state.claimed.to_string(),
+            "deposit": state.deposit.to_string(),
+        });
+        let _ = talk.tell(&line).await;
+        Ok(())
+    }
+
+    /// Has an order about a channel carried out; in which block that was.
+    async fn carry_out(&self, order: Order, id: ChannelId, what: &str, talk: &mut Talk) -> Result<u64, No> {
         let mut answers = self.answers.subscribe();
+        let would_not = |reason| unwilling(&format!("{what} channel {id}"), reason);
         match self.order(order, &mut answers).await? {
             Answer::Taken => {}
-            Answer::Refused(refusal) => return Err(self.explain(id, refusal).await),
-            Answer::Done { block } => return self.tell_closing(id, block, talk).await,
-            Answer::Reverted(reason) => return Err(unwilling(&format!("close channel {id}"), reason)),
+            Answer::Refused(refusal) => return Err(self.explain(id, what, refusal).await),
+            Answer::Done { block } => return Ok(block),
+            Answer::Reverted(reason) => return Err(would_not(reason)),
         }
         // Who has gone meanwhile has ordered all the same.
         let _ = talk.tell(&json!({ "event": "taken", "channel": id.to_string() })).await;
         match wait(order, &mut answers, DOING).await {
-            Some(Answer::Done { block }) => self.tell_closing(id, block, talk).await,
-            Some(Answer::Reverted(reason)) => Err(unwilling(&format!("close channel {id}"), reason)),
-            _ => Err(self.waiting(&format!("the close of channel {id}"))),
+            Some(Answer::Done { block }) => Ok(block),
+            Some(Answer::Reverted(reason)) => Err(would_not(reason)),
+            _ => Err(self.waiting(&format!("what was ordered of channel {id}"))),
         }
     }
 
@@ -204,8 +236,8 @@ impl Clerk {
         })
     }
 
-    /// Why a channel is not closed, with what the chain says of it.
-    async fn explain(&self, id: ChannelId, refusal: Refusal) -> No {
+    /// Why an order about a channel is not taken, with what the chain says of it.
+    async fn explain(&self, id: ChannelId, what: &str, refusal: Refusal) -> No {
         match refusal {
             Refusal::Closing => {
                 return (
@@ -216,6 +248,13 @@ impl Clerk {
                 );
             }
             Refusal::TooMany => return (too_many(), 75),
+            Refusal::NothingEarned => {
+                return (format!("channel {id} has earned nothing yet: the node holds no voucher of it"), 75);
+            }
+            Refusal::NotNode => {
+                let pays = "this node pays on it; what was not spent comes back when it is closed";
+                return (format!("channel {id} can't be claimed on: {pays}"), 2);
+            }
             Refusal::Settled | Refusal::Unknown => {}
         }
         match self.chain.channel(id).await {
@@ -225,13 +264,13 @@ impl Clerk {
             Ok(None) => (format!("there is no channel {id}; `decdn node channels` lists this node's"), 2),
             Ok(Some(channel)) if channel.node != self.chain.account() => (
                 format!(
-                    "channel {id} is between client {} and node {}, so this node can't close it",
+                    "channel {id} is between client {} and node {}, so this node can't {what} it",
                     channel.client, channel.node
                 ),
                 2,
             ),
             Ok(Some(channel)) if channel.status == Status::Settled => {
-                (format!("channel {id} has settled; nothing is left to close"), 2)
+                (format!("channel {id} has settled; nothing is left to {what}"), 2)
             }
             Ok(Some(_)) => (format!("the node has not read of channel {id} yet; try again in a minute"), 75),
         }

@@ -4,10 +4,11 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
 use decdn_engine::{
+    chain::channel::Ending,
     fault::Fault,
     ids::ChannelId,
     io::{Fact, Input, Notice},
-    money::{MB, Rate},
+    money::{Amount, MB, Rate},
     record::Record,
     roles::{Config, config::NodeConfig},
     time::ChainTime,
@@ -48,8 +49,10 @@ pub(super) enum NodeCommand {
     Run(Box<RunArgs>),
     /// List the channels that the node earns on and that are not settled.
     Channels(owner::ChannelsArgs),
-    /// Close a channel, at the best voucher that the running node holds. It settles it after its dispute window.
-    Close(owner::CloseArgs),
+    /// Close a channel at the best voucher that the running node holds. It settles at once.
+    Close(owner::ChannelArgs),
+    /// Have what the running node has earned on a channel paid out, and go on with it.
+    Claim(owner::ChannelArgs),
     /// Draw what a refusing token has left for the running node's account.
     Withdraw(owner::WithdrawArgs),
 }
@@ -84,6 +87,7 @@ pub(super) async fn run(command: NodeCommand) -> Result<(), Failure> {
         NodeCommand::Run(args) => serve(*args).await,
         NodeCommand::Channels(args) => owner::channels(args).await,
         NodeCommand::Close(args) => owner::close(args).await,
+        NodeCommand::Claim(args) => owner::claim(args).await,
         NodeCommand::Withdraw(args) => owner::withdraw(args).await,
     }
 }
@@ -278,12 +282,8 @@ fn report(ear: Ear, news: &News) {
                 &json!({ "event": "disputed", "channel": channel.to_string(), "amount": amount.to_string() }),
             );
         }
-        News::Notice(Notice::Settled { channel, paid, refunded, cooperative }) => {
-            tracing::info!(%channel, %paid, %refunded, cooperative, "channel settled");
-            ear.tell(&json!({
-                "event": "settled", "channel": channel.to_string(), "paid": paid.to_string(),
-                "refunded": refunded.to_string(), "cooperative": cooperative,
-            }));
+        News::Notice(Notice::Settled { channel, ending, paid, refunded }) => {
+            settled(ear, *channel, *ending, *paid, *refunded);
         }
         News::Notice(Notice::Ordered { order, answer }) => {
             tracing::info!(?order, ?answer, "an order of the owner's");
@@ -294,6 +294,20 @@ fn report(ear: Ear, news: &News) {
         News::Notice(notice) => tracing::debug!(?notice, "notice"),
         News::Fault(fault) => log_fault(fault),
     }
+}
+
+/// A channel has settled; how: after its window, by consent, or because its node finished it.
+pub(super) fn settled(ear: Ear, channel: ChannelId, ending: Ending, paid: Amount, refunded: Amount) {
+    let ending = match ending {
+        Ending::Window => "window",
+        Ending::Consent => "consent",
+        Ending::Finish => "finish",
+    };
+    tracing::info!(%channel, %paid, %refunded, ending, "channel settled");
+    ear.tell(&json!({
+        "event": "settled", "channel": channel.to_string(), "ending": ending, "paid": paid.to_string(),
+        "refunded": refunded.to_string(), "cooperative": ending == "consent",
+    }));
 }
 
 /// A head that was doubted counts from here on (L4).

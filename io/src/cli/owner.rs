@@ -1,4 +1,4 @@
-//! `decdn node channels`, `close` and `withdraw`: what an owner asks of the node that runs in a state directory.
+//! `decdn node channels`, `close`, `claim` and `withdraw`: what an owner asks of the node that runs in a state directory.
 
 use clap::Args;
 use decdn_engine::{
@@ -31,7 +31,7 @@ pub(super) struct ChannelsArgs {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct CloseArgs {
+pub(super) struct ChannelArgs {
     /// Which channel, by its id or the beginning of it.
     channel: String,
     #[command(flatten)]
@@ -150,7 +150,7 @@ pub(super) async fn channels(args: ChannelsArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-pub(super) async fn close(args: CloseArgs) -> Result<(), Failure> {
+pub(super) async fn close(args: ChannelArgs) -> Result<(), Failure> {
     let ear = Ear::of(args.json, false);
     let request = Request::Close { channel: args.channel };
     ask(&args.place, &request, |line| {
@@ -165,6 +165,24 @@ pub(super) async fn close(args: CloseArgs) -> Result<(), Failure> {
             )),
             "settled" => ear.say(format_args!("channel {channel} has settled at {} base units", text(line, "amount"))),
             _ => ear.say(format_args!("channel {channel}: the node has taken the order, and serves nothing on it any more")),
+        }
+        ear.tell(line);
+        Ok(())
+    })
+    .await
+}
+
+pub(super) async fn claim(args: ChannelArgs) -> Result<(), Failure> {
+    let ear = Ear::of(args.json, false);
+    ask(&args.place, &Request::Claim { channel: args.channel }, |line| {
+        let channel = text(line, "channel");
+        match text(line, "event") {
+            "claimed" => ear.say(format_args!(
+                "channel {channel}: {} base units were paid out so far, the last of them in block {}; it stays open",
+                text(line, "claimed"),
+                line["block"],
+            )),
+            _ => ear.say(format_args!("channel {channel}: the node has taken the order")),
         }
         ear.tell(line);
         Ok(())
@@ -215,6 +233,7 @@ pub(super) fn as_event(order: &Order, answer: &Answer) -> Value {
         Order::Close(channel) => ("close", Some(channel.to_string()), None),
         Order::ForceClose(channel) => ("force_close", Some(channel.to_string()), None),
         Order::Withdraw { token } => ("withdraw", None, Some(token)),
+        Order::Claim(channel) => ("claim", Some(channel.to_string()), None),
     };
     let (answer, block, why) = match answer {
         Answer::Taken => ("taken", None, None),

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use decdn_engine::{ids::ChannelId, io::Notice, money::Amount};
+use decdn_engine::{chain::channel::Ending, ids::ChannelId, io::Notice, money::Amount};
 use decdn_io::party::{News, Party};
 
 /// Content of this size, always the same.
@@ -27,8 +27,8 @@ pub async fn until<T>(party: &mut Party, mut pick: impl FnMut(&News) -> Option<T
 
 pub fn settled(news: &News) -> Option<(Amount, Amount, bool)> {
     match news {
-        News::Notice(Notice::Settled { paid, refunded, cooperative, .. }) => {
-            Some((*paid, *refunded, *cooperative))
+        News::Notice(Notice::Settled { ending, paid, refunded, .. }) => {
+            Some((*paid, *refunded, *ending == Ending::Consent))
         }
         _ => None,
     }

@@ -183,6 +183,8 @@ impl DurableFirst {
         let Some(
             Call::Close { voucher: Some(voucher), .. }
             | Call::CloseCooperatively { voucher: Some(voucher), .. }
+            | Call::Finish { voucher: Some(voucher), .. }
+            | Call::Claim { voucher }
             | Call::Dispute { voucher },
         ) = call.as_channel()
         else {

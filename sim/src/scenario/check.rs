@@ -209,6 +209,12 @@ fn check_event(file: &File, event: &Event) -> Result<(), Wrong> {
                 return Err(Wrong::There(who.at, what));
             }
         }
+        Happening::Claim { who, with } => {
+            if (find(file, who)?.part, find(file, with)?.part) != (Part::Node, Part::Client) {
+                let what = format!("{:?} earns nothing from {:?}; name a node and a client", &**who, &**with);
+                return Err(Wrong::There(who.at, what));
+            }
+        }
         Happening::Window { .. }
         | Happening::Down { .. }
         | Happening::Fork { .. }

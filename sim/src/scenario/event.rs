@@ -144,6 +144,13 @@ pub enum Happening {
         /// The other party.
         with: Placed,
     },
+    /// A node's owner has it claim what it earned on the channels that are open between the two.
+    Claim {
+        /// Whose owner.
+        who: Placed,
+        /// Who pays on them.
+        with: Placed,
+    },
     /// An owner draws its credit.
     Withdraw {
         /// Whose owner.
@@ -191,7 +198,10 @@ impl Event {
             Happening::Glitch { by_ms, by_blocks, .. } => (Some(by_ms), by_blocks.as_ref()),
             Happening::LogsBehind { by_ms, for_ms, .. } => (Some(by_ms), Some(for_ms)),
             Happening::Order { max_rate, deposit, .. } => (max_rate.as_ref(), deposit.as_ref()),
-            Happening::Cancel { .. } | Happening::Close { .. } | Happening::Withdraw { .. } => (None, None),
+            Happening::Cancel { .. }
+            | Happening::Close { .. }
+            | Happening::Claim { .. }
+            | Happening::Withdraw { .. } => (None, None),
         };
         own.into_iter().chain(other).chain([&self.at_ms])
     }
@@ -213,7 +223,10 @@ impl Event {
             Happening::Glitch { by_ms, by_blocks, .. } => (Some(by_ms), by_blocks.as_mut()),
             Happening::LogsBehind { by_ms, for_ms, .. } => (Some(by_ms), Some(for_ms)),
             Happening::Order { max_rate, deposit, .. } => (max_rate.as_mut(), deposit.as_mut()),
-            Happening::Cancel { .. } | Happening::Close { .. } => (None, None),
+            Happening::Cancel { .. }
+            | Happening::Close { .. }
+            | Happening::Claim { .. }
+            | Happening::Withdraw { .. } => (None, None),
         };
         [Some(&mut self.at_ms), own, other]
     }
@@ -250,6 +263,7 @@ struct Keys {
     deposit: Option<Pin>,
     cancel: Option<Placed>,
     close: Option<[Placed; 2]>,
+    claim: Option<[Placed; 2]>,
     withdraw: Option<Placed>,
 }
 
@@ -270,7 +284,7 @@ impl fmt::Display for NoEvent {
             Self::NotOne => {
                 "an event needs exactly one of crash, wipe, suspend, silence, window_hours, clock_ahead, clock_behind, \
                  head_ahead, head_behind, logs_behind, censors, loses, down, fork_ms, drift_ahead_ms, drift_behind_ms, \
-                 order, cancel, close, withdraw"
+                 order, cancel, close, claim, withdraw"
             }
             Self::DoesNotLast => "for_ms belongs to crash, wipe, suspend, silence, logs_behind, censors, loses and down alone",
             Self::NoClock => "by_ms belongs to clock_ahead, clock_behind, head_ahead, head_behind and logs_behind alone",
@@ -317,6 +331,7 @@ impl TryFrom<Keys> for Event {
             keys.order.map(order),
             keys.cancel.map(|fetch| Happening::Cancel { fetch }),
             keys.close.map(|[who, with]| Happening::Close { who, with }),
+            keys.claim.map(|[who, with]| Happening::Claim { who, with }),
             keys.withdraw.map(|who| Happening::Withdraw { who }),
         ]
         .into_iter()
@@ -331,6 +346,7 @@ impl TryFrom<Keys> for Event {
             | Happening::Order { .. }
             | Happening::Cancel { .. }
             | Happening::Close { .. }
+            | Happening::Claim { .. }
             | Happening::Withdraw { .. } => (false, false),
             _ => (true, false),
         };

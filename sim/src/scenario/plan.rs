@@ -498,6 +498,10 @@ impl<'a> Drawing<'a> {
                     let pairs = self.pairs(who, with);
                     jobs.extend(pairs.map(|(who, with)| Job::new(who, at, Order::Close { with })));
                 }
+                Happening::Claim { who, with } => {
+                    let pairs = self.pairs(who, with);
+                    jobs.extend(pairs.map(|(who, with)| Job::new(who, at, Order::Claim { with })));
+                }
                 Happening::Withdraw { who } => {
                     let token = self.token;
                     let job = |id: &ActorId| Job::new(*id, at, Order::Withdraw { token });

@@ -27,11 +27,26 @@ pub enum Order {
         /// The other party.
         with: ActorId,
     },
+    /// To claim on every channel with this one that is open when it is ordered.
+    Claim {
+        /// The other party.
+        with: ActorId,
+    },
     /// To draw what a refusing token left for it.
     Withdraw {
         /// In which token.
         token: Address,
     },
+}
+
+impl Order {
+    /// What it says of a channel, where it is one about channels.
+    fn about(&self, id: ChannelId) -> order::Order {
+        match self {
+            Self::Claim { .. } => order::Order::Claim(id),
+            _ => order::Order::Close(id),
+        }
+    }
 }
 
 /// An order at its time.
@@ -45,8 +60,10 @@ pub struct Job {
     pub order: Order,
     /// The owner heard that the download or the withdrawal is over.
     is_over: bool,
-    /// The channels to be closed, once that was ordered.
+    /// The channels to be closed or claimed on, once that was ordered.
     channels: Option<Vec<ChannelId>>,
+    /// Those about which the owner heard how that ended.
+    answered: Vec<ChannelId>,
     /// What the owner heard was taken: it need not order that again.
     taken: Vec<order::Order>,
 }
@@ -54,7 +71,7 @@ pub struct Job {
 impl Job {
     /// An order at a time.
     pub fn new(actor: ActorId, at: Time, order: Order) -> Self {
-        Self { actor, at, order, is_over: false, channels: None, taken: Vec::new() }
+        Self { actor, at, order, is_over: false, channels: None, answered: Vec::new(), taken: Vec::new() }
     }
 
     /// Whether it is an order of this download.
@@ -92,6 +109,13 @@ impl World {
             Order::Close { .. } => {
                 job.channels.as_ref().is_some_and(|ids| ids.iter().all(|id| !self.is_open(*id)))
             }
+            Order::Claim { .. } => {
+                let has_claimed = |id| self.chain.channel(id).is_some_and(|channel| channel.claimed.0 > 0);
+                let is_done = |id: &ChannelId| {
+                    job.answered.contains(id) || has_claimed(*id) || !self.is_open(*id)
+                };
+                job.channels.as_ref().is_some_and(|ids| ids.iter().all(is_done))
+            }
         }
     }
 
@@ -116,6 +140,8 @@ impl World {
         for job in self.jobs.iter_mut().filter(|job| job.actor == actor && job.at <= now) {
             if answer == Answer::Taken {
                 job.taken.push(order);
+            } else if let (Order::Claim { .. }, order::Order::Claim(channel)) = (&job.order, order) {
+                job.answered.push(channel);
             } else if let (Order::Withdraw { token }, order::Order::Withdraw { token: other }) =
                 (&job.order, order)
             {
@@ -130,7 +156,10 @@ impl World {
     }
 
     fn is_taken(job: &Job) -> bool {
-        let is_taken = |id: &ChannelId| job.taken.contains(&order::Order::Close(*id));
+        let is_taken = |id: &ChannelId| {
+            let is_it = |order: &order::Order| *order == job.order.about(*id);
+            job.answered.contains(id) || job.taken.iter().any(is_it)
+        };
         job.channels.as_ref().is_some_and(|ids| ids.iter().all(is_taken))
     }
 
@@ -150,9 +179,9 @@ impl World {
                 let fetch = *fetch;
                 self.step(actor, Input::Cancel(fetch));
             }
-            Order::Close { with } => {
+            Order::Close { with } | Order::Claim { with } => {
                 let with = *with;
-                self.close_all(index, with);
+                self.order_all(index, with);
             }
             Order::Withdraw { token } => {
                 let token = *token;
@@ -161,7 +190,7 @@ impl World {
         }
     }
 
-    fn close_all(&mut self, index: usize, with: ActorId) {
+    fn order_all(&mut self, index: usize, with: ActorId) {
         let actor = self.jobs[index].actor;
         let parties = [actor, with].map(|id| self.cast.get(id).account);
         let is_theirs = |id: &&ChannelId| {
@@ -177,7 +206,8 @@ impl World {
         let epoch = self.slot(actor).epoch;
         for id in ids {
             if self.lives(actor, epoch) {
-                self.step(actor, Input::Order(order::Order::Close(id)));
+                let order = self.jobs[index].order.about(id);
+                self.step(actor, Input::Order(order));
             }
         }
     }
@@ -211,12 +241,14 @@ impl World {
                 }
                 Order::Cancel(fetch) if durable.get(&Key::Fetch(*fetch)).is_none() => {}
                 // What was taken is on record, whatever became of the process since.
-                Order::Close { .. } if Self::is_taken(job) => {}
+                Order::Close { .. } | Order::Claim { .. } if Self::is_taken(job) => {}
                 Order::Withdraw { token }
                     if job.taken.contains(&order::Order::Withdraw { token: *token }) => {}
-                Order::Fetch(_) | Order::Cancel(_) | Order::Close { .. } | Order::Withdraw { .. } => {
-                    again.push(index as u32);
-                }
+                Order::Fetch(_)
+                | Order::Cancel(_)
+                | Order::Close { .. }
+                | Order::Claim { .. }
+                | Order::Withdraw { .. } => again.push(index as u32),
             }
         }
         for fetch in dropped {

@@ -24,6 +24,8 @@ impl Client {
             Order::ForceClose(channel) => {
                 self.refuses_close(&channel).filter(|refusal| *refusal != Refusal::Unknown)
             }
+            Order::Claim(channel) if self.wallet.slot(&channel).is_some() => Some(Refusal::NotNode),
+            Order::Claim(_) => Some(Refusal::Unknown),
             Order::Withdraw { .. } => None,
         };
         let is_new = order.is_call() && !self.orders.has(&order);
@@ -65,7 +67,7 @@ impl Client {
     /// Sends what is due, and forgets what the safe head has.
     pub(super) fn send_orders(&mut self, now: Now, out: &mut Outputs) {
         self.orders.forget_safe(self.follower.safe());
-        for (order, call) in self.orders.due_calls(now) {
+        for (order, call) in self.orders.due_calls(now, self.config.account) {
             let ticket = self.tools.tx_ticket();
             self.orders.sent(&order, ticket);
             out.tx(Lane::Role, ticket, call, Route::Sequencer);

@@ -135,8 +135,7 @@ impl Client {
                 self.defend(now, slot, out);
             }
             (EventKind::Settled { ending, amount: paid, refunded, .. }, Some(slot)) => {
-                let cooperative = ending == channel::Ending::Consent;
-                out.notice(Notice::Settled { channel: event.channel, paid, refunded, cooperative });
+                out.notice(Notice::Settled { channel: event.channel, ending, paid, refunded });
                 self.on_settled(now, slot, block.number, out);
             }
             (EventKind::Opened { .. } | EventKind::Claimed { .. }, _) | (_, None) => {}

@@ -12,6 +12,7 @@ use crate::{
         sending::{Sending, StreamState},
     },
     money::Amount,
+    order::Order,
     record::ChannelStatus,
     roles::{check, client::Client},
     state::{Alarms, Broken, Checked, Invariant, Slot, holds},
@@ -260,19 +261,21 @@ fn are_soft_capped(earnings: &Earnings, cap: Amount) -> Checked {
 }
 
 fn are_orders_about_channels(node: &Node) -> Checked {
-    for (channel, _) in node.buyer.orders.closes() {
+    for (order, _) in node.buyer.orders.earned() {
+        let (Order::Close(channel) | Order::Claim(channel)) = order else { continue };
         let slot = node.earnings.slot(channel);
         let status = slot.map(|slot| node.earnings.channels[slot].status);
         let is_there = slot.is_some() || node.closings.retained.contains(channel);
-        holds!(is_there && status != Some(ChannelStatus::Open), "{channel:?}: {status:?}");
+        let is_claim = matches!(order, Order::Claim(_));
+        holds!(is_there && (is_claim || status != Some(ChannelStatus::Open)), "{order:?}: {status:?}");
     }
     Ok(())
 }
 
 fn have_orders_transactions(node: &Node) -> Checked {
-    for (channel, ticket) in node.buyer.orders.closes() {
+    for (order, ticket) in node.buyer.orders.earned() {
         let has = ticket.is_none_or(|ticket| node.closings.txs.contains_key(&ticket));
-        holds!(has, "{channel:?}: {ticket:?}");
+        holds!(has, "{order:?}: {ticket:?}");
     }
     Ok(())
 }

@@ -119,8 +119,10 @@ impl Node {
                 Record::Dispute(dispute) if node.earnings.slot(&dispute.channel).is_some() => {
                     node.closings.recover(dispute);
                 }
-                // So do they before the orders to close them.
-                Record::Order(order @ Order::Close(channel)) if node.earnings.slot(&channel).is_some() => {
+                // So do they before the orders about them.
+                Record::Order(order @ (Order::Close(channel) | Order::Claim(channel)))
+                    if node.earnings.slot(&channel).is_some() =>
+                {
                     node.buyer.orders.recover(order);
                 }
                 other => node.buyer.adopt(other),
@@ -382,7 +384,7 @@ impl Node {
             | Input::Verdict { stream, .. } => self.buyer.has_dialled(stream.conn),
             Input::Signed { ticket, .. } => !self.signing.contains_key(ticket),
             Input::Tx { ticket, .. } => !self.closings.txs.contains_key(ticket),
-            Input::CloseChannel(channel) | Input::Order(Order::Close(channel)) => {
+            Input::CloseChannel(channel) | Input::Order(Order::Close(channel) | Order::Claim(channel)) => {
                 !self.has_earned_on(channel)
             }
             Input::Order(_) => true,
@@ -429,8 +431,9 @@ impl Role for Node {
             Input::Chain(update) => self.on_chain(now, update, out),
             Input::ChainUnreachable => self.on_chain_unreachable(now, out),
             Input::Tx { ticket, outcome } => self.on_tx(now, ticket, outcome, out),
-            Input::CloseChannel(channel) | Input::Order(Order::Close(channel)) => {
-                self.on_close_order(now, channel, out);
+            Input::CloseChannel(channel) => self.on_earned_order(now, Order::Close(channel), channel, out),
+            Input::Order(order @ (Order::Close(channel) | Order::Claim(channel))) => {
+                self.on_earned_order(now, order, channel, out);
             }
             // All else is for the buyer, which says what is for nobody here.
             input => self.buyer.hear(now, input, crypto, out),

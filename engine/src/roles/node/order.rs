@@ -1,4 +1,5 @@
-//! Closing channels that are earned on: because their owner says so, or because the chain's clock does (V7, L3).
+//! Closing channels that are earned on, because their owner says so or because the chain's clock does, and claiming on them (V7, L3,
+//! C11, C12).
 
 use alloc::{vec, vec::Vec};
 
@@ -20,19 +21,10 @@ impl Node {
         self.earnings.slot(id).is_some() || self.closings.retained.contains(id)
     }
 
-    /// The owner wants a channel closed. Nothing more is served on it; the order is on record before the close leaves, and with it
-    /// the voucher that it closes with.
-    pub(super) fn on_close_order(&mut self, now: Now, id: ChannelId, out: &mut Outputs) {
-        let order = Order::Close(id);
-        let slot = match self.earnings.slot(&id) {
-            None if self.closings.retained.has_settled(&id) => Err(Refusal::Settled),
-            None => Err(Refusal::Unknown),
-            Some(slot) if self.earnings.channels[slot].status == ChannelStatus::Closing => {
-                Err(Refusal::Closing)
-            }
-            Some(slot) => Ok(slot),
-        };
-        let slot = match slot {
+    /// The owner wants a channel closed, or claimed on. Before the transaction leaves, the order is on record and with it the voucher
+    /// that it takes along. Nothing more is served on what is to be closed.
+    pub(super) fn on_earned_order(&mut self, now: Now, order: Order, id: ChannelId, out: &mut Outputs) {
+        let slot = match self.takes(order, id) {
             Ok(slot) => slot,
             Err(refusal) => {
                 return out.notice(Notice::Ordered { order, answer: Answer::Refused(refusal) });
@@ -43,7 +35,8 @@ impl Node {
         if is_new {
             self.buyer.orders.note(order);
             self.buyer.prints.is_rest_dirty = true;
-            if self.earnings.channels[slot].status == ChannelStatus::Open {
+            let is_close = matches!(order, Order::Close(_));
+            if is_close && self.earnings.channels[slot].status == ChannelStatus::Open {
                 self.earnings.channels[slot].status = ChannelStatus::Ending;
                 self.stop_streams(slot, out);
             }
@@ -51,7 +44,23 @@ impl Node {
             self.buyer.tools.persist(lane, writes, out);
         }
         out.push(lane, Effect::Notice(Notice::Ordered { order, answer: Answer::Taken }));
-        self.send_close(now, id, out);
+        self.send_order(now, order, slot, out);
+    }
+
+    /// The channel that an order is about, if it can be carried out.
+    fn takes(&self, order: Order, id: ChannelId) -> Result<Slot, Refusal> {
+        let Some(slot) = self.earnings.slot(&id) else {
+            let has_settled = self.closings.retained.has_settled(&id);
+            return Err(if has_settled { Refusal::Settled } else { Refusal::Unknown });
+        };
+        let channel = &self.earnings.channels[slot];
+        if channel.status == ChannelStatus::Closing {
+            return Err(Refusal::Closing);
+        }
+        if matches!(order, Order::Claim(_)) && channel.best_voucher().is_none() {
+            return Err(Refusal::NothingEarned);
+        }
+        Ok(slot)
     }
 
     /// The same without an owner: what this is done for comes again where it fails (L3).
@@ -67,69 +76,101 @@ impl Node {
         self.submit_close(slot, out);
     }
 
-    /// Closes with the best voucher: the window runs.
+    /// Closes with the best voucher. A payee can't cheat with its payer's signature, so there is no window (C11).
     pub(super) fn submit_close(&mut self, slot: Slot, out: &mut Outputs) {
+        let order = Order::Close(self.earnings.channels[slot].id);
+        self.submit_earned(order, slot, out);
+    }
+
+    fn submit_earned(&mut self, order: Order, slot: Slot, out: &mut Outputs) {
         self.earnings.channels.touch(slot);
         self.buyer.prints.is_rest_dirty = true;
         let channel = &self.earnings.channels[slot];
-        let (id, voucher) = (channel.id, channel.best_voucher());
+        let call = match (order, channel.best_voucher()) {
+            (Order::Claim(_), Some(voucher)) => channel::Call::Claim { voucher },
+            (_, voucher) => channel::Call::Finish { channel: channel.id, voucher },
+        };
         let ticket = self.buyer.tools.tx_ticket();
-        self.buyer.orders.sent(&Order::Close(id), ticket);
-        self.closings.submit(slot, ticket, channel::Call::Close { channel: id, voucher }, out);
+        self.buyer.orders.sent(&order, ticket);
+        self.closings.submit(slot, ticket, call, out);
     }
 
-    /// A close that is due; not beside another transaction about the channel, be it a close for the clock.
-    fn send_close(&mut self, now: Now, id: ChannelId, out: &mut Outputs) {
-        let slot = self.earnings.slot(&id).expect("an order is sent about a channel that is there");
-        if self.buyer.orders.is_due(&id, now) && !self.closings.txs.values().any(|other| *other == slot) {
-            self.submit_close(slot, out);
+    fn has_transaction(&self, slot: Slot) -> bool {
+        self.closings.txs.values().any(|other| *other == slot)
+    }
+
+    /// What is due; not beside another transaction about the channel, be it a close for the clock.
+    fn send_order(&mut self, now: Now, order: Order, slot: Slot, out: &mut Outputs) {
+        if self.buyer.orders.is_due(&order, now) && !self.has_transaction(slot) {
+            self.submit_earned(order, slot, out);
         }
     }
 
-    /// The chain is read up to its head: closes that were ordered and are not on it are sent again, so many with each news; those
-    /// that the contract would not have are over.
-    pub(super) fn send_closes(&mut self, now: Now, out: &mut Outputs) {
+    /// The chain is read up to its head: what was ordered and is not on it is sent again, so much with each news; what the
+    /// contract would not have is over.
+    pub(super) fn send_orders(&mut self, now: Now, out: &mut Outputs) {
         let Self { earnings, closings, .. } = self;
         let is_open = |id: &ChannelId| earnings.slot(id).is_some_and(|slot| closings.get(slot).is_none());
         let ready = self.buyer.orders.ready(now, self.buyer.follower.next_block(), is_open);
-        for (id, ready) in ready.into_iter().take(self.config.limits.closes) {
+        for (order, id, ready) in ready.into_iter().take(self.config.limits.closes) {
             let slot = self.earnings.slot(&id).expect("an order is ready where its channel is there");
             match ready {
-                Ready::Send if self.closings.txs.values().any(|other| *other == slot) => {}
-                Ready::Send => self.submit_close(slot, out),
-                Ready::Tell(reason) => {
-                    self.buyer.orders.end_close(id);
-                    self.buyer.prints.is_rest_dirty = true;
-                    let order = Order::Close(id);
-                    let gone = vec![Record::Gone(Key::Order(order))];
-                    self.buyer.tools.persist(Lane::Channel(slot.index), gone, out);
-                    out.notice(Notice::Ordered { order, answer: Answer::Reverted(reason) });
-                }
+                Ready::Send if self.has_transaction(slot) => {}
+                Ready::Send => self.submit_earned(order, slot, out),
+                Ready::Tell(reason) => self.end_order(order, slot, Answer::Reverted(reason), out),
             }
+        }
+        for order in self.buyer.orders.safe_claims(self.buyer.follower.safe()) {
+            self.buyer.orders.end(&order);
+            self.buyer.prints.is_rest_dirty = true;
+            self.buyer.tools.persist(Lane::Role, vec![Record::Gone(Key::Order(order))], out);
         }
     }
 
-    /// The outcome of a close, if this is one that was ordered. What it did its event says.
-    pub(super) fn on_close_tx(&mut self, now: Now, id: ChannelId, ticket: TxTicket, outcome: &TxOutcome) {
+    /// An order is over, and off the record.
+    fn end_order(&mut self, order: Order, slot: Slot, answer: Answer, out: &mut Outputs) {
+        self.buyer.orders.end(&order);
         self.buyer.prints.is_rest_dirty = true;
-        let poll = self.config.monitor.poll;
-        self.buyer.orders.on_tx(&Order::Close(id), ticket, outcome, (now, poll));
+        let gone = vec![Record::Gone(Key::Order(order))];
+        self.buyer.tools.persist(Lane::Channel(slot.index), gone, out);
+        out.notice(Notice::Ordered { order, answer });
     }
 
-    /// The channel is closing or settled, whoever did it.
-    pub(super) fn note_close_done(&mut self, id: ChannelId, block: u64, out: &mut Outputs) {
-        if self.buyer.orders.landed(id, block) {
+    /// The outcome of what was ordered of a channel, if this is that. What it did its event says.
+    pub(super) fn on_order_tx(&mut self, now: Now, id: ChannelId, ticket: TxTicket, outcome: &TxOutcome) {
+        self.buyer.prints.is_rest_dirty = true;
+        let poll = self.config.monitor.poll;
+        for order in [Order::Close(id), Order::Claim(id)] {
+            self.buyer.orders.on_tx(&order, ticket, outcome, (now, poll));
+        }
+    }
+
+    /// The chain has what may have been ordered, whoever did it.
+    pub(super) fn note_done(&mut self, order: Order, block: u64, out: &mut Outputs) {
+        if self.buyer.orders.landed(&order, block) {
             self.buyer.prints.is_rest_dirty = true;
-            out.notice(Notice::Ordered { order: Order::Close(id), answer: Answer::Done { block } });
+            out.notice(Notice::Ordered { order, answer: Answer::Done { block } });
+        }
+    }
+
+    /// A channel is closing or settled: that it was to be closed is done, and nothing can be claimed on it any more.
+    pub(super) fn note_close_done(&mut self, slot: Slot, block: u64, out: &mut Outputs) {
+        let id = self.earnings.channels[slot].id;
+        self.note_done(Order::Close(id), block, out);
+        if self.buyer.orders.is_to_do(&Order::Claim(id)) {
+            let reason = channel::Revert::NotOpen.into();
+            self.end_order(Order::Claim(id), slot, Answer::Reverted(reason), out);
         }
     }
 
     /// The disk is to forget a channel that is over, and what was ordered of it.
     pub(super) fn erase(&mut self, id: ChannelId) -> Vec<Record> {
         let mut gone: Vec<Record> = self.closings.erase(id, Key::Earning).collect();
-        if self.buyer.orders.end_close(id) {
-            self.buyer.prints.is_rest_dirty = true;
-            gone.push(Record::Gone(Key::Order(Order::Close(id))));
+        for order in [Order::Close(id), Order::Claim(id)] {
+            if self.buyer.orders.end(&order) {
+                self.buyer.prints.is_rest_dirty = true;
+                gone.push(Record::Gone(Key::Order(order)));
+            }
         }
         gone
     }

@@ -153,7 +153,7 @@ impl Node {
         for slot in self.closings.take_rewound(next) {
             self.defend(now, slot, out);
         }
-        self.send_closes(now, out);
+        self.send_orders(now, out);
     }
 
     /// The opening is not on the chain any more. Nothing is served on it; its voucher is worth something if it comes back.

@@ -6,7 +6,7 @@ use super::Node;
 use crate::{
     chain::{
         Block, ChainUpdate, Subject, TxOutcome,
-        channel::{self, EventKind},
+        channel::{self, Ending, EventKind},
     },
     fault::{Fault, LimitHit, Rule, Surprise},
     ids::{Address, ChannelId, TxTicket},
@@ -17,6 +17,7 @@ use crate::{
         earnings::Channel,
     },
     money::Amount,
+    order::Order,
     record::{ChannelStatus, Earning},
     state::Slot,
     time::Now,
@@ -127,7 +128,7 @@ impl Node {
                 if !self.closings.begin(slot, event.channel, (block, amount, deadline)) {
                     return;
                 }
-                self.note_close_done(event.channel, block.number, out);
+                self.note_close_done(slot, block.number, out);
                 if by == self.config.account {
                     self.closings.is_own_close(slot);
                 }
@@ -147,10 +148,9 @@ impl Node {
                 self.closings.on_disputed(slot, event.channel, (block.number, amount), cx);
                 self.defend(now, slot, out);
             }
-            EventKind::Claimed { .. } => {}
+            EventKind::Claimed { .. } => self.note_done(Order::Claim(event.channel), block.number, out),
             EventKind::Settled { ending, amount, refunded, .. } => {
-                let cooperative = ending == channel::Ending::Consent;
-                self.on_settled(now, event.channel, block.number, (amount, refunded, cooperative), out);
+                self.on_settled(now, event.channel, block.number, (ending, amount, refunded), out);
             }
         }
     }
@@ -160,7 +160,7 @@ impl Node {
         now: Now,
         id: ChannelId,
         block: u64,
-        (paid, refunded, cooperative): (Amount, Amount, bool),
+        (ending, paid, refunded): (Ending, Amount, Amount),
         out: &mut Outputs,
     ) {
         let Some(slot) = self.earnings.slot(&id) else { return };
@@ -172,7 +172,7 @@ impl Node {
         }
         self.stop_streams(slot, out);
         if self.closings.get(slot).is_none() {
-            self.note_close_done(id, block, out);
+            self.note_close_done(slot, block, out);
         }
         if block <= self.buyer.follower.safe() {
             let gone = self.erase(id);
@@ -185,7 +185,7 @@ impl Node {
         } else {
             self.retain(now, slot, Why::Settled, (block, block), out);
         }
-        out.notice(Notice::Settled { channel: id, paid, refunded, cooperative });
+        out.notice(Notice::Settled { channel: id, ending, paid, refunded });
     }
 
     /// The chain has an opening of ours: a new one, or one that it had taken back.
@@ -270,7 +270,7 @@ impl Node {
         let cx = &mut Cx { now, tools: &mut self.buyer.tools, out };
         let heard = self.closings.on_tx(slot, id, ticket, &outcome, &outlook, cx);
         self.earnings.channels.touch(slot);
-        self.on_close_tx(now, id, ticket, &outcome);
+        self.on_order_tx(now, id, ticket, &outcome);
         if heard != Some(Outcome::Nothing) {
             // The events say what it did; until they come, nothing is assumed.
             self.poll(now, out);

@@ -18,7 +18,7 @@ use serde_json::json;
 use super::{
     super::{
         Failure, failed,
-        node::log_fault,
+        node::{log_fault, settled},
         outcome::{carefully, input, started},
         settings::{ChainArgs, Chosen, Peer, Place, Recording},
         talk::{self, Ear},
@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     config::File,
+    keys::Keys,
     party::{News, Parts},
     store::{Records, StateDir},
 };
@@ -294,17 +295,14 @@ impl Sight {
     }
 }
 
-fn note(ear: Ear, news: &News, settled: &mut BTreeMap<ChannelId, Amount>) {
+fn note(ear: Ear, news: &News, ends: &mut BTreeMap<ChannelId, Amount>) {
     match news {
-        News::Notice(Notice::Settled { channel, paid, refunded, cooperative }) => {
-            settled.insert(*channel, *paid);
+        News::Notice(Notice::Settled { channel, ending, paid, refunded }) => {
+            ends.insert(*channel, *paid);
             ear.say(format_args!(
                 "channel {channel} settled: {paid} paid, {refunded} refunded, in base units"
             ));
-            ear.tell(&json!({
-                "event": "settled", "channel": channel.to_string(), "paid": paid.to_string(),
-                "refunded": refunded.to_string(), "cooperative": cooperative,
-            }));
+            settled(ear, *channel, *ending, *paid, *refunded);
         }
         News::Notice(Notice::ChannelFound { channel, deposit }) => {
             ear.say(format_args!(

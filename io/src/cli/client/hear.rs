@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::super::{
     Failure, failed,
-    node::{head_confirmed, log_fault, taken_back},
+    node::{head_confirmed, log_fault, settled, taken_back},
     settings::{Peer, shown},
     talk::{Bar, Ear},
 };
@@ -207,13 +207,9 @@ impl Heard {
                 tracing::info!(peer = %node, ?error, "refused");
                 self.troubles.insert(node, Trouble::Refused(error));
             }
-            Notice::Settled { channel, paid, refunded, cooperative } => {
-                tracing::info!(%channel, %paid, %refunded, cooperative, "channel settled");
+            Notice::Settled { channel, ending, paid, refunded } => {
                 spending.settled(channel, refunded);
-                self.ear.tell(&json!({
-                    "event": "settled", "channel": channel.to_string(), "paid": paid.to_string(),
-                    "refunded": refunded.to_string(), "cooperative": cooperative,
-                }));
+                settled(self.ear, channel, ending, paid, refunded);
             }
             Notice::HeadConfirmed { block, time } => head_confirmed(block, time),
             Notice::TakenBack { channel, what } => taken_back(self.ear, channel, what),
