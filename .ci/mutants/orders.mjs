@@ -1,4 +1,4 @@
-// What owners order of money that is there: V7 and C6 in docs/protocol.md.
+// What owners order of money that is there: V7, C6, C11 and C12 in docs/protocol.md.
 export default [
   {
     name: 'order-not-on-record', rule: 'V7', breaks: "an owner's close is not durable, and a crash before the transaction loses it",
@@ -14,8 +14,8 @@ export default [
     oracle: ['O10'],
     edits: [{
       file: 'engine/src/machine/orders.rs',
-      from: 'Stage::Due { at, .. } if at <= now.mono => Some((*channel, Ready::Send)),',
-      to: 'Stage::Due { at, tries: 0 } if at <= now.mono => Some((*channel, Ready::Send)),',
+      from: 'Stage::Due { at, .. } if at <= now.mono => Some(Ready::Send),',
+      to: 'Stage::Due { at, tries: 0 } if at <= now.mono => Some(Ready::Send),',
     }],
   },
   {
@@ -23,8 +23,8 @@ export default [
     test: 'cargo test -p decdn-engine --test node v7_an_order_is_carried_out_with_the_best_voucher',
     edits: [{
       file: 'engine/src/roles/node/order.rs',
-      from: 'let (id, voucher) = (channel.id, channel.best_voucher());',
-      to: 'let (id, voucher) = (channel.id, channel.best_voucher().filter(|_| false));',
+      from: '(_, voucher) => channel::Call::Finish { channel: channel.id, voucher },',
+      to: '_ => channel::Call::Finish { channel: channel.id, voucher: None },',
     }],
   },
   {
@@ -45,7 +45,7 @@ export default [
       to: 'if is_ours {',
     }, {
       file: 'engine/src/roles/node/rewind.rs',
-      from: 'self.send_closes(now, out);',
+      from: 'self.send_orders(now, out);',
       to: '',
     }],
   },
@@ -58,8 +58,35 @@ export default [
       to: 'Stage::Reverted { reason, .. } =>',
     }, {
       file: 'engine/src/roles/node/watch.rs',
-      from: 'self.on_close_tx(now, id, ticket, &outcome);',
-      to: 'self.on_close_tx(now, id, ticket, &outcome); self.send_closes(now, out);',
+      from: 'self.on_order_tx(now, id, ticket, &outcome);',
+      to: 'self.on_order_tx(now, id, ticket, &outcome); self.send_orders(now, out);',
+    }],
+  },
+  {
+    name: 'claim-undone-for-good', rule: 'C12', breaks: 'a claim that a fork takes back is not made again',
+    test: 'cargo test -p decdn-engine --test node l1_a_claim_that_is_lost_or_taken_back_is_sent_again_after_a_restart_too',
+    edits: [{
+      file: 'engine/src/machine/orders.rs',
+      from: 'matches!(*stage, Stage::Done(block) if block >= forked_at)',
+      to: 'matches!(*stage, Stage::Done(block) if block > forked_at)',
+    }],
+  },
+  {
+    name: 'claim-off-the-record-early', rule: 'C12', breaks: 'a claim is off the record before the safe head has it',
+    test: 'cargo test -p decdn-engine --test node c12_a_claim_is_on_record_until_it_is_safe_and_the_channel_goes_on',
+    edits: [{
+      file: 'engine/src/machine/orders.rs',
+      from: 'matches!(stage, Stage::Done(block) if *block <= safe)',
+      to: 'matches!(stage, Stage::Done(block) if *block <= safe + 2)',
+    }],
+  },
+  {
+    name: 'claim-stops-the-channel', rule: 'C12', breaks: 'a channel that is claimed on serves no more',
+    test: 'cargo test -p decdn-engine --test node c12_a_claim_is_on_record_until_it_is_safe_and_the_channel_goes_on',
+    edits: [{
+      file: 'engine/src/roles/node/order.rs',
+      from: "let is_close = matches!(order, Order::Close(_));",
+      to: 'let is_close = true;',
     }],
   },
   {

@@ -188,7 +188,7 @@ impl Driver {
             1 => vec![EventKind::Disputed { by: OPERATOR, amount, nonce: Nonce::NONE }],
             2 => vec![EventKind::Settled {
                 ending: Ending::Window,
-                amount: amount,
+                amount,
                 paid: amount,
                 refunded: Amount::ZERO,
             }],

@@ -163,18 +163,24 @@ impl Clerk {
 
     async fn claim(&self, name: &str, talk: &mut Talk) -> Result<(), No> {
         let id = self.find(name).await?;
-        let held = earning(&self.records().await?).find(|earning| earning.channel == id).and_then(|it| it.best);
+        let held =
+            earning(&self.records().await?).find(|earning| earning.channel == id).and_then(|it| it.best);
         if let (Some(held), Ok(Some(channel))) = (held, self.chain.channel(id).await)
             && channel.status == Status::Open
             && channel.amount >= held.amount.min(channel.deposit)
         {
             let paid = channel.claimed;
-            return Err((format!("channel {id} has earned nothing new: {paid} base units were claimed already"), 75));
+            return Err((
+                format!("channel {id} has earned nothing new: {paid} base units were claimed already"),
+                75,
+            ));
         }
         let block = self.carry_out(Order::Claim(id), id, "claim on", talk).await?;
         let Ok(Some(state)) = self.chain.channel(id).await else {
             return Err((
-                format!("channel {id} was claimed on in block {block}, and the chain does not answer any more"),
+                format!(
+                    "channel {id} was claimed on in block {block}, and the chain does not answer any more"
+                ),
                 75,
             ));
         };

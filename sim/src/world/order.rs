@@ -111,9 +111,8 @@ impl World {
             }
             Order::Claim { .. } => {
                 let has_claimed = |id| self.chain.channel(id).is_some_and(|channel| channel.claimed.0 > 0);
-                let is_done = |id: &ChannelId| {
-                    job.answered.contains(id) || has_claimed(*id) || !self.is_open(*id)
-                };
+                let is_done =
+                    |id: &ChannelId| job.answered.contains(id) || has_claimed(*id) || !self.is_open(*id);
                 job.channels.as_ref().is_some_and(|ids| ids.iter().all(is_done))
             }
         }
