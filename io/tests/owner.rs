@@ -29,7 +29,7 @@ fn close<'a>(id: &'a str, state: &'a str) -> [&'a str; 6] {
 }
 
 #[test]
-fn v7_an_owner_closes_a_channel_of_a_node_that_runs_and_is_paid_after_the_window() {
+fn v7_an_owner_claims_on_a_channel_of_a_node_that_runs_and_closes_it() {
     let world = World::new();
     let bytes = 2 << 20;
     let (mut node, id, peer) = sold(&world, bytes);
@@ -46,20 +46,31 @@ fn v7_an_owner_closes_a_channel_of_a_node_that_runs_and_is_paid_after_the_window
     refused(&world.run(&close(STRANGE, "node.state")), 2, &["there is no channel", STRANGE]);
     refused(&world.run(&close("zz", "node.state")), 2, &["is called zz", "decdn node channels"]);
 
-    let said = world.ok(&close(&id[..8], "node.state"));
-    let events: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    let names: Vec<&str> = events.iter().filter_map(|event| event["event"].as_str()).collect();
-    assert_eq!(names, ["taken", "closing"]);
-    assert_eq!(events[1]["amount"], price(bytes).to_string());
-    // The first was about the channel that there is not.
-    for answer in ["refused", "taken", "done"] {
+    let events = |said: String| -> Vec<Value> {
+        said.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    };
+    let named = |events: &[Value], names: &[&str]| {
+        let said: Vec<_> = events.iter().filter_map(|event| event["event"].as_str()).collect();
+        assert_eq!(said, names);
+    };
+    let claim = |id| ["node", "claim", id, "--state-dir", "node.state", "--json"];
+    let said = events(world.ok(&claim(&id[..8])));
+    named(&said, &["taken", "claimed"]);
+    assert_eq!(said[1]["claimed"], price(bytes).to_string());
+    assert_eq!(world.balance("node.key"), price(bytes), "the channel is open, and the money is there");
+    refused(&world.run(&claim(&id)), 75, &[&id, "has earned nothing new"]);
+    refused(&world.run(&claim(STRANGE)), 2, &["there is no channel", STRANGE]);
+
+    let said = events(world.ok(&close(&id[..8], "node.state")));
+    named(&said, &["taken", "settled"]);
+    assert_eq!(said[1]["amount"], price(bytes).to_string());
+    // Two were about the channel that there is not.
+    for answer in ["refused", "taken", "done", "refused", "taken", "done"] {
         assert_eq!(node.event("order")["answer"], answer);
     }
-    refused(&world.run(&close(&id, "node.state")), 2, &[&id, "is closing already"]);
-
-    world.ok(&["devnet", "warp", "180000"]);
-    assert_eq!(node.event("settled")["paid"], price(bytes).to_string());
-    assert_eq!(world.balance("node.key"), price(bytes));
+    let settled = node.event("settled");
+    assert_eq!((&settled["ending"], &settled["paid"]), (&"finish".into(), &price(bytes).to_string().into()));
+    assert_eq!(world.balance("node.key"), price(bytes), "nothing is paid twice");
     assert_eq!(world.balance("client.key"), 10_000_000 - price(bytes));
     refused(&world.run(&close(&id, "node.state")), 2, &[&id, "has settled"]);
     refused(&world.run(&["node", "withdraw", "--state-dir", "node.state"]), 75, &["nothing to draw"]);

@@ -192,17 +192,23 @@ async fn serve(args: RunArgs) -> Result<(), Failure> {
     let blobs = parts.blobs.list().map_err(|error| unstored(&dir, &error))?;
     let records = parts.load().map_err(started)?;
     let has_channels = records.iter().any(|record| !matches!(record, Record::Cursor(_) | Record::Gone(_)));
-    if let Err(failure) = chosen.check_funds(has_channels).await {
-        parts.transport.endpoint().close().await;
-        return Err(failure);
-    }
+    let last = async {
+        chosen.check_funds(has_channels).await?;
+        let control = Control::bind(&dir).map_err(|error| match error {
+            BindError::Live(_) => Failure::Again(error.to_string()),
+            BindError::Taken(_) | BindError::Io(..) => failed(error),
+        })?;
+        Ok((control, chosen.port(keys.eth())?))
+    };
+    let (control, chain) = match last.await {
+        Ok(ready) => ready,
+        Err(failure) => {
+            parts.transport.endpoint().close().await;
+            return Err(failure);
+        }
+    };
     let role = args.recording.begin(&mut parts, Config::Node(config), &records)?;
     drop(records);
-    let chain = chosen.port(keys.eth())?;
-    let control = Control::bind(&dir).map_err(|error| match error {
-        BindError::Live(_) => Failure::Again(error.to_string()),
-        BindError::Taken(_) | BindError::Io(..) => failed(error),
-    })?;
     let mut desk = Desk::open(control, chain.clone(), tokens, file.tokens.clone());
     let signer = KeySigner::new(keys.eth().clone(), deployment);
     let mut party = Party::start(role, parts, clock, chain, signer);
