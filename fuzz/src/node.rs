@@ -3,6 +3,7 @@
 //! other (D5, D12, D14, V7)?
 
 mod driver;
+mod lies;
 
 use decdn_engine::{
     crypto::{Quote, SignedVoucher, VoucherTerms},
