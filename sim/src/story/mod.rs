@@ -295,6 +295,10 @@ impl Story {
                 let text = format!("{who} closes {label} at {amount}; disputes until {until} (C1)");
                 self.say(at, About::Close, text);
             }
+            (Some(OnChainStatus::Open), OnChainStatus::Open) => {
+                let text = format!("{who} claims on {label}: {amount} paid so far (C12)");
+                self.say(at, About::Settlement, text);
+            }
             (Some(OnChainStatus::Closing), OnChainStatus::Closing) => {
                 page.rulings.push(Ruling { at, amount: Some(after.amount.0) });
                 let how = told::way(tx, at);
@@ -308,8 +312,11 @@ impl Story {
                 page.status = Some(after.status);
                 page.settle(after.amount.0.min(after.deposit.0));
                 let back = grouped(after.deposit.0.saturating_sub(after.amount.0));
-                let together = matches!(tx.channel_call(), Some(channel::Call::CloseCooperatively { .. }));
-                let rule = if together { "by consent, C4" } else { "C3" };
+                let rule = match tx.channel_call() {
+                    Some(channel::Call::CloseCooperatively { .. }) => "by consent, C4",
+                    Some(channel::Call::Finish { .. }) => "finished by its node, C11",
+                    _ => "C3",
+                };
                 let text = format!("{label} settles: {amount} paid, {back} back ({rule})");
                 self.say(at, About::Settlement, text);
             }

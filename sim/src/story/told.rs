@@ -173,7 +173,7 @@ fn missed(page: &Page) -> String {
         (None, None, None, None) if page.deadline.is_some() => {
             "it saw no stale close before the settlement (X1)".to_owned()
         }
-        _ => "it was settled by consent (C4)".to_owned(),
+        _ => "it ended without a window (C4, C11)".to_owned(),
     }
 }
 
