@@ -1,5 +1,5 @@
 //! O4: a client pays for verified bytes and for nothing else, each of them once, and never more than the deposit.
-//! Between honest parties it pays for all of them, to the base unit (D6).
+//! Between honest parties it pays for all of them, to the base unit (D6), unless the node finishes before it has the last voucher (C11).
 //!
 //! Verified content is counted here per channel at the rate that its stream was agreed at. No signature may stand
 //! under more than that, rounded up once; no settlement may pay more. Over crashes and channels together, what a
@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use decdn_engine::{
     blob::Verdict,
+    chain::channel::Call,
     crypto::Typed,
     ids::FetchId,
     io::{Effect, FetchFailure, Input, Notice, Output},
@@ -295,7 +296,9 @@ impl ClientLoss {
             });
         }
         let is_kept = deal.payee.is_some_and(|payee| self.people.is_honest(payee));
-        if is_kept && paid < worth && !self.crashed[usize::from(client.0)] {
+        // Who finishes takes what he holds: what was still to be signed he did not wait for.
+        let is_finished = matches!(tx.channel_call(), Some(Call::Finish { .. }));
+        if is_kept && !is_finished && paid < worth && !self.crashed[usize::from(client.0)] {
             report.violation("O4", "D6", || {
                 format!(
                     "{}: {name} pays {paid} on chain, and has verified bytes that cost {worth}",
