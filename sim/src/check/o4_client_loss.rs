@@ -1,5 +1,5 @@
 //! O4: a client pays for verified bytes and for nothing else, each of them once, and never more than the deposit.
-//! Between honest parties it pays for all of them, to the base unit (D6), unless the node finishes before it has the last voucher (C11).
+//! Between honest parties it pays for all of them, to the base unit (D6); to one offer where the node finished before it had the last voucher (C11).
 //!
 //! Verified content is counted here per channel at the rate that its stream was agreed at. No signature may stand
 //! under more than that, rounded up once; no settlement may pay more. Over crashes and channels together, what a
@@ -41,6 +41,8 @@ struct Bill {
     verified: u128,
     /// The most that was signed for.
     signed: u128,
+    /// The largest offer that was agreed on it, bytes × rate.
+    offered: u128,
     settled: Option<u128>,
 }
 
@@ -296,9 +298,10 @@ impl ClientLoss {
             });
         }
         let is_kept = deal.payee.is_some_and(|payee| self.people.is_honest(payee));
-        // Who finishes takes what he holds: what was still to be signed he did not wait for.
+        // Who finishes takes what he holds: what was still to be signed, an offer at most, he did not wait for.
         let is_finished = matches!(tx.channel_call(), Some(Call::Finish { .. }));
-        if is_kept && !is_finished && paid < worth && !self.crashed[usize::from(client.0)] {
+        let forgone = if is_finished { bill.offered.div_ceil(UNIT) } else { 0 };
+        if is_kept && paid.saturating_add(forgone) < worth && !self.crashed[usize::from(client.0)] {
             report.violation("O4", "D6", || {
                 format!(
                     "{}: {name} pays {paid} on chain, and has verified bytes that cost {worth}",
@@ -388,6 +391,11 @@ impl Oracle for ClientLoss {
                 if asked.rate == 0 {
                     let rate = response.rate.0;
                     asked.rate = rate;
+                    if let Some(number) = asked.channel.checked_sub(1) {
+                        let offered = u128::from(response.max_bytes_per_voucher) * u128::from(rate);
+                        let (_, bill) = self.channels.at(number);
+                        bill.offered = bill.offered.max(offered);
+                    }
                     let purse = &mut self.purses[usize::from(to.0)];
                     purse.rate = purse.rate.max(rate.min(asked.max_rate));
                 }

@@ -214,6 +214,14 @@ fn o4_a_client_pays_for_each_verified_byte_once_and_for_nothing_else() {
     // More on chain than was verified, whoever signed for it; and less, though the node is honest.
     bought().close(NODE, id, 1, group + 1).settle(NODE, id).names("D9");
     bought().close(CLIENT, id, 1, group - 1).settle(CLIENT, id).names("D6");
+    // Who finishes forgoes one offer of what was still to be signed, and no more (C11).
+    let more = || {
+        let mut story = bought();
+        story.gets((CLIENT, NODE), 0, GROUP, OFFER);
+        story
+    };
+    more().finish(NODE, id, 1, group).is_silent();
+    more().finish(NODE, id, 1, group - 1).names("D6");
 }
 
 #[test]
