@@ -33,3 +33,4 @@ pub mod time;
 mod uint256;
 pub mod voucher;
 pub mod wire;
+pub mod worth;

@@ -29,6 +29,10 @@ pub enum Key {
     Dispute(ChannelId),
     /// An owner's order about money.
     Order(Order),
+    /// What was claimed on a channel.
+    Claimed(ChannelId),
+    /// What an account kept from this role, in a token.
+    Forgone(Address, Address),
 }
 
 /// Where a channel stands, as far as this role has heard.
@@ -42,6 +46,10 @@ pub enum ChannelStatus {
     Closing,
     /// The node closes it by itself: no more service, but what the client still signs is taken (V7).
     Ending,
+    /// Open, and put aside: nothing was asked for on it for long, and what it has earned is not worth a transaction (X2).
+    Idle,
+    /// Closing, and put aside: the window is over for long, and settling it pays nothing (X2).
+    Forgone,
 }
 
 /// A paying channel: what the client must never lose (V3).
@@ -103,6 +111,26 @@ pub struct Best {
     pub meter: crate::delivery::Meter,
 }
 
+/// What claims have paid out of a channel so far (C12).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Claimed {
+    /// The channel.
+    pub channel: ChannelId,
+    /// All of it.
+    pub amount: Amount,
+}
+
+/// What an account kept from this role because disputing it was worth nothing, or did not succeed (X2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Forgone {
+    /// The account.
+    pub client: Address,
+    /// In which token.
+    pub token: Address,
+    /// All of it.
+    pub amount: Amount,
+}
+
 /// A dispute that was sent to the delayed inbox (X1): its 24 hours are not to begin anew.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Dispute {
@@ -153,6 +181,10 @@ pub enum Record {
     Dispute(Dispute),
     /// An owner's order about money that is not carried out yet. A close stays as long as its channel's record does.
     Order(Order),
+    /// See [`Claimed`].
+    Claimed(Claimed),
+    /// See [`Forgone`].
+    Forgone(Forgone),
 }
 
 impl Record {
@@ -166,6 +198,8 @@ impl Record {
             Self::Gone(key) => *key,
             Self::Dispute(dispute) => Key::Dispute(dispute.channel),
             Self::Order(order) => Key::Order(*order),
+            Self::Claimed(claimed) => Key::Claimed(claimed.channel),
+            Self::Forgone(forgone) => Key::Forgone(forgone.client, forgone.token),
         }
     }
 
@@ -178,7 +212,9 @@ impl Record {
             | Self::Cursor(_)
             | Self::Gone(_)
             | Self::Dispute(_)
-            | Self::Order(_) => None,
+            | Self::Order(_)
+            | Self::Claimed(_)
+            | Self::Forgone(_) => None,
         }
     }
 }

@@ -41,7 +41,7 @@ fn hits(effects: &[Effect]) -> Vec<LimitHit> {
 fn tiny_node(soft_cap: Amount) -> Bench<Node, Trusting> {
     let mut config = node_config(Rate(1_000));
     config.limits = Limits::tiny();
-    config.soft_cap = soft_cap;
+    config.tokens[0].soft_cap = soft_cap;
     bench(Node::new(config))
 }
 

@@ -2,7 +2,7 @@
 //! with its place, or is read as something else than what is written when it is written again?
 
 use decdn_files::{
-    config::{File, Tokens, in_tokens},
+    config::{File, TokenFile, Tokens, in_tokens},
     receipt::Receipt,
     secrets::Secrets,
 };
@@ -21,8 +21,13 @@ pub fn config(input: &[u8]) {
     let written = toml::to_string(&file).expect("a configuration is a table of tables");
     tell(|| written.clone());
     assert_eq!(File::parse(NAME, &written).expect("what was read and written"), file, "{written}");
-    let sums = [&file.client.deposit, &file.client.max_spend, &file.client.max_rate, &file.node.soft_cap];
-    sums.into_iter().flatten().chain(file.node.rates.values()).for_each(exact);
+    let sums = [&file.client.deposit, &file.client.max_spend, &file.client.max_rate];
+    let of_token = |it: &TokenFile| {
+        let TokenFile { rate, least_deposit, soft_cap, claim_above, coin } = it.clone();
+        [rate, least_deposit, soft_cap, claim_above, coin].into_iter().flatten()
+    };
+    sums.into_iter().flatten().for_each(exact);
+    file.node.tokens.values().flat_map(of_token).for_each(|sum| exact(&sum));
 }
 
 /// Money that is read, counted, shown and read again is the same.

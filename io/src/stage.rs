@@ -20,7 +20,7 @@ use decdn_engine::{
     order::{Candidate, FetchOrder},
     roles::{
         client::Client,
-        config::{ClientConfig, Monitor, NodeConfig},
+        config::{ClientConfig, Monitor, NodeConfig, TokenTerms},
         node::Node,
     },
     time::Span,
@@ -373,11 +373,10 @@ impl Ground<'_> {
         }
         let (key, deployment) = (key(n)?, self.chain.deployment());
         let mut config = NodeConfig::new(deployment, parts.transport.id(), key.address());
-        config.rates = vec![(self.token, RATE)];
+        // The chain calls nothing safe for 15 minutes; here the node takes the risk of any deposit (V6).
+        config.tokens = vec![TokenTerms { soft_cap: PURSE, ..TokenTerms::new(self.token, RATE) }];
         config.monitor.poll = POLL;
         config.max_blob_size = u64::MAX;
-        // The chain calls nothing safe for 15 minutes; here the node takes the risk of any deposit (V6).
-        config.soft_cap = PURSE;
         let role = Node::recover(config, parts.load()?.into_iter());
         let blobs = parts.blobs.list()?;
         let account = account(self.chain, &key)?;

@@ -20,7 +20,7 @@ use decdn_engine::{
     record::{ChannelStatus, Key, Record},
     roles::{
         client::Client,
-        config::{ClientConfig, NodeConfig},
+        config::{ClientConfig, NodeConfig, TokenTerms},
         node::Node,
     },
     time::Span,
@@ -251,9 +251,8 @@ impl Scene {
         let parts = self.parts(1, NODE, at).await;
         let mut config =
             NodeConfig::new(self.chain.deployment(), parts.transport.id(), self.keys[1].address());
-        config.rates = vec![(self.token, RATE)];
+        config.tokens = vec![TokenTerms { soft_cap: PURSE, ..TokenTerms::new(self.token, RATE) }];
         config.monitor.poll = Span::from_millis(100);
-        config.soft_cap = PURSE;
         let role = Node::recover(config, parts.load().expect("readable").into_iter());
         let node = self.start(1, role, parts);
         for (hash, bytes) in node.blobs.list().expect("readable") {

@@ -18,7 +18,11 @@ use decdn_engine::{
     io::{Gone, Input, Outputs},
     money::{Amount, Rate},
     record::Record,
-    roles::{Config, Role, config::NodeConfig, node::Node},
+    roles::{
+        Config, Role,
+        config::{NodeConfig, TokenTerms},
+        node::Node,
+    },
     time::{ChainTime, Now, Span, Time, WallTime},
     wire::Protocol,
 };
@@ -31,7 +35,7 @@ const WALL: u64 = 1_700_000_000_000_000;
 
 fn config() -> NodeConfig {
     let mut config = NodeConfig::new(Deployment::default(), NodeId([1; 32]), OPERATOR);
-    config.rates.push((TOKEN, Rate(1_000)));
+    config.tokens.push(TokenTerms::new(TOKEN, Rate(1_000)));
     config
 }
 
@@ -62,7 +66,7 @@ fn story() -> Vec<Input> {
             events,
             next,
             forced_inclusion: Span::from_hours(24),
-            endpoint: 0,
+            ..ChainUpdate::default()
         })
     };
     vec![
@@ -250,7 +254,7 @@ fn what_was_recorded_before_there_was_a_second_contract_is_still_read() {
         events: vec![ChainEvent::of_channel(block, ChannelId([1; 32]), settled)],
         next: 8,
         forced_inclusion: Span::from_hours(24),
-        endpoint: 0,
+        ..ChainUpdate::default()
     });
     assert_eq!(serde_json::from_str::<Input>(&update).expect("as it was written"), expected);
     // A head has its hash by now; before there was one it is all zeros.

@@ -20,6 +20,7 @@ use decdn_engine::{
     chain::{Block, BlockRef, ChainUpdate, Interest},
     crypto::Crypto,
     time::{ChainTime, Span, Time},
+    worth::GasPrice,
 };
 
 use self::{
@@ -334,6 +335,7 @@ impl<M: Machine> L2<M> {
             events,
             next: next.unwrap_or((head.number + 1).max(from_block)),
             forced_inclusion: self.profile.forced_inclusion,
+            gas_price: GasPrice::default(),
             endpoint: 0,
         }
     }

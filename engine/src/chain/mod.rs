@@ -20,6 +20,7 @@ use crate::{
     crypto::{Crypto, Deployment},
     ids::{Address, BlockHash, ChannelId},
     time::{ChainTime, Span},
+    worth::GasPrice,
 };
 
 /// A block: its number and its timestamp.
@@ -311,6 +312,9 @@ pub struct ChainUpdate {
     pub next: u64,
     /// How long the chain's delayed inbox takes (L2), read live.
     pub forced_inclusion: Span,
+    /// What gas costs, as far as anybody says (X2).
+    #[serde(default, skip_serializing_if = "GasPrice::is_unknown")]
+    pub gas_price: GasPrice,
     /// Which endpoint said so, of those that are configured (L4).
     #[serde(default, skip_serializing_if = "is_first")]
     pub endpoint: u8,

@@ -18,6 +18,7 @@ use crate::{
     record::Queued,
     state::{Alarms, Canonical},
     time::{ChainTime, Now, Span, Time},
+    worth::{DISPUTE_GAS, Market, SETTLE_GAS, Stake},
 };
 
 pub use routes::Step;
@@ -38,6 +39,14 @@ pub struct Monitor {
     pub forced_inclusion: Span,
     /// How long after a deadline the node settles where the client has not.
     pub settle_grace: Span,
+    /// How many times its cost a transaction has to move (X2): 1 or 2. Beyond that it would pay to steal what is small.
+    #[serde(default = "factor")]
+    pub factor: u8,
+}
+
+/// Older recordings don't say it.
+const fn factor() -> u8 {
+    2
 }
 
 impl Default for Monitor {
@@ -48,6 +57,7 @@ impl Default for Monitor {
             margin: Span::from_hours(3),
             forced_inclusion: Span::from_hours(24),
             settle_grace: Span::from_secs(600),
+            factor: factor(),
         }
     }
 }
@@ -98,6 +108,8 @@ pub struct Outlook {
     pub head_at: Time,
     /// How long the delayed inbox takes (L2).
     pub forced_inclusion: Span,
+    /// What gas costs (X2).
+    pub market: Market,
 }
 
 impl Outlook {
@@ -135,6 +147,10 @@ pub struct Watch {
     pub deadline: ChainTime,
     /// Whether this role closed it.
     pub is_ours: bool,
+    /// What its transactions are measured by (X2).
+    stake: Stake,
+    /// What is held, where disputing it is not worth its gas at present.
+    held_back: Option<Amount>,
     /// The amount that the close recorded.
     closed_at_amount: Amount,
     /// What was recorded since, each with its block: a fork takes back what came in later ones.
@@ -164,12 +180,19 @@ struct Raise {
 
 impl Watch {
     /// A close in this block; with what the disk says that the delayed inbox has.
-    pub fn new(block: Block, recorded: Amount, deadline: ChainTime, in_inbox: Option<SignedVoucher>) -> Self {
+    pub fn new(
+        block: Block,
+        (recorded, deadline): (Amount, ChainTime),
+        stake: Stake,
+        in_inbox: Option<SignedVoucher>,
+    ) -> Self {
         Self {
             closed_in: block.number,
             closed_at: block.time,
             deadline,
             is_ours: false,
+            stake,
+            held_back: None,
             closed_at_amount: recorded,
             raises: Vec::new(),
             routes: Routes::new(in_inbox),
@@ -293,7 +316,11 @@ impl Watch {
     /// the owner.
     pub fn step(&mut self, now: Now, held: &Held, outlook: &Outlook, out: &mut Outputs) -> [Option<Step>; 2] {
         let recorded = self.recorded();
-        if recorded >= held.worth() || !outlook.monitor.enabled {
+        let missing = held.worth().saturating_sub(recorded);
+        let is_wanted = missing > Amount::ZERO && outlook.monitor.enabled;
+        let pays = outlook.market.pays(missing, DISPUTE_GAS, self.stake.coin);
+        self.held_back = (is_wanted && !pays).then_some(held.worth());
+        if !is_wanted || !pays {
             self.routes.rest();
             return [None, None];
         }
@@ -311,6 +338,18 @@ impl Watch {
             }
         }
         steps
+    }
+
+    /// Whether a dispute that was held back is worth its gas now (X2).
+    pub fn pays_again(&self, outlook: &Outlook) -> bool {
+        let missing = self.held_back.map(|held| held.saturating_sub(self.recorded()));
+        missing.is_some_and(|missing| outlook.market.pays(missing, DISPUTE_GAS, self.stake.coin))
+    }
+
+    /// Whether settling it is worth its gas to whom it pays what is recorded (X2, C12).
+    pub fn is_worth_settling(&self, outlook: &Outlook) -> bool {
+        let pays = self.recorded().saturating_sub(self.stake.claimed);
+        outlook.market.pays(pays, SETTLE_GAS, self.stake.coin)
     }
 
     /// A dispute goes out.

@@ -24,6 +24,7 @@ use crate::{
     record::{Dispute, Key, Record},
     state::{Broken, Checked, Invariant, Slot, holds},
     time::{ChainTime, Span},
+    worth::Stake,
 };
 
 /// When a role settles.
@@ -120,11 +121,12 @@ impl Closings {
         slot: Slot,
         channel: ChannelId,
         (block, recorded, deadline): (Block, Amount, ChainTime),
+        stake: Stake,
     ) -> bool {
         let is_new = !self.watches.contains_key(&slot);
         if is_new {
             let in_inbox = self.in_inbox(channel);
-            self.watches.insert(slot, Watch::new(block, recorded, deadline, in_inbox));
+            self.watches.insert(slot, Watch::new(block, (recorded, deadline), stake, in_inbox));
         }
         is_new
     }
@@ -137,7 +139,7 @@ impl Closings {
             force: AlarmKey::Force(slot),
             settle: AlarmKey::Settle(slot),
         };
-        let grace = self.is_worth_settling(watch).then_some(self.settling.grace);
+        let grace = self.is_worth_settling(watch, outlook).then_some(self.settling.grace);
         watch.arm(cx.now, outlook, grace, &mut cx.tools.alarms, keys);
     }
 
@@ -147,8 +149,14 @@ impl Closings {
     }
 
     /// Whether this role would settle a channel with this watch, once its window is over.
-    pub fn is_worth_settling(&self, watch: &Watch) -> bool {
-        self.settling.for_nothing || watch.recorded() > Amount::ZERO
+    pub fn is_worth_settling(&self, watch: &Watch, outlook: &Outlook) -> bool {
+        self.settling.for_nothing || watch.is_worth_settling(outlook)
+    }
+
+    /// Disputes that were held back and are worth their gas now (X2).
+    pub fn paying_again(&self, outlook: &Outlook) -> Vec<Slot> {
+        let pays = self.watches.iter().filter(|(_, watch)| watch.pays_again(outlook));
+        pays.map(|(slot, _)| *slot).collect()
     }
 
     /// A closing channel.
@@ -432,7 +440,12 @@ mod tests {
     fn unsure() -> Closings {
         let mut closings = closings();
         let slot = crate::state::Slab::default().insert(());
-        closings.begin(slot, ChannelId([1; 32]), (Block::default(), Amount::ZERO, ChainTime(1)));
+        closings.begin(
+            slot,
+            ChannelId([1; 32]),
+            (Block::default(), Amount::ZERO, ChainTime(1)),
+            Stake::default(),
+        );
         let slot = closings.slots().next().expect("one is closing");
         let (mut tools, mut out, outlook) = (Tools::default(), Outputs::new(), outlook());
         closings.settle(slot, ChannelId([1; 32]), TxTicket(1), &mut out);
@@ -445,7 +458,8 @@ mod tests {
     fn outlook() -> Outlook {
         let monitor = Monitor::default();
         let forced_inclusion = Span::from_hours(24);
-        Outlook { monitor, head_time: ChainTime(0), head_at: Time(0), forced_inclusion }
+        let market = crate::worth::Market::default();
+        Outlook { monitor, head_time: ChainTime(0), head_at: Time(0), forced_inclusion, market }
     }
 
     fn retaining() -> Closings {

@@ -1,8 +1,15 @@
 //! Earning channels: what was sent on each, the best voucher, and what of it is durable (D5, D8, V1, V3, V6).
 
+mod aside;
 mod check;
+mod claims;
+mod forgone;
 
 use alloc::{collections::BTreeMap, vec, vec::Vec};
+
+use aside::Aside;
+use claims::Claims;
+use forgone::Forgone;
 
 use super::Cx;
 use crate::{
@@ -15,6 +22,7 @@ use crate::{
     money::{Amount, Nonce},
     record::{Best, ChannelStatus, Earning, PersistSeq, Record},
     state::{Canon, Canonical, IdMap, Slot, TrackedSlab},
+    time::{ChainTime, Time},
     wire::Voucher,
 };
 
@@ -45,6 +53,12 @@ pub struct Channel {
     pub turn: u32,
     /// What ended streams sent last and the channel has not paid (D8).
     pub tails: Vec<Tail>,
+    /// Since when nothing is asked for on it, or it serves no more; `None` until it is looked at.
+    pub quiet_since: Option<Time>,
+    /// Whether the contract would not do what the node wanted by itself: it isn't asked again.
+    pub is_left_alone: bool,
+    /// Whether what its client keeps is counted already (X2).
+    pub is_forgone: bool,
     /// Whether a consent is being signed.
     pub is_consenting: bool,
     /// Whether its deposit counts towards the soft cap (V6).
@@ -75,6 +89,9 @@ impl Channel {
             streams: Vec::new(),
             turn: 0,
             tails: Vec::new(),
+            quiet_since: None,
+            is_left_alone: false,
+            is_forgone: false,
             is_consenting: false,
             is_soft: false,
         }
@@ -152,6 +169,12 @@ pub struct Earnings {
     raising: BTreeMap<PersistSeq, (Slot, Amount)>,
     /// Channels served before their opening was safe, with the block (V6).
     soft: Vec<(u64, Slot)>,
+    /// Channels that are put aside.
+    pub aside: Aside,
+    /// What was claimed.
+    pub claims: Claims,
+    /// What was not worth defending.
+    pub forgone: Forgone,
 }
 
 impl Earnings {
@@ -177,6 +200,36 @@ impl Earnings {
         gone
     }
 
+    /// Puts a channel aside that is over for now: it has no place in the table. It is `status` from here on.
+    pub fn put_aside(&mut self, slot: Slot, status: ChannelStatus, since: Option<ChainTime>) -> Record {
+        let mut channel = self.remove(slot);
+        assert!(channel.streams.is_empty(), "nothing is served on what is put aside");
+        channel.status = status;
+        channel.is_soft = false;
+        let record = channel.record();
+        self.aside.put(channel, since);
+        record
+    }
+
+    /// Takes a channel up again that was put aside.
+    pub fn take_back(&mut self, id: &ChannelId, status: ChannelStatus) -> Option<Slot> {
+        let mut channel = self.aside.take(id)?;
+        channel.is_forgone = channel.status == ChannelStatus::Forgone;
+        channel.status = status;
+        channel.quiet_since = None;
+        let slot = self.channels.insert(channel);
+        let earlier = self.by_id.get(id);
+        assert!(earlier.is_none(), "what is put aside is not in the table");
+        self.by_id.insert(*id, slot);
+        Some(slot)
+    }
+
+    /// What a channel has earned durably beyond what was claimed.
+    pub fn unclaimed(&self, slot: Slot) -> Amount {
+        let channel = &self.channels[slot];
+        channel.durable.min(channel.deposit).saturating_sub(self.claims.of(&channel.id))
+    }
+
     /// The channel of an id.
     pub fn slot(&self, id: &ChannelId) -> Option<Slot> {
         self.by_id.get(id)
@@ -191,6 +244,11 @@ impl Earnings {
     /// Write sets on their way that raise a limit.
     pub fn raising(&self) -> impl Iterator<Item = PersistSeq> {
         self.raising.keys().copied()
+    }
+
+    /// Whether a voucher of a channel is on its way to the disk.
+    pub fn is_raising(&self, slot: Slot) -> bool {
+        self.raising.values().any(|(other, _)| *other == slot)
     }
 
     /// Channels that count towards the soft cap, with the blocks of their openings.
@@ -230,16 +288,19 @@ impl Earnings {
         Some(slot)
     }
 
-    /// V6: the safe head has the opening, or the soft cap has room for its whole deposit.
+    /// V6: the safe head has the opening, or its token's soft cap has room for its whole deposit.
     pub fn is_final_enough(&mut self, slot: Slot, safe: u64, soft_cap: Amount) -> bool {
         let channel = &self.channels[slot];
         if channel.is_soft || channel.opened_at_block <= safe {
             return true;
         }
-        let at_risk = self.soft.iter().fold(Amount::ZERO, |sum, (_, other)| {
-            let other = self.channels.get(*other).expect("what counts towards the soft cap is there");
-            sum.checked_add(other.deposit).unwrap_or(Amount::MAX)
-        });
+        let others = self
+            .soft
+            .iter()
+            .map(|(_, other)| self.channels.get(*other).expect("what counts towards the soft cap is there"));
+        let at_risk = others
+            .filter(|other| other.token == channel.token)
+            .fold(Amount::ZERO, |sum, other| sum.checked_add(other.deposit).unwrap_or(Amount::MAX));
         if at_risk.checked_add(channel.deposit).is_none_or(|sum| sum > soft_cap) {
             return false;
         }

@@ -1,11 +1,13 @@
 //! Following the chain: heads, how far it was read, and when it is read again (V1, X1, L1, L3).
 
 mod heads;
+mod prices;
 mod reading;
 
 use alloc::{vec, vec::Vec};
 
 use heads::{Heads, Judged};
+use prices::Prices;
 use reading::Reading;
 
 use super::{AlarmKey, Cx};
@@ -17,6 +19,7 @@ use crate::{
     record::Record,
     state::{Broken, Canon, Canonical, Checked, Invariant, holds},
     time::{Now, Span, Time},
+    worth::Market,
 };
 
 /// Chain and wall clock further apart than this: no credit (L3).
@@ -56,6 +59,7 @@ pub struct Follower {
     /// A block whose events are still to be read.
     awaited: u64,
     forced_inclusion: Span,
+    prices: Prices,
     is_polling: bool,
     /// Whether the head was reached once since the start.
     is_read: bool,
@@ -79,6 +83,7 @@ impl Follower {
             asked_from: 0,
             awaited: 0,
             forced_inclusion: monitor.forced_inclusion,
+            prices: Prices::default(),
             is_polling: false,
             is_read: false,
         }
@@ -134,6 +139,7 @@ impl Follower {
             head_time: self.heads.head().time,
             head_at: self.heads.at().unwrap_or_default(),
             forced_inclusion: self.forced_inclusion,
+            market: Market { gas_price: self.prices.lowest(), factor: self.monitor.factor },
         }
     }
 
@@ -232,6 +238,7 @@ impl Follower {
             self.note_drift(cx.now);
         }
         self.forced_inclusion = update.forced_inclusion;
+        self.prices.hear(cx.now, update.endpoint, update.gas_price);
     }
 
     fn note_drift(&mut self, now: Now) {
@@ -310,6 +317,15 @@ impl Follower {
         Ok(())
     }
 
+    /// Where nobody says what gas costs nothing depends on it.
+    fn canon_gas(&self, out: &mut Canonical) {
+        let price = self.prices.lowest();
+        if !price.is_unknown() {
+            out.tag(b'g');
+            out.number(price.0);
+        }
+    }
+
     /// How a buying role's digest has it.
     pub fn canon_for_client(&self, has_proof: bool, out: &mut Canonical) {
         out.tag(u8::from(has_proof) | u8::from(self.is_read) << 1 | u8::from(self.is_polling) << 2);
@@ -317,6 +333,7 @@ impl Follower {
         for number in read.into_iter().chain([self.heads.head().time.0, self.forced_inclusion.0]) {
             out.number(number);
         }
+        self.canon_gas(out);
         self.heads.canon(out);
     }
 }
@@ -342,6 +359,7 @@ impl Canon for Follower {
         for number in numbers {
             out.number(number);
         }
+        self.canon_gas(out);
         self.heads.canon(out);
     }
 }

@@ -4,6 +4,7 @@ use alloc::collections::BTreeMap;
 
 use crate::{
     chain::{Checkpoint, Openings, UNSEEN},
+    dispute::Outlook,
     ids::{ChannelId, SignTicket, TxTicket},
     machine::{AlarmKey, Tools, closings::Closings},
     record::{ChannelStatus, PersistSeq},
@@ -101,11 +102,14 @@ pub(super) fn are_disputes_about_channels(
     Ok(())
 }
 
-pub(super) fn is_settling_due(closings: &Closings, alarms: &Alarms<AlarmKey>) -> Checked {
+pub(super) fn is_settling_due(closings: &Closings, outlook: &Outlook, alarms: &Alarms<AlarmKey>) -> Checked {
     for (slot, watch) in closings.iter() {
         let is_due = alarms.at(AlarmKey::Settle(slot)).is_some() || watch.settling.is_some();
         // Of what was taken back all is looked at again once the chain is read.
-        holds!(is_due || closings.is_rewound(slot) || !closings.is_worth_settling(watch), "{slot:?}");
+        holds!(
+            is_due || closings.is_rewound(slot) || !closings.is_worth_settling(watch, outlook),
+            "{slot:?}"
+        );
     }
     Ok(())
 }

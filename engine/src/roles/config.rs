@@ -89,6 +89,64 @@ impl Default for Buying {
     }
 }
 
+/// On which terms a node sells for a token.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenTerms {
+    /// The token.
+    pub token: Address,
+    /// What it charges.
+    pub rate: Rate,
+    /// What a channel holds at least that it serves on (V4); and what an account may have kept from it, all together, before it
+    /// is served no more (X2).
+    pub least_deposit: Amount,
+    /// Deposits of channels whose opening is not safe yet, all together, that it serves on (V6).
+    pub soft_cap: Amount,
+    /// It claims once a channel has earned more than this beyond what was claimed (C12).
+    pub claim_above: Amount,
+    /// What a native coin is worth, in the token's base units: what gas costs it (X2).
+    pub coin: Option<Amount>,
+}
+
+impl TokenTerms {
+    /// Any deposit is enough, up to 50 million base units at once are taken before they are safe, and nothing is claimed.
+    pub const fn new(token: Address, rate: Rate) -> Self {
+        Self {
+            token,
+            rate,
+            least_deposit: Amount::ZERO,
+            soft_cap: Amount(50_000_000),
+            claim_above: Amount::MAX,
+            coin: None,
+        }
+    }
+}
+
+/// What a node does by itself with the channels that it earns on (V1, L3, X2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// How long nothing was asked for on a channel that is finished then, or put aside where that does not pay.
+    pub idle: Span,
+    /// How long after it has served its last a channel is finished that its client has not settled (C4).
+    pub finish: Span,
+    /// How long after the window's end a close that pays nothing is put aside.
+    pub forgo: Span,
+    /// How long after that it is forgotten.
+    pub forget: Span,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            idle: Span::from_hours(7 * 24),
+            finish: Span::from_hours(1),
+            forgo: Span::from_hours(24),
+            forget: Span::from_hours(90 * 24),
+        }
+    }
+}
+
 /// A node's configuration.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -101,16 +159,16 @@ pub struct NodeConfig {
     pub account: Address,
     /// The block from which to look for its channels where nothing is recorded.
     pub start_block: u64,
-    /// What it charges, per token.
-    pub rates: Vec<(Address, Rate)>,
+    /// What it sells for: nothing for other tokens.
+    pub tokens: Vec<TokenTerms>,
     /// The largest offer it makes (D6): whole groups.
     pub offer_ceiling: u64,
     /// The largest blob it serves.
     pub max_blob_size: u64,
-    /// Deposits of channels whose opening is not safe yet, all together, that it serves on (V6).
-    pub soft_cap: Amount,
     /// How old the newest head may be while it serves (V1).
     pub head_age_max: Span,
+    /// See [`Policy`].
+    pub policy: Policy,
     /// How it buys itself.
     #[serde(default)]
     pub buying: Buying,
@@ -128,15 +186,20 @@ impl NodeConfig {
             node,
             account,
             start_block: 0,
-            rates: Vec::new(),
+            tokens: Vec::new(),
             offer_ceiling: 16 * MB,
             max_blob_size: 10 << 30,
-            soft_cap: Amount(50_000_000),
             head_age_max: Span::from_secs(15 * 60),
+            policy: Policy::default(),
             buying: Buying::default(),
             monitor: Monitor::default(),
             limits: Limits::standard(),
         }
+    }
+
+    /// Its terms for a token, if it sells for it.
+    pub fn terms(&self, token: Address) -> Option<&TokenTerms> {
+        self.tokens.iter().find(|terms| terms.token == token)
     }
 
     /// What it buys itself it buys with the account, the network key and the limits that it sells with.

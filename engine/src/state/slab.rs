@@ -93,6 +93,17 @@ impl<T> Slab<T> {
         self.entries.get_mut(at).filter(|e| e.generation == slot.generation)?.value.as_mut()
     }
 
+    /// The values in so many places from this one on, and where the next ones begin: at the first place again after the last.
+    pub fn places(&self, from: u32, count: usize) -> (u32, impl Iterator<Item = Slot>) {
+        let (start, end) = (from as usize, (from as usize).saturating_add(count));
+        let next = if end < self.entries.len() { end as u32 } else { 0 };
+        let slots = self.entries.iter().enumerate().skip(start).take(count).filter_map(|(index, entry)| {
+            let slot = Slot { index: self.first + index as u32, generation: entry.generation };
+            entry.value.as_ref().map(|_| slot)
+        });
+        (next, slots)
+    }
+
     /// All values, by place: for recovery, inspection, and what happens rarely enough to look at each.
     pub fn iter(&self) -> impl Iterator<Item = (Slot, &T)> {
         self.entries.iter().enumerate().filter_map(|(index, entry)| {

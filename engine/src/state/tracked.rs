@@ -287,6 +287,12 @@ impl<V> TrackedSlab<V> {
         self.slab.is_empty()
     }
 
+    /// See [`Slab::places`].
+    pub fn places(&self, from: u32, count: usize) -> (u32, Vec<Slot>) {
+        let (next, slots) = self.slab.places(from, count);
+        (next, slots.collect())
+    }
+
     /// All of them, by place.
     pub fn iter(&self) -> impl Iterator<Item = (Slot, &V)> {
         self.slab.iter().map(|(slot, entry)| (slot, &entry.value))

@@ -9,8 +9,9 @@ use decdn_engine::{
     money::{Amount, Nonce, Rate},
     order::{Candidate, FetchOrder},
     record::{Best, ChannelStatus, Earning, Paying},
-    roles::config::{ClientConfig, NodeConfig},
+    roles::config::{ClientConfig, NodeConfig, TokenTerms},
     time::Span,
+    worth::GasPrice,
 };
 
 /// What is paid in.
@@ -34,7 +35,7 @@ pub fn client_config() -> ClientConfig {
 /// A node with the account [`OPERATOR`] that sells for [`TOKEN`] at this rate, by the defaults.
 pub fn node_config(rate: Rate) -> NodeConfig {
     let mut config = NodeConfig::new(Deployment::default(), NodeId([1; 32]), OPERATOR);
-    config.rates.push((TOKEN, rate));
+    config.tokens.push(TokenTerms::new(TOKEN, rate));
     config
 }
 
@@ -42,7 +43,8 @@ pub fn node_config(rate: Rate) -> NodeConfig {
 pub fn news(head: impl Into<BlockRef>, safe: u64, events: Vec<ChainEvent>) -> ChainUpdate {
     let head = head.into();
     let (next, forced_inclusion) = (head.number + 1, Span::from_hours(24));
-    ChainUpdate { head, forked_at: None, safe, events, next, forced_inclusion, endpoint: 0 }
+    let gas_price = GasPrice::default();
+    ChainUpdate { head, forked_at: None, safe, events, next, forced_inclusion, gas_price, endpoint: 0 }
 }
 
 /// An order of a whole blob for at most [`RATE`], whose channel is not to be kept.

@@ -24,7 +24,7 @@ pub fn channel(n: u8) -> ChannelId {
 
 pub struct Bench {
     pub node: decdn_testkit::Bench<Node, Trusting>,
-    config: NodeConfig,
+    pub config: NodeConfig,
     /// While the disk is stuck, write sets wait here.
     pub is_disk_stuck: bool,
     pub stuck: Vec<(PersistSeq, Vec<Record>)>,

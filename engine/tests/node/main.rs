@@ -10,6 +10,7 @@ mod cursor;
 mod lost;
 mod once;
 mod order;
+mod policy;
 mod probe;
 mod rewind;
 mod settle;

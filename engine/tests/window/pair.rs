@@ -105,7 +105,7 @@ impl Pair {
     pub fn new(rate: Rate, offer_ceiling: u64, send_range_bytes: u64) -> Self {
         let mut node_config = node_config(rate);
         node_config.offer_ceiling = offer_ceiling;
-        node_config.soft_cap = Amount::MAX;
+        node_config.tokens[0].soft_cap = Amount::MAX;
         node_config.limits.send_range_bytes = send_range_bytes;
         let client_config = client_config();
         Self {

@@ -8,6 +8,7 @@ use decdn_engine::{
     ids::{Address, ChannelId},
     money::{Amount, Nonce},
     time::{ChainTime, Now, Span},
+    worth::GasPrice,
 };
 
 use super::{Parties, TOKENS};
@@ -128,6 +129,7 @@ impl Chain {
             events,
             next: self.block + 1,
             forced_inclusion: Span::from_hours(24),
+            gas_price: GasPrice::default(),
             endpoint: 0,
         }
     }
@@ -155,6 +157,7 @@ impl Chain {
             // Far enough ahead the buyer hears nothing more: that is what it means, and no question.
             next: odd(input) % 64,
             forced_inclusion: Span(odd(input)),
+            gas_price: GasPrice(count),
             endpoint: (count % 3) as u8,
         }
     }

@@ -15,10 +15,14 @@ use decdn_engine::{
     money::{Amount, MB, Nonce, Rate},
     order::Order,
     record::{Key, Record},
-    roles::{config::NodeConfig, node::Node},
+    roles::{
+        config::{NodeConfig, TokenTerms},
+        node::Node,
+    },
     state::ALARMS_SPARE,
     time::{ChainTime, Span, WallTime},
     wire::{ClientMessage, Code, Message},
+    worth::GasPrice,
 };
 use decdn_testkit::signature;
 
@@ -85,7 +89,7 @@ impl Driver {
     /// doesn't.
     pub(super) fn new(rate: Rate, asks: bool) -> Self {
         let mut config = NodeConfig::new(Deployment::default(), NodeId([1; 32]), OPERATOR);
-        config.rates = vec![(TOKEN, rate)];
+        config.tokens = vec![TokenTerms::new(TOKEN, rate)];
         config.offer_ceiling = OFFER_GROUPS_MIN * GROUP;
         config.limits = limits();
         config.buying.asks = asks;
@@ -229,6 +233,7 @@ impl Driver {
             events,
             next: odd(input) % 64,
             forced_inclusion: Span(odd(input)),
+            gas_price: GasPrice(odd(input)),
             endpoint: 0,
         }));
     }
@@ -425,6 +430,8 @@ impl Driver {
                 ("soft", live),
                 ("disputes", live),
                 ("retained", live),
+                ("aside", limits.channels),
+                ("forgone", 65_536),
                 ("openings", openings),
                 ("unseen", openings),
                 ("tails", limits.tails),

@@ -175,15 +175,29 @@ pub struct ClientFile {
 pub struct NodeFile {
     /// Where clients reach it.
     pub listen: Option<SocketAddr>,
-    /// Tokens per MB, by symbol.
-    pub rates: BTreeMap<String, Tokens>,
+    /// What it sells for, by symbol.
+    pub tokens: BTreeMap<String, TokenFile>,
     /// The largest offer in MB: what one client may owe.
     #[serde(deserialize_with = "cadence")]
     pub offer_ceiling_mb: Option<u64>,
     /// The largest blob it serves.
     pub max_blob_size: Option<u64>,
+}
+
+/// On which terms a node sells for a token, all in whole tokens.
+#[derive(Clone, Default, PartialEq, Eq, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TokenFile {
+    /// What a MB costs.
+    pub rate: Option<Tokens>,
+    /// What a channel holds at least.
+    pub least_deposit: Option<Tokens>,
     /// Deposits that it serves on before their opening is safe.
     pub soft_cap: Option<Tokens>,
+    /// It claims what a channel has earned beyond this.
+    pub claim_above: Option<Tokens>,
+    /// What a native coin is worth.
+    pub coin: Option<Tokens>,
 }
 
 /// How channels are watched.
@@ -285,6 +299,12 @@ pub const DEPOSIT: &str = "1";
 pub const MAX_RATE: &str = "0.01";
 /// What a node asks per MB, in tokens.
 pub const RATE: &str = "0.001";
+/// The least that a channel holds, in USDC.
+pub const LEAST_DEPOSIT: &str = "1";
+/// What is served on before it is safe, in USDC.
+pub const SOFT_CAP: &str = "50";
+/// What is left unclaimed on a channel, in USDC.
+pub const CLAIM_ABOVE: &str = "10";
 /// What is paid in.
 pub const TOKEN: &str = "USDC";
 /// D6.
@@ -305,7 +325,15 @@ mod tests {
         assert_eq!(file.client.voucher_cadence_mb, Some(CADENCE_MB));
         assert_eq!(file.client.payment_token.as_deref(), Some(TOKEN));
         assert_eq!(file.node.listen, Some(LISTEN));
-        assert_eq!(file.node.rates.get(TOKEN), Some(&RATE.parse().expect("a number")));
+        let number = |text: &str| Some(text.parse::<Tokens>().expect("a number"));
+        let usdc = TokenFile {
+            rate: number(RATE),
+            least_deposit: number(LEAST_DEPOSIT),
+            soft_cap: number(SOFT_CAP),
+            claim_above: number(CLAIM_ABOVE),
+            coin: None,
+        };
+        assert_eq!(file.node.tokens.get(TOKEN), Some(&usdc));
         assert_eq!(file.dispute_monitor, MonitorFile::default());
         let node = decdn_engine::roles::config::NodeConfig::new(
             Default::default(),
@@ -314,8 +342,6 @@ mod tests {
         );
         assert_eq!(file.node.offer_ceiling_mb.map(|mb| mb * MB), Some(node.offer_ceiling));
         assert_eq!(file.node.max_blob_size, Some(node.max_blob_size));
-        let soft_cap = file.node.soft_cap.and_then(|cap| cap.in_units(6));
-        assert_eq!(soft_cap, Some(node.soft_cap));
     }
 
     #[test]

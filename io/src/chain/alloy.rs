@@ -22,6 +22,7 @@ use decdn_engine::{
     ids::{BlockHash, ChannelId, TxTicket},
     money::Amount,
     time::ChainTime,
+    worth::GasPrice,
 };
 use futures::{Stream, stream};
 use tokio::sync::Mutex;
@@ -244,6 +245,11 @@ impl Shared {
     }
 
     pub(super) async fn block(&self, tag: BlockNumberOrTag) -> Result<BlockRef, ChainError> {
+        self.priced(tag).await.map(|(block, _)| block)
+    }
+
+    /// A block, and what gas cost in it (X2).
+    async fn priced(&self, tag: BlockNumberOrTag) -> Result<(BlockRef, GasPrice), ChainError> {
         let block = self.provider.get_block_by_number(tag).await.map_err(endpoint)?;
         let header = block.ok_or(ChainError::Nonsense("a block that is not there"))?.header;
         if let BlockNumberOrTag::Number(number) = tag
@@ -252,7 +258,8 @@ impl Shared {
             return Err(ChainError::Nonsense("another block than asked for"));
         }
         let (hash, time) = (BlockHash(header.hash.0), ChainTime(header.timestamp));
-        Ok(BlockRef { number: header.number, hash, time })
+        let price = GasPrice(header.base_fee_per_gas.unwrap_or_default());
+        Ok((BlockRef { number: header.number, hash, time }, price))
     }
 
     fn told(&self) -> std::sync::MutexGuard<'_, Told> {
@@ -261,7 +268,7 @@ impl Shared {
 
     /// An answer to a poll, and whether the chain is another one than the last one told of (L1).
     async fn news(&self, from_block: u64, interests: &[Interest]) -> Result<ChainUpdate, ChainError> {
-        let head = self.block(BlockNumberOrTag::Latest).await?;
+        let (head, gas_price) = self.priced(BlockNumberOrTag::Latest).await?;
         let forked_at = self.forked_at(head).await?;
         if let Some(forked_at) = forked_at {
             for watched in self.watched.lock().await.values_mut() {
@@ -276,7 +283,7 @@ impl Shared {
             // Nobody was told: the next poll has to say it.
             self.told().owe(forked_at);
         }
-        Ok(ChainUpdate { forked_at, ..update? })
+        Ok(ChainUpdate { forked_at, gas_price, ..update? })
     }
 
     /// Where the branch of this head parts from what was told before, if it does: found by halves, because from there on
@@ -345,7 +352,17 @@ impl Shared {
             times.insert(number, self.block(BlockNumberOrTag::Number(number)).await?.time);
         }
         let events = logs::events(&found, &times)?;
-        Ok(ChainUpdate { head, safe, forked_at: None, events, next, forced_inclusion, endpoint: 0 })
+        let gas_price = GasPrice::default();
+        Ok(ChainUpdate {
+            head,
+            safe,
+            forked_at: None,
+            events,
+            next,
+            forced_inclusion,
+            gas_price,
+            endpoint: 0,
+        })
     }
 
     /// What these blocks hold of an interest.

@@ -17,6 +17,7 @@ mod settings;
 mod source;
 mod statement;
 mod talk;
+mod terms;
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
 

@@ -8,7 +8,7 @@ use decdn_engine::{
     fault::Fault,
     ids::ChannelId,
     io::{Fact, Input, Notice},
-    money::{Amount, MB, Rate},
+    money::{Amount, MB},
     record::Record,
     roles::{Config, config::NodeConfig},
     time::ChainTime,
@@ -22,8 +22,9 @@ use super::{
     failed,
     outcome::{carefully, input, started, surveyed, unless_interrupted},
     owner,
-    settings::{ChainArgs, Place, Recording, readable, shown, units},
+    settings::{ChainArgs, Place, Recording, readable, shown},
     talk::{self, Ear},
+    terms::terms,
 };
 use crate::{
     config::{self, Tokens},
@@ -143,31 +144,10 @@ async fn serve(args: RunArgs) -> Result<(), Failure> {
     if let Some(bytes) = file.node.max_blob_size {
         config.max_blob_size = bytes;
     }
-    let written = if args.rate.is_empty() {
-        file.node.rates.iter().map(|(symbol, rate)| (symbol.clone(), rate.clone())).collect()
-    } else {
-        args.rate
-    };
-    let written = if written.is_empty() {
-        vec![(config::TOKEN.to_owned(), config::RATE.parse().map_err(failed)?)]
-    } else {
-        written
-    };
     let (mut prices, mut tokens) = (Vec::new(), Vec::new());
-    for (symbol, rate) in &written {
-        let token = chosen.token(&file, symbol).await?;
-        let units = units("rate", rate, &token)?;
-        let sane = u64::try_from(units.0).ok().map(Rate).filter(|rate| rate.is_sane());
-        let sane = sane.ok_or_else(|| {
-            input(format!(
-                "a rate of {rate} {symbol} is none: it has to be above 0 and at most 10^12 base units"
-            ))
-        })?;
-        config.rates.push((token.address, sane));
-        prices.push(format!("{} per MB", shown(units, &token)));
-        if let Some(cap) = &file.node.soft_cap {
-            config.soft_cap = super::settings::units("soft_cap", cap, &token)?;
-        }
+    for (terms, token) in terms(&file, args.rate, &chosen).await? {
+        config.tokens.push(terms);
+        prices.push(format!("{} per MB", shown(Amount(terms.rate.0.into()), &token)));
         tokens.push(token);
     }
     if !chosen.survey.is_listed(keys.account(), keys.node()).await.map_err(surveyed)? {

@@ -223,6 +223,8 @@ pub(super) fn as_json(earning: &Earning) -> Value {
             ChannelStatus::Open => "open",
             ChannelStatus::Final | ChannelStatus::Ending => "ending",
             ChannelStatus::Closing => "closing",
+            ChannelStatus::Idle => "idle",
+            ChannelStatus::Forgone => "forgone",
         },
     })
 }

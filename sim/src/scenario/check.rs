@@ -283,7 +283,8 @@ fn pins(file: &File) -> Vec<&Pin> {
     for actor in &file.actors {
         pins.extend([&actor.count, &actor.disk_us, &actor.signer_us, &actor.restart_ms]);
         pins.extend(actor.with.values());
-        pins.extend([&actor.rate, &actor.offer_ceiling_bytes, &actor.soft_cap].into_iter().flatten());
+        pins.extend([&actor.rate, &actor.offer_ceiling_bytes].into_iter().flatten());
+        pins.extend(actor.terms.pins().into_iter().flatten());
         pins.extend([&actor.poll_secs, &actor.margin_hours].into_iter().flatten());
         pins.extend(actor.owner.iter().map(|owner| &owner.thinks_ms));
     }

@@ -52,7 +52,7 @@ fn actors(plan: &Plan) -> Map<String, Value> {
         let (monitor, rate, ceiling) = match &actor.role {
             Config::Client(client) => (client.monitor, None, None),
             Config::Node(node) => {
-                (node.monitor, node.rates.first().map(|(_, rate)| rate.0), Some(node.offer_ceiling))
+                (node.monitor, node.tokens.first().map(|terms| terms.rate.0), Some(node.offer_ceiling))
             }
         };
         let told = json!({

@@ -5,7 +5,7 @@ use std::{cmp::Ordering, collections::BTreeMap, ops::Deref};
 use decdn_contracts::bindings::selectors;
 use serde::Deserialize;
 
-use super::event::Event;
+use super::{event::Event, terms::Terms};
 use crate::{
     adversary::{self, Adversary},
     cast::Part,
@@ -351,9 +351,9 @@ pub struct Actor {
     /// Where it differs from `money`.
     #[serde(default)]
     pub offer_ceiling_bytes: Option<Pin>,
-    /// A node's cap on soft openings, in base units (V6).
+    /// A node's terms.
     #[serde(default)]
-    pub soft_cap: Option<Pin>,
+    pub terms: Terms,
     /// Whether it watches its channels (X1).
     #[serde(default = "yes")]
     pub monitor: bool,

@@ -69,7 +69,9 @@ fn keep_actors(before: &File, after: &mut File) {
         keep(&before.count, &mut after.count);
         keep_slot(before.rate.as_ref(), after.rate.as_mut());
         keep_slot(before.offer_ceiling_bytes.as_ref(), after.offer_ceiling_bytes.as_mut());
-        keep_slot(before.soft_cap.as_ref(), after.soft_cap.as_mut());
+        for (before, after) in before.terms.pins().into_iter().zip(after.terms.pins_mut()) {
+            keep_slot(before, after);
+        }
         keep_slot(before.poll_secs.as_ref(), after.poll_secs.as_mut());
         keep_slot(before.margin_hours.as_ref(), after.margin_hours.as_mut());
         for (name, pin) in &mut after.with {

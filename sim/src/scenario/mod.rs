@@ -9,6 +9,7 @@ mod keep;
 mod load;
 mod plan;
 mod set;
+mod terms;
 
 pub use drawn::drawn;
 pub use formula::{Symbol, Symbols, evaluate};

@@ -165,7 +165,7 @@ impl Plan {
                 Config::Client(_) => None,
             })
         };
-        let rates = nodes().flat_map(|node| &node.rates).map(|(_, rate)| rate.0).max().unwrap_or(rate.0);
+        let rates = nodes().flat_map(|node| &node.tokens).map(|terms| terms.rate.0).max().unwrap_or(rate.0);
         let offers = fetches.iter().flat_map(|fetch| {
             let cadence = fetch.order.cadence_bytes;
             nodes().map(move |node| node.offer_for(cadence))
@@ -300,10 +300,10 @@ impl<'a> Drawing<'a> {
                 let mut config = NodeConfig::new(self.deployment, node, key.address());
                 config.monitor = monitor;
                 config.buying.asks = actor.owner.is_some();
-                config.rates.push((self.token, rate));
+                let (terms, policy) = actor.terms.draw(decide, self.token, rate);
+                config.tokens.push(terms);
+                config.policy = policy;
                 config.offer_ceiling = ceiling;
-                config.soft_cap =
-                    actor.soft_cap.as_ref().map_or(Amount::MAX, |pin| Amount(pin.draw(decide).into()));
                 Config::Node(config)
             }
         };
@@ -580,7 +580,7 @@ fn path(link: &Link, decide: &mut Decisions) -> Path {
 /// A deposit that covers a download's price one and a half times, at the highest rate of those it may buy from.
 fn ample(actors: &[PlannedActor], from: &[ActorId], bytes: u64) -> u128 {
     let rates = from.iter().filter_map(|id| match &actors[usize::from(id.0)].role {
-        Config::Node(config) => config.rates.iter().map(|(_, rate)| rate.0).max(),
+        Config::Node(config) => config.tokens.iter().map(|terms| terms.rate.0).max(),
         Config::Client(_) => None,
     });
     let rate = u128::from(rates.max().unwrap_or(1));

@@ -21,6 +21,8 @@ impl Earnings {
         Invariant::tie("the list of soft channels holds soft ones, with their blocks", Self::are_listed_soft),
         Invariant::tie("tails are kept while something may be lost", Self::are_tails_needed),
         Invariant::of("a channel that is not open serves nobody", Self::is_service_open),
+        Invariant::of("what is put aside says so, and serves nobody", |earnings| earnings.aside.is_quiet()),
+        Invariant::tie("what is put aside is not in the table", Self::are_aside_apart),
     ];
 
     /// The first of [`Self::INVARIANTS`] that does not hold, or of what does of its tables.
@@ -123,6 +125,13 @@ impl Earnings {
         Ok(())
     }
 
+    fn are_aside_apart(&self) -> Checked {
+        for id in self.aside.ids() {
+            holds!(self.by_id.get(id).is_none(), "{id:?}");
+        }
+        Ok(())
+    }
+
     fn is_service_open(&self) -> Checked {
         for (slot, channel) in self.channels.iter() {
             let is_open = channel.status == ChannelStatus::Open;
@@ -151,12 +160,8 @@ mod tests {
         wire::Voucher,
     };
 
-    /// A soft channel on which a stream sent two MB and lost some; a voucher for one was taken, and is not durable yet.
-    fn taking() -> Earnings {
-        let (mut tools, mut out) = (Tools::default(), Outputs::new());
-        let cx = &mut Cx { now: Now::default(), tools: &mut tools, out: &mut out };
-        let mut earnings = Earnings::default();
-        let slot = earnings.adopt(Earning {
+    fn earning() -> Earning {
+        Earning {
             channel: ChannelId([1; 32]),
             client: Address::ZERO,
             token: Address::ZERO,
@@ -164,7 +169,15 @@ mod tests {
             opened_at_block: 10,
             status: ChannelStatus::Open,
             best: None,
-        });
+        }
+    }
+
+    /// A soft channel on which a stream sent two MB and lost some; a voucher for one was taken, and is not durable yet.
+    fn taking() -> Earnings {
+        let (mut tools, mut out) = (Tools::default(), Outputs::new());
+        let cx = &mut Cx { now: Now::default(), tools: &mut tools, out: &mut out };
+        let mut earnings = Earnings::default();
+        let slot = earnings.adopt(earning());
         assert!(earnings.is_final_enough(slot, 9, Amount(20)));
         let channel = &mut earnings.channels[slot];
         channel.meter.set_rate(Rate(5));
@@ -181,6 +194,15 @@ mod tests {
         earnings
     }
 
+    /// The same channel, with all of it on the disk, put aside.
+    fn resting() -> Earnings {
+        let mut earnings = taking();
+        earnings.on_persisted(PersistSeq(0));
+        let slot = slot(&earnings);
+        earnings.put_aside(slot, ChannelStatus::Idle, None);
+        earnings
+    }
+
     fn slot(earnings: &Earnings) -> Slot {
         earnings.slot(&ChannelId([1; 32])).expect("the channel")
     }
@@ -192,7 +214,7 @@ mod tests {
 
     #[test]
     fn each_invariant_of_earning_channels_can_fail() {
-        let cases: [Case<Earnings>; 12] = [
+        let cases: [Case<Earnings>; 14] = [
             ("a channel is found by its id", taking, |it| it.by_id.remove(&ChannelId([1; 32]))),
             ("an id leads to a channel", taking, |it| it.by_id.insert(ChannelId([2; 32]), slot(it))),
             ("a voucher is within the deposit", taking, |it| channel(it).deposit = Amount(4)),
@@ -213,6 +235,10 @@ mod tests {
             ("a channel that is not open serves nobody", taking, |it| {
                 channel(it).status = ChannelStatus::Final;
                 channel(it).streams = vec![StreamId::default()];
+            }),
+            ("what is put aside says so, and serves nobody", resting, |it| it.aside.open()),
+            ("what is put aside is not in the table", resting, |it| {
+                it.adopt(earning());
             }),
         ];
         each_fails(Earnings::INVARIANTS, &cases, |earnings| assert!(earnings.check().is_err()));

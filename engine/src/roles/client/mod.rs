@@ -148,7 +148,11 @@ impl Client {
             Record::Dispute(dispute) => self.closings.recover(dispute),
             // What a client closes is on record with its channel.
             Record::Order(order) if order.is_call() => self.orders.recover(order),
-            Record::Earning(_) | Record::Gone(_) | Record::Order(_) => {}
+            Record::Earning(_)
+            | Record::Gone(_)
+            | Record::Order(_)
+            | Record::Claimed(_)
+            | Record::Forgone(_) => {}
         }
     }
 

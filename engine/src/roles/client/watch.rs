@@ -19,6 +19,7 @@ use crate::{
     record::{ChannelStatus, Key},
     state::Slot,
     time::Now,
+    worth::Stake,
 };
 
 impl Client {
@@ -123,7 +124,7 @@ impl Client {
                 self.on_opened(now, event.channel, block.number, (node, token, deposit), out);
             }
             (EventKind::Closing { amount, deadline, .. }, Some(slot)) => {
-                if self.closings.begin(slot, event.channel, (block, amount, deadline)) {
+                if self.closings.begin(slot, event.channel, (block, amount, deadline), Stake::default()) {
                     self.follower.checkpoint.closes(block.number, event.channel);
                     self.on_closing(now, slot, out);
                 }

@@ -14,7 +14,11 @@ use crate::{
     money::Amount,
     order::Order,
     record::ChannelStatus,
-    roles::{check, client::Client},
+    roles::{
+        check,
+        client::Client,
+        config::{NodeConfig, TokenTerms},
+    },
     state::{Alarms, Broken, Checked, Invariant, Slot, holds},
     wire::Protocol,
 };
@@ -65,7 +69,7 @@ const INVARIANTS: &[Invariant<Node>] = &[
     Invariant::tie("no channel is soft that the safe head has", |n| {
         are_soft_unsafe(&n.earnings, n.buyer.follower.safe())
     }),
-    Invariant::tie("soft deposits are within their cap", |n| are_soft_capped(&n.earnings, n.config.soft_cap)),
+    Invariant::tie("soft deposits are within their token's cap", |n| are_soft_capped(&n.earnings, &n.config)),
     Invariant::tie("a channel that is closing on chain says so", |n| {
         let status = |channel: &Channel| channel.status;
         check::are_closings_closing(&n.closings, |slot| n.earnings.channels.get(slot).map(status))
@@ -96,10 +100,15 @@ const INVARIANTS: &[Invariant<Node>] = &[
     Invariant::tie("a dispute on record is about a channel that is known", |n| {
         check::are_disputes_about_channels(&n.closings, |id| n.earnings.slot(id).is_some())
     }),
+    Invariant::tie("what was claimed is about a channel that is known", |n| {
+        let unknown = n.earnings.claims.channels().find(|id| !n.has_earned_on(id));
+        holds!(unknown.is_none(), "{unknown:?}");
+        Ok(())
+    }),
     Invariant::tie("a close that was ordered is of a channel that serves no more", are_orders_about_channels),
     Invariant::tie("a close that was sent has its transaction", have_orders_transactions),
     Invariant::tie("a closing channel is settled when it is time", |n| {
-        check::is_settling_due(&n.closings, &n.buyer.tools.alarms)
+        check::is_settling_due(&n.closings, &n.buyer.follower.outlook(), &n.buyer.tools.alarms)
     }),
     Invariant::tie("an alarm about a close is about a closing channel", |n| {
         check::are_closing_alarms_owned(&n.closings, &n.buyer.tools.alarms, |slot| n.earns_on(slot))
@@ -251,12 +260,14 @@ fn are_soft_unsafe(earnings: &Earnings, safe: u64) -> Checked {
     Ok(())
 }
 
-fn are_soft_capped(earnings: &Earnings, cap: Amount) -> Checked {
-    let deposit = |slot| earnings.channels.get(slot).map_or(Amount::ZERO, |channel| channel.deposit);
-    let sum = earnings
-        .soft()
-        .fold(Amount::ZERO, |sum, (_, slot)| sum.checked_add(deposit(slot)).unwrap_or(Amount::MAX));
-    holds!(sum <= cap, "{sum:?} of {cap:?}");
+fn are_soft_capped(earnings: &Earnings, config: &NodeConfig) -> Checked {
+    for TokenTerms { token, soft_cap, .. } in &config.tokens {
+        let soft = earnings.soft().filter_map(|(_, slot)| earnings.channels.get(slot));
+        let sum = soft
+            .filter(|channel| channel.token == *token)
+            .fold(Amount::ZERO, |sum, channel| sum.checked_add(channel.deposit).unwrap_or(Amount::MAX));
+        holds!(sum <= *soft_cap, "{token}: {sum:?} of {soft_cap:?}");
+    }
     Ok(())
 }
 

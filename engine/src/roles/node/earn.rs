@@ -86,6 +86,7 @@ impl Node {
         let Some(slot) = self.earnings.on_persisted(seq) else { return };
         self.pump(slot, out);
         self.defend(now, slot, out);
+        self.claim_if_due(now, slot, out);
     }
 
     /// V7: consent only over the best voucher, and only once the channel is durably final.
@@ -102,7 +103,7 @@ impl Node {
         {
             return self.malformed(id, Rule::I3, out);
         }
-        let Some(slot) = self.earnings.slot(&request.channel) else {
+        let Some(slot) = self.open_slot(&request.channel, out) else {
             self.poll(now, out);
             return self.refuse(id, Code::ChannelPending, out);
         };

@@ -1,11 +1,12 @@
 //! The node: sells bytes, takes vouchers, defends what it earned; and buys what its owner orders, by a client that it owns (D12).
 //!
 //! `probe` answers what is asked before money moves, `request` stream requests, `sell` sends within the exposure window, `earn` takes vouchers and closes,
-//! `order` carries out what its owner orders, `watch` follows the chain, `rewind` takes back what the chain takes back. This file holds the state and sends each input to its room.
+//! `order` carries out what its owner orders, `policy` what the node does with its channels by itself, `watch` follows the chain, `rewind` takes back what the chain takes back. This file holds the state and sends each input to its room.
 
 mod check;
 mod earn;
 mod order;
+mod policy;
 mod probe;
 mod request;
 mod rewind;
@@ -39,7 +40,7 @@ use crate::{
     },
     money::{Amount, Nonce},
     order::Order,
-    record::{PersistSeq, Record},
+    record::{ChannelStatus, PersistSeq, Record},
     state::{Broken, Canon, Digest, Mark, Slot, Tally},
     time::{Now, Time},
     wire::{ClientMessage, Code, Message, ProbeMessage, Protocol},
@@ -57,6 +58,8 @@ pub struct Node {
     closings: Closings,
     /// What it buys itself; and with it what it knows of the chain, its alarms and its numbers, which both have in common.
     buyer: Client,
+    /// The place of the channel that is looked at next.
+    reviewed: u32,
     /// When the present step is: what credit depends on.
     now: Now,
     prints: Prints,
@@ -105,6 +108,7 @@ impl Node {
             signing: BTreeMap::new(),
             closings: Closings::new(settling),
             buyer,
+            reviewed: 0,
             now: Now::default(),
             prints: Prints::default(),
         };
@@ -114,7 +118,14 @@ impl Node {
         }
         for record in kept.into_values() {
             match record {
+                Record::Earning(earning)
+                    if matches!(earning.status, ChannelStatus::Idle | ChannelStatus::Forgone) =>
+                {
+                    node.earnings.aside.recover(earning);
+                }
                 Record::Earning(earning) => _ = node.earnings.adopt(earning),
+                Record::Claimed(claimed) => node.earnings.claims.recover(claimed),
+                Record::Forgone(forgone) => node.earnings.forgone.recover(forgone),
                 // Channels come before their disputes.
                 Record::Dispute(dispute) if node.earnings.slot(&dispute.channel).is_some() => {
                     node.closings.recover(dispute);
@@ -154,7 +165,7 @@ impl Node {
     }
 
     /// How many entries each table holds. For inspection: all of them are bounded (O11).
-    pub fn tables(&self) -> [(&'static str, usize); 16] {
+    pub fn tables(&self) -> [(&'static str, usize); 18] {
         let (raising, soft, tails) = self.earnings.counts();
         [
             ("channels", self.earnings.channels.len()),
@@ -168,6 +179,8 @@ impl Node {
             ("soft", soft),
             ("disputes", self.closings.disputes().len()),
             ("retained", self.closings.retained.len()),
+            ("aside", self.earnings.aside.len()),
+            ("forgone", self.earnings.forgone.len()),
             ("openings", self.buyer.follower.openings.soft()),
             ("unseen", self.buyer.follower.openings.unseen()),
             ("tails", tails),
@@ -457,7 +470,7 @@ impl Role for Node {
             tally.fold(quotes, &self.quotes);
         }
         if core::mem::take(is_chain_dirty) {
-            tally.fold(chain, &self.buyer.follower);
+            tally.fold(chain, &(&self.buyer.follower, &*earnings));
         }
         let sold = tally.digest([channels, streams, conns, blobs]);
         // As long as it has bought nothing its digest is that of what it sells.

@@ -18,18 +18,25 @@ use crate::{
 impl Node {
     /// Whether a channel is or was one that it earns on, as far as it remembers.
     pub(super) fn has_earned_on(&self, id: &ChannelId) -> bool {
-        self.earnings.slot(id).is_some() || self.closings.retained.contains(id)
+        let is_aside = self.earnings.aside.get(id).is_some();
+        self.earnings.slot(id).is_some() || is_aside || self.closings.retained.contains(id)
     }
 
     /// The owner wants a channel closed, or claimed on. Before the transaction leaves, the order is on record and with it the voucher
     /// that it takes along. Nothing more is served on what is to be closed.
     pub(super) fn on_earned_order(&mut self, now: Now, order: Order, id: ChannelId, out: &mut Outputs) {
+        self.open_slot(&id, out);
         let slot = match self.takes(order, id) {
             Ok(slot) => slot,
             Err(refusal) => {
                 return out.notice(Notice::Ordered { order, answer: Answer::Refused(refusal) });
             }
         };
+        self.take_order(now, order, slot, out);
+    }
+
+    /// Takes an order, be it the owner's or the node's own. It is told either way.
+    pub(super) fn take_order(&mut self, now: Now, order: Order, slot: Slot, out: &mut Outputs) {
         let lane = Lane::Channel(slot.index);
         let is_new = !self.buyer.orders.has(&order);
         if is_new {
@@ -50,6 +57,10 @@ impl Node {
     /// The channel that an order is about, if it can be carried out.
     fn takes(&self, order: Order, id: ChannelId) -> Result<Slot, Refusal> {
         let Some(slot) = self.earnings.slot(&id) else {
+            // What is forgone closes on chain, for nothing.
+            if self.earnings.aside.get(&id).is_some() {
+                return Err(Refusal::Closing);
+            }
             let has_settled = self.closings.retained.has_settled(&id);
             return Err(if has_settled { Refusal::Settled } else { Refusal::Unknown });
         };
@@ -95,7 +106,7 @@ impl Node {
         self.closings.submit(slot, ticket, call, out);
     }
 
-    fn has_transaction(&self, slot: Slot) -> bool {
+    pub(super) fn has_transaction(&self, slot: Slot) -> bool {
         self.closings.txs.values().any(|other| *other == slot)
     }
 
@@ -117,7 +128,10 @@ impl Node {
             match ready {
                 Ready::Send if self.has_transaction(slot) => {}
                 Ready::Send => self.submit_earned(order, slot, out),
-                Ready::Tell(reason) => self.end_order(order, slot, Answer::Reverted(reason), out),
+                Ready::Tell(reason) => {
+                    self.end_order(order, slot, Answer::Reverted(reason), out);
+                    self.earnings.channels[slot].is_left_alone = true;
+                }
             }
         }
         for order in self.buyer.orders.safe_claims(self.buyer.follower.safe()) {
@@ -166,6 +180,7 @@ impl Node {
     /// The disk is to forget a channel that is over, and what was ordered of it.
     pub(super) fn erase(&mut self, id: ChannelId) -> Vec<Record> {
         let mut gone: Vec<Record> = self.closings.erase(id, Key::Earning).collect();
+        gone.extend(self.earnings.claims.erase(id));
         for order in [Order::Close(id), Order::Claim(id)] {
             if self.buyer.orders.end(&order) {
                 self.buyer.prints.is_rest_dirty = true;

@@ -81,7 +81,7 @@ impl Node {
     }
 
     pub(super) fn rate_for(&self, token: Address) -> Option<Rate> {
-        self.config.rates.iter().find(|(sold, _)| *sold == token).map(|(_, rate)| *rate)
+        self.config.terms(token).map(|terms| terms.rate)
     }
 
     /// E5: whether a presented quote is our own, for this blob, token and requester, and not older than it may be.

@@ -9,7 +9,7 @@ use crate::{
     io::{Effect, Lane, Outputs},
     limits::{CLOCK_TOLERANCE, GROUP},
     machine::sending::{Stream, StreamState},
-    money::Rate,
+    money::{Amount, Rate},
     record::ChannelStatus,
     state::Slot,
     time::Now,
@@ -69,7 +69,7 @@ impl Node {
             out.limit(Rule::O11, LimitHit::Signatures);
             return self.refuse(id, Code::NotNow, out);
         }
-        let Some(slot) = self.earnings.slot(&request.channel) else {
+        let Some(slot) = self.open_slot(&request.channel, out) else {
             // Perhaps it was opened a moment ago: look, and let the client come again (V6).
             self.poll(now, out);
             return self.refuse(id, Code::ChannelPending, out);
@@ -85,10 +85,14 @@ impl Node {
         if let Some(voucher) = request.newest {
             self.on_voucher(id, slot, voucher, crypto, out);
         }
-        if self.earnings.channels[slot].status != ChannelStatus::Open || !self.may_extend_credit(now) {
+        if self.earnings.channels[slot].status != ChannelStatus::Open
+            || !self.may_extend_credit(now)
+            || self.has_kept_too_much(request.requester, request.token)
+        {
             return self.refuse(id, Code::NotNow, out);
         }
-        if !self.earnings.is_final_enough(slot, self.buyer.follower.safe(), self.config.soft_cap) {
+        let soft_cap = self.config.terms(request.token).map_or(Amount::ZERO, |terms| terms.soft_cap);
+        if !self.earnings.is_final_enough(slot, self.buyer.follower.safe(), soft_cap) {
             out.limit(Rule::V6, LimitHit::SoftCap);
             return self.refuse(id, Code::ChannelPending, out);
         }
@@ -121,9 +125,13 @@ impl Node {
 
     fn agree(&self, slot: Slot, request: &StreamRequest) -> Result<Agreed, Refusal> {
         let channel = &self.earnings.channels[slot];
-        let Some(rate) = self.rate_for(request.token) else {
+        let Some(terms) = self.config.terms(request.token) else {
             return Err(Refusal::Signed(StreamError::Unavailable));
         };
+        if channel.deposit < terms.least_deposit {
+            return Err(Refusal::Signed(StreamError::ChannelInsufficient));
+        }
+        let rate = terms.rate;
         // A quote is kept (P3).
         let rate = request.quote.map_or(rate, |quote| rate.min(quote.rate));
         let Some(total_bytes) = self.sending.blobs.get(&request.hash).copied() else {

@@ -123,6 +123,11 @@ impl Node {
                 self.earnings.unsee(slot);
             }
         }
+        let claims = self.earnings.claims.rewind(forked_at);
+        if !claims.is_empty() {
+            let seq = self.buyer.tools.persist(Lane::Role, claims, out);
+            self.buyer.follower.checkpoint.writes(seq);
+        }
         let cx = &mut Cx { now, tools: &mut self.buyer.tools, out };
         for (slot, closed_in) in self.closings.rewind(forked_at, cx) {
             let id = self.earnings.channels[slot].id;
@@ -154,6 +159,7 @@ impl Node {
             self.defend(now, slot, out);
         }
         self.send_orders(now, out);
+        self.review(now, out);
     }
 
     /// The opening is not on the chain any more. Nothing is served on it; its voucher is worth something if it comes back.

@@ -1,6 +1,7 @@
 //! Following the chain: openings, closes, disputes, settlements (X1, X2, V1, V6, L3).
 
-use alloc::collections::BTreeSet;
+use alloc::{collections::BTreeSet, vec, vec::Vec};
+use core::cmp::Reverse;
 
 use super::Node;
 use crate::{
@@ -60,7 +61,7 @@ impl Node {
         let under_way: BTreeSet<Slot> = self.closings.txs.values().copied().collect();
         let is_due = |(slot, channel): &(Slot, &Channel)| {
             channel.status != ChannelStatus::Closing
-                && channel.durable > Amount::ZERO
+                && self.pays_to_finish(*slot)
                 && !under_way.contains(slot)
         };
         let closes = self.config.limits.closes;
@@ -94,12 +95,16 @@ impl Node {
         let cap = self.config.limits.chain_events;
         let taken =
             self.buyer.follower.take(&update, cap, &mut Cx { now, tools: &mut self.buyer.tools, out });
+        let mut stale = Vec::new();
         for event in taken.into_iter().map(|place| &update.events[place]) {
             if let Some(happened) = event.as_channel() {
-                self.on_event(now, event.block, happened, out);
+                if self.comes_back(event.block.number, happened, out) {
+                    stale.extend(self.on_event(now, event.block, happened, out));
+                }
                 self.buyer.on_event(now, event.block, happened, out);
             }
         }
+        self.defend_all(now, stale, out);
         if self.buyer.follower.is_caught_up() {
             self.on_caught_up(now, out);
         }
@@ -115,7 +120,14 @@ impl Node {
         self.buyer.catch_up(now, out);
     }
 
-    fn on_event(&mut self, now: Now, block: Block, event: &channel::Event, out: &mut Outputs) {
+    /// Which channel is to be defended then.
+    fn on_event(
+        &mut self,
+        now: Now,
+        block: Block,
+        event: &channel::Event,
+        out: &mut Outputs,
+    ) -> Option<Slot> {
         match event.kind {
             EventKind::Opened { client, node, token, deposit, .. } => {
                 // The contract knows no channel with oneself.
@@ -124,9 +136,10 @@ impl Node {
                 }
             }
             EventKind::Closing { by, amount, deadline, .. } => {
-                let Some(slot) = self.earnings.slot(&event.channel) else { return };
-                if !self.closings.begin(slot, event.channel, (block, amount, deadline)) {
-                    return;
+                let slot = self.earnings.slot(&event.channel)?;
+                let stake = self.stake(slot);
+                if !self.closings.begin(slot, event.channel, (block, amount, deadline), stake) {
+                    return None;
                 }
                 self.note_close_done(slot, block.number, out);
                 if by == self.config.account {
@@ -140,19 +153,47 @@ impl Node {
                     self.stop_streams(slot, out);
                 }
                 self.earnings.channels.touch(slot);
-                self.defend(now, slot, out);
+                return Some(slot);
             }
             EventKind::Disputed { amount, .. } => {
-                let Some(slot) = self.earnings.slot(&event.channel) else { return };
+                let slot = self.earnings.slot(&event.channel)?;
                 let cx = &mut Cx { now, tools: &mut self.buyer.tools, out };
                 self.closings.on_disputed(slot, event.channel, (block.number, amount), cx);
-                self.defend(now, slot, out);
+                return Some(slot);
             }
-            EventKind::Claimed { .. } => self.note_done(Order::Claim(event.channel), block.number, out),
+            EventKind::Claimed { amount, .. } => self.on_claimed(event.channel, block.number, amount, out),
             EventKind::Settled { ending, amount, refunded, .. } => {
                 self.on_settled(now, event.channel, block.number, (ending, amount, refunded), out);
             }
         }
+        None
+    }
+
+    /// The most that is missing first: what the sequencer takes last may come too late (X2).
+    fn defend_all(&mut self, now: Now, mut slots: Vec<Slot>, out: &mut Outputs) {
+        slots.extend(self.closings.paying_again(&self.buyer.follower.outlook()));
+        slots.sort_unstable();
+        slots.dedup();
+        let missing = |slot: &Slot| {
+            let held = self.earnings.channels.get(*slot)?.held().worth();
+            Some(held.saturating_sub(self.closings.get(*slot)?.recorded()))
+        };
+        // What has settled since is not there any more.
+        let mut stale: Vec<(Amount, Slot)> =
+            slots.iter().filter_map(|slot| Some((missing(slot)?, *slot))).collect();
+        stale.sort_by_key(|(missing, _)| Reverse(*missing));
+        stale.into_iter().for_each(|(_, slot)| self.defend(now, slot, out));
+    }
+
+    fn on_claimed(&mut self, id: ChannelId, block: u64, amount: Amount, out: &mut Outputs) {
+        if !self.has_earned_on(&id) {
+            return;
+        }
+        if let Some(record) = self.earnings.claims.note(id, block, amount) {
+            let seq = self.buyer.tools.persist(Lane::Role, vec![record], out);
+            self.buyer.follower.checkpoint.writes(seq);
+        }
+        self.note_done(Order::Claim(id), block, out);
     }
 
     fn on_settled(
@@ -169,6 +210,11 @@ impl Node {
         if paid < held {
             let surprise = Surprise::SettledLow { paid, held, nonce };
             out.fault(Fault::Chain { about: Subject::Channel(id), rule: Rule::X1, surprise });
+            let writes = self.keeps(slot, held.saturating_sub(paid));
+            if !writes.is_empty() {
+                let seq = self.buyer.tools.persist(Lane::Role, writes, out);
+                self.buyer.follower.checkpoint.writes(seq);
+            }
         }
         self.stop_streams(slot, out);
         if self.closings.get(slot).is_none() {

@@ -170,7 +170,7 @@ pub(super) fn is_ending(paying: &Paying) -> bool {
     match paying.status {
         ChannelStatus::Open => !paying.is_kept,
         ChannelStatus::Final | ChannelStatus::Ending => true,
-        ChannelStatus::Closing => false,
+        ChannelStatus::Closing | ChannelStatus::Idle | ChannelStatus::Forgone => false,
     }
 }
 
@@ -197,8 +197,10 @@ pub(super) fn as_json(paying: &Paying) -> serde_json::Value {
 pub(super) fn status(paying: &Paying) -> &'static str {
     match paying.status {
         ChannelStatus::Open => "open",
+        ChannelStatus::Idle => "idle",
         ChannelStatus::Final | ChannelStatus::Ending => "ending",
         ChannelStatus::Closing => "closing",
+        ChannelStatus::Forgone => "forgone",
     }
 }
 

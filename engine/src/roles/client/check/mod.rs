@@ -107,7 +107,7 @@ const MONEY: &[Invariant<Client>] = &[
         check::are_disputes_about_channels(&c.closings, |id| c.wallet.slot(id).is_some())
     }),
     Invariant::tie("a closing channel is settled when it is time", |c| {
-        check::is_settling_due(&c.closings, &c.tools.alarms)
+        check::is_settling_due(&c.closings, &c.follower.outlook(), &c.tools.alarms)
     }),
     Invariant::tie("an alarm about a close is about a closing channel", |c| {
         check::are_closing_alarms_owned(&c.closings, &c.tools.alarms, |slot| c.pays_on(slot))

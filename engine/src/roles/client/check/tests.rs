@@ -113,7 +113,7 @@ impl Bench {
             events,
             next: number + 1,
             forced_inclusion,
-            endpoint: 0,
+            ..ChainUpdate::default()
         }));
     }
 

@@ -22,7 +22,7 @@ use crate::{
     money::{Amount, Nonce, Rate},
     order::Order,
     record::{ChannelStatus, Dispute, Key, PersistSeq, Record},
-    roles::Role,
+    roles::{Role, config::TokenTerms},
     state::{Case, Slab, Slot, each_fails},
     time::{ChainTime, Now, Span, Time, WallTime},
     wire::{Auth, ClientMessage, CloseRequest, ProbeMessage, ProbeRequest, Protocol, StreamRequest, Voucher},
@@ -77,7 +77,7 @@ impl Bench {
             events,
             next: number + 1,
             forced_inclusion,
-            endpoint: 0,
+            ..ChainUpdate::default()
         }));
     }
 
@@ -112,7 +112,7 @@ impl Bench {
 /// A peer is connected, and a soft channel with it is open.
 fn idle() -> Bench {
     let mut config = NodeConfig::new(Deployment::default(), NodeId([1; 32]), Address::repeat_byte(0x0e));
-    config.rates.push((TOKEN, RATE));
+    config.tokens.push(TokenTerms::new(TOKEN, RATE));
     let now = Now { mono: Time(0), wall: WallTime(WALL) };
     let mut bench = Bench { node: Node::new(config), now, said: vec![] };
     bench.feed(Input::Tick);
@@ -291,7 +291,7 @@ const BROKEN: &[Case<Node>] = &[
         let cx = &mut Cx { now, tools: &mut n.buyer.tools, out: &mut out };
         n.buyer.follower.on_heads(&update, cx);
     }),
-    ("soft deposits are within their cap", of!(sending), |n| n.config.soft_cap = Amount(1)),
+    ("soft deposits are within their token's cap", of!(sending), |n| n.config.tokens[0].soft_cap = Amount(1)),
     ("a channel that is closing on chain says so", of!(disputing), |n| {
         channel(n).status = ChannelStatus::Final;
     }),
@@ -326,6 +326,9 @@ const BROKEN: &[Case<Node>] = &[
     ("a dispute on record is about a channel that is known", of!(queued), |n| {
         let voucher = channel(n).best_voucher().expect("it holds one");
         n.closings.recover(Dispute { channel: ChannelId([0x99; 32]), voucher, queued: None });
+    }),
+    ("what was claimed is about a channel that is known", of!(sending), |n| {
+        n.earnings.claims.note(ChannelId([0x99; 32]), 9, Amount(1));
     }),
     ("a close that was ordered is of a channel that serves no more", of!(ordered), |n| {
         let slot = slot(n);
