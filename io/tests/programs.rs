@@ -251,6 +251,7 @@ fn a_second_node_stands_in_for_the_first() {
 fn the_spending_cap_holds_and_raising_it_goes_on() {
     let world = World::new();
     let bytes = content(8 << 20);
+    fs::write(world.path("decdn.toml"), "[node.tokens.USDC]\nleast_deposit = \"0.001\"\n").expect("written");
     let (_node, peer, hash) = world.node("node", &bytes);
     world.client_key("client.key", "10");
     // Room for three of eight MB.

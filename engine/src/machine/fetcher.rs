@@ -89,6 +89,8 @@ pub struct Quoted {
     pub signature: Signature,
     /// The blob's size: unsigned, and only good for an estimate.
     pub total_bytes: Option<u64>,
+    /// What a channel has to hold at least that it serves on: unsigned (V4).
+    pub least_deposit: Amount,
 }
 
 impl Quoted {
@@ -237,14 +239,17 @@ impl Fetch {
     }
 
     /// What goes into a channel with the present candidate: what was ordered, or what the rest costs at the price that it
-    /// has quoted. As far as a node's claim about the size goes: it may double the deposit, no more (V4).
-    pub fn deposit(&self) -> Amount {
+    /// has quoted, or the least that the candidate serves on. A node's word may double the deposit, no more (V4): `None` where it
+    /// wants more than that.
+    pub fn deposit(&self) -> Option<Amount> {
         let total = self.record.total_bytes.or(self.quoted().and_then(|quote| quote.total_bytes));
         let left = self.end_of(total).map_or(0, |end| end.saturating_sub(self.position()));
         let rate = u128::from(self.highest_rate().0);
         let rest = u128::from(left).saturating_mul(rate).div_ceil(u128::from(MB));
         let ordered = self.record.order.deposit;
-        Amount(rest.min(ordered.0.saturating_mul(2))).max(ordered)
+        let most = Amount(ordered.0.saturating_mul(2));
+        let least = self.quoted().map_or(Amount::ZERO, |quote| quote.least_deposit);
+        (least <= most).then(|| Amount(rest).min(most).max(ordered).max(least))
     }
 
     /// Counts a failure against the present candidate. Whether that one is tried again.

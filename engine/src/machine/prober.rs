@@ -10,7 +10,7 @@ use crate::{
     ids::{Address, ConnId, FetchId, NodeId, StreamId},
     io::{Effect, Gone, Lane},
     limits::BLOB_BYTES_MAX,
-    money::Rate,
+    money::{Amount, Rate},
     state::{Broken, Canonical, Checked, Invariant, holds},
     time::WallTime,
     wire::{Code, ProbeMessage, ProbeRequest, ProbeResponse, Protocol},
@@ -40,6 +40,8 @@ pub enum Answer {
         signature: Signature,
         /// The blob's size: unsigned.
         total_bytes: Option<u64>,
+        /// What a channel has to hold at least: unsigned (V4).
+        least_deposit: Amount,
     },
     /// It has not, or does not sell it for this token.
     NotSold,
@@ -153,7 +155,7 @@ impl Prober {
         let Probe { node, asked, .. } = *self.probes.get(&id.conn).expect("an answer is to a question");
         // Nothing was asked yet: no answer to anything.
         let asked = asked?;
-        let ProbeResponse { has_blob, rate, total_bytes, signature } = response;
+        let ProbeResponse { has_blob, rate, total_bytes, signature, least_deposit } = response;
         let terms = ProbeResponseTerms {
             node,
             hash: asked.hash,
@@ -173,7 +175,7 @@ impl Prober {
         if !has_blob {
             return Some(Answer::NotSold);
         }
-        Some(Answer::Quote { rate, timestamp: asked.timestamp, signature, total_bytes })
+        Some(Answer::Quote { rate, timestamp: asked.timestamp, signature, total_bytes, least_deposit })
     }
 
     /// A question's connection is gone before its answer.

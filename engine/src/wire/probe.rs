@@ -4,13 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Shape,
-    frame::{Body, get},
+    frame::{Body, get, get_first},
 };
 use crate::{
     crypto::Signature,
     ids::{Address, BlobHash},
-    money::Rate,
+    money::{Amount, Rate},
     time::WallTime,
+    uint256,
 };
 
 pub(super) const SHAPE: Shape =
@@ -51,20 +52,46 @@ pub struct ProbeResponse {
     pub total_bytes: Option<u64>,
     /// The node's signature of [`Typed::ProbeResponse`](crate::crypto::Typed::ProbeResponse).
     pub signature: Signature,
+    /// Extension, unsigned: what a channel has to hold at least that it serves on (V4).
+    #[serde(default, skip_serializing_if = "is_nothing", with = "uint256")]
+    pub least_deposit: Amount,
 }
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_nothing(amount: &Amount) -> bool {
+    *amount == Amount::ZERO
+}
+
+/// The base fields in the order of the wire.
+type ResponseFields = (bool, Rate, Option<u64>, Signature);
+
+/// A field of an extension (W2).
+#[derive(Serialize, Deserialize)]
+struct LeastDeposit(#[serde(with = "uint256")] Amount);
 
 impl ProbeMessage {
     pub(super) fn write(&self, body: &mut impl Body) {
         match self {
             Self::Request(request) => body.put(0, request),
-            Self::Response(response) => body.put(1, response),
+            Self::Response(response) => {
+                let ProbeResponse { has_blob, rate, total_bytes, signature, least_deposit } = *response;
+                body.put(1, &(has_blob, rate, total_bytes, signature));
+                if least_deposit > Amount::ZERO {
+                    body.put_more(&Some(LeastDeposit(least_deposit)));
+                }
+            }
         }
     }
 
     pub(super) fn read(tag: u8, rest: &[u8]) -> Option<Self> {
         Some(match tag {
             0 => Self::Request(get(rest)?),
-            1 => Self::Response(get(rest)?),
+            1 => {
+                let ((has_blob, rate, total_bytes, signature), more): (ResponseFields, _) = get_first(rest)?;
+                let said: Option<LeastDeposit> = if more.is_empty() { None } else { get(more)? };
+                let least_deposit = said.map_or(Amount::ZERO, |least| least.0);
+                Self::Response(ProbeResponse { has_blob, rate, total_bytes, signature, least_deposit })
+            }
             _ => return None,
         })
     }

@@ -56,6 +56,8 @@ pub struct Bench {
     pub is_signer_up: bool,
     /// What nodes answer to probes, or nothing: the rate, and whether they have the blob.
     pub quotes: Option<(Rate, bool)>,
+    /// What a node wants in a channel at least.
+    pub least_deposit: Amount,
     pub unsigned: Vec<(SignTicket, Typed)>,
     pub height: u64,
     /// The safe head's number.
@@ -98,6 +100,7 @@ impl Bench {
             height: 10,
             safe: 0,
             forked_at: None,
+            least_deposit: Amount(0),
             dialled: BTreeMap::new(),
         }
     }
@@ -146,7 +149,13 @@ impl Bench {
         let ProbeRequest { hash, token, requester, timestamp } = asked;
         let terms = ProbeResponseTerms { node, hash, has_blob, token, rate, requester, timestamp };
         let signature = sign(Address::repeat_byte(node.0[0]), &Typed::ProbeResponse(terms));
-        let response = ProbeResponse { has_blob, rate, total_bytes: has_blob.then_some(BLOB), signature };
+        let response = ProbeResponse {
+            has_blob,
+            rate,
+            total_bytes: has_blob.then_some(BLOB),
+            signature,
+            least_deposit: self.least_deposit,
+        };
         Input::Message { stream, message: Message::Probe(ProbeMessage::Response(response)) }
     }
 

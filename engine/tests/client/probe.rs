@@ -355,3 +355,27 @@ fn d1_a_client_that_starts_again_asks_again_before_it_buys_on_its_channel() {
     let (_, asked) = bench.asked().expect("now it may");
     assert_eq!(asked.max_rate, LOW);
 }
+
+#[test]
+fn v4_a_channel_holds_what_the_node_wants_at_least_up_to_twice_what_was_ordered() {
+    for (least, deposit) in
+        [(1, 1_000_000_000), (1_000_000_001, 1_000_000_001), (2_000_000_000, 2_000_000_000)]
+    {
+        let mut bench = Bench::new(0);
+        bench.least_deposit = Amount(least);
+        bench.order_with(1, &[1], false, Amount(1_000_000_000));
+        let (_, call) = approved(&mut bench);
+        let Call::Channel(channel::Call::Open { deposit: paid, .. }) = call else { panic!("{call:?}") };
+        assert_eq!(paid, Amount(deposit), "{least}");
+    }
+}
+
+#[test]
+fn v4_who_wants_more_than_that_is_left_and_nothing_is_spent() {
+    let mut bench = Bench::new(0);
+    bench.least_deposit = Amount(2_000_000_001);
+    bench.order_with(1, &[1], false, Amount(1_000_000_000));
+    assert_eq!(bench.tx(), None);
+    assert_eq!(refused(&mut bench), Some(StreamError::ChannelInsufficient));
+    assert_eq!((failed(&mut bench), blamed(&mut bench)), (Some(FetchFailure::NoCandidateLeft), None));
+}

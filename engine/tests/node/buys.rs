@@ -75,7 +75,13 @@ fn quote(bench: &mut Bench, said: &[Effect]) -> Vec<Effect> {
         _ => None,
     });
     let signature = named(CLIENT);
-    let response = ProbeResponse { has_blob: true, rate: RATE, total_bytes: Some(BLOB), signature };
+    let response = ProbeResponse {
+        has_blob: true,
+        rate: RATE,
+        total_bytes: Some(BLOB),
+        signature,
+        least_deposit: Amount(0),
+    };
     let message = Message::Probe(ProbeMessage::Response(response));
     bench.feed(Input::Message { stream: stream.expect("asked"), message })
 }

@@ -2,19 +2,19 @@
 
 use decdn_engine::{
     chain::{Call, ChainEvent, ChainUpdate, Revert, TxOutcome, channel, channel::EventKind},
-    ids::TxTicket,
-    io::{Effect, Input},
+    ids::{Address, ConnId, NodeId, StreamId, TxTicket},
+    io::{Effect, Gone, Input},
     limits::{GROUP, Limits},
     money::{Amount, Nonce},
     order::Order,
     record::{ChannelStatus, Claimed, Key, Record},
     time::{ChainTime, Span},
-    wire::Code,
+    wire::{Code, Message, ProbeMessage, ProbeRequest, Protocol},
     worth::{CLAIM_GAS, DISPUTE_GAS, FINISH_GAS, GasPrice, Market, SETTLE_GAS},
 };
 use decdn_testkit::fixtures::news;
 
-use crate::bench::{Bench, CLIENT, TOKEN, channel as id, closes};
+use crate::bench::{Bench, CLIENT, HASH, TOKEN, channel as id, closes};
 
 /// What a native coin is worth, and what gas costs: so that a finish is worth it for some hundred units.
 const COIN: Amount = Amount(3_000_000_000);
@@ -68,10 +68,10 @@ fn claims(said: &[Effect]) -> Vec<TxTicket> {
     found.collect()
 }
 
-fn disputes(said: &[Effect]) -> Vec<u8> {
+fn disputes(said: &[Effect]) -> Vec<usize> {
     let found = said.iter().filter_map(|effect| match effect {
         Effect::Tx { call: Call::Channel(channel::Call::Dispute { voucher }), .. } => {
-            Some(voucher.terms.channel.0[0])
+            Some(usize::from(voucher.terms.channel.0[0]))
         }
         _ => None,
     });
@@ -123,7 +123,7 @@ fn l3_a_channel_in_use_is_not_idle() {
     let said = bench.ask(0, 4 * GROUP);
     bench.sign(&said);
     heads(&mut bench, 12, 12);
-    bench.feed(Input::Disconnected { conn: decdn_engine::ids::ConnId(0), why: decdn_engine::io::Gone::Lost });
+    bench.feed(Input::Disconnected { conn: ConnId(0), why: Gone::Lost });
     heads(&mut bench, 13, 13);
     bench.pass(6 * DAY);
     assert_eq!(closes(&heads(&mut bench, 14, 14)), []);
@@ -232,8 +232,8 @@ fn x2_dust_is_not_disputed_until_gas_is_cheap_enough() {
     let held = cost(DISPUTE_GAS, PRICE);
     let mut bench = bench(&[held], |_| {});
     let kind = closing(&bench, 0);
-    assert_eq!(disputes(&event(&mut bench, 11, 0, kind)), []);
-    assert_eq!(disputes(&heads(&mut bench, 12, 13)), []);
+    assert_eq!(disputes(&event(&mut bench, 11, 0, kind)), [0; 0]);
+    assert_eq!(disputes(&heads(&mut bench, 12, 13)), [0; 0]);
     assert_eq!(disputes(&priced(&mut bench, 14, vec![], GasPrice(PRICE.0 / 2))), [0]);
 }
 
@@ -252,7 +252,7 @@ fn x2_whoever_kept_more_than_a_least_deposit_is_served_no_more() {
     let mut bench = bench(&[held, held, 0], |it| it.config.tokens[0].least_deposit = Amount(2 * held - 1));
     let keeps = |bench: &mut Bench, n: u8, block: u64| {
         let kind = closing(bench, 0);
-        assert_eq!(disputes(&event(bench, block, n, kind)), []);
+        assert_eq!(disputes(&event(bench, block, n, kind)), [0; 0]);
         event(bench, block + 1, n, settled(0));
     };
     keeps(&mut bench, 0, 11);
@@ -329,4 +329,29 @@ fn v4_a_channel_below_the_least_deposit_is_refused_in_writing() {
     let said = bench.sign(&said);
     let is_refusal = |effect: &Effect| format!("{effect:?}").contains("ChannelInsufficient");
     assert!(said.iter().any(is_refusal), "{said:?}");
+}
+
+#[test]
+fn v4_the_least_deposit_is_told_before_money_moves() {
+    let mut bench = bench(&[], |it| it.config.tokens[0].least_deposit = Amount(5));
+    bench.feed(Input::Connected {
+        conn: ConnId(1),
+        peer: NodeId([8; 32]),
+        protocol: Protocol::Probe,
+        rtt: Span(1),
+    });
+    let least = |bench: &mut Bench, token| {
+        let (requester, timestamp) = (CLIENT, bench.node.now.wall);
+        let message = ProbeMessage::Request(ProbeRequest { hash: HASH, token, requester, timestamp }).into();
+        let stream = StreamId { conn: ConnId(1), index: bench.next_index() };
+        let said = bench.feed(Input::Message { stream, message });
+        let said = bench.sign(&said);
+        let found = said.iter().find_map(|effect| match effect {
+            Effect::Send { message: Message::Probe(ProbeMessage::Response(response)), .. } => Some(*response),
+            _ => None,
+        });
+        found.expect("an answer").least_deposit
+    };
+    assert_eq!(least(&mut bench, TOKEN), Amount(5));
+    assert_eq!(least(&mut bench, Address::repeat_byte(9)), Amount(0), "it is not sold for that");
 }

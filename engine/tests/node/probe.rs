@@ -6,7 +6,7 @@ use decdn_engine::{
     ids::{Address, BlobHash, ConnId, NodeId, StreamId},
     io::{Effect, Gone, Input},
     limits::{GROUP, Limits, PROBE_WINDOW},
-    money::Rate,
+    money::{Amount, Rate},
     time::{Span, WallTime},
     wire::{Code, Message, ProbeMessage, ProbeRequest, ProbeResponse, Protocol},
 };
@@ -76,7 +76,13 @@ fn p1_an_answer_says_and_signs_what_was_asked() {
     };
     assert_eq!(terms, expected);
     let signature = Signature([1; 65]);
-    let whole = ProbeResponse { has_blob: true, rate: Rate(1_000), total_bytes: Some(64 * GROUP), signature };
+    let whole = ProbeResponse {
+        has_blob: true,
+        rate: Rate(1_000),
+        total_bytes: Some(64 * GROUP),
+        signature,
+        least_deposit: Amount(0),
+    };
     assert_eq!(answer, whole);
 }
 

@@ -158,6 +158,17 @@ fn messages() -> Vec<(&'static str, Message)> {
                 rate: Rate(7_000),
                 total_bytes: Some(1 << 60),
                 signature: signature(0xee),
+                least_deposit: Amount(0),
+            })),
+        ),
+        (
+            "probe_response_of_who_wants_a_deposit",
+            Message::Probe(ProbeMessage::Response(ProbeResponse {
+                has_blob: true,
+                rate: Rate(7_000),
+                total_bytes: Some(1 << 60),
+                signature: signature(0xee),
+                least_deposit: Amount(1_000_000),
             })),
         ),
         (
@@ -167,6 +178,7 @@ fn messages() -> Vec<(&'static str, Message)> {
                 rate: Rate(0),
                 total_bytes: None,
                 signature: signature(0xee),
+                least_deposit: Amount(0),
             })),
         ),
     ]

@@ -194,12 +194,11 @@ fn probe() -> impl Strategy<Value = Message> {
             ProbeMessage::Request(ProbeRequest { hash: BlobHash(hash), token, requester, timestamp })
         },
     );
-    let answers = (any::<bool>(), any::<u64>(), option::of(any::<u64>()), signature()).prop_map(
-        |(has_blob, rate, total_bytes, signature)| {
-            let rate = Rate(rate);
-            ProbeMessage::Response(ProbeResponse { has_blob, rate, total_bytes, signature })
-        },
-    );
+    let answers = (any::<bool>(), any::<u64>(), option::of(any::<u64>()), signature(), any::<u128>())
+        .prop_map(|(has_blob, rate, total_bytes, signature, least)| {
+            let (rate, least_deposit) = (Rate(rate), Amount(least));
+            ProbeMessage::Response(ProbeResponse { has_blob, rate, total_bytes, signature, least_deposit })
+        });
     prop_oneof![asks, answers].prop_map(Message::Probe)
 }
 

@@ -16,7 +16,7 @@ use decdn_engine::{
     ids::{Address, BlobHash, ChannelId, ConnId, FetchId, NodeId, StreamId},
     io::{Effect, FetchFailure, Gone, Input, Notice, Output},
     limits::{GROUP, Limits, ORDERS},
-    money::{Nonce, Rate},
+    money::{Amount, Nonce, Rate},
     order::Candidate,
     record::{Key, Paying, Record},
     roles::client::Client,
@@ -389,8 +389,15 @@ impl Market {
         let size = BLOBS.iter().find(|(hash, _)| *hash == request.hash).map(|(_, size)| *size);
         let ceiling = self.book.ceiling(request.hash, request.token).unwrap_or(Rate(1));
         let signer = self.signer(node);
-        let mut response =
-            ProbeResponse { has_blob: true, rate: ceiling, total_bytes: size, signature: signature(signer) };
+        let least_deposit =
+            [Amount::ZERO, Amount(1), Amount(1 << 20), Amount::MAX][usize::from(self.mood / 16 % 4)];
+        let mut response = ProbeResponse {
+            has_blob: true,
+            rate: ceiling,
+            total_bytes: size,
+            signature: signature(signer),
+            least_deposit,
+        };
         match self.mood % 16 {
             2 => return None,
             3 => return Some(Input::StreamClosed { stream, code: Some(Code::NotNow) }),

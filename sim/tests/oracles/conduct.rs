@@ -288,7 +288,13 @@ fn o17_nothing_that_spends_leaves_before_its_owner_has_agreed() {
     let quoted = || {
         let mut story = Story::of("O17");
         let signature = Signature([9; 65]);
-        let quote = ProbeResponse { has_blob: true, rate: RATE, total_bytes: Some(1), signature };
+        let quote = ProbeResponse {
+            has_blob: true,
+            rate: RATE,
+            total_bytes: Some(1),
+            signature,
+            least_deposit: Amount(0),
+        };
         story.says(NODE, CLIENT, 0, Message::Probe(ProbeMessage::Response(quote)));
         story
     };

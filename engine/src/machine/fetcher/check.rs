@@ -130,7 +130,13 @@ mod tests {
         };
         let record = FetchRecord { order, verified_bytes: GROUP, total_bytes: Some(2 * GROUP) };
         let (timestamp, signature) = (WallTime(1), Signature([1; 65]));
-        let quote = Quoted { rate: Rate(5), timestamp, signature, total_bytes: Some(2 * GROUP) };
+        let quote = Quoted {
+            rate: Rate(5),
+            timestamp,
+            signature,
+            total_bytes: Some(2 * GROUP),
+            least_deposit: Amount::ZERO,
+        };
         let mut fetcher = Fetcher::new(Address::ZERO, 3, Timeouts::default());
         fetcher.adopt(record, Price::Quoted(quote));
         fetcher

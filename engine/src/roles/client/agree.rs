@@ -36,7 +36,9 @@ impl Client {
         out: &mut Outputs,
     ) {
         let asks = self.fetcher.fetches.get(&id).filter(|fetch| fetch.is_asking(node));
-        if !asks.is_some_and(|fetch| fetch.is_enough(&agreement, fetch.deposit())) {
+        if !asks
+            .is_some_and(|fetch| fetch.deposit().is_some_and(|deposit| fetch.is_enough(&agreement, deposit)))
+        {
             return;
         }
         self.fetcher.fetches.get_mut(&id).expect("looked up above").agree(agreement);

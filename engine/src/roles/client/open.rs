@@ -6,6 +6,7 @@ use alloc::vec;
 use super::{Client, Next};
 use crate::{
     chain::TxOutcome,
+    crypto::StreamError,
     delivery::Meter,
     fault::{Fault, LimitHit, Rule},
     ids::{Address, ChannelId, FetchId, TxTicket},
@@ -27,7 +28,15 @@ impl Client {
         let fetch = &self.fetcher.fetches[&id];
         let candidate = fetch.candidate();
         let token = fetch.record.order.token;
-        let deposit = fetch.deposit();
+        let Some(deposit) = fetch.deposit() else {
+            // It serves on no channel that the owner would pay for (V4): nothing is spent.
+            out.notice(Notice::Refused {
+                fetch: id,
+                node: candidate.node,
+                error: StreamError::ChannelInsufficient,
+            });
+            return self.fail_attempt(now, id, Failure::Ban, out);
+        };
         let keep = fetch.record.order.keep_channel;
         let is_agreed = fetch.is_agreed(deposit);
         assert!(fetch.is_quoted(now), "a channel is opened on a young quote alone (D1)");

@@ -66,17 +66,18 @@ impl Client {
         // It may come before the question went out.
         let Some(answer) = self.prober.on_response(id, response, by, crypto, cx) else { return };
         let refused = |error| Notice::Refused { fetch: fetch_id, node, error };
-        let (rate, timestamp, signature, total_bytes) = match answer {
+        let quoted = match answer {
             Answer::Worthless => return self.end_probe(now, id.conn, Some(Failure::Ban), out),
             Answer::NotSold => {
                 out.notice(refused(StreamError::Unavailable));
                 return self.end_probe(now, id.conn, Some(Failure::Refused), out);
             }
-            Answer::Quote { rate, timestamp, signature, total_bytes } => {
-                (rate, timestamp, signature, total_bytes)
+            Answer::Quote { rate, timestamp, signature, total_bytes, least_deposit } => {
+                Quoted { rate, timestamp, signature, total_bytes, least_deposit }
             }
         };
-        self.set_price(fetch_id, Price::Quoted(Quoted { rate, timestamp, signature, total_bytes }));
+        let rate = quoted.rate;
+        self.set_price(fetch_id, Price::Quoted(quoted));
         // No opening will tell.
         if rate > max_rate || self.usable_channel(now, fetch_id, out).is_some() {
             self.show_quote(fetch_id, None, out);

@@ -222,15 +222,18 @@ impl Client {
     /// channel ends either way: what is owed on it never falls, so it would be refused for ever.
     fn insufficient(&mut self, now: Now, slot: Slot, fetch: FetchId, out: &mut Outputs) -> Failure {
         let paying = &self.wallet.channels[slot].paying;
-        let next_group =
-            self.fetcher.fetches.get(&fetch).expect("a download outlives its streams").next_group();
+        let fetched = self.fetcher.fetches.get(&fetch).expect("a download outlives its streams");
+        let next_group = fetched.next_group();
         let is_covered = paying.meter.owed_with(next_group) <= paying.deposit;
         let is_fresh = paying.meter.owed_raw() == 0;
+        // It has said so beforehand: a channel that was kept is too small for it now (V4).
+        let is_below = fetched.quoted().is_some_and(|quote| paying.deposit < quote.least_deposit);
         // What is on its way on other streams counts at the node already, and not yet here.
         let is_shared = self.is_buying(slot);
         let fault = Fault::Unattributed { peer: paying.node, rule: Rule::V4 };
         self.retire(now, slot, out);
         match (is_covered, is_shared) {
+            _ if is_below => Failure::UsedUp,
             (true, false) => {
                 out.fault(fault);
                 Failure::Refused

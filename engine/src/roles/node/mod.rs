@@ -342,8 +342,8 @@ impl Node {
             assert!(was_consenting, "a channel knows that its consent is being signed (V7)");
         }
         match (purpose, signature) {
-            (Signing::Probe { stream, rate, total_bytes }, signature) => {
-                self.on_probe_signed(stream, (rate, total_bytes), signature, out);
+            (Signing::Probe { stream, rate, total_bytes, least_deposit }, signature) => {
+                self.on_probe_signed(stream, (rate, total_bytes, least_deposit), signature, out);
             }
             (Signing::Response(stream), Some(signature)) => self.on_response_signed(stream, signature, out),
             (Signing::Consent { channel, stream }, Some(signature)) => {

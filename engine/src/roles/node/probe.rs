@@ -9,7 +9,7 @@ use crate::{
     ids::{Address, StreamId},
     io::{Effect, Lane, Outputs},
     limits::{CLOCK_TOLERANCE, PROBE_WINDOW},
-    money::Rate,
+    money::{Amount, Rate},
     time::Now,
     wire::{Code, ProbeMessage, ProbeRequest, ProbeResponse, StreamRequest},
 };
@@ -57,14 +57,16 @@ impl Node {
         };
         self.inbound.begin_stream(id.conn);
         let total_bytes = sold.map(|(bytes, _)| bytes);
-        let purpose = Signing::Probe { stream: id, rate: terms.rate, total_bytes };
+        let least_deposit =
+            sold.and(self.config.terms(request.token)).map_or(Amount::ZERO, |it| it.least_deposit);
+        let purpose = Signing::Probe { stream: id, rate: terms.rate, total_bytes, least_deposit };
         self.sign(Lane::Stream(id), Typed::ProbeResponse(terms), purpose, out);
     }
 
     pub(super) fn on_probe_signed(
         &mut self,
         stream: StreamId,
-        (rate, total_bytes): (Rate, Option<u64>),
+        (rate, total_bytes, least_deposit): (Rate, Option<u64>, Amount),
         signature: Option<Signature>,
         out: &mut Outputs,
     ) {
@@ -74,7 +76,8 @@ impl Node {
         }
         self.inbound.end_stream(stream.conn);
         let Some(signature) = signature else { return self.refuse(stream, Code::NotNow, out) };
-        let response = ProbeResponse { has_blob: total_bytes.is_some(), rate, total_bytes, signature };
+        let has_blob = total_bytes.is_some();
+        let response = ProbeResponse { has_blob, rate, total_bytes, signature, least_deposit };
         let lane = Lane::Stream(stream);
         out.send(lane, stream, ProbeMessage::Response(response));
         out.push(lane, Effect::Finish { stream });

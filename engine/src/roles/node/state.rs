@@ -3,7 +3,7 @@
 use crate::{
     ids::StreamId,
     machine::{earnings::Earnings, follower::Follower},
-    money::Rate,
+    money::{Amount, Rate},
     state::{Canon, Canonical, Slot},
 };
 
@@ -12,7 +12,7 @@ use crate::{
 pub(super) enum Signing {
     Response(StreamId),
     Consent { channel: Slot, stream: StreamId },
-    Probe { stream: StreamId, rate: Rate, total_bytes: Option<u64> },
+    Probe { stream: StreamId, rate: Rate, total_bytes: Option<u64>, least_deposit: Amount },
 }
 
 /// What the chain's view and what is kept of channels have in common: neither has an entry for each channel.

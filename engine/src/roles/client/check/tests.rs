@@ -180,7 +180,13 @@ impl Bench {
             _ => None,
         });
         let signature = signed_by(candidate(n).operator);
-        let response = ProbeResponse { has_blob: true, rate: RATE, total_bytes: Some(BLOB), signature };
+        let response = ProbeResponse {
+            has_blob: true,
+            rate: RATE,
+            total_bytes: Some(BLOB),
+            signature,
+            least_deposit: Amount(0),
+        };
         self.feed(Input::Message { stream, message: ProbeMessage::Response(response).into() });
     }
 
