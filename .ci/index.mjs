@@ -36,10 +36,12 @@ const ROOMS = {
   V1: 'engine/src/voucher.rs',
   V3: 'machine/earnings.rs',
   C8: 'contracts/src/IPaymentChannel.sol',
+  V4: 'node/request.rs',
   V7: 'node/earn.rs',
   G3: 'cli/settings.rs',
   L1: 'l2/profile.rs',
   L2: 'l2/inbox.rs',
+  L3: 'node/policy.rs',
   L4: 'machine/follower/heads.rs',
 };
 

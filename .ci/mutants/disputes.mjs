@@ -95,8 +95,8 @@ export default [
     test: 'cargo test -p decdn-engine --test dispute x2_a_dispute_is_tried_until_a_settlement_is_seen_whatever_a_head_says_the_time_is',
     edits: [{
       file: 'engine/src/dispute/mod.rs',
-      from: 'if recorded >= held.worth() || !outlook.monitor.enabled {',
-      to: 'if recorded >= held.worth() || !outlook.monitor.enabled || self.is_over(outlook) {',
+      from: 'if !is_wanted || !pays {',
+      to: 'if !is_wanted || !pays || self.is_over(outlook) {',
     }],
   },
   {
@@ -113,7 +113,7 @@ export default [
     test: 'cargo test -p decdn-engine --test node x1_a_dispute_that_is_heard_of_after_the_window_is_settled_all_the_same',
     edits: [{
       file: 'engine/src/machine/closings.rs',
-      from: 'self.settling.for_nothing || watch.recorded() > Amount::ZERO',
+      from: 'self.settling.for_nothing || watch.is_worth_settling(outlook)',
       to: 'self.settling.for_nothing',
     }],
   },
@@ -122,8 +122,8 @@ export default [
     oracle: ['O8'],
     edits: [{
       file: 'engine/src/dispute/mod.rs',
-      from: 'if recorded >= held.worth() || !outlook.monitor.enabled {',
-      to: 'if recorded >= held.worth() || outlook.monitor.enabled {',
+      from: 'if !is_wanted || !pays {',
+      to: 'if !is_wanted || pays {',
     }],
   },
   {
@@ -131,8 +131,8 @@ export default [
     oracle: ['O8'],
     edits: [{
       file: 'engine/src/dispute/mod.rs',
-      from: 'if recorded >= held.worth() || !outlook.monitor.enabled {',
-      to: 'if recorded >= held.worth() || outlook.head_time.0 > self.closed_at.0 / 2 + self.deadline.0 / 2 {',
+      from: 'if !is_wanted || !pays {',
+      to: 'if !is_wanted || outlook.head_time.0 > self.closed_at.0 / 2 + self.deadline.0 / 2 {',
     }],
   },
   {
