@@ -192,4 +192,28 @@ mod tests {
         let off: Vec<_> = table.into_iter().filter(is_off).map(told).collect();
         assert_eq!(off, [], "what, quoted, measured");
     }
+
+    #[test]
+    fn x2_the_engine_reckons_with_what_calls_cost_and_an_eighth_more_at_most() {
+        use decdn_engine::{
+            chain::channel::Call,
+            worth::{CLAIM_GAS, DISPUTE_GAS, FINISH_GAS, SETTLE_GAS},
+        };
+        let table = measure();
+        let most = |is_it: fn(&Call) -> bool| {
+            let calls = table.iter().filter(|line| line.call.as_channel().is_some_and(is_it));
+            calls.map(|line| line.gas).max().expect("it was measured")
+        };
+        for (what, reckoned, measured) in [
+            ("dispute", DISPUTE_GAS, most(|call| matches!(call, Call::Dispute { .. }))),
+            ("settle", SETTLE_GAS, most(|call| matches!(call, Call::Settle { .. }))),
+            ("finish", FINISH_GAS, most(|call| matches!(call, Call::Finish { .. }))),
+            ("claim", CLAIM_GAS, most(|call| matches!(call, Call::Claim { .. }))),
+        ] {
+            assert!(
+                (measured..=measured * 9 / 8).contains(&reckoned),
+                "{what}: reckoned {reckoned}, measured {measured}"
+            );
+        }
+    }
 }
