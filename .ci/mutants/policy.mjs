@@ -57,6 +57,15 @@ export default [
     }],
   },
   {
+    name: 'never-claims', rule: 'C12', breaks: 'a node claims when its owner says so, and never by itself',
+    oracle: ['probe'],
+    edits: [{
+      file: 'engine/src/roles/node/policy.rs',
+      from: 'earned > terms.claim_above && self.market().pays(earned, CLAIM_GAS, terms.coin)',
+      to: 'earned > terms.claim_above && self.market().pays(Amount::ZERO, CLAIM_GAS, terms.coin)',
+    }],
+  },
+  {
     name: 'claim-outlives-its-fork', rule: 'C12', breaks: 'a claim that a fork took back counts as made',
     test: node('c12_a_claim_that_a_fork_took_back_is_made_again'),
     edits: [{
@@ -67,7 +76,7 @@ export default [
   },
   {
     name: 'idle-for-ever', rule: 'L3', breaks: 'a channel that nobody uses is never finished',
-    test: node('l3_a_channel_that_nobody_asks_on_for_a_week_is_finished_and_not_before'),
+    oracle: ['O10', 'probe'],
     edits: [{
       file: 'engine/src/roles/node/policy.rs',
       from: 'let plan = if quiet >= patience && self.pays_to_finish(slot) {',

@@ -143,6 +143,7 @@ pub struct Measure {
     /// Who has sent content since it last verified some.
     selling: BTreeSet<ActorId>,
     disputes: BTreeMap<ChannelId, u64>,
+    claims: BTreeMap<ChannelId, u64>,
     /// Channels of which a fork undid a dispute.
     undone: BTreeSet<ChannelId>,
     signatures: u64,
@@ -318,6 +319,11 @@ impl Oracle for Measure {
                 if matches!(call.as_channel(), Some(channel::Call::Close { .. })) {
                     self.closed_alone += 1;
                     report.observe(Quantity::ClosedAlone, self.closed_alone);
+                }
+                if let Some(channel::Call::Claim { voucher }) = call.as_channel() {
+                    let count = self.claims.entry(voucher.terms.channel).or_default();
+                    *count += 1;
+                    report.observe(Quantity::Claims, *count);
                 }
                 let Some(channel::Call::Dispute { voucher }) = call.as_channel() else { return };
                 let count = self.disputes.entry(voucher.terms.channel).or_default();

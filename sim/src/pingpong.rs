@@ -114,6 +114,7 @@ pub fn play(pairs: u8, messages: u64, seed: u64) -> Ran {
         owners: BTreeMap::new(),
         timed: Vec::new(),
         calm_at: None,
+        kept_channels_end: false,
         until: Time(u64::MAX),
         steps_max: u64::MAX,
     };

@@ -25,6 +25,8 @@ names! {
         Signatures = "signatures",
         /// The most disputes that honest actors submitted about one channel.
         Disputes = "disputes",
+        /// The most claims that honest actors submitted about one channel.
+        Claims = "claims",
         /// Closes that honest actors submitted without the other party's consent.
         ClosedAlone = "closed-alone",
         /// The longest way of an honest actor's transaction through the sequencer, in microseconds.

@@ -117,6 +117,7 @@ pub fn run(
         owners: owners(&plan).collect(),
         timed: plan.timed.clone(),
         calm_at: plan.calm_at,
+        kept_channels_end: plan.kept_channels_end,
         until: plan.until,
         steps_max: scenario.file.steps_max,
     };

@@ -193,6 +193,7 @@ fn world(role: Script, log: Log, orders: Orders, seed: u64) -> World {
         owners: Default::default(),
         timed: Vec::new(),
         calm_at: None,
+        kept_channels_end: false,
         until: Time(u64::MAX),
         steps_max: u64::MAX,
     };

@@ -180,6 +180,9 @@ pub struct File {
     /// When faults stop.
     #[serde(default = "calm")]
     pub calm_secs: Pin,
+    /// Whether channels that clients keep come to their end too, before a run is over: their nodes see to that (L3).
+    #[serde(default)]
+    pub kept_channels_end: bool,
     /// The most engine steps of a run.
     #[serde(default = "steps")]
     pub steps_max: u64,

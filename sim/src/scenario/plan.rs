@@ -123,6 +123,8 @@ pub struct Plan {
     pub timed: Vec<Timed>,
     /// When faults end.
     pub calm_at: Option<Time>,
+    /// Whether channels that clients keep have to end too.
+    pub kept_channels_end: bool,
     /// When the run ends at the latest.
     pub until: Time,
     /// What formulas may name.
@@ -205,6 +207,7 @@ impl Plan {
             endpoint,
             sequencer,
             timed,
+            kept_channels_end: file.kept_channels_end,
             calm_at: (file.mode == Mode::Liveness).then_some(Time(calm * 1_000_000)),
             until: Time(Span::from_hours(hours).0),
             symbols: symbols.into(),

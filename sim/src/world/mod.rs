@@ -192,6 +192,8 @@ pub struct Parts {
     pub timed: Vec<Timed>,
     /// When faults end.
     pub calm_at: Option<Time>,
+    /// Whether channels that clients keep have to end too.
+    pub kept_channels_end: bool,
     /// When the run ends at the latest.
     pub until: Time,
     /// The most engine steps.
@@ -236,6 +238,7 @@ pub struct World {
     out: Outputs,
     tricks: Vec<Trick>,
     until: Time,
+    kept_channels_end: bool,
     calm: bool,
     steps: u64,
     steps_max: u64,
@@ -266,6 +269,7 @@ impl World {
             owners,
             timed,
             calm_at,
+            kept_channels_end,
             until,
             steps_max,
         } = parts;
@@ -293,6 +297,7 @@ impl World {
             out: Outputs::new(),
             tricks: Vec::new(),
             until,
+            kept_channels_end,
             calm: false,
             steps: 0,
             steps_max,

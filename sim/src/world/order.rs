@@ -91,7 +91,7 @@ impl World {
         let keeps = |client| {
             let person = self.cast.by_account(client).map(|person| person.id);
             let keeps = |job: &Job| matches!(&job.order, Order::Fetch(order) if order.keep_channel);
-            self.jobs.iter().any(|job| keeps(job) && Some(job.actor) == person)
+            !self.kept_channels_end && self.jobs.iter().any(|job| keeps(job) && Some(job.actor) == person)
         };
         // What is settled may yet come back.
         let forks = |timed: &Timed| matches!(timed.what, TimedFault::Fork(_)) && timed.at > self.queue.now();
