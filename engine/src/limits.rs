@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::money::RATE_MAX;
 use crate::{money::MB, time::Span};
 
 /// Content bytes of a chunk group: the unit of verification, metering and payment (D5).

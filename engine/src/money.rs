@@ -7,8 +7,16 @@ use serde::{Deserialize, Serialize};
 /// Bytes in the MB that a rate is quoted for.
 pub const MB: u64 = 1 << 20;
 
-/// The highest rate a requester takes at its word, in base units per MB (P6).
-pub const RATE_MAX: u64 = 1_000_000_000_000;
+/// Decimals of a token of which nobody has said another number.
+pub const DECIMALS: u8 = 6;
+
+/// The highest rate of a token with so many decimals (P6): a million whole tokens per MB, as far as that is a rate.
+pub const fn rate_max(decimals: u8) -> Rate {
+    match 10_u64.checked_pow(decimals as u32 + 6) {
+        Some(most) => Rate(most),
+        None => Rate(u64::MAX),
+    }
+}
 
 /// An amount of one token, in its base units. `uint256` on wire and chain; what does not fit is refused.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
@@ -42,9 +50,9 @@ impl fmt::Display for Amount {
 pub struct Rate(pub u64);
 
 impl Rate {
-    /// Whether a requester may take this rate at its word (P6): above zero, at most 10^12.
-    pub fn is_sane(self) -> bool {
-        self.0 > 0 && self.0 <= RATE_MAX
+    /// Whether it may be taken at its word (P6): above zero, and no more than the token's highest.
+    pub fn is_sane(self, most: Self) -> bool {
+        self.0 > 0 && self <= most
     }
 }
 
@@ -59,5 +67,23 @@ impl Nonce {
     /// The following nonce, or `None` at the end of the sequence.
     pub fn next(self) -> Option<Self> {
         self.0.checked_add(1).map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p6_the_highest_rate_is_a_million_tokens_as_far_as_that_fits() {
+        assert_eq!(rate_max(2), Rate(100_000_000));
+        assert_eq!(rate_max(DECIMALS), Rate(1_000_000_000_000));
+        assert_eq!(rate_max(13), Rate(10_000_000_000_000_000_000));
+        assert_eq!(
+            (rate_max(14), rate_max(18), rate_max(255)),
+            (Rate(u64::MAX), Rate(u64::MAX), Rate(u64::MAX))
+        );
+        assert!(Rate(1).is_sane(rate_max(0)) && Rate(1_000_000).is_sane(rate_max(0)));
+        assert!(!Rate(1_000_001).is_sane(rate_max(0)) && !Rate(0).is_sane(rate_max(18)));
     }
 }

@@ -148,7 +148,7 @@ impl Prober {
         &self,
         id: StreamId,
         response: ProbeResponse,
-        (deployment, operator): (&Deployment, Address),
+        (deployment, operator, most): (&Deployment, Address, Rate),
         crypto: &C,
         cx: &mut Cx<'_>,
     ) -> Option<Answer> {
@@ -166,7 +166,7 @@ impl Prober {
             timestamp: asked.timestamp,
         };
         let is_whole =
-            (!has_blob || rate.is_sane()) && total_bytes.is_none_or(|bytes| bytes <= BLOB_BYTES_MAX);
+            (!has_blob || rate.is_sane(most)) && total_bytes.is_none_or(|bytes| bytes <= BLOB_BYTES_MAX);
         let what = Typed::ProbeResponse(terms);
         if !is_whole || !crypto.verify(deployment, &what, &signature, operator) {
             cx.out.breach(node, Rule::P6, Proof::Message(id));

@@ -8,7 +8,7 @@ use crate::{
     crypto::Deployment,
     ids::{Address, NodeId},
     limits::{GROUP, Limits, OFFER_GROUPS_MIN},
-    money::{Amount, MB, Rate},
+    money::{Amount, DECIMALS, MB, Rate, rate_max},
     time::Span,
 };
 pub use crate::{dispute::Monitor, machine::Timeouts};
@@ -33,6 +33,9 @@ pub struct ClientConfig {
     pub account: Address,
     /// The block from which to look for its channels where nothing is recorded.
     pub start_block: u64,
+    /// The decimals of tokens, where they are not [`DECIMALS`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decimals: Vec<(Address, u8)>,
     /// Attempts per candidate without progress before it is given up (D10).
     pub attempts: u8,
     /// Whether the owner is asked before money goes into a channel (D16). If not, an order is itself the yes to whatever is
@@ -58,6 +61,7 @@ impl ClientConfig {
             node,
             account,
             start_block: 0,
+            decimals: Vec::new(),
             attempts: ATTEMPTS,
             asks: false,
             resumes: resumes(),
@@ -65,6 +69,12 @@ impl ClientConfig {
             monitor: Monitor::default(),
             limits: Limits::standard(),
         }
+    }
+
+    /// The highest rate of a token (P6).
+    pub fn rate_max(&self, token: Address) -> Rate {
+        let known = self.decimals.iter().find(|(other, _)| *other == token);
+        rate_max(known.map_or(DECIMALS, |(_, decimals)| *decimals))
     }
 }
 
@@ -95,6 +105,8 @@ impl Default for Buying {
 pub struct TokenTerms {
     /// The token.
     pub token: Address,
+    /// Its decimals.
+    pub decimals: u8,
     /// What it charges.
     pub rate: Rate,
     /// What a channel holds at least that it serves on (V4); and what an account may have kept from it, all together, before it
@@ -113,6 +125,7 @@ impl TokenTerms {
     pub const fn new(token: Address, rate: Rate) -> Self {
         Self {
             token,
+            decimals: DECIMALS,
             rate,
             least_deposit: Amount::ZERO,
             soft_cap: Amount(50_000_000),
@@ -202,6 +215,11 @@ impl NodeConfig {
         self.tokens.iter().find(|terms| terms.token == token)
     }
 
+    /// The highest rate of a token (P6).
+    pub fn rate_max(&self, token: Address) -> Rate {
+        rate_max(self.terms(token).map_or(DECIMALS, |terms| terms.decimals))
+    }
+
     /// What it buys itself it buys with the account, the network key and the limits that it sells with.
     pub fn as_client(&self) -> ClientConfig {
         ClientConfig {
@@ -209,6 +227,7 @@ impl NodeConfig {
             node: self.node,
             account: self.account,
             start_block: self.start_block,
+            decimals: self.tokens.iter().map(|terms| (terms.token, terms.decimals)).collect(),
             attempts: self.buying.attempts,
             asks: self.buying.asks,
             resumes: self.buying.resumes,

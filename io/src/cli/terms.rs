@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use decdn_engine::{
-    money::{Amount, Rate},
+    money::{Amount, Rate, rate_max},
     roles::config::TokenTerms,
 };
 
@@ -56,15 +56,17 @@ fn complete(symbol: &str, figures: &TokenFile, token: &Token) -> Result<TokenTer
         }
     };
     let rate = figure("rate", &figures.rate, config::RATE)?;
-    let sane = u64::try_from(rate.0).ok().map(Rate).filter(|rate| rate.is_sane());
+    let most = rate_max(token.decimals);
+    let sane = u64::try_from(rate.0).ok().map(Rate).filter(|rate| rate.is_sane(most));
     let rate = sane.ok_or_else(|| {
         input(format!(
-            "a rate of {} base units of {symbol} is none: it has to be above 0 and at most 10^12",
-            rate.0
+            "a rate of {} base units of {symbol} is none: it has to be above 0 and at most {}",
+            rate.0, most.0
         ))
     })?;
     Ok(TokenTerms {
         token: token.address,
+        decimals: token.decimals,
         rate,
         least_deposit: figure("least_deposit", &figures.least_deposit, config::LEAST_DEPOSIT)?,
         soft_cap: figure("soft_cap", &figures.soft_cap, config::SOFT_CAP)?,

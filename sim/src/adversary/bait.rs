@@ -7,8 +7,7 @@ use decdn_engine::{
     crypto::{StreamResponseTerms, Typed},
     ids::ChannelId,
     io::{Effect, Input, Output},
-    limits::RATE_MAX,
-    money::Rate,
+    money::{DECIMALS, Rate, rate_max},
     time::WallTime,
     wire::{ClientMessage, Message, ProbeMessage, StreamRequest},
 };
@@ -46,7 +45,7 @@ impl Hand for Bait {
                 self.asked.insert((request.channel, request.timestamp), *request);
             }
             // Its role would keep the quote, or refuse.
-            (request.quote, request.max_rate) = (None, Rate(RATE_MAX));
+            (request.quote, request.max_rate) = (None, rate_max(DECIMALS));
         }
         true
     }

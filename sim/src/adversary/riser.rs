@@ -7,8 +7,7 @@ use decdn_engine::{
     crypto::Typed,
     ids::SignTicket,
     io::{Effect, Input, Output},
-    limits::RATE_MAX,
-    money::Rate,
+    money::{DECIMALS, Rate, rate_max},
     time::{Span, WallTime},
     wire::{Message, ProbeMessage},
 };
@@ -35,7 +34,11 @@ impl Riser {
     }
 
     fn high(&self, rate: Rate, is_risen: bool) -> Rate {
-        if is_risen { Rate((rate.0.saturating_mul(self.percent) / 100).min(RATE_MAX)) } else { rate }
+        if is_risen {
+            Rate((rate.0.saturating_mul(self.percent) / 100).min(rate_max(DECIMALS).0))
+        } else {
+            rate
+        }
     }
 }
 

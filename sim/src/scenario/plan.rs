@@ -6,8 +6,8 @@ use decdn_engine::{
     crypto::Deployment,
     dispute::Monitor,
     ids::{Address, BlobHash, FetchId},
-    limits::{GROUP, RATE_MAX},
-    money::{Amount, MB, Rate},
+    limits::GROUP,
+    money::{Amount, DECIMALS, MB, Rate, rate_max},
     order::{Candidate, FetchOrder},
     roles::{
         Config,
@@ -383,7 +383,7 @@ impl<'a> Drawing<'a> {
                         token: self.token,
                         deposit: Amount::ZERO,
                         cadence_bytes: fetch.cadence_bytes.as_ref().map_or(cadence, |pin| pin.draw(decide)),
-                        max_rate: Rate(RATE_MAX),
+                        max_rate: rate_max(DECIMALS),
                         keep_channel: fetch.keep_channel.draw(decide) > 0,
                     };
                     let deposit = fetch.deposit.as_ref().unwrap_or(&money.deposit).draw(decide);

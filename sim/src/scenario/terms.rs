@@ -2,7 +2,7 @@
 
 use decdn_engine::{
     ids::Address,
-    money::{Amount, Rate},
+    money::{Amount, DECIMALS, Rate},
     roles::config::{Policy, TokenTerms},
     time::Span,
 };
@@ -55,6 +55,7 @@ impl Terms {
         let mut amount = |pin: &Option<Pin>| pin.as_ref().map(|pin| Amount(pin.draw(decide).into()));
         let terms = TokenTerms {
             token,
+            decimals: DECIMALS,
             rate,
             least_deposit: amount(&self.least_deposit).unwrap_or(Amount::ZERO),
             soft_cap: amount(&self.soft_cap).unwrap_or(Amount::MAX),

@@ -46,7 +46,7 @@ impl Client {
         let is_bad = order.candidates.is_empty()
             || !order.offset_bytes.is_multiple_of(GROUP)
             || order.offset_bytes.saturating_add(order.len_bytes) > BLOB_BYTES_MAX
-            || !order.max_rate.is_sane()
+            || !order.max_rate.is_sane(self.config.rate_max(order.token))
             || known.is_some_and(|fetch| !fetch.gets(order));
         let limits = &self.config.limits;
         let is_full = known.is_none() && self.fetcher.fetches.len() >= limits.fetches;

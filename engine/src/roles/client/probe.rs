@@ -60,9 +60,10 @@ impl Client {
         let Probe { node, fetch: fetch_id, .. } = *probe;
         let fetch = self.fetcher.fetches.get(&fetch_id).expect("a question's download waits for it");
         assert_eq!(fetch.candidate().node, node, "the present candidate is asked");
-        let (operator, max_rate) = (fetch.candidate().operator, fetch.record.order.max_rate);
+        let (operator, order) = (fetch.candidate().operator, &fetch.record.order);
+        let (max_rate, most) = (order.max_rate, self.config.rate_max(order.token));
         let cx = &mut Cx { now, tools: &mut self.tools, out };
-        let by = (&self.config.deployment, operator);
+        let by = (&self.config.deployment, operator, most);
         // It may come before the question went out.
         let Some(answer) = self.prober.on_response(id, response, by, crypto, cx) else { return };
         let refused = |error| Notice::Refused { fetch: fetch_id, node, error };

@@ -91,7 +91,10 @@ impl Client {
         let terms = StreamResponseTerms::of(node, &request, &response);
         let operator = self.wallet.channels[slot].paying.operator;
         let is_whole = match (response.ok, response.error, response.redirect) {
-            (true, None, None) => response.rate.is_sane() && response.total_bytes <= BLOB_BYTES_MAX,
+            (true, None, None) => {
+                let most = self.config.rate_max(request.token);
+                response.rate.is_sane(most) && response.total_bytes <= BLOB_BYTES_MAX
+            }
             (false, Some(_), None) | (false, None, Some(_)) => {
                 response.rate == Rate(0) && response.total_bytes == 0
             }

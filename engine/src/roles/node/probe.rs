@@ -91,7 +91,7 @@ impl Node {
     pub(super) fn is_own_quote<C: Crypto>(&self, request: &StreamRequest, quote: &Quote, crypto: &C) -> bool {
         let is_in_time = quote.timestamp <= request.timestamp
             && request.timestamp.since(quote.timestamp) < PROBE_WINDOW
-            && quote.rate.is_sane();
+            && quote.rate.is_sane(self.config.rate_max(request.token));
         let what = Typed::ProbeResponse(ProbeResponseTerms::presented(self.config.node, request, quote));
         is_in_time && crypto.verify(&self.deployment(), &what, &quote.signature, self.config.account)
     }

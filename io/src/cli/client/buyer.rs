@@ -99,7 +99,7 @@ impl Buyer {
         mut parts: Parts,
         records: Vec<Record>,
         book: &Book,
-        (cap, least): (Amount, Amount),
+        (cap, least, decimals): (Amount, Amount, &[(Address, u8)]),
         recording: &Recording,
     ) -> Result<Self, Failure> {
         for (node, addrs) in book.entries() {
@@ -108,6 +108,7 @@ impl Buyer {
         let deployment = chosen.survey.deployment;
         let mut config = ClientConfig::new(deployment, keys.node(), keys.account());
         config.start_block = chosen.chain.start_block;
+        config.decimals = decimals.to_vec();
         config.monitor = chosen.monitor;
         // What the command line allows is the yes, and it is said where the price is shown.
         config.asks = true;

@@ -142,7 +142,8 @@ pub(super) async fn start_on(
     let mut book = Book::read(&dir);
     peers.iter().for_each(|peer| book.note(peer));
     let buyer =
-        Buyer::start(chosen, keys, parts, records, &book, (Amount::ZERO, Amount::ZERO), recording).await?;
+        Buyer::start(chosen, keys, parts, records, &book, (Amount::ZERO, Amount::ZERO, &[]), recording)
+            .await?;
     Ok((buyer, channels))
 }
 

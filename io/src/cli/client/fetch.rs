@@ -12,7 +12,7 @@ use decdn_engine::{
     ids::{BlobHash, FetchId},
     io::{Gone, Input, Notice},
     limits::GROUP,
-    money::{Amount, MB, Rate},
+    money::{Amount, MB, Rate, rate_max},
     order::{Candidate, FetchOrder},
     record::Record,
 };
@@ -207,8 +207,10 @@ impl FetchArgs {
             // What has happened to its channels since is heard after it: until then they are kept for it.
             parts.order(Input::Fetch(order));
         }
+        let decimals = [(offer.token.address, offer.token.decimals)];
         let mut buyer =
-            Buyer::start(chosen, keys, parts, records, &book, (offer.cap, rate), &self.recording).await?;
+            Buyer::start(chosen, keys, parts, records, &book, (offer.cap, rate, &decimals), &self.recording)
+                .await?;
         let end = self.see_through(&mut buyer, &mut heard, earlier, output, offer, keys, chosen, dir).await;
         buyer.stop().await;
         end
@@ -238,10 +240,12 @@ impl FetchArgs {
             None => usual(config::MAX_RATE)?,
         };
         let units = units("max-rate", &max_rate, &token)?;
-        let sane = u64::try_from(units.0).ok().map(Rate).filter(|rate| rate.is_sane());
+        let sane =
+            u64::try_from(units.0).ok().map(Rate).filter(|rate| rate.is_sane(rate_max(token.decimals)));
         let max_rate = sane.ok_or_else(|| {
             input(format!(
-                "a --max-rate of {max_rate} is none: it has to be above 0 and at most 10^12 base units"
+                "a --max-rate of {max_rate} is none: it has to be above 0 and at most {} base units",
+                rate_max(token.decimals).0
             ))
         })?;
         // Less would not pay for the smallest piece that is sold.
