@@ -3,7 +3,7 @@
 use decdn_engine::{
     chain::{Block, BlockRef, Call, ChainEvent, ChainUpdate, channel},
     crypto::{Quote, Signature},
-    ids::{BlobHash, ChannelId, ConnId, NodeId, StreamId, TxTicket},
+    ids::{Address, BlobHash, ChannelId, ConnId, NodeId, StreamId, TxTicket},
     io::{Effect, Input},
     limits::{GROUP, Limits},
     money::{Amount, Nonce, Rate},
@@ -16,6 +16,7 @@ pub use decdn_testkit::fixtures::{CLIENT, HASH, OPERATOR, TOKEN};
 use decdn_testkit::{
     Trusting, disk,
     fixtures::{earning, news, node_config},
+    named,
 };
 
 pub fn channel(n: u8) -> ChannelId {
@@ -29,6 +30,8 @@ pub struct Bench {
     pub is_disk_stuck: bool,
     pub stuck: Vec<(PersistSeq, Vec<Record>)>,
     streams: u32,
+    /// Who asks.
+    pub requester: Address,
 }
 
 impl Bench {
@@ -43,7 +46,8 @@ impl Bench {
         let believed = Trusting(&[CLIENT, OPERATOR]);
         let mut node = decdn_testkit::Bench::new(Node::new(config.clone()), believed).with_twin();
         node.disk = disk.collect();
-        let mut bench = Self { node, config, is_disk_stuck: false, stuck: Vec::new(), streams: 0 };
+        let mut bench =
+            Self { node, config, is_disk_stuck: false, stuck: Vec::new(), streams: 0, requester: CLIENT };
         bench.restart();
         bench
     }
@@ -155,10 +159,10 @@ impl Bench {
             len_bytes: 0,
             cadence_bytes,
             max_rate: Rate(1_000),
-            requester: CLIENT,
+            requester: self.requester,
             timestamp: self.node.now.wall,
             quote: None,
-            auth: Some(Auth { address: CLIENT, signature: Signature([1; 65]) }),
+            auth: Some(Auth { address: self.requester, signature: named(self.requester) }),
             newest: None,
         }
     }

@@ -14,7 +14,7 @@ use decdn_engine::{
 };
 use decdn_testkit::fixtures::news;
 
-use crate::bench::{Bench, CLIENT, HASH, TOKEN, channel as id, closes};
+use crate::bench::{Bench, CLIENT, HASH, OPERATOR, TOKEN, channel as id, closes};
 
 /// What a native coin is worth, and what gas costs: so that a finish is worth it for some hundred units.
 const COIN: Amount = Amount(3_000_000_000);
@@ -354,4 +354,57 @@ fn v4_the_least_deposit_is_told_before_money_moves() {
     };
     assert_eq!(least(&mut bench, TOKEN), Amount(5));
     assert_eq!(least(&mut bench, Address::repeat_byte(9)), Amount(0), "it is not sold for that");
+}
+
+#[test]
+fn x2_only_its_client_brings_a_channel_back() {
+    let mut bench = bench(&[cost(FINISH_GAS, PRICE)], |_| {});
+    bench.pass(7 * DAY);
+    heads(&mut bench, 11, 11);
+    bench.requester = OPERATOR;
+    assert_eq!(bench.request(0), Err(Code::ChannelPending));
+    assert_eq!(status(&bench, 0), Some(ChannelStatus::Idle));
+    bench.requester = CLIENT;
+    assert_eq!(bench.request(0), Ok(()));
+}
+
+#[test]
+fn x2_what_a_finish_leaves_behind_nobody_has_kept() {
+    let mut bench = bench(&[1_000, 0], |_| {});
+    let kind = EventKind::Settled {
+        ending: channel::Ending::Finish,
+        amount: Amount(400),
+        paid: Amount(400),
+        refunded: Amount(0),
+    };
+    event(&mut bench, 11, 0, kind);
+    assert_eq!(bench.request(1), Ok(()));
+    assert_eq!(table(&bench, "forgone"), 0);
+}
+
+#[test]
+fn l3_a_head_that_runs_ahead_gives_nothing_up() {
+    let held = cost(DISPUTE_GAS, PRICE) + 1;
+    let mut bench = bench(&[held], |_| {});
+    let kind = closing(&bench, 0);
+    assert_eq!(disputes(&event(&mut bench, 11, 0, kind)), [0]);
+    let lost = |bench: &mut Bench, n| {
+        bench.feed(Input::Tx { ticket: TxTicket(n), outcome: TxOutcome::Lost });
+    };
+    lost(&mut bench, 1);
+    // By its own clock the window is not over: what an endpoint says of the time silences no dispute.
+    let late = |bench: &mut Bench, number| {
+        let head = bench.block(number, 48 * 3_600 + DAY as i64);
+        let update = ChainUpdate { gas_price: PRICE, ..news(head, number - 1, vec![]) };
+        bench.feed(Input::Chain(update))
+    };
+    for number in 12..16 {
+        bench.pass(40);
+        late(&mut bench, number);
+    }
+    assert_eq!(status(&bench, 0), Some(ChannelStatus::Closing));
+    // By both it is: it is given up, and what it was worth is counted.
+    bench.pass(48 * 3_600 + DAY);
+    heads(&mut bench, 16, 17);
+    assert_eq!((status(&bench, 0), table(&bench, "forgone")), (Some(ChannelStatus::Forgone), 1));
 }

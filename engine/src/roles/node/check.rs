@@ -98,7 +98,7 @@ const INVARIANTS: &[Invariant<Node>] = &[
         check::are_disputes_tried(&n.closings, &n.buyer.tools.alarms)
     }),
     Invariant::tie("a dispute on record is about a channel that is known", |n| {
-        check::are_disputes_about_channels(&n.closings, |id| n.earnings.slot(id).is_some())
+        check::are_disputes_about_channels(&n.closings, |id| n.has_earned_on(id))
     }),
     Invariant::tie("what was claimed is about a channel that is known", |n| {
         let unknown = n.earnings.claims.channels().find(|id| !n.has_earned_on(id));

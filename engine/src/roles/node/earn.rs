@@ -103,7 +103,9 @@ impl Node {
         {
             return self.malformed(id, Rule::I3, out);
         }
-        let Some(slot) = self.open_slot(&request.channel, out) else {
+        let client = self.inbound.conns[&id.conn].account;
+        let known = client.and_then(|client| self.open_slot(&request.channel, Some(client), out));
+        let Some(slot) = known.or_else(|| self.earnings.slot(&request.channel)) else {
             self.poll(now, out);
             return self.refuse(id, Code::ChannelPending, out);
         };

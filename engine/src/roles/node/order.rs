@@ -25,7 +25,7 @@ impl Node {
     /// The owner wants a channel closed, or claimed on. Before the transaction leaves, the order is on record and with it the voucher
     /// that it takes along. Nothing more is served on what is to be closed.
     pub(super) fn on_earned_order(&mut self, now: Now, order: Order, id: ChannelId, out: &mut Outputs) {
-        self.open_slot(&id, out);
+        self.open_slot(&id, None, out);
         let slot = match self.takes(order, id) {
             Ok(slot) => slot,
             Err(refusal) => {

@@ -150,12 +150,15 @@ impl Node {
         self.buyer.tools.persist(Lane::Role, vec![record], out);
     }
 
-    /// L3: long after their windows, closes that pay nothing are put aside, and after longer still forgotten.
+    /// L3: long after their windows, by the chain's clock and ours, closes that pay nothing are put aside, and after longer still
+    /// forgotten. One clock alone may be wrong, and what is given up is disputed no more (X2).
     fn forgo(&mut self, now: Now, out: &mut Outputs) {
         let outlook = self.buyer.follower.outlook();
         let (head, safe) = (outlook.head_time, self.buyer.follower.safe());
         let is_due = |(slot, watch): &(Slot, &Watch)| {
-            head >= watch.deadline.after(self.config.policy.forgo)
+            let at = watch.deadline.after(self.config.policy.forgo);
+            head >= at
+                && now.wall >= at.wall()
                 && watch.closed_in <= safe
                 && !watch.is_worth_settling(&outlook)
                 && !watch.is_unsure()
@@ -212,10 +215,18 @@ impl Node {
         }
     }
 
-    /// The channel of an id, which has its place again if it was put aside and is open: somebody asks for something on it.
-    pub(super) fn open_slot(&mut self, id: &ChannelId, out: &mut Outputs) -> Option<Slot> {
-        let is_idle = self.earnings.aside.get(id).is_some_and(|it| it.status == ChannelStatus::Idle);
-        if is_idle && self.has_room() {
+    /// The channel of an id, which has its place again if it was put aside and is open, where its client asks for something on it, or
+    /// the owner does.
+    pub(super) fn open_slot(
+        &mut self,
+        id: &ChannelId,
+        client: Option<Address>,
+        out: &mut Outputs,
+    ) -> Option<Slot> {
+        let is_wanted = |channel: &Channel| {
+            channel.status == ChannelStatus::Idle && client.is_none_or(|client| client == channel.client)
+        };
+        if self.earnings.aside.get(id).is_some_and(is_wanted) && self.has_room() {
             let slot = self.earnings.take_back(id, ChannelStatus::Open)?;
             self.persist(slot, out);
         }

@@ -69,7 +69,7 @@ impl Node {
             out.limit(Rule::O11, LimitHit::Signatures);
             return self.refuse(id, Code::NotNow, out);
         }
-        let Some(slot) = self.open_slot(&request.channel, out) else {
+        let Some(slot) = self.open_slot(&request.channel, Some(request.requester), out) else {
             // Perhaps it was opened a moment ago: look, and let the client come again (V6).
             self.poll(now, out);
             return self.refuse(id, Code::ChannelPending, out);

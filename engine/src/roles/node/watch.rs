@@ -210,7 +210,9 @@ impl Node {
         if paid < held {
             let surprise = Surprise::SettledLow { paid, held, nonce };
             out.fault(Fault::Chain { about: Subject::Channel(id), rule: Rule::X1, surprise });
-            let writes = self.keeps(slot, held.saturating_sub(paid));
+            // What a node's own finish leaves behind nobody has kept from it.
+            let kept = if ending == Ending::Window { held.saturating_sub(paid) } else { Amount::ZERO };
+            let writes = self.keeps(slot, kept);
             if !writes.is_empty() {
                 let seq = self.buyer.tools.persist(Lane::Role, writes, out);
                 self.buyer.follower.checkpoint.writes(seq);
