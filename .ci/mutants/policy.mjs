@@ -93,6 +93,15 @@ export default [
     }],
   },
   {
+    name: 'given-up-by-a-head', rule: 'L3', breaks: "a head that runs ahead makes a node give up what it could still dispute",
+    test: node('l3_a_head_that_runs_ahead_gives_nothing_up'),
+    edits: [{
+      file: 'engine/src/roles/node/policy.rs',
+      from: '&& now.wall >= at.wall()',
+      to: '',
+    }],
+  },
+  {
     name: 'small-channel-served', rule: 'V4', breaks: 'a channel below the least deposit is served',
     test: node('v4_a_channel_below_the_least_deposit_is_refused_in_writing'),
     edits: [{

@@ -46,8 +46,8 @@ fn protocol(name: ConnId) -> Protocol {
 /// A node with one funded channel and one blob, customers that do what `input` says, and nodes from which it buys.
 pub fn node(input: &[u8]) {
     let mut input = Bytes::new(input);
-    let how = input.below(6) as usize;
-    let mut driver = Driver::new(Rate([1, 3_000, 1 << 22][how % 3]), how >= 3);
+    let how = input.below(12) as usize;
+    let mut driver = Driver::new(Rate([1, 3_000, 1 << 22][how % 3]), how % 6 >= 3, how >= 6);
     while !input.is_empty() {
         act(&mut driver, &mut input);
         driver.check();

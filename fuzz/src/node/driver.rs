@@ -16,7 +16,7 @@ use decdn_engine::{
     order::Order,
     record::{Key, Record},
     roles::{
-        config::{NodeConfig, TokenTerms},
+        config::{NodeConfig, Policy, TokenTerms},
         node::Node,
     },
     state::ALARMS_SPARE,
@@ -86,13 +86,24 @@ pub(super) struct Driver {
 
 impl Driver {
     /// A node that sells at `rate`, has the blob, knows a channel whose opening is safe, and asks its owner before it buys or
-    /// doesn't.
-    pub(super) fn new(rate: Rate, asks: bool) -> Self {
+    /// doesn't; and minds what gas costs, claims soon and is patient for minutes, or isn't.
+    pub(super) fn new(rate: Rate, asks: bool, is_thrifty: bool) -> Self {
         let mut config = NodeConfig::new(Deployment::default(), NodeId([1; 32]), OPERATOR);
         config.tokens = vec![TokenTerms::new(TOKEN, rate)];
         config.offer_ceiling = OFFER_GROUPS_MIN * GROUP;
         config.limits = limits();
         config.buying.asks = asks;
+        if is_thrifty {
+            let terms = &mut config.tokens[0];
+            (terms.coin, terms.claim_above, terms.least_deposit) =
+                (Some(Amount(1 << 60)), Amount(2), Amount(1));
+            config.policy = Policy {
+                idle: Span::from_secs(120),
+                finish: Span::from_secs(30),
+                forgo: Span::from_secs(60),
+                forget: Span::from_secs(600),
+            };
+        }
         let mut driver = Self {
             bench: bench(Node::new(config.clone())),
             config,
