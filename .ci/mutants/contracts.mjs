@@ -23,8 +23,8 @@ export default [
     test: 'cargo test -p decdn-contracts --features l2 --test differential o9_model_bytecode_and_prediction_agree_after_every_transaction',
     edits: [{
       file: 'contracts/src/PaymentChannel.sol',
-      from: 'uint256 paid = amount - c.claimed; _pay(',
-      to: 'uint256 paid = amount; _pay(',
+      from: 'uint256 paid = amount - c.claimed; (address client, address node, address token)',
+      to: 'uint256 paid = amount; (address client, address node, address token)',
     }],
   },
   {
@@ -98,6 +98,15 @@ export default [
     }],
   },
   {
+    name: 'batch-all-or-nothing', rule: 'C8', breaks: 'one call that reverts stops the whole batch',
+    test: 'cargo test -p decdn-contracts --features l2 --test differential c8_a_batch_does_what_its_calls_do_one_by_one',
+    edits: [{
+      file: 'contracts/src/Batch.sol',
+      from: 'if (!ok) emit BatchItemFailed(i, why);',
+      to: 'if (!ok) revert TooLittleGas();',
+    }],
+  },
+  {
     name: 'pays-twice', rule: 'C3', breaks: 'a settled channel settles again',
     oracle: ['O1', 'O2', 'O9'],
     edits: [{
@@ -111,7 +120,7 @@ export default [
     oracle: ['O1', 'O2'],
     edits: [{
       file: 'contracts/src/PaymentChannel.sol',
-      from: '_pay(c.token, c.client, refund);',
+      from: '_pay(token, client, refund);',
       to: '',
     }],
   },
@@ -120,7 +129,7 @@ export default [
     oracle: ['O1', 'O2'],
     edits: [{
       file: 'contracts/src/PaymentChannel.sol',
-      from: '_payEarned(channelId, c, paid);',
+      from: '_payEarned(channelId, client, node, token, paid);',
       to: '',
     }],
   },

@@ -58,9 +58,24 @@ interface IPaymentChannel {
     );
     /// @notice First close (C1) or forced one (C5); amount and nonce are as recorded from now on, so capped (C7) and never lower
     /// than before.
-    event ChannelClosing(bytes32 indexed channelId, address indexed by, uint256 amount, uint64 nonce, uint64 deadline);
+    event ChannelClosing(
+        bytes32 indexed channelId,
+        address indexed client,
+        address indexed node,
+        address by,
+        uint256 amount,
+        uint64 nonce,
+        uint64 deadline
+    );
     /// @notice A higher amount was recorded (C2); `nonce` is the highest seen on chain.
-    event ChannelDisputed(bytes32 indexed channelId, address indexed by, uint256 amount, uint64 nonce);
+    event ChannelDisputed(
+        bytes32 indexed channelId,
+        address indexed client,
+        address indexed node,
+        address by,
+        uint256 amount,
+        uint64 nonce
+    );
     /// @notice The node was paid `paid` of its earning, which is `amount` so far (C12).
     event ChannelClaimed(
         bytes32 indexed channelId,
@@ -71,12 +86,22 @@ interface IPaymentChannel {
         uint256 paid
     );
     /// @notice `amount` is what the node has earned in all, `paid` what of it was paid out now, `refunded` went to the client.
-    event ChannelSettled(bytes32 indexed channelId, Ending ending, uint256 amount, uint256 paid, uint256 refunded);
+    event ChannelSettled(
+        bytes32 indexed channelId,
+        address indexed client,
+        address indexed node,
+        Ending ending,
+        uint256 amount,
+        uint256 paid,
+        uint256 refunded
+    );
     /// @notice A token refused a payout; the payee withdraws it (C6).
     event Credited(address indexed payee, address indexed token, uint256 amount);
     event CreditWithdrawn(address indexed payee, address indexed token, address indexed to, uint256 amount);
     /// @notice The fee split gave no three words that add up, so that all of `amount` is credited to the node (C3).
     event SplitFailed(bytes32 indexed channelId, address indexed client, address indexed node, uint256 amount);
+    /// @notice Item `index` of a batch reverted and was skipped; `why` is the first four bytes of its error, 0 where it gave none (C8).
+    event BatchItemFailed(uint256 index, bytes4 why);
     event DisputeWindowSet(uint64 secs);
     event TokenAllowed(address indexed token, bool allowed);
     event PausedSet(bool paused);
@@ -125,7 +150,7 @@ interface IPaymentChannel {
     error NothingToWithdraw();
     /// @notice The dispute window is not within 12 to 72 hours (section 10).
     error WindowOutOfBounds();
-    /// @notice Too little gas is left for the fee split to have its 300,000 in full (C3).
+    /// @notice Too little gas is left for the fee split to have its 300,000 in full (C3), or before an item of a batch (C8).
     error TooLittleGas();
     /// @notice The channel's token is allow-listed, so nobody can force the channel closed (C5).
     error TokenStillAllowed();
@@ -181,6 +206,11 @@ interface IPaymentChannel {
     /// @param token The token of the credit; it need not be allow-listed any more.
     /// @param to Who gets it; neither zero nor this contract.
     function withdrawCredit(address token, address to) external;
+
+    /// @notice C8: makes calls of this contract in order, each as the caller's own. One that reverts is skipped and told by an event,
+    /// and the rest go on. Reverts only if less than 100,000 gas are left before an item. Open to anyone.
+    /// @param calls Calldata, one call each; a batch may hold batches.
+    function batch(bytes[] calldata calls) external;
 
     /// @notice C9: sets the window of channels that are opened from now on, 12 to 72 hours (section 10). Owner only.
     /// @param secs The dispute window in seconds.

@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {Batch} from "./Batch.sol";
 import {ChannelHash} from "./ChannelHash.sol";
 import {ChannelSettings} from "./ChannelSettings.sol";
 import {IFeeSplit} from "./IFeeSplit.sol";
@@ -20,8 +21,9 @@ import {TokenCall} from "./TokenCall.sol";
 /// @dev The order of checks is part of the interface: off-chain code predicts which error a call gives (O9). Windows use
 /// `block.timestamp`. Everything that moves money holds the reentrancy guard; closing and disputing move none, and what they ask
 /// of a wallet (C10) is a static call.
-contract PaymentChannel is ChannelSettings, Payouts, EIP712 {
-    /// @dev A channel in four slots. What a dispute writes lies in one of them, what a close or a claim writes in two.
+contract PaymentChannel is ChannelSettings, Payouts, Batch, EIP712 {
+    /// @dev A channel in four slots. What a dispute or a claim writes lies in one of them, what a close writes in two, or three after
+    /// a claim. While the channel is open, all that is recorded is claimed, and `claimed` is not written; see `_claimed`.
     struct Stored {
         address client;
         uint64 deadline;
@@ -141,6 +143,7 @@ contract PaymentChannel is ChannelSettings, Payouts, EIP712 {
         bytes32 consent = ChannelHash.cooperativeClose(voucher.channelId, voucher.amount, voucher.nonce, token);
         _requireSignature(c.node, consent, nodeSignature);
 
+        _keepClaimed(c);
         c.status = Status.Settled;
         _record(c, amount, voucher.nonce);
         _payOut(voucher.channelId, c, Ending.Consent);
@@ -151,11 +154,11 @@ contract PaymentChannel is ChannelSettings, Payouts, EIP712 {
         Stored storage c = _known(voucher.channelId);
         if (c.status != Status.Open) revert NotOpen();
         if (msg.sender != c.node) revert NotNode();
+        (address client, uint256 claimed) = (c.client, c.amount);
         (uint96 amount, uint64 nonce) = _recordHigher(c, voucher);
-        uint256 paid = amount - c.claimed;
-        c.claimed = amount;
-        _payEarned(voucher.channelId, c, paid);
-        emit ChannelClaimed(voucher.channelId, c.client, c.node, amount, nonce, paid);
+        uint256 paid = amount - claimed;
+        _payEarned(voucher.channelId, client, msg.sender, voucher.token, paid);
+        emit ChannelClaimed(voucher.channelId, client, msg.sender, amount, nonce, paid);
     }
 
     /// @inheritdoc IPaymentChannel
@@ -164,8 +167,9 @@ contract PaymentChannel is ChannelSettings, Payouts, EIP712 {
         if (c.status == Status.Settled) revert NotOpen();
         if (msg.sender != c.node) revert NotNode();
         if (c.status == Status.Closing && block.timestamp >= c.deadline) revert WindowOver();
-        if (!_isEmpty(voucher)) _raise(c, voucher);
+        _keepClaimed(c);
         c.status = Status.Settled;
+        if (!_isEmpty(voucher)) _raise(c, voucher);
         _payOut(voucher.channelId, c, Ending.Finish);
     }
 
@@ -178,7 +182,7 @@ contract PaymentChannel is ChannelSettings, Payouts, EIP712 {
             token: c.token,
             deposit: c.deposit,
             amount: c.amount,
-            claimed: c.claimed,
+            claimed: _claimed(c),
             nonce: c.nonce,
             deadline: c.deadline,
             window: c.windowSecs,
@@ -206,17 +210,18 @@ contract PaymentChannel is ChannelSettings, Payouts, EIP712 {
     /// what is recorded.
     function _startWindow(bytes32 channelId, Stored storage c, uint96 amount, uint64 nonce) private {
         uint64 deadline = uint64(block.timestamp) + c.windowSecs;
+        _keepClaimed(c);
         (c.status, c.deadline) = (Status.Closing, deadline);
         if (amount < c.amount) amount = c.amount;
         nonce = _record(c, amount, nonce);
-        emit ChannelClosing(channelId, msg.sender, amount, nonce, deadline);
+        emit ChannelClosing(channelId, c.client, c.node, msg.sender, amount, nonce, deadline);
     }
 
     /// @dev C2, on a channel that is closing.
     function _dispute(Stored storage c, Voucher calldata voucher) private {
         if (block.timestamp >= c.deadline) revert WindowOver();
         (uint96 amount, uint64 nonce) = _recordHigher(c, voucher);
-        emit ChannelDisputed(voucher.channelId, msg.sender, amount, nonce);
+        emit ChannelDisputed(voucher.channelId, c.client, c.node, msg.sender, amount, nonce);
     }
 
     /// @dev C2, C12: records a voucher whose capped amount (C7) is above the recorded one, and says what is recorded now.
@@ -246,24 +251,34 @@ contract PaymentChannel is ChannelSettings, Payouts, EIP712 {
         return nonce;
     }
 
+    /// @dev C12: before a channel ceases to be open, and more is recorded than was claimed.
+    function _keepClaimed(Stored storage c) private {
+        if (c.status == Status.Open && c.amount != 0) c.claimed = c.amount;
+    }
+
+    /// @dev C12: what claims have paid. Nothing but a claim records on an open channel, so there it is all that is recorded.
+    function _claimed(Stored storage c) private view returns (uint96) {
+        return c.status == Status.Open ? c.amount : c.claimed;
+    }
+
     /// @dev C3: the rest to the client, then what is recorded and not claimed yet (C12) to the node. The channel is settled already. The refund is first,
     /// so that no fee split stands before it.
     function _payOut(bytes32 channelId, Stored storage c, Ending ending) private {
         uint256 amount = c.amount;
         uint256 refund = c.deposit - amount;
         uint256 paid = amount - c.claimed;
-        _pay(c.token, c.client, refund);
-        _payEarned(channelId, c, paid);
-        emit ChannelSettled(channelId, ending, amount, paid, refund);
+        (address client, address node, address token) = (c.client, c.node, c.token);
+        _pay(token, client, refund);
+        _payEarned(channelId, client, node, token, paid);
+        emit ChannelSettled(channelId, client, node, ending, amount, paid, refund);
     }
 
     /// @dev C3: what the node has earned, through the fee split; without a right answer it is the node's to withdraw, whole.
-    function _payEarned(bytes32 channelId, Stored storage c, uint256 amount) private {
+    function _payEarned(bytes32 channelId, address client, address node, address token, uint256 amount) private {
         if (amount == 0) return;
-        (address token, address node) = (c.token, c.node);
         (bool ok, uint256[3] memory parts) = SplitCall.ask(feeSplit, node, token, amount);
         if (!ok) {
-            emit SplitFailed(channelId, c.client, node, amount);
+            emit SplitFailed(channelId, client, node, amount);
             return _credit(token, node, amount);
         }
         _pay(token, node, parts[0]);

@@ -29,10 +29,7 @@ library SplitCall {
     }
 
     function _addsUp(uint256[3] memory parts, uint256 amount) private pure returns (bool) {
-        for (uint256 i = 0; i < 3; ++i) {
-            if (parts[i] > amount) return false;
-            amount -= parts[i];
-        }
-        return amount == 0;
+        if (parts[0] > amount || parts[1] > amount - parts[0]) return false;
+        return parts[2] == amount - parts[0] - parts[1];
     }
 }

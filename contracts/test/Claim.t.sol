@@ -44,7 +44,7 @@ contract ClaimTest is Fixture {
             if (way == 3) escrow.disputeChannel(v);
             if (way % 3 == 0) warpPastWindow(id);
             vm.expectEmit(address(escrow));
-            emit IPaymentChannel.ChannelSettled(id, Ending(way % 3), 70e6, 40e6, DEPOSIT - 70e6);
+            emit IPaymentChannel.ChannelSettled(id, client, node, Ending(way % 3), 70e6, 40e6, DEPOSIT - 70e6);
             vm.prank(node);
             if (way % 3 == 0) escrow.settleChannel(id);
             else if (way == 1) escrow.closeCooperatively(v, agreed);

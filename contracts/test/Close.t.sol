@@ -12,7 +12,7 @@ contract CloseTest is Fixture {
         uint64 deadline = uint64(vm.getBlockTimestamp()) + WINDOW;
         Voucher memory v = voucher(id, 40e6, 7);
         vm.expectEmit(address(escrow));
-        emit IPaymentChannel.ChannelClosing(id, node, 40e6, 7, deadline);
+        emit IPaymentChannel.ChannelClosing(id, client, node, node, 40e6, 7, deadline);
         vm.prank(node);
         escrow.closeChannel(v);
         assertRecorded(id, 40e6, 7, Status.Closing);
@@ -88,7 +88,7 @@ contract CloseTest is Fixture {
         uint64 deadline = escrow.channel(id).deadline;
         vm.warp(deadline - 1);
         vm.expectEmit(address(escrow));
-        emit IPaymentChannel.ChannelDisputed(id, node, 30e6, 3);
+        emit IPaymentChannel.ChannelDisputed(id, client, node, node, 30e6, 3);
         Voucher memory v = voucher(id, 30e6, 3);
         vm.prank(node);
         escrow.closeChannel(v);

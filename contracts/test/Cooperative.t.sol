@@ -14,7 +14,7 @@ contract CooperativeTest is Fixture {
             Voucher memory v = voucher(id, 30e6, 9);
             bytes memory agreed = consent(v);
             vm.expectEmit(address(escrow));
-            emit IPaymentChannel.ChannelSettled(id, Ending.Consent, 30e6, 30e6, DEPOSIT - 30e6);
+            emit IPaymentChannel.ChannelSettled(id, client, node, Ending.Consent, 30e6, 30e6, DEPOSIT - 30e6);
             vm.prank(parties[i]);
             escrow.closeCooperatively(v, agreed);
             vm.assertEq(usdc.balanceOf(node), 30e6 * (i + 1), "node");

@@ -30,7 +30,7 @@ contract CreditTest is Fixture {
             vm.expectEmit(address(escrow));
             emit IPaymentChannel.Credited(node, address(token), 30e6);
             vm.expectEmit(address(escrow));
-            emit IPaymentChannel.ChannelSettled(id, Ending.Window, 30e6, 30e6, DEPOSIT - 30e6);
+            emit IPaymentChannel.ChannelSettled(id, client, node, Ending.Window, 30e6, 30e6, DEPOSIT - 30e6);
             escrow.settleChannel{gas: 900_000}(id);
             vm.assertEq(escrow.credit(node, address(token)), 30e6, "node's credit");
             vm.assertEq(escrow.credit(client, address(token)), 0, "client's credit");

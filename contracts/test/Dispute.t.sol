@@ -14,7 +14,7 @@ contract DisputeTest is Fixture {
         escrow.closeChannel(stale);
         Voucher memory v = voucher(id, 50e6, 12);
         vm.expectEmit(address(escrow));
-        emit IPaymentChannel.ChannelDisputed(id, other, 50e6, type(uint64).max);
+        emit IPaymentChannel.ChannelDisputed(id, client, node, other, 50e6, type(uint64).max);
         vm.prank(other);
         escrow.disputeChannel(v);
         assertRecorded(id, 50e6, type(uint64).max, Status.Closing);

@@ -12,7 +12,7 @@ contract FinishTest is Fixture {
         uint256 wealth = usdc.balanceOf(client);
         Voucher memory v = voucher(id, 30e6, 7);
         vm.expectEmit(address(escrow));
-        emit IPaymentChannel.ChannelSettled(id, Ending.Finish, 30e6, 30e6, DEPOSIT - 30e6);
+        emit IPaymentChannel.ChannelSettled(id, client, node, Ending.Finish, 30e6, 30e6, DEPOSIT - 30e6);
         vm.prank(node);
         escrow.finishChannel(v);
         assertRecorded(id, 30e6, 7, Status.Settled);

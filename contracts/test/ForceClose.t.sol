@@ -12,7 +12,7 @@ contract ForceCloseTest is Fixture {
         list(false);
         uint64 deadline = uint64(vm.getBlockTimestamp()) + WINDOW;
         vm.expectEmit(address(escrow));
-        emit IPaymentChannel.ChannelClosing(id, other, 0, 0, deadline);
+        emit IPaymentChannel.ChannelClosing(id, client, node, other, 0, 0, deadline);
         vm.prank(other);
         escrow.forceCloseChannel(id);
         assertRecorded(id, 0, 0, Status.Closing);

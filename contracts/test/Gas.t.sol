@@ -17,6 +17,7 @@ contract GasTest is Fixture {
     Voucher private v;
     Voucher private higher;
     bytes private agreed;
+    bytes[] private claims;
     Voucher private walletVoucher;
 
     function setUp() public override {
@@ -28,6 +29,9 @@ contract GasTest is Fixture {
         v = voucher(fresh, 30e6, 1);
         higher = voucher(closing, 40e6, 2);
         agreed = consent(v);
+        for (uint256 i = 0; i < 10; ++i) {
+            claims.push(abi.encodeCall(escrow.claimChannel, (voucher(open(), 30e6, 1))));
+        }
 
         TestToken delisted = new TestToken("Delisted", "DL", 6);
         allow(delisted);
@@ -78,6 +82,11 @@ contract GasTest is Fixture {
     function test_Gas_Finish() public {
         vm.prank(node);
         escrow.finishChannel(v);
+    }
+
+    function test_Gas_BatchOfTenClaims() public {
+        vm.prank(node);
+        escrow.batch(claims);
     }
 
     function test_Gas_CooperativeClose() public {

@@ -196,6 +196,29 @@ contract Handler is Fixture {
         did["finish"] += 1;
     }
 
+    /// @dev A claim and a settlement, each twice: a batch does of them what each does alone, and nothing again.
+    function batch(uint256 die, uint256 amount, uint64 nonce) external watched {
+        if (seen.length == 0) return;
+        Seen storage s = seen[die % seen.length];
+        Voucher memory v = _voucher(s, die >> 8, amount, nonce);
+        uint256 rise = s.last.status == Status.Open && _valid(s, v) && _capped(s, v) > s.last.amount
+            ? _capped(s, v) - s.last.amount
+            : 0;
+        bool over = s.last.status == Status.Closing && vm.getBlockTimestamp() >= s.last.deadline;
+        bytes[] memory calls = new bytes[](4);
+        (calls[0], calls[1]) = (abi.encodeCall(escrow.claimChannel, (v)), abi.encodeCall(escrow.settleChannel, (s.id)));
+        (calls[2], calls[3]) = (calls[0], calls[1]);
+        uint256 before = _free(TestToken(s.last.token));
+        vm.prank(vm.addr(s.nodeKey));
+        escrow.batch(calls);
+        uint256 gone = before - _free(TestToken(s.last.token));
+        vm.assertEq(gone, over ? s.deposit - s.claimed : rise, "C8: each item does what it does alone, once");
+        if (over) s.settlements += 1;
+        if (!over) s.claimed += rise;
+        if (rise != 0 && v.amount > s.landed) s.landed = v.amount;
+        if (over || rise != 0) did["batch"] += 1;
+    }
+
     function withdrawCredit(uint256 die) external watched {
         address payee = vm.addr(_keys()[die % 4]);
         address to = (die >> 24) % 2 == 0 ? payee : vm.addr(_keys()[(die >> 25) % 4]);
@@ -224,16 +247,20 @@ contract Handler is Fixture {
         if (seen.length == 0) return;
         Seen storage s = seen[die % seen.length];
         Voucher memory v = _voucher(s, 2, amount, nonce);
-        bytes[7] memory calls = [
+        bytes[] memory items = new bytes[](2);
+        bytes[8] memory calls = [
             abi.encodeCall(escrow.openChannel, (node, 1, address(reentering))),
             abi.encodeCall(escrow.settleChannel, (s.id)),
             abi.encodeCall(escrow.closeCooperatively, (v, sign(s.nodeKey, consentDigest(v)))),
             abi.encodeCall(escrow.withdrawCredit, (address(reentering), node)),
             abi.encodeCall(escrow.finishChannel, (v)),
             abi.encodeCall(escrow.claimChannel, (v)),
-            abi.encodeCall(escrow.disputeChannel, (v)) // moves no money and may succeed
+            abi.encodeCall(escrow.disputeChannel, (v)), // moves no money and may succeed
+            bytes("")
         ];
-        reentering.arm(address(escrow), calls[(die >> 8) % 7], false);
+        (items[0], items[1]) = (calls[1], calls[4]);
+        calls[7] = abi.encodeCall(escrow.batch, (items)); // succeeds, and each item finds the guard taken
+        reentering.arm(address(escrow), calls[(die >> 8) % 8], false);
     }
 
     function list(uint256 die, bool allowed) external watched {

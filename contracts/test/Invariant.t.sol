@@ -31,7 +31,7 @@ contract InvariantTest {
 
     /// @dev Asked by Foundry: what to call.
     function targetSelectors() public view returns (FuzzSelector[] memory targets) {
-        bytes4[19] memory steps = [
+        bytes4[20] memory steps = [
             Handler.openChannel.selector,
             Handler.openChannel.selector,
             Handler.closeChannel.selector,
@@ -42,6 +42,7 @@ contract InvariantTest {
             Handler.closeCooperatively.selector,
             Handler.claimChannel.selector,
             Handler.finishChannel.selector,
+            Handler.batch.selector,
             Handler.withdrawCredit.selector,
             Handler.refuse.selector,
             Handler.reenter.selector,
@@ -103,7 +104,7 @@ contract InvariantTest {
             uint256 die = uint256(keccak256(abi.encode(i)));
             uint256 amount = die >> 128;
             uint64 nonce = uint64(die >> 64);
-            uint256 kind = i % 15;
+            uint256 kind = i % 16;
             if (kind == 0 && die % 3 == 0) handler.openChannel(die, amount);
             else if (kind == 1) handler.closeChannel(die, amount, nonce);
             else if (kind == 2) handler.disputeChannel(die, amount, nonce);
@@ -117,15 +118,16 @@ contract InvariantTest {
             else if (kind == 10) handler.flip(die);
             else if (kind == 11) handler.breakSplit(die, amount, nonce);
             else if (kind == 13) handler.claimChannel(die, amount, nonce);
+            else if (kind == 15) handler.batch(die, amount, nonce);
             else if (kind == 12) {
                 if (die % 4 == 0) handler.finishChannel(die, amount, nonce);
             } else if (die % 4 == 0) handler.closeCooperatively(die, amount, nonce);
-            if (i % 16 == 0) this.invariant_O1_EveryTokenIsConserved(); // through a call, which frees its memory
+            if (i % 17 == 0) this.invariant_O1_EveryTokenIsConserved(); // through a call, which frees its memory
         }
         invariant_O2_SettledAtMostTheDepositAndOnce();
         invariant_C8_EachStatusLooksLikeItself();
-        string[10] memory kinds =
-            ["open", "close", "dispute", "settle", "cooperate", "claim", "finish", "withdraw", "force", "wallet"];
+        string[11] memory kinds =
+            ["open", "close", "dispute", "settle", "cooperate", "claim", "finish", "batch", "withdraw", "force", "wallet"];
         for (uint256 i = 0; i < kinds.length; ++i) {
             vm.assertTrue(handler.did(kinds[i]) != 0, kinds[i]);
         }

@@ -59,6 +59,6 @@ contract RecordedTest is Fixture {
 
     function expectClosing(address by, uint256 amount, uint64 nonce) private {
         vm.expectEmit(address(escrow));
-        emit IPaymentChannel.ChannelClosing(id, by, amount, nonce, uint64(vm.getBlockTimestamp()) + WINDOW);
+        emit IPaymentChannel.ChannelClosing(id, client, node, by, amount, nonce, uint64(vm.getBlockTimestamp()) + WINDOW);
     }
 }

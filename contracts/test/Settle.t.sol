@@ -15,7 +15,7 @@ contract SettleTest is Fixture {
         bytes32 id = openAndClose(30e6);
         warpPastWindow(id);
         vm.expectEmit(address(escrow));
-        emit IPaymentChannel.ChannelSettled(id, Ending.Window, 30e6, 30e6, DEPOSIT - 30e6);
+        emit IPaymentChannel.ChannelSettled(id, client, node, Ending.Window, 30e6, 30e6, DEPOSIT - 30e6);
         vm.prank(other);
         escrow.settleChannel(id);
         vm.assertEq(usdc.balanceOf(node), 30e6, "node");

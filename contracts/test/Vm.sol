@@ -19,6 +19,7 @@ interface Vm {
     function getBlockTimestamp() external view returns (uint256);
     function chainId(uint256 id) external;
     function store(address target, bytes32 slot, bytes32 value) external;
+    function load(address target, bytes32 slot) external view returns (bytes32);
     function etch(address target, bytes calldata code) external;
     function label(address target, string calldata name) external;
     function expectRevert(bytes4 selector) external;

@@ -78,6 +78,8 @@ fn log(topics: &[B256], data: &[u8]) {
     tell(|| format!("{found:?}"));
     let Ok(Some(Event { channel, kind })) = found else { return };
     assert_eq!(topics[1], channel.0, "the channel is the first indexed word");
+    // Client and node, which are the opening's to tell.
+    let parties = topics[2..].iter().map(|topic| topic.0).collect();
     let (indexed, words): (Vec<[u8; 32]>, Vec<[u8; 32]>) = match kind {
         EventKind::Opened { client, node, token, deposit, window_secs } => {
             let mut words = vec![account(token.as_slice()), number(deposit.0)];
@@ -87,15 +89,13 @@ fn log(topics: &[B256], data: &[u8]) {
             (vec![account(client.as_slice()), account(node.as_slice())], words)
         }
         EventKind::Closing { by, amount, nonce, deadline } => {
-            let words = vec![number(amount.0), number(nonce.0.into()), number(deadline.0.into())];
-            (vec![account(by.as_slice())], words)
+            let terms = [number(amount.0), number(nonce.0.into()), number(deadline.0.into())];
+            (parties, [&[account(by.as_slice())][..], &terms].concat())
         }
         EventKind::Disputed { by, amount, nonce } => {
-            (vec![account(by.as_slice())], vec![number(amount.0), number(nonce.0.into())])
+            (parties, vec![account(by.as_slice()), number(amount.0), number(nonce.0.into())])
         }
         EventKind::Claimed { amount, nonce, paid } => {
-            // Client and node, which the opening names too.
-            let parties = topics[2..].iter().map(|topic| topic.0).collect();
             (parties, vec![number(amount.0), number(nonce.0.into()), number(paid.0)])
         }
         EventKind::Settled { ending, amount, paid, refunded } => {
@@ -104,7 +104,7 @@ fn log(topics: &[B256], data: &[u8]) {
                 Ending::Consent => 1,
                 Ending::Finish => 2,
             };
-            (Vec::new(), vec![number(ending), number(amount.0), number(paid.0), number(refunded.0)])
+            (parties, vec![number(ending), number(amount.0), number(paid.0), number(refunded.0)])
         }
     };
     let given: Vec<[u8; 32]> = topics[2..].iter().map(|topic| topic.0).collect();

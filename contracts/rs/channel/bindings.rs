@@ -3,7 +3,10 @@
 use alloy_primitives::{B256, Bytes, U256};
 use alloy_sol_types::{SolCall, SolError, SolEvent, SolValue};
 use decdn_engine::{
-    chain::channel::{Call, Ending, Event, EventKind, Revert, State, Status},
+    chain::{
+        self,
+        channel::{Call, Ending, Event, EventKind, Revert, State, Status},
+    },
     crypto::{Deployment, SignedVoucher},
     ids::{Address, ChannelId},
     money::Nonce,
@@ -56,6 +59,21 @@ pub(crate) fn calldata(call: &Call, token: Address) -> Vec<u8> {
             PaymentChannel::forceCloseChannelCall { channelId: B256::from(channel.0) }.abi_encode()
         }
     }
+}
+
+/// Calldata of a batch (C8) of calls, each by its own calldata.
+pub fn batch(calls: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
+    PaymentChannel::batchCall { calls: calls.into_iter().map(Bytes::from).collect() }.abi_encode()
+}
+
+/// Which item of a batch was skipped, and why, by a log; `None` for other logs.
+pub fn skipped(topics: &[B256], data: &[u8]) -> Result<Option<(u64, chain::Revert)>, Malformed> {
+    if topics.first() != Some(&PaymentChannel::BatchItemFailed::SIGNATURE_HASH) {
+        return Ok(None);
+    }
+    let e = decoded::<PaymentChannel::BatchItemFailed>(topics.iter().copied(), data)?;
+    let index = e.index.try_into().map_err(|_| Malformed::Encoding)?;
+    Ok(Some((index, revert(e.why.as_slice()).map_or(chain::Revert::Other, Into::into))))
 }
 
 /// The channel whose token a call has to name although it carries no voucher that does.
@@ -309,7 +327,8 @@ mod tests {
         let settled = |ending: u8| {
             let words = [U256::from(ending), U256::ZERO, U256::ZERO, U256::ZERO];
             let data = words.map(|word| word.to_be_bytes::<32>()).concat();
-            event(&[PaymentChannel::ChannelSettled::SIGNATURE_HASH, B256::ZERO], &data)
+            let [id, client, node] = [B256::ZERO; 3];
+            event(&[PaymentChannel::ChannelSettled::SIGNATURE_HASH, id, client, node], &data)
         };
         assert!(settled(2).is_ok_and(|event| event.is_some()));
         assert!(settled(3).is_err());

@@ -87,16 +87,16 @@ impl From<Query> for Asked {
 pub(crate) const fn typical_gas(call: &Call) -> u64 {
     match call {
         Call::Open { .. } => 149_000,
-        Call::Close { voucher: None, .. } => 34_500,
-        Call::Close { voucher: Some(_), .. } => 45_500,
-        Call::Dispute { .. } => 42_000,
+        Call::Close { voucher: None, .. } => 38_000,
+        Call::Close { voucher: Some(_), .. } => 49_000,
+        Call::Dispute { .. } => 45_000,
         Call::Settle { .. } => 65_500,
-        Call::Claim { .. } => 68_500,
-        Call::Finish { voucher: None, .. } => 54_000,
-        Call::Finish { voucher: Some(_), .. } => 76_500,
-        Call::CloseCooperatively { .. } => 82_500,
+        Call::Claim { .. } => 64_500,
+        Call::Finish { voucher: None, .. } => 55_500,
+        Call::Finish { voucher: Some(_), .. } => 77_000,
+        Call::CloseCooperatively { .. } => 83_000,
         Call::WithdrawCredit { .. } => 45_000,
-        Call::ForceClose { .. } => 36_500,
+        Call::ForceClose { .. } => 40_000,
     }
 }
 

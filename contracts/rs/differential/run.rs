@@ -169,6 +169,38 @@ impl Run {
         model.result
     }
 
+    /// Steps as one batch of one account, on the bytecode (C8): it does what they do there one after the other, and tells of those
+    /// that revert.
+    ///
+    /// # Panics
+    /// If it doesn't, or a step is no call of the payment channel's that roles make.
+    pub fn batch(&mut self, by: usize, steps: &[Step]) -> Vec<Result<(), Revert>> {
+        let from = self.party(by);
+        let calls: Vec<_> =
+            steps.iter().filter_map(|step| self.transaction(step)).map(|(_, tx)| tx.call).collect();
+        let mut alone = self.evm.clone();
+        let one = |call: &Call| alone.execute(self.block, &Tx { from, call: *call }, &self.curves).result;
+        let results: Vec<_> = calls.iter().map(one).collect();
+        let told: Vec<_> =
+            (0..).zip(&results).filter_map(|(index, result)| Some((index, result.err()?))).collect();
+        let skipped = self.evm.batch(self.block, from, &calls);
+        assert_eq!(skipped, told, "C8: which items of {calls:?} were skipped");
+        // The model knows no batches: it makes the same calls.
+        for call in &calls {
+            let tx = Tx { from, call: *call };
+            let opened = self.model.execute(self.block, &tx, &self.curves).events;
+            for event in opened.iter().filter_map(ChainEvent::as_channel) {
+                if matches!(event.kind, EventKind::Opened { .. }) {
+                    self.channels.push(event.channel);
+                }
+            }
+        }
+        self.compare(true);
+        self.block.number += 1;
+        self.block.time.0 += 1;
+        results
+    }
+
     /// Compares all that can be read. A call that reverted leaves the bytecode's state as it was, so the model's has to be what
     /// the bytecode's was then; asking the bytecode again is what costs most here.
     fn compare(&mut self, is_changed: bool) {

@@ -9,7 +9,7 @@ mod raw;
 use alloy_primitives::{B256, Bytes, TxKind, U256};
 use alloy_sol_types::SolCall;
 use decdn_engine::{
-    chain::{Block, ChainEvent},
+    chain::{Block, ChainEvent, Revert},
     crypto::{Crypto, Deployment, Signature, Typed},
     ids::Address,
     money::Amount,
@@ -163,6 +163,27 @@ impl Evm {
             }
             Call::Setup(setup) => setup.calldata(from, &self.deployment),
         }
+    }
+
+    /// Makes calls as one batch of an account (C8), and says which were skipped, and why.
+    ///
+    /// # Panics
+    /// If one of them is no call of the payment channel, or the batch as a whole fails.
+    pub fn batch(&mut self, block: Block, from: Address, calls: &[Call]) -> Vec<(u64, Revert)> {
+        let channels = self.deployment.payment_channel;
+        let data = |asked: &Call| {
+            let (to, data) = self.target(from, asked);
+            assert_eq!(to, channels, "a batch is of the payment channel's calls: {asked:?}");
+            data.to_vec()
+        };
+        let batch = channel::bindings::batch(calls.iter().map(data));
+        let ran = self.run(block, call(from, channels, batch.into()));
+        assert!(ran.success, "C8: no item stops a batch");
+        let skipped = |log: &Log| {
+            let told = channel::bindings::skipped(log.topics(), &log.data.data);
+            told.expect("the contracts' own logs decode").filter(|_| log.address == channels)
+        };
+        ran.logs.iter().filter_map(skipped).collect()
     }
 
     /// The events that roles follow among a transaction's logs.

@@ -11,7 +11,7 @@ use std::{
     },
 };
 
-use decdn_contracts::differential::Run;
+use decdn_contracts::differential::{PARTIES, Run};
 use decdn_engine::chain::{Revert, channel};
 use proptest::{
     prelude::*,
@@ -48,6 +48,31 @@ fn o9_model_bytecode_and_prediction_agree_after_every_transaction() {
     for expected in expected() {
         assert!(seen.contains_key(&expected), "no run reached {expected:?}; reached were {seen:?}");
     }
+}
+
+#[test]
+fn c8_a_batch_does_what_its_calls_do_one_by_one() {
+    let (done, skipped) = (AtomicU64::new(0), AtomicU64::new(0));
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    let rng = TestRng::deterministic_rng(config.rng_algorithm);
+    let mut runner = TestRunner::new_with_rng(config, rng);
+    let items = step().prop_filter("a call of the payment channel", plan::is_of_channels);
+    let batches = prop::collection::vec((0..PARTIES, prop::collection::vec(items, 0..8)), 1..8);
+    let outcome = runner.run(&batches, |batches| {
+        let mut run = Run::new();
+        for (by, steps) in &batches {
+            for result in run.batch(*by, steps) {
+                let count = if result.is_ok() { &done } else { &skipped };
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        Ok(())
+    });
+    if let Err(why) = outcome {
+        panic!("{why}");
+    }
+    assert_ne!(done.into_inner(), 0, "no item did anything");
+    assert_ne!(skipped.into_inner(), 0, "no item was skipped");
 }
 
 /// What the runs have to reach, or they prove little: each call's success, and every reason it can have with

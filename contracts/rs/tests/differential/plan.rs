@@ -107,3 +107,19 @@ pub fn step() -> impl Strategy<Value = Step> {
         2 => (any::<usize>(), -1..=1i64).prop_map(|(channel, off_secs)| Step::WaitForDeadline { channel, off_secs }),
     ]
 }
+
+/// Whether a step is a call of the payment channel's that roles make.
+pub fn is_of_channels(step: &Step) -> bool {
+    matches!(
+        step,
+        Step::Open { .. }
+            | Step::Close { .. }
+            | Step::Dispute { .. }
+            | Step::Settle { .. }
+            | Step::CloseCooperatively { .. }
+            | Step::Claim { .. }
+            | Step::Finish { .. }
+            | Step::Withdraw { .. }
+            | Step::ForceClose { .. }
+    )
+}
