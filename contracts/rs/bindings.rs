@@ -157,13 +157,12 @@ impl Wanted {
     }
 }
 
-/// The logs that an interest covers, where one filter names them. An account's channels have to be found first, by their
-/// openings ([`channel::bindings::openings`], [`channel::bindings::changes`]).
-pub fn wanted(interest: &Interest, at: &Deployment) -> Option<Wanted> {
+/// The logs that an interest covers: those that any of these names.
+pub fn wanted(interest: &Interest, at: &Deployment) -> Vec<Wanted> {
     match interest {
-        Interest::ChannelsOf(_) => None,
-        Interest::Channel(id) => Some(channel::bindings::events_of(Some(*id), at)),
-        Interest::Channels => Some(channel::bindings::events_of(None, at)),
+        Interest::ChannelsOf(account) => channel::bindings::events_with(*account, at).into(),
+        Interest::Channel(id) => vec![channel::bindings::events_of(Some(*id), at)],
+        Interest::Channels => vec![channel::bindings::events_of(None, at)],
     }
 }
 

@@ -219,34 +219,27 @@ pub fn event(topics: &[B256], data: &[u8]) -> Result<Option<Event>, Malformed> {
     Ok(Some(Event { channel: ChannelId(found.0.0), kind: found.1 }))
 }
 
-/// What happens to a channel after its opening.
-const CHANGES: [B256; 4] = [
+/// What happens to a channel.
+const KINDS: [B256; 5] = [
+    PaymentChannel::ChannelOpened::SIGNATURE_HASH,
     PaymentChannel::ChannelClosing::SIGNATURE_HASH,
     PaymentChannel::ChannelDisputed::SIGNATURE_HASH,
     PaymentChannel::ChannelClaimed::SIGNATURE_HASH,
     PaymentChannel::ChannelSettled::SIGNATURE_HASH,
 ];
 
-/// The openings of an account's channels: it is the client, or the node.
-pub fn openings(account: Address, at: &Deployment) -> [Wanted; 2] {
-    let (opened, account) = (vec![PaymentChannel::ChannelOpened::SIGNATURE_HASH], vec![account.into_word()]);
-    let address = at.payment_channel;
-    let client = [opened.clone(), Vec::new(), account.clone(), Vec::new()];
-    let node = [opened, Vec::new(), Vec::new(), account];
+/// All events of an account's channels: it is the client, or the node. Both are indexed in each (C8).
+pub(crate) fn events_with(account: Address, at: &Deployment) -> [Wanted; 2] {
+    let (address, account) = (at.payment_channel, vec![account.into_word()]);
+    let client = [KINDS.to_vec(), Vec::new(), account.clone(), Vec::new()];
+    let node = [KINDS.to_vec(), Vec::new(), Vec::new(), account];
     [Wanted { address, topics: client }, Wanted { address, topics: node }]
-}
-
-/// What became of channels after their opening; of all, where none is named.
-pub fn changes(of: impl Iterator<Item = ChannelId>, at: &Deployment) -> Wanted {
-    let ids = of.map(|id| B256::from(id.0)).collect();
-    Wanted { address: at.payment_channel, topics: [CHANGES.to_vec(), ids, Vec::new(), Vec::new()] }
 }
 
 /// All events of one channel, or of all.
 pub(crate) fn events_of(channel: Option<ChannelId>, at: &Deployment) -> Wanted {
-    let mut wanted = changes(channel.into_iter(), at);
-    wanted.topics[0].push(PaymentChannel::ChannelOpened::SIGNATURE_HASH);
-    wanted
+    let ids = channel.into_iter().map(|id| B256::from(id.0)).collect();
+    Wanted { address: at.payment_channel, topics: [KINDS.to_vec(), ids, Vec::new(), Vec::new()] }
 }
 
 fn ending(word: u8) -> Result<Ending, Malformed> {

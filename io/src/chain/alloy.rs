@@ -30,7 +30,7 @@ use tokio::sync::Mutex;
 use super::{
     ChainError, Config, Inbox,
     inbox::DelayedInbox,
-    logs::{self, Found, Watched},
+    logs::{self, Found},
     submit::{Delayed, Following, LastDelay, Way},
     told::Told,
 };
@@ -53,8 +53,6 @@ pub(super) struct Shared {
     pub(super) way: Way,
     /// How long that takes.
     pub(super) delay: Mutex<LastDelay>,
-    /// The accounts whose channels were asked about.
-    watched: Mutex<BTreeMap<Address, Watched>>,
     /// What polls told of the chain.
     told: StdMutex<Told>,
     /// Held from choosing a nonce until the transaction is sent, so that no two choose the same.
@@ -120,7 +118,6 @@ impl AlloyChain {
             config,
             way,
             delay: Mutex::default(),
-            watched: Mutex::default(),
             told: StdMutex::default(),
             sending: Mutex::new(()),
             trouble: StdMutex::default(),
@@ -270,11 +267,6 @@ impl Shared {
     async fn news(&self, from_block: u64, interests: &[Interest]) -> Result<ChainUpdate, ChainError> {
         let (head, gas_price) = self.priced(BlockNumberOrTag::Latest).await?;
         let forked_at = self.forked_at(head).await?;
-        if let Some(forked_at) = forked_at {
-            for watched in self.watched.lock().await.values_mut() {
-                watched.next = watched.next.min(forked_at);
-            }
-        }
         let from_block = from_block.min(forked_at.unwrap_or(u64::MAX));
         let update = self.read(head, from_block, interests).await;
         if let Ok(update) = &update {
@@ -313,37 +305,18 @@ impl Shared {
     ) -> Result<ChainUpdate, ChainError> {
         let safe = self.block(BlockNumberOrTag::Safe).await?.number.min(head.number);
         let forced_inclusion = self.forced_inclusion().await?;
-        let mut watched = self.watched.lock().await;
+        let wanted: Vec<Wanted> =
+            interests.iter().flat_map(|interest| bindings::wanted(interest, &self.deployment)).collect();
         let mut pages = PAGES_MAX;
-        let mut page = |start: u64, last: u64| {
-            pages = pages.checked_sub(1)?;
-            Some(start..=start.saturating_add(self.config.log_blocks.max(1) - 1).min(last))
-        };
-        // Openings before the asked range: their channels are watched, their events are old news.
-        let ahead = from_block.min(head.number.saturating_add(1));
-        for account in interests.iter().filter_map(account) {
-            let watched =
-                watched.entry(account).or_insert_with(|| Watched::new(account, self.config.start_block));
-            while watched.next < ahead {
-                // The next poll goes on where this one stops.
-                let blocks =
-                    page(watched.next, ahead - 1).ok_or(ChainError::Behind { next: watched.next })?;
-                self.openings(watched, &blocks).await?;
-                watched.next = blocks.end() + 1;
-            }
-        }
         let (mut found, mut next) = (Vec::new(), from_block);
         while next <= head.number && found.len() <= self.config.events_max {
-            let Some(blocks) = page(next, head.number) else { break };
-            for interest in interests {
-                found.extend(self.page(&mut watched, interest, &blocks).await?);
+            let Some(left) = pages.checked_sub(1) else { break };
+            pages = left;
+            let last = next.saturating_add(self.config.log_blocks.max(1) - 1).min(head.number);
+            for wanted in &wanted {
+                found.extend(self.logs(wanted, &(next..=last)).await?);
             }
-            next = blocks.end().saturating_add(1);
-        }
-        for account in interests.iter().filter_map(account) {
-            if let Some(watched) = watched.get_mut(&account) {
-                watched.next = watched.next.max(next);
-            }
+            next = last.saturating_add(1);
         }
         let mut found = logs::in_order(found)?;
         let next = logs::cut(&mut found, self.config.events_max).unwrap_or(next);
@@ -365,52 +338,10 @@ impl Shared {
         })
     }
 
-    /// What these blocks hold of an interest.
-    async fn page(
-        &self,
-        watched: &mut BTreeMap<Address, Watched>,
-        interest: &Interest,
-        blocks: &RangeInclusive<u64>,
-    ) -> Result<Vec<Found>, ChainError> {
-        if let Some(wanted) = bindings::wanted(interest, &self.deployment) {
-            return self.logs(&wanted, blocks).await;
-        }
-        let Some(watched) = account(interest).and_then(|account| watched.get_mut(&account)) else {
-            return Ok(Vec::new());
-        };
-        let mut found = self.openings(watched, blocks).await?;
-        if let Some(wanted) = watched.changes(&self.deployment) {
-            let changes = self.logs(&wanted, blocks).await?;
-            found.extend(changes.into_iter().filter(|change| watched.takes(change)));
-        }
-        Ok(found)
-    }
-
-    async fn openings(
-        &self,
-        watched: &mut Watched,
-        blocks: &RangeInclusive<u64>,
-    ) -> Result<Vec<Found>, ChainError> {
-        let mut found = Vec::new();
-        for wanted in watched.openings(&self.deployment) {
-            found.extend(self.logs(&wanted, blocks).await?);
-        }
-        found.retain(|opening| watched.takes(opening));
-        Ok(found)
-    }
-
     async fn logs(&self, wanted: &Wanted, blocks: &RangeInclusive<u64>) -> Result<Vec<Found>, ChainError> {
         let filter = logs::filter(wanted, blocks);
         let logs = self.provider.get_logs(&filter).await.map_err(endpoint)?;
         logs.iter().map(|log| logs::check(log, wanted, &self.deployment, blocks)).collect()
-    }
-}
-
-/// The account whose channels an interest is about.
-fn account(interest: &Interest) -> Option<Address> {
-    match interest {
-        Interest::ChannelsOf(account) => Some(*account),
-        _ => None,
     }
 }
 

@@ -1,36 +1,19 @@
-//! Finding what a poll is about, and reading its events from logs that nobody vouches for.
+//! Reading a poll's events from logs that nobody vouches for.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::RangeInclusive,
 };
 
-use alloy_primitives::Address;
 use alloy_rpc_types_eth::{Filter, Log};
-use decdn_contracts::{
-    bindings::{self, Wanted},
-    channel::bindings::{changes, openings},
-};
+use decdn_contracts::bindings::{self, Wanted};
 use decdn_engine::{
-    chain::{Block, ChainEvent, Event, channel::EventKind},
+    chain::{Block, ChainEvent, Event},
     crypto::Deployment,
-    ids::ChannelId,
     time::ChainTime,
 };
 
 use super::ChainError;
-
-/// Channels named in one filter; beyond, everything is read and the rest dropped here.
-const NAMED_MAX: usize = 512;
-
-/// The channels of one account.
-#[derive(Debug)]
-pub(super) struct Watched {
-    account: Address,
-    channels: BTreeSet<ChannelId>,
-    /// The first block whose openings are not known.
-    pub(super) next: u64,
-}
 
 /// A log that passed every check.
 #[derive(Clone, Copy, Debug)]
@@ -39,35 +22,6 @@ pub(super) struct Found {
     index: u64,
     time: Option<u64>,
     event: Event,
-}
-
-impl Watched {
-    pub(super) fn new(account: Address, start_block: u64) -> Self {
-        Self { account, channels: BTreeSet::new(), next: start_block }
-    }
-
-    /// The account's openings.
-    pub(super) fn openings(&self, at: &Deployment) -> [Wanted; 2] {
-        openings(self.account, at)
-    }
-
-    /// What became of the channels known so far.
-    pub(super) fn changes(&self, at: &Deployment) -> Option<Wanted> {
-        let named = if self.channels.len() > NAMED_MAX { 0 } else { self.channels.len() };
-        (!self.channels.is_empty()).then(|| changes(self.channels.iter().take(named).copied(), at))
-    }
-
-    /// Whether an event is about a channel of the account. An opening is remembered.
-    pub(super) fn takes(&mut self, found: &Found) -> bool {
-        let Some(event) = found.event.as_channel() else { return false };
-        match event.kind {
-            EventKind::Opened { client, node, .. } if client == self.account || node == self.account => {
-                self.channels.insert(event.channel);
-                true
-            }
-            _ => self.channels.contains(&event.channel),
-        }
-    }
 }
 
 pub(super) fn filter(wanted: &Wanted, blocks: &RangeInclusive<u64>) -> Filter {

@@ -88,11 +88,6 @@ pub enum ChainError {
     Malformed(Malformed),
     /// The endpoint's answer contradicts itself or the question.
     Nonsense(&'static str),
-    /// The channels opened before the asked block are not all known yet: ask again.
-    Behind {
-        /// How far they are known.
-        next: u64,
-    },
     /// There is no way into the delayed inbox, or none for this call.
     NoInbox,
     /// The dispute account can't pay for what is to be done on the L1.
@@ -122,12 +117,6 @@ impl fmt::Display for ChainError {
             Self::Endpoint(why) => write!(f, "the RPC endpoint failed: {why}"),
             Self::Malformed(what) => write!(f, "the RPC endpoint answered with {what}"),
             Self::Nonsense(what) => write!(f, "the RPC endpoint answered with {what}"),
-            Self::Behind { next } => {
-                write!(
-                    f,
-                    "still looking for earlier channels, from block {next} on; a later start_block shortens it"
-                )
-            }
             Self::Reverted { what, why: Revert::Channel(channel::Revert::TransferFailed) } => write!(
                 f,
                 "{what} was reverted because the token did not move, so its allowance for the payment channel or the \
