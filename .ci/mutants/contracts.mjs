@@ -107,6 +107,15 @@ export default [
     }],
   },
   {
+    name: 'permit-left-out', rule: 'C13', breaks: 'openWithPermit shows the token no permit',
+    test: 'cargo test -p decdn-contracts --features l2 --test differential o9_model_bytecode_and_prediction_agree_after_every_transaction',
+    edits: [{
+      file: 'contracts/src/PaymentChannel.sol',
+      from: 'TokenCall.tryPermit(token, msg.sender, deposit, deadline, v, r, s);',
+      to: '',
+    }],
+  },
+  {
     name: 'pays-twice', rule: 'C3', breaks: 'a settled channel settles again',
     oracle: ['O1', 'O2', 'O9'],
     edits: [{

@@ -27,7 +27,8 @@ pub mod sol {
     };
 }
 
-/// What no role does: test money, and the settings of the contracts' owner. They fail with [`Revert::Other`].
+/// What no role does: test money, and the settings of the contracts' owner. They fail with [`Revert::Other`]. An opening with a permit,
+/// which adapters make of a role's opening, fails like that.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Setup {
     /// A test token's.
@@ -38,6 +39,8 @@ pub enum Setup {
     Registry(registry::Setup),
     /// The sender's own account's.
     Wallet(wallet::Setup),
+    /// `openWithPermit` (C13).
+    OpenWithPermit(channel::OpenWithPermit),
 }
 
 /// A question about what is stored.
@@ -220,6 +223,7 @@ impl Setup {
             Self::Channel(setup) => (at.payment_channel, setup.calldata()),
             Self::Registry(setup) => (at.registry, setup.calldata()),
             Self::Wallet(setup) => (from, setup.calldata()),
+            Self::OpenWithPermit(opening) => (at.payment_channel, opening.calldata()),
         };
         (to, data.into())
     }
@@ -244,7 +248,7 @@ impl Query {
                 let channel = channel::bindings::state(*id, output)?;
                 Ok(Answer::State(channel.map(State::Channel)))
             }
-            Self::Token(_) => amount(output).map(Answer::Amount),
+            Self::Token(query) => query.answer(output),
             Self::Channel(query) => query.answer(output),
             Self::Registry(_) => flag(output).map(Answer::Flag),
         }

@@ -5,8 +5,10 @@
 
 #[cfg(feature = "l2")]
 use alloy_primitives::Bytes;
-use alloy_primitives::{address, keccak256};
+use alloy_primitives::{B256, address, keccak256};
 use decdn_engine::{crypto::Deployment, ids::Address};
+
+use crate::token;
 
 /// Deploys everything; an account that nobody holds a key of.
 pub(crate) const DEPLOYER: Address = address!("dec0000000000000000000000000000000000000");
@@ -110,6 +112,12 @@ impl Genesis {
         }
         all.push(created(self.wallet_code(), &TestWallet::BYTECODE, Vec::new()));
         all
+    }
+
+    /// Every token's address and EIP-712 domain, in order.
+    pub fn token_domains(&self) -> impl Iterator<Item = (Address, B256)> + '_ {
+        let domain = |spec: &TokenSpec, token| token::domain(spec.symbol, token, self.chain_id);
+        self.token_addresses().zip(&self.tokens).map(move |(token, spec)| (token, domain(spec, token)))
     }
 
     /// Every token's address, in order.

@@ -55,7 +55,7 @@ impl Model {
             fee_split: genesis.fee_split(),
             owner: genesis.owner,
             wallet_code: genesis.wallet_code(),
-            tokens: genesis.token_addresses().map(|token| (token, Token::default())).collect(),
+            tokens: genesis.token_domains().map(|(token, domain)| (token, Token::new(domain))).collect(),
             channels: Channels::new(genesis),
             registry: Nodes::default(),
             wallets: Wallets::default(),
@@ -78,8 +78,11 @@ impl Model {
         }
     }
 
-    fn setup(&mut self, from: Address, setup: &Setup) -> Result<(), Revert> {
-        match setup {
+    fn setup(&mut self, block: Block, from: Address, setup: &Setup) -> Result<Option<Event>, Revert> {
+        let done = match setup {
+            Setup::OpenWithPermit(opening) => {
+                return self.open_with_permit(block, from, opening).map(|event| Some(Event::Channel(event)));
+            }
             Setup::Token(setup) => self.token_setup(from, setup),
             Setup::Wallet(setup) => {
                 self.wallets.setup(from, setup);
@@ -88,7 +91,8 @@ impl Model {
             Setup::Channel(_) | Setup::Registry(_) if from != self.owner => Err(Revert::Other),
             Setup::Channel(setup) => self.channels.setup(setup),
             Setup::Registry(setup) => self.registry.setup(setup),
-        }
+        };
+        done.map(|()| None)
     }
 
     pub(crate) fn target(&mut self, address: Address) -> Target<'_> {
@@ -111,7 +115,7 @@ impl Machine for Model {
         // Every call checks before it writes, so a refused one leaves no trace.
         let outcome = match &tx.call {
             Call::Role(call) => self.call(block, tx.from, call, crypto),
-            Call::Setup(setup) => self.setup(tx.from, setup).map(|()| None),
+            Call::Setup(setup) => self.setup(block, tx.from, setup),
         };
         let gas = gas::quoted(&tx.call, outcome.is_ok());
         match outcome {

@@ -162,6 +162,23 @@ interface IPaymentChannel {
     /// @param token An allow-listed ERC-20.
     function openChannel(address counterparty, uint256 deposit, address token) external returns (bytes32 channelId);
 
+    /// @notice C13: tries the caller's permit (ERC-2612) for the deposit, ignores what becomes of it, and does what `openChannel` does.
+    /// Somebody who saw the permit may have used it before: what counts is the allowance. Owner and payer are always the caller.
+    /// @param counterparty An active node, not the caller.
+    /// @param deposit What to transfer from the caller, base units of `token`, and what the permit allows.
+    /// @param token An allow-listed ERC-20.
+    /// @param deadline Until when the permit counts, unix seconds.
+    /// @param v With `r` and `s` the caller's signature of the permit.
+    function openWithPermit(
+        address counterparty,
+        uint256 deposit,
+        address token,
+        uint256 deadline,
+        uint8 v,
+        bytes32 r,
+        bytes32 s
+    ) external returns (bytes32 channelId);
+
     /// @notice C1: starts the dispute window with a voucher of the client, or with the empty voucher (amount 0, nonce 0, no
     /// signature; its token is ignored). The window is the channel's own (C9); an amount above the deposit is capped (C7).
     /// What is recorded is the larger of the voucher's amount and what was recorded already: it never reverts for its amount.

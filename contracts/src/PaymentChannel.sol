@@ -67,29 +67,21 @@ contract PaymentChannel is ChannelSettings, Payouts, Batch, EIP712 {
         nonReentrant
         returns (bytes32 channelId)
     {
-        if (paused) revert Paused();
-        if (!tokenAllowed[token]) revert TokenNotAllowed();
-        if (deposit == 0) revert ZeroDeposit();
-        if (counterparty == msg.sender) revert SelfChannel();
-        if (!registry.isActive(counterparty)) revert NodeNotActive();
+        return _open(counterparty, deposit, token);
+    }
 
-        uint96 received = _take(token, deposit);
-        uint64 counter = ++counterOf[msg.sender];
-        uint64 window = disputeWindow;
-        channelId = ChannelHash.channelId(address(this), msg.sender, counterparty, token, counter);
-        _channels[channelId] = Stored({
-            client: msg.sender,
-            deadline: 0,
-            status: Status.Open,
-            windowSecs: uint24(window),
-            node: counterparty,
-            token: token,
-            claimed: 0,
-            deposit: received,
-            amount: 0,
-            nonce: 0
-        });
-        emit ChannelOpened(channelId, msg.sender, counterparty, token, received, counter, window);
+    /// @inheritdoc IPaymentChannel
+    function openWithPermit(
+        address counterparty,
+        uint256 deposit,
+        address token,
+        uint256 deadline,
+        uint8 v,
+        bytes32 r,
+        bytes32 s
+    ) external nonReentrant returns (bytes32 channelId) {
+        TokenCall.tryPermit(token, msg.sender, deposit, deadline, v, r, s);
+        return _open(counterparty, deposit, token);
     }
 
     /// @inheritdoc IPaymentChannel
@@ -193,6 +185,33 @@ contract PaymentChannel is ChannelSettings, Payouts, Batch, EIP712 {
     /// @inheritdoc IPaymentChannel
     function channelIdOf(address client, address node, address token, uint64 counter) external view returns (bytes32) {
         return ChannelHash.channelId(address(this), client, node, token, counter);
+    }
+
+    /// @dev Opens a channel of the caller's. Its callers hold the guard.
+    function _open(address counterparty, uint256 deposit, address token) private returns (bytes32 channelId) {
+        if (paused) revert Paused();
+        if (!tokenAllowed[token]) revert TokenNotAllowed();
+        if (deposit == 0) revert ZeroDeposit();
+        if (counterparty == msg.sender) revert SelfChannel();
+        if (!registry.isActive(counterparty)) revert NodeNotActive();
+
+        uint96 received = _take(token, deposit);
+        uint64 counter = ++counterOf[msg.sender];
+        uint64 window = disputeWindow;
+        channelId = ChannelHash.channelId(address(this), msg.sender, counterparty, token, counter);
+        _channels[channelId] = Stored({
+            client: msg.sender,
+            deadline: 0,
+            status: Status.Open,
+            windowSecs: uint24(window),
+            node: counterparty,
+            token: token,
+            claimed: 0,
+            deposit: received,
+            amount: 0,
+            nonce: 0
+        });
+        emit ChannelOpened(channelId, msg.sender, counterparty, token, received, counter, window);
     }
 
     /// @dev Takes a deposit from the caller and returns what arrived. The guard keeps other calls from changing the balance.

@@ -2,14 +2,18 @@
 pragma solidity ^0.8.28;
 
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
+import {ERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Permit.sol";
 
 /// @title TestToken
 /// @notice TEST MONEY, WORTH NOTHING: anyone mints any amount. For the simulator, the demo and tests only; it must never be
 /// allow-listed on a chain where channels carry value.
-contract TestToken is ERC20 {
+contract TestToken is ERC20Permit {
     uint8 private immutable _decimals;
 
-    constructor(string memory name_, string memory symbol_, uint8 decimals_) ERC20(name_, symbol_) {
+    constructor(string memory name_, string memory symbol_, uint8 decimals_)
+        ERC20(name_, symbol_)
+        ERC20Permit(name_)
+    {
         _decimals = decimals_;
     }
 

@@ -112,6 +112,19 @@ abstract contract Fixture {
         return typed(block.chainid, address(escrow), hash);
     }
 
+    /// @dev ERC-2612, with the escrow as the spender.
+    function permitDigest(address holder, TestToken token, uint256 amount, uint256 deadline)
+        internal
+        view
+        returns (bytes32)
+    {
+        bytes32 kind =
+            keccak256("Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)");
+        bytes32 hash =
+            keccak256(abi.encode(kind, holder, address(escrow), amount, token.nonces(holder), deadline));
+        return keccak256(abi.encodePacked("\x19\x01", token.DOMAIN_SEPARATOR(), hash));
+    }
+
     function typed(uint256 chain, address verifier, bytes32 structHash) internal pure returns (bytes32) {
         bytes32 domain = keccak256(
             abi.encode(

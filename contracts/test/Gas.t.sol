@@ -15,6 +15,8 @@ contract GasTest is Fixture {
     bytes32 private walletClosing;
     bytes32 private forcible;
     Voucher private v;
+    uint8 private permitV;
+    bytes32[2] private permitRs;
     Voucher private higher;
     bytes private agreed;
     bytes[] private claims;
@@ -33,6 +35,12 @@ contract GasTest is Fixture {
             claims.push(abi.encodeCall(escrow.claimChannel, (voucher(open(), 30e6, 1))));
         }
 
+        // Another client, which has opened with a permit before.
+        usdc.mint(other, 2 * DEPOSIT);
+        signPermit();
+        openWithPermit();
+        signPermit();
+
         TestToken delisted = new TestToken("Delisted", "DL", 6);
         allow(delisted);
         fund(delisted, client);
@@ -50,6 +58,10 @@ contract GasTest is Fixture {
     function test_Gas_Open() public {
         vm.prank(client);
         escrow.openChannel(node, DEPOSIT, address(usdc));
+    }
+
+    function test_Gas_OpenWithPermit() public {
+        openWithPermit();
     }
 
     function test_Gas_Close() public {
@@ -92,5 +104,15 @@ contract GasTest is Fixture {
     function test_Gas_CooperativeClose() public {
         vm.prank(client);
         escrow.closeCooperatively(v, agreed);
+    }
+
+    function openWithPermit() private {
+        (bytes32 r, bytes32 s) = (permitRs[0], permitRs[1]);
+        vm.prank(other);
+        escrow.openWithPermit(node, DEPOSIT, address(usdc), type(uint256).max, permitV, r, s);
+    }
+
+    function signPermit() private {
+        (permitV, permitRs[0], permitRs[1]) = vm.sign(OTHER_KEY, permitDigest(other, usdc, DEPOSIT, type(uint256).max));
     }
 }

@@ -47,6 +47,14 @@ fn step(input: &mut Bytes<'_>) -> Step {
             off_secs: [0, -1, 1, 0, -1, 1, 600, -600][choice],
         },
         20 => Step::Wait { secs: input.below(300_000) },
+        22 if choice > 3 => Step::OpenWithPermit {
+            by: choice % PARTIES,
+            node: usize::from(input.byte()) % PARTIES,
+            token: usize::from(input.byte()) % TOKENS,
+            deposit: money(input),
+            off_secs: [1_000, 0, 1, -1][choice % 4],
+            permit: ink(input),
+        },
         21 | 22 => {
             let (node, token) = (usize::from(input.byte()) % PARTIES, [0, 0, 0, 0, 1, 2][choice % 6]);
             Step::Open { by: choice % PARTIES, node, token, deposit: money(input) }

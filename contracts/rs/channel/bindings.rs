@@ -13,8 +13,11 @@ use decdn_engine::{
     time::ChainTime,
 };
 
-use super::{Query, Setup, sol::PaymentChannel};
-use crate::bindings::{Answer, Malformed, Wanted, amount, decoded, flag, number, units};
+use super::{OpenWithPermit, Query, Setup, sol::PaymentChannel};
+use crate::{
+    bindings::{Answer, Malformed, Wanted, amount, decoded, flag, number, units},
+    token::parts,
+};
 
 /// A call's calldata.
 ///
@@ -110,6 +113,22 @@ fn sol_voucher(voucher: &SignedVoucher) -> PaymentChannel::Voucher {
         nonce: voucher.terms.nonce.0,
         token: voucher.terms.token,
         signature: Bytes::copy_from_slice(&voucher.signature.0),
+    }
+}
+
+impl OpenWithPermit {
+    pub(crate) fn calldata(&self) -> Vec<u8> {
+        let (r, s, v) = parts(&self.permit.signature);
+        PaymentChannel::openWithPermitCall {
+            counterparty: self.node,
+            deposit: U256::from(self.permit.amount.0),
+            token: self.permit.token,
+            deadline: U256::from(self.permit.deadline.0),
+            v,
+            r,
+            s,
+        }
+        .abi_encode()
     }
 }
 

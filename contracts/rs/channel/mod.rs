@@ -71,6 +71,24 @@ pub enum Query {
     IsPaused,
 }
 
+/// An opening with a permit for its deposit (C13). Whoever sends it is owner and payer, whomever the permit names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OpenWithPermit {
+    /// The node's operator account.
+    pub node: Address,
+    /// Token, deposit, and how long the permit counts.
+    pub permit: token::Permit,
+}
+
+/// Gas of an opening with a permit that succeeds.
+pub(crate) const WITH_PERMIT_GAS: u64 = 165_000;
+
+impl From<OpenWithPermit> for crate::Setup {
+    fn from(opening: OpenWithPermit) -> Self {
+        Self::OpenWithPermit(opening)
+    }
+}
+
 impl From<Setup> for crate::Setup {
     fn from(setup: Setup) -> Self {
         Self::Channel(setup)

@@ -1,4 +1,4 @@
-//! The payment channel's calls (C1 to C10), each check in the contract's order.
+//! The payment channel's calls (C1 to C13), each check in the contract's order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,13 +14,13 @@ use decdn_engine::{
     time::ChainTime,
 };
 
-use super::{Query, Setup};
+use super::{OpenWithPermit, Query, Setup};
 use crate::{
     backend::Backend,
     bindings::Answer,
     genesis::Genesis,
     model::{Model, Target},
-    token::model::capped,
+    token::{Permit, model::capped},
 };
 
 const WINDOW_SECS_MIN: u64 = 12 * 3_600;
@@ -124,6 +124,17 @@ impl Model {
             Call::ForceClose { channel } => self.force_close(block, from, *channel)?,
         };
         Ok(Some(event))
+    }
+
+    /// C13.
+    pub(crate) fn open_with_permit(
+        &mut self,
+        block: Block,
+        from: Address,
+        OpenWithPermit { node, permit }: &OpenWithPermit,
+    ) -> Happened {
+        let permit = Permit { owner: from, ..*permit };
+        self.with_permit(block, &permit, |model| model.open(from, *node, permit.amount, permit.token))
     }
 
     fn open(&mut self, from: Address, node: Address, deposit: Amount, token: Address) -> Happened {

@@ -20,7 +20,7 @@ use super::step::{By, Consent, Content, Ink, Owner, PARTIES, Paper, Step, Sum, T
 use crate::{
     Answer, Backend, Call, Curves, EthKey, Evm, Genesis, Machine, Model, Query, Tx,
     bindings::{self, Scene},
-    channel::Setup as ChannelSetup,
+    channel::{self as channels, Setup as ChannelSetup},
     genesis::TokenSpec,
     registry, token as test_token, wallet,
 };
@@ -282,6 +282,14 @@ impl Run {
                 let call = channel::Call::Open { node, token, deposit: amount(*deposit) };
                 ("open", self.party(*by), Call::Role(call.into()))
             }
+            Step::OpenWithPermit { by, node, token, deposit, off_secs, permit } => {
+                let (owner, node, token) = (self.party(*by), self.party(*node), self.tokens[*token]);
+                let deadline = ChainTime(self.block.time.0.saturating_add_signed(*off_secs));
+                let (amount, signature) = (amount(*deposit), Signature([0; 65]));
+                let unsigned = test_token::Permit { token, owner, amount, deadline, signature };
+                let permit = self.permit(unsigned, *permit);
+                ("permit", owner, Call::Setup(channels::OpenWithPermit { node, permit }.into()))
+            }
             Step::Close { by, voucher } => {
                 let (channel, voucher, from) =
                     (self.named(voucher), self.written(voucher), self.by(*by, voucher.channel));
@@ -466,25 +474,46 @@ impl Run {
         let key = |who| {
             self.keys.iter().find(|key| key.address() == who).expect("channels are between the parties")
         };
-        let right = key(signer).sign(&kind(terms), &self.deployment);
-        let mut bent = right;
-        match ink {
-            Ink::Right => {}
-            Ink::By(place) => bent = key(self.party(place)).sign(&kind(terms), &self.deployment),
-            Ink::HighS => {
-                let s = U256::from_be_bytes(ORDER) - U256::from_be_slice(&right.0[32..64]);
-                bent.0[32..64].copy_from_slice(&s.to_be_bytes::<32>());
-                bent.0[64] = 55 - right.0[64];
-            }
-            Ink::V(v) => bent.0[64] = v,
-            Ink::Noise(byte) => bent.0[usize::from(byte) % 65] ^= byte | 1,
-            Ink::OtherAmount => {
-                let other = VoucherTerms { amount: Amount(terms.amount.0 ^ 1), ..terms };
-                bent = key(signer).sign(&kind(other), &self.deployment);
-            }
+        if let Ink::OtherAmount = ink {
+            let other = VoucherTerms { amount: Amount(terms.amount.0 ^ 1), ..terms };
+            return key(signer).sign(&kind(other), &self.deployment);
         }
-        bent
+        let sign = |who| key(who).sign(&kind(terms), &self.deployment);
+        bent(ink, sign(signer), |place| sign(self.party(place)))
     }
+
+    /// A permit with its owner's signature, or nearly.
+    fn permit(&self, permit: test_token::Permit, ink: Ink) -> test_token::Permit {
+        let test_token::Permit { token, owner, .. } = permit;
+        let symbol = if token == self.tokens[0] { "USDC" } else { "DAI" };
+        let domain = test_token::domain(symbol, token, self.deployment.chain_id);
+        let nonce = self.model.ask(&test_token::Query::Permits { token, who: owner }.into()).number();
+        let mut said = permit;
+        if let Ink::OtherAmount = ink {
+            said.amount.0 ^= 1;
+        }
+        let digest = said.digest(domain, nonce, &self.deployment);
+        let key = |who| self.keys.iter().find(|key| key.address() == who).expect("a party");
+        let by = |place| key(self.party(place)).sign_digest(digest);
+        test_token::Permit { signature: bent(ink, key(owner).sign_digest(digest), by), ..permit }
+    }
+}
+
+/// What becomes of the right signature, or another party's. Where the terms are other ones, the caller saw to it.
+fn bent(ink: Ink, right: Signature, by: impl FnOnce(usize) -> Signature) -> Signature {
+    let mut bent = right;
+    match ink {
+        Ink::Right | Ink::OtherAmount => {}
+        Ink::By(place) => bent = by(place),
+        Ink::HighS => {
+            let s = U256::from_be_bytes(ORDER) - U256::from_be_slice(&right.0[32..64]);
+            bent.0[32..64].copy_from_slice(&s.to_be_bytes::<32>());
+            bent.0[64] = 55 - right.0[64];
+        }
+        Ink::V(v) => bent.0[64] = v,
+        Ink::Noise(byte) => bent.0[usize::from(byte) % 65] ^= byte | 1,
+    }
+    bent
 }
 
 fn lost() -> ChannelId {

@@ -51,6 +51,15 @@ pub enum Step {
         token: usize,
         deposit: u128,
     },
+    OpenWithPermit {
+        by: usize,
+        node: usize,
+        token: usize,
+        deposit: u128,
+        /// Until when the permit counts, from now on.
+        off_secs: i64,
+        permit: Ink,
+    },
     /// A voucher reaches its payee, who takes it or doesn't (V1), off chain.
     Pay {
         voucher: Paper,

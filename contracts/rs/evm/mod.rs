@@ -228,7 +228,7 @@ impl Backend for Evm {
         if let Query::Token(query) = query
             && !self.tokens.contains(&query.token())
         {
-            return Answer::Amount(Amount::ZERO);
+            return query.nothing();
         }
         let (to, data) = query.calldata(&self.deployment);
         match query.answer(&self.view(to, data)) {

@@ -1,29 +1,52 @@
 //! A test token: OpenZeppelin's ERC-20 with open minting, as far as calls can reach it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::OnceLock};
 
-use alloy_primitives::U256;
+use alloy_primitives::{B256, U256};
 use decdn_engine::{
-    chain::{Revert, token::Call},
+    chain::{Block, Revert, token::Call},
+    crypto::Deployment,
     ids::Address,
     money::Amount,
 };
 
-use super::{Query, Setup};
+use super::{Permit, Query, Setup};
 use crate::{
+    Curves,
     bindings::Answer,
     model::{Model, Target},
 };
 
 /// Balances, and what holders let the payment channel take; no call approves anybody else.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Token {
+    /// What permits are signed under.
+    domain: B256,
+    /// How many permits of a holder were taken.
+    permits: BTreeMap<Address, u64>,
     supply: U256,
     balances: BTreeMap<Address, U256>,
     allowances: BTreeMap<Address, U256>,
 }
 
 impl Token {
+    pub(crate) fn new(domain: B256) -> Self {
+        let (balances, allowances, permits) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { domain, permits, supply: U256::ZERO, balances, allowances }
+    }
+
+    /// Whether it takes a permit. Who signed it is asked of the curve itself: no rung has symbols for other contracts' types.
+    fn takes(&self, block: Block, permit: &Permit, at: &Deployment) -> bool {
+        static CURVES: OnceLock<Curves> = OnceLock::new();
+        let digest = permit.digest(self.domain, self.permits_of(permit.owner), at);
+        let signer = CURVES.get_or_init(Curves::new).recover_digest(digest, &permit.signature);
+        block.time <= permit.deadline && signer == Some(permit.owner)
+    }
+
+    fn permits_of(&self, who: Address) -> u64 {
+        self.permits.get(&who).copied().unwrap_or_default()
+    }
+
     pub(crate) fn balance_of(&self, who: Address) -> U256 {
         self.balances.get(&who).copied().unwrap_or_default()
     }
@@ -103,11 +126,38 @@ impl Model {
     }
 
     pub(crate) fn ask_token(&self, query: &Query) -> Answer {
-        let found = self.tokens.get(&query.token()).map_or(U256::ZERO, |held| match query {
-            Query::Balance { who, .. } => held.balance_of(*who),
-            Query::Allowance { who, .. } => held.allowance_of(*who),
-        });
-        Answer::Amount(capped(found))
+        let Some(held) = self.tokens.get(&query.token()) else { return query.nothing() };
+        match query {
+            Query::Balance { who, .. } => Answer::Amount(capped(held.balance_of(*who))),
+            Query::Allowance { who, .. } => Answer::Amount(capped(held.allowance_of(*who))),
+            Query::Permits { who, .. } => Answer::Number(held.permits_of(*who)),
+        }
+    }
+
+    pub(crate) fn would_permit(&self, block: Block, permit: &Permit) -> bool {
+        self.tokens.get(&permit.token).is_some_and(|held| held.takes(block, permit, &self.deployment))
+    }
+
+    /// C13: does what `opening` does with the permit taken, if the token takes it; nothing stays of one whose opening fails.
+    pub(crate) fn with_permit<T>(
+        &mut self,
+        block: Block,
+        permit: &Permit,
+        opening: impl FnOnce(&mut Self) -> Result<T, Revert>,
+    ) -> Result<T, Revert> {
+        if !self.would_permit(block, permit) {
+            return opening(self);
+        }
+        let kept = self.tokens.get(&permit.token).cloned();
+        if let Some(held) = self.tokens.get_mut(&permit.token) {
+            held.approve(permit.owner, U256::from(permit.amount.0));
+            *held.permits.entry(permit.owner).or_default() += 1;
+        }
+        let opened = opening(self);
+        if let (Err(_), Some(kept)) = (&opened, kept) {
+            self.tokens.insert(permit.token, kept);
+        }
+        opened
     }
 }
 

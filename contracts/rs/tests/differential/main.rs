@@ -79,8 +79,9 @@ fn c8_a_batch_does_what_its_calls_do_one_by_one() {
 /// these tokens.
 fn expected() -> Vec<(&'static str, Option<Revert>)> {
     use channel::Revert::*;
-    let reasons: [(&str, &[channel::Revert]); 11] = [
+    let reasons: [(&str, &[channel::Revert]); 12] = [
         ("open", &[Paused, TokenNotAllowed, ZeroDeposit, SelfChannel, NodeNotActive, TransferFailed]),
+        ("permit", &[Paused, TokenNotAllowed, ZeroDeposit, SelfChannel, NodeNotActive, TransferFailed]),
         (
             "close",
             &[UnknownChannel, NotParty, NotOpen, WrongToken, BadSignature, AmountNotHigher, WindowOver],

@@ -87,8 +87,19 @@ pub fn step() -> impl Strategy<Value = Step> {
     ];
     let open_token = prop_oneof![8 => Just(0), 3 => token.clone()];
     let deposit = || prop_oneof![20 => money(), 1 => 1..1u128 << 100];
+    let permit = (ink(), prop_oneof![4 => Just(1_000i64), 1 => -1..=1i64]);
     prop_oneof![
         2 => setup,
+        2 => (party.clone(), party.clone(), open_token.clone(), deposit(), permit).prop_map(
+            |(by, node, token, deposit, (permit, off_secs))| Step::OpenWithPermit {
+                by,
+                node,
+                token,
+                deposit,
+                off_secs,
+                permit,
+            }
+        ),
         4 => (party.clone(), party.clone(), open_token, deposit())
             .prop_map(|(by, node, token, deposit)| Step::Open { by, node, token, deposit }),
         3 => paper().prop_map(|voucher| Step::Pay { voucher }),
@@ -113,6 +124,7 @@ pub fn is_of_channels(step: &Step) -> bool {
     matches!(
         step,
         Step::Open { .. }
+            | Step::OpenWithPermit { .. }
             | Step::Close { .. }
             | Step::Dispute { .. }
             | Step::Settle { .. }
