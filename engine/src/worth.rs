@@ -14,7 +14,7 @@ pub const SETTLE_GAS: u64 = 70_000;
 /// Gas of a finish.
 pub const FINISH_GAS: u64 = 82_000;
 /// Gas of a claim.
-pub const CLAIM_GAS: u64 = 73_000;
+pub const CLAIM_GAS: u64 = 70_000;
 
 /// Wei in a native coin.
 const COIN_WEI: u64 = 1_000_000_000_000_000_000;
