@@ -75,6 +75,31 @@ export default [
     edits: [{ file: 'engine/src/chain/checkpoint.rs', from: 'confirmed.min(safe.saturating_add(1))', to: 'confirmed.max(safe.min(1))' }],
   },
   {
+    name: 'one-endpoint-suffices', rule: 'L4', breaks: 'of several endpoints one alone makes a head, and what happened below it',
+    oracle: ['O3', 'O4', 'O8', 'O10', 'O12', 'O14', 'bound', 'probe', 'world', 'check'],
+    edits: [{ file: 'engine/src/chain/quorum.rs', from: 'const AGREE: usize = 2;', to: 'const AGREE: usize = 1;' }],
+  },
+  {
+    name: 'lone-close-not-disputed', rule: 'L4', breaks: 'a close that one of several endpoints alone tells of is not disputed',
+    test: 'cargo test -p decdn-engine --test node l4_a_close_that_one_alone_tells_of_is_disputed_and_nothing_else_follows',
+    edits: [{ file: 'engine/src/machine/closings.rs', from: '&& self.rumours.hear(slot, close, is_denied, now.mono)', to: '&& self.rumours.hear(slot, close, is_denied, now.mono) && false' }],
+  },
+  {
+    name: 'rumours-never-end', rule: 'L4', breaks: 'an endpoint that makes closes up costs gas with each of its answers',
+    test: 'cargo test -p decdn-engine --test node l4_a_close_that_one_alone_tells_of_is_disputed_and_nothing_else_follows',
+    edits: [{ file: 'engine/src/machine/closings/rumours.rs', from: 'self.refuted.insert(slot, now + DEAF);', to: '' }],
+  },
+  {
+    name: 'head-of-one-counts', rule: 'L4', breaks: 'where no two endpoints agree, the head of one keeps credit going',
+    test: 'cargo test -p decdn-engine --test node l4_where_no_two_agree_credit_ends_after_15_minutes_and_a_dispute_goes_out_all_the_same',
+    edits: [{ file: 'engine/src/machine/follower.rs', from: 'self.counts = !self.is_alone; if self.is_alone { return; }', to: 'self.counts = !self.is_alone;' }],
+  },
+  {
+    name: 'contested-block-passed', rule: 'L4', breaks: 'where two of two endpoints differ about a block, it is read on all the same',
+    test: 'cargo test -p decdn-engine --lib l4_where_two_of_two_differ_the_block_and_all_after_it_wait',
+    edits: [{ file: 'engine/src/chain/quorum.rs', from: 'None => { next = block; break; }', to: 'None => {}' }],
+  },
+  {
     name: 'far-head-believed', rule: 'L4', breaks: 'one answer with a head far ahead moves cursor, clock and safe head',
     oracle: ['O8', 'O12', 'O14', 'bound'],
     edits: [{

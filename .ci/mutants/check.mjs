@@ -41,8 +41,8 @@ export default [
     oracle: ['check'],
     edits: [{
       file: 'engine/src/machine/closings.rs',
-      from: 'cx.tools.alarms.forget(AlarmKey::Settle(slot)); self.watches.remove(&slot)',
-      to: 'self.watches.remove(&slot)',
+      from: 'cx.tools.alarms.forget(AlarmKey::Settle(slot));',
+      to: '',
     }],
   },
   {

@@ -45,7 +45,7 @@ export default [
     oracle: ['O8'],
     edits: [{
       file: 'engine/src/machine/closings.rs',
-      from: 'self.slots().for_each(|slot| self.arm(slot, outlook, cx));',
+      from: 'self.slots().chain(self.rumours.slots()).for_each(|slot| self.arm(slot, outlook, cx));',
       to: 'let _ = (outlook, cx);',
     }],
   },

@@ -32,8 +32,8 @@ export default [
     oracle: ['O3', 'O8'],
     edits: [{
       file: 'engine/src/roles/node/request.rs',
-      from: 'self.earnings.channels[slot].status != ChannelStatus::Open || !self.may_extend_credit(now)',
-      to: 'self.earnings.channels[slot].status == ChannelStatus::Closing || !self.may_extend_credit(now)',
+      from: 'self.earnings.channels[slot].status != ChannelStatus::Open || !is_sure',
+      to: 'self.earnings.channels[slot].status == ChannelStatus::Closing || !is_sure',
     }],
   },
   {

@@ -337,6 +337,7 @@ impl<M: Machine> L2<M> {
             forced_inclusion: self.profile.forced_inclusion,
             gas_price: GasPrice::default(),
             endpoint: 0,
+            quorum: None,
         }
     }
 

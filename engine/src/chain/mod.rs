@@ -5,11 +5,13 @@ pub mod channel;
 mod checkpoint;
 mod cursor;
 mod openings;
+pub mod quorum;
 pub mod token;
 
 pub use checkpoint::Checkpoint;
 pub use cursor::{Cursor, Taken};
 pub use openings::{Openings, UNSEEN};
+pub use quorum::Quorum;
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -318,6 +320,22 @@ pub struct ChainUpdate {
     /// Which endpoint said so, of those that are configured (L4).
     #[serde(default, skip_serializing_if = "is_first")]
     pub endpoint: u8,
+    /// Where several endpoints are configured: what they make of it together (L4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quorum: Option<Quorum>,
+}
+
+impl ChainUpdate {
+    /// Whether two endpoints stand behind it, or there is but one (L4).
+    pub fn is_agreed(&self) -> bool {
+        self.quorum.as_ref().is_none_or(|quorum| quorum.is_agreed)
+    }
+
+    /// Closes that one of several endpoints alone tells of, and whether two deny it (L4).
+    pub fn doubted(&self) -> impl Iterator<Item = (&ChainEvent, bool)> {
+        let doubted = self.quorum.iter().flat_map(|quorum| &quorum.doubted);
+        doubted.map(|event| (event, self.is_agreed() && event.block.number < self.next))
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]

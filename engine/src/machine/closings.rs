@@ -4,6 +4,7 @@
 //! [`Watch`] knows one of them. What is held of a channel, and whether settling it is worth it, is the role's to say.
 
 mod retained;
+mod rumours;
 
 use alloc::{
     collections::{BTreeMap, BTreeSet},
@@ -12,6 +13,7 @@ use alloc::{
 };
 
 pub use retained::{Kept, Retained, Why};
+use rumours::Rumours;
 
 use super::{AlarmKey, Cx};
 use crate::{
@@ -23,7 +25,7 @@ use crate::{
     money::Amount,
     record::{Dispute, Key, Record},
     state::{Broken, Checked, Invariant, Slot, holds},
-    time::{ChainTime, Span},
+    time::{ChainTime, Now, Span},
     worth::Stake,
 };
 
@@ -41,6 +43,8 @@ pub struct Settling {
 pub struct Closings {
     settling: Settling,
     watches: BTreeMap<Slot, Watch>,
+    /// Closes that one of several endpoints alone tells of.
+    rumours: Rumours,
     /// What the disk says of disputes that were sent to the delayed inbox, as long as it says anything of their channels.
     recorded: BTreeMap<ChannelId, Dispute>,
     /// Transactions whose outcome is not known, each with its channel.
@@ -82,6 +86,7 @@ impl Closings {
         Self {
             settling,
             watches: BTreeMap::new(),
+            rumours: Rumours::default(),
             recorded: BTreeMap::new(),
             txs: BTreeMap::new(),
             unclosed: BTreeMap::new(),
@@ -125,27 +130,36 @@ impl Closings {
     ) -> bool {
         let is_new = !self.watches.contains_key(&slot);
         if is_new {
+            let heard = self.rumours.come_true(slot, (block, recorded, deadline));
             let in_inbox = self.in_inbox(channel);
-            self.watches.insert(slot, Watch::new(block, (recorded, deadline), stake, in_inbox));
+            let watch = heard.unwrap_or_else(|| Watch::new(block, (recorded, deadline), stake, in_inbox));
+            self.watches.insert(slot, watch);
         }
         is_new
     }
 
+    fn watch_mut(&mut self, slot: Slot) -> Option<&mut Watch> {
+        self.watches.get_mut(&slot).or_else(|| self.rumours.get_mut(slot))
+    }
+
     /// Sets a closing channel's alarms by what the clocks show now.
     fn arm(&self, slot: Slot, outlook: &Outlook, cx: &mut Cx<'_>) {
-        let watch = self.watches.get(&slot).expect("alarms are set for a channel that is closing");
+        let watch = self.watches.get(&slot).or_else(|| self.rumours.get(slot));
+        let watch = watch.expect("alarms are set for a channel that is closing, or said to be");
         let keys = Keys {
             dispute: AlarmKey::Dispute(slot),
             force: AlarmKey::Force(slot),
             settle: AlarmKey::Settle(slot),
         };
-        let grace = self.is_worth_settling(watch, outlook).then_some(self.settling.grace);
+        // Nothing but a dispute follows from a rumour.
+        let is_settled = self.watches.contains_key(&slot) && self.is_worth_settling(watch, outlook);
+        let grace = is_settled.then_some(self.settling.grace);
         watch.arm(cx.now, outlook, grace, &mut cx.tools.alarms, keys);
     }
 
     /// The same for all of them: the chain has told its time, or what our clocks show may have changed while nothing was heard (X2).
     pub fn arm_all(&self, outlook: &Outlook, cx: &mut Cx<'_>) {
-        self.slots().for_each(|slot| self.arm(slot, outlook, cx));
+        self.slots().chain(self.rumours.slots()).for_each(|slot| self.arm(slot, outlook, cx));
     }
 
     /// Whether this role would settle a channel with this watch, once its window is over.
@@ -206,7 +220,9 @@ impl Closings {
 
     /// X1, X2: what is held asks for this, whoever gains by it.
     pub fn defend(&mut self, slot: Slot, held: &Held, outlook: &Outlook, cx: &mut Cx<'_>) -> Defence {
-        let watch = self.watches.get_mut(&slot).expect("what is defended is closing");
+        let is_rumour = !self.watches.contains_key(&slot);
+        let watch = self.watches.get_mut(&slot).or_else(|| self.rumours.get_mut(slot));
+        let watch = watch.expect("what is defended is closing, or said to be");
         let lane = Lane::Channel(slot.index);
         let mut defence = Defence::Nothing;
         for step in watch.step(cx.now, held, outlook, cx.out).into_iter().flatten() {
@@ -217,7 +233,8 @@ impl Closings {
                     watch.submit(route, ticket, voucher, held.deposit);
                     let earlier = self.txs.insert(ticket, slot);
                     assert!(earlier.is_none(), "a ticket is given out once");
-                    if route == Route::DelayedInbox {
+                    // What one endpoint alone says goes on no record.
+                    if route == Route::DelayedInbox && !is_rumour {
                         // It goes on record before it leaves (X1).
                         let dispute = Dispute { channel: held.channel, voucher, queued: None };
                         self.recorded.insert(held.channel, dispute);
@@ -279,30 +296,40 @@ impl Closings {
         slot: Slot,
         channel: ChannelId,
         ticket: TxTicket,
-        outcome: &TxOutcome,
+        outcome_of: &TxOutcome,
         outlook: &Outlook,
         cx: &mut Cx<'_>,
     ) -> Option<Outcome> {
         // Its close may not be read yet.
-        let watch = self.watches.get_mut(&slot)?;
-        let heard = watch.on_tx(channel, ticket, outcome, (cx.now, outlook.monitor.poll), cx.out);
+        let is_rumour = !self.watches.contains_key(&slot);
+        let watch = self.watch_mut(slot)?;
+        let heard = watch.on_tx(channel, ticket, outcome_of, (cx.now, outlook.monitor.poll), cx.out);
         let outcome = match heard {
             Heard::Nothing => Outcome::Nothing,
             Heard::Queued(queued) => {
-                let dispute = self.recorded.get_mut(&channel).expect("what the inbox has is on record");
-                if dispute.queued.replace(queued) != Some(queued) {
+                // That of a close which was a rumour is not.
+                let record = self.recorded.get_mut(&channel);
+                if let Some(dispute) = record
+                    && dispute.queued.replace(queued) != Some(queued)
+                {
                     cx.tools.persist(Lane::Channel(slot.index), vec![Record::Dispute(*dispute)], cx.out);
                 }
                 Outcome::Nothing
             }
             Heard::Landed(block) => {
-                if watch.is_unsure() {
+                if watch.is_unsure() && !is_rumour {
                     self.unsure.insert(slot);
                 }
                 Outcome::Landed(block)
             }
             Heard::Failed => Outcome::Failed,
         };
+        if is_rumour && matches!(outcome_of, TxOutcome::Included { result: Err(_), .. }) {
+            // The contract has the last word.
+            self.rumours.refute(slot, cx.now.mono);
+            self.silence(slot, cx);
+            return Some(outcome);
+        }
         self.arm(slot, outlook, cx);
         Some(outcome)
     }
@@ -340,10 +367,37 @@ impl Closings {
     }
 
     fn unwatch(&mut self, slot: Slot, cx: &mut Cx<'_>) -> Option<Watch> {
+        self.rumours.remove(slot);
+        self.silence(slot, cx);
+        self.watches.remove(&slot)
+    }
+
+    fn silence(&self, slot: Slot, cx: &mut Cx<'_>) {
         cx.tools.alarms.forget(AlarmKey::Dispute(slot));
         cx.tools.alarms.forget(AlarmKey::Force(slot));
         cx.tools.alarms.forget(AlarmKey::Settle(slot));
-        self.watches.remove(&slot)
+    }
+
+    /// One of several endpoints alone tells of a close, and two deny it or not (L4). Whether that is to be looked at: then it is defended
+    /// like any other, and nothing else follows from it.
+    pub fn rumour(
+        &mut self,
+        slot: Slot,
+        close: (Block, Amount, ChainTime),
+        doubt: (bool, Stake),
+        now: Now,
+    ) -> bool {
+        !self.watches.contains_key(&slot) && self.rumours.hear(slot, close, doubt, now.mono)
+    }
+
+    /// Whether a channel is closing, or said to be.
+    pub fn is_defended(&self, slot: Slot) -> bool {
+        self.watches.contains_key(&slot) || self.rumours.get(slot).is_some()
+    }
+
+    /// Whether one of several endpoints says that a channel is closing, and no two deny it: no new credit (L4).
+    pub fn is_doubtful(&self, slot: Slot) -> bool {
+        self.rumours.is_doubtful(slot)
     }
 
     /// This role closed the channel.
@@ -379,6 +433,9 @@ impl Closings {
     /// Blocks from this one on are others now. Which closes were in them, with their blocks.
     pub fn rewind(&mut self, forked_at: u64, cx: &mut Cx<'_>) -> Vec<(Slot, u64)> {
         let mut undone = Vec::new();
+        for slot in self.rumours.rewind(forked_at) {
+            self.silence(slot, cx);
+        }
         for (slot, watch) in &mut self.watches {
             if watch.closed_in >= forked_at {
                 undone.push((*slot, watch.closed_in));

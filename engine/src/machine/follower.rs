@@ -45,6 +45,12 @@ pub struct Follower {
     heads: Heads,
     /// Whether the head of the update that is being taken counts (L4).
     counts: bool,
+    /// Of several endpoints no two agreed when they were last asked (L4).
+    is_alone: bool,
+    /// Since when they don't agree about all that happened below their head.
+    contested_since: Option<Time>,
+    /// Nor would they sooner for being asked at once.
+    is_contested: bool,
     is_clock_sane: bool,
     /// The first of the heads in a row that are off, with when it was heard.
     off_since: Option<(u64, Time)>,
@@ -74,6 +80,9 @@ impl Follower {
             interests,
             heads: Heads::default(),
             counts: false,
+            is_alone: false,
+            contested_since: None,
+            is_contested: false,
             is_clock_sane: true,
             off_since: None,
             is_off: false,
@@ -143,12 +152,19 @@ impl Follower {
         }
     }
 
+    /// L4: whether what costs money may be begun: two endpoints agreed when they were last asked, or there is but one.
+    pub fn may_spend(&self) -> bool {
+        !self.is_alone
+    }
+
     /// V1 and L3: the newest head is young, and its clock is near ours. By its timestamp, or an endpoint that lags would
-    /// be believed; and by when it was heard, because the chain's clock may run ahead and ours be set back.
+    /// be believed; and by when it was heard, because the chain's clock may run ahead and ours be set back. Of several endpoints two have
+    /// to have it (L4): where only one answers, this ends with that age.
     pub fn may_extend_credit(&self, now: Now, age_max: Span) -> bool {
         let is_heard = self.heads.at().is_some_and(|at| now.mono.since(at) < age_max);
         let is_young = now.wall.since(self.heads.head().time.wall()) < age_max;
-        is_heard && is_young && self.is_clock_sane
+        let is_clear = self.contested_since.is_none_or(|since| now.mono.since(since) < age_max);
+        is_heard && is_young && is_clear && self.is_clock_sane
     }
 
     /// Asks for news, unless an answer is on its way.
@@ -186,6 +202,9 @@ impl Follower {
     /// First of an update: what it takes back. From which block on what was heard is undone, to be heard again. Nothing is
     /// that the safe head has, whoever says so. A head that is another block than before is a fork even if nobody says so.
     pub fn on_fork(&mut self, update: &ChainUpdate, cx: &mut Cx<'_>) -> Option<u64> {
+        if !update.is_agreed() {
+            return None;
+        }
         let (head, safe) = (self.heads.head(), self.safe());
         let is_other = update.head.number == head.number && update.head.hash != head.hash;
         let silent = (is_other && self.heads.at().is_some()).then(|| safe.saturating_add(1));
@@ -210,6 +229,12 @@ impl Follower {
     /// Then its heads.
     pub fn on_heads(&mut self, update: &ChainUpdate, cx: &mut Cx<'_>) {
         self.is_polling = false;
+        self.is_alone = !update.is_agreed();
+        self.note_contest(update, cx.now);
+        self.counts = !self.is_alone;
+        if self.is_alone {
+            return;
+        }
         let judged = self.heads.hear(cx.now, update);
         self.counts = judged != Judged::Suspect;
         let head = self.heads.head();
@@ -241,6 +266,16 @@ impl Follower {
         self.prices.hear(cx.now, update.endpoint, update.gas_price);
     }
 
+    fn note_contest(&mut self, update: &ChainUpdate, now: Now) {
+        let is_short = update.quorum.is_some() && update.next <= update.head.number;
+        self.is_contested = is_short && update.next <= self.next_block();
+        if !is_short {
+            self.contested_since = None;
+        } else if self.is_contested {
+            self.contested_since.get_or_insert(now.mono);
+        }
+    }
+
     fn note_drift(&mut self, now: Now) {
         if self.is_clock_sane {
             (self.off_since, self.is_off) = (None, false);
@@ -253,6 +288,9 @@ impl Follower {
 
     /// Then its events: which of them are taken now, by their places. None, if it does not begin where they are to be read again.
     pub fn take(&mut self, update: &ChainUpdate, cap: usize, cx: &mut Cx<'_>) -> Vec<usize> {
+        if self.is_alone {
+            return Vec::new();
+        }
         let begins = core::mem::take(&mut self.asked_from).min(update.forked_at.unwrap_or(u64::MAX));
         if begins > self.reading.next_block() {
             return Vec::new();
@@ -267,7 +305,8 @@ impl Follower {
 
     /// After the events: is there more to read?
     pub fn read_on(&self, cx: &mut Cx<'_>) {
-        if self.heads.at().is_some() && self.next_block() <= self.awaited.max(self.head()) {
+        let is_apart = self.is_alone || self.is_contested;
+        if !is_apart && self.heads.at().is_some() && self.next_block() <= self.awaited.max(self.head()) {
             self.look_again(cx);
         }
     }

@@ -124,7 +124,7 @@ pub(super) fn are_closing_alarms_owned(
         if let AlarmKey::Dispute(slot) | AlarmKey::Force(slot) | AlarmKey::Settle(slot) = key
             && is_own(slot)
         {
-            holds!(closings.get(slot).is_some(), "{key:?}");
+            holds!(closings.is_defended(slot), "{key:?}");
         }
     }
     Ok(())

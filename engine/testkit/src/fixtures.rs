@@ -44,7 +44,8 @@ pub fn news(head: impl Into<BlockRef>, safe: u64, events: Vec<ChainEvent>) -> Ch
     let head = head.into();
     let (next, forced_inclusion) = (head.number + 1, Span::from_hours(24));
     let gas_price = GasPrice::default();
-    ChainUpdate { head, forked_at: None, safe, events, next, forced_inclusion, gas_price, endpoint: 0 }
+    let (endpoint, quorum) = (0, None);
+    ChainUpdate { head, forked_at: None, safe, events, next, forced_inclusion, gas_price, endpoint, quorum }
 }
 
 /// An order of a whole blob for at most [`RATE`], whose channel is not to be kept.

@@ -12,6 +12,7 @@ mod once;
 mod order;
 mod policy;
 mod probe;
+mod quorum;
 mod rewind;
 mod settle;
 mod share;

@@ -131,6 +131,7 @@ impl Chain {
             forced_inclusion: Span::from_hours(24),
             gas_price: GasPrice::default(),
             endpoint: 0,
+            quorum: None,
         }
     }
 
@@ -159,6 +160,7 @@ impl Chain {
             forced_inclusion: Span(odd(input)),
             gas_price: GasPrice(count),
             endpoint: (count % 3) as u8,
+            quorum: None,
         }
     }
 }

@@ -246,6 +246,7 @@ impl Driver {
             forced_inclusion: Span(odd(input)),
             gas_price: GasPrice(odd(input)),
             endpoint: 0,
+            quorum: None,
         }));
     }
 

@@ -335,6 +335,7 @@ impl Shared {
             forced_inclusion,
             gas_price,
             endpoint: 0,
+            quorum: None,
         })
     }
 

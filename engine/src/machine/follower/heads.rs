@@ -140,6 +140,9 @@ impl Heads {
     /// each other, or they are no row.
     fn is_confirmed(&mut self, now: Now, update: &ChainUpdate, is_ahead: bool) -> bool {
         let (number, endpoint) = (update.head.number, update.endpoint);
+        if is_ahead && update.quorum.as_ref().is_some_and(|quorum| quorum.is_agreed) {
+            return true;
+        }
         let goes_on = |doubt: &&mut Doubt| {
             doubt.is_ahead == is_ahead && number >= doubt.number && update.forked_at.is_none()
         };

@@ -55,8 +55,11 @@ impl Client {
     }
 
     /// Begins the next opening, unless nobody has a young quote for it any more, or the owner's yes: whoever still wants it asks
-    /// anew (D1, D16).
-    fn next_opening(&mut self, now: Now, out: &mut Outputs) {
+    /// anew (D1, D16). While no two endpoints agree it waits (L4).
+    pub(super) fn next_opening(&mut self, now: Now, out: &mut Outputs) {
+        if !self.follower.may_spend() {
+            return;
+        }
         let asks = self.config.asks;
         while let Some(opening) = self.opener.next().copied() {
             let is_for = |fetch: &Fetch| {

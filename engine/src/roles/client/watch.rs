@@ -61,6 +61,7 @@ impl Client {
                 self.on_event(now, event.block, happened, out);
             }
         }
+        self.on_doubted(now, &update, out);
         self.after_events(now, out);
         let cx = &mut Cx { now, tools: &mut self.tools, out };
         self.follower.read_on(cx);
@@ -78,6 +79,9 @@ impl Client {
             self.on_caught_up(now, out);
         }
         self.give_up_unseen_opening(now, out);
+        if self.opener.next().is_some() {
+            self.next_opening(now, out);
+        }
         self.send_orders(now, out);
         self.arm_closings(now, out);
     }
@@ -143,6 +147,19 @@ impl Client {
         }
     }
 
+    /// L4: to dispute one endpoint suffices.
+    pub(in crate::roles) fn on_doubted(&mut self, now: Now, update: &ChainUpdate, out: &mut Outputs) {
+        for (event, is_denied) in update.doubted() {
+            let Some(event_of) = event.as_channel() else { continue };
+            let EventKind::Closing { amount, deadline, .. } = event_of.kind else { continue };
+            let Some(slot) = self.wallet.slot(&event_of.channel) else { continue };
+            let doubt = (is_denied, Stake::default());
+            if self.closings.rumour(slot, (event.block, amount, deadline), doubt, now) {
+                self.defend(now, slot, out);
+            }
+        }
+    }
+
     fn on_closing(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
         let was_closing = self.stop(now, slot, out);
         self.tools.alarms.cancel(AlarmKey::Consent(slot));
@@ -202,7 +219,7 @@ impl Client {
     pub(super) fn defend(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
         let held = self.wallet.channels.get(slot).map(Channel::held).expect("what is defended is there");
         // As long as it is not closing, nothing is told to the chain.
-        if self.closings.get(slot).is_none() {
+        if !self.closings.is_defended(slot) {
             return;
         }
         let outlook = self.follower.outlook();

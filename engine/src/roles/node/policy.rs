@@ -91,6 +91,7 @@ impl Node {
         let is_busy = channel.is_consenting
             || channel.is_left_alone
             || channel.status == ChannelStatus::Closing
+            || self.closings.is_doubtful(slot)
             || is_ordered(Order::Close(channel.id))
             || is_ordered(Order::Claim(channel.id));
         if is_busy {

@@ -87,6 +87,7 @@ impl Node {
         }
         if self.earnings.channels[slot].status != ChannelStatus::Open
             || !self.may_extend_credit(now)
+            || self.closings.is_doubtful(slot)
             || self.has_kept_too_much(request.requester, request.token)
         {
             return self.refuse(id, Code::NotNow, out);

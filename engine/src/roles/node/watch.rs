@@ -105,6 +105,7 @@ impl Node {
             }
         }
         self.defend_all(now, stale, out);
+        self.on_doubted(now, &update, out);
         if self.buyer.follower.is_caught_up() {
             self.on_caught_up(now, out);
         }
@@ -118,6 +119,23 @@ impl Node {
         let is_reached = self.buyer.follower.on_reached();
         self.buyer.after_reading(now, is_reached, out);
         self.buyer.catch_up(now, out);
+    }
+
+    /// L4: to dispute one endpoint suffices. Where no two deny the close, there is no new credit either.
+    fn on_doubted(&mut self, now: Now, update: &ChainUpdate, out: &mut Outputs) {
+        for (event, is_denied) in update.doubted() {
+            let Some(event_of) = event.as_channel() else { continue };
+            let EventKind::Closing { amount, deadline, .. } = event_of.kind else { continue };
+            let Some(slot) = self.earnings.slot(&event_of.channel) else { continue };
+            let doubt = (is_denied, self.stake(slot));
+            if self.closings.rumour(slot, (event.block, amount, deadline), doubt, now) {
+                self.defend(now, slot, out);
+            }
+            if self.closings.is_doubtful(slot) {
+                self.stop_streams(slot, out);
+            }
+        }
+        self.buyer.on_doubted(now, update, out);
     }
 
     /// Which channel is to be defended then.
@@ -287,7 +305,7 @@ impl Node {
     pub(super) fn defend(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
         let held = self.earnings.channels.get(slot).map(Channel::held).expect("what is defended is there");
         // As long as it is not closing, what is held is enough.
-        if self.closings.get(slot).is_none() {
+        if !self.closings.is_defended(slot) {
             return;
         }
         let outlook = self.buyer.follower.outlook();
