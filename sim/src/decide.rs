@@ -56,6 +56,8 @@ labels! {
     Owner = "owner",
     /// What a scenario pins and somebody leaves open for once.
     Set = "set",
+    /// What is wrong with an endpoint's answer.
+    Endpoint = "endpoint",
 }
 
 const LABELS: usize = Label::ALL.len();

@@ -13,6 +13,7 @@ pub mod cli;
 pub mod content;
 pub mod decide;
 pub mod edge;
+pub mod endpoints;
 pub mod ledger;
 pub mod measure;
 mod names;

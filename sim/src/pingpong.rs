@@ -112,6 +112,8 @@ pub fn play(pairs: u8, messages: u64, seed: u64) -> Ran {
         library: Library::symbols(&[]).0,
         jobs: Vec::new(),
         owners: BTreeMap::new(),
+        endpoints: BTreeMap::new(),
+        window: Span(0),
         timed: Vec::new(),
         calm_at: None,
         kept_channels_end: false,

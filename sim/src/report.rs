@@ -189,6 +189,12 @@ names! {
         HeadOffWhileOpen = "head-off-while-open",
         /// An honest party was told of a head without the logs up to it, while a channel of its was closing.
         LogsMissedInWindow = "logs-missed-in-window",
+        /// An endpoint of an honest party's was silent or wrong while a channel of its was open.
+        EndpointWrongWhileOpen = "endpoint-wrong-while-open",
+        /// An endpoint of an honest party's was silent or wrong while a channel of its was closing.
+        EndpointWrongInWindow = "endpoint-wrong-in-window",
+        /// No two endpoints of an honest party's agreed while a channel of its was open or closing.
+        EndpointsApart = "endpoints-apart",
         /// What an honest party handed to the sequencer was lost while a channel of its was closing.
         LostInWindow = "lost-in-window",
         /// The delayed inbox took nothing of an honest party's while a channel of its was closing.

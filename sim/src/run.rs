@@ -115,6 +115,8 @@ pub fn run(
         library,
         jobs,
         owners: owners(&plan).collect(),
+        endpoints: plan.endpoints.clone(),
+        window: plan.window,
         timed: plan.timed.clone(),
         calm_at: plan.calm_at,
         kept_channels_end: plan.kept_channels_end,

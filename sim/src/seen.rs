@@ -318,6 +318,18 @@ seen! {
         /// How many.
         missed: usize,
     },
+    /// One of an actor's endpoints does not answer, or not what the chain is.
+    EndpointWrong {
+        /// Whose.
+        actor: ActorId,
+        /// Which of them, from 0.
+        endpoint: usize,
+    },
+    /// Of an actor's endpoints no two agree.
+    Apart {
+        /// Whose.
+        actor: ActorId,
+    },
     /// A process is up again, recovered from what is durable.
     Restarted {
         /// Who.

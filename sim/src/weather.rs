@@ -91,6 +91,8 @@ impl Oracle for Weather {
             Kind::TxLost,
             Kind::HeadOff,
             Kind::LogsMissed,
+            Kind::EndpointWrong,
+            Kind::Apart,
         ]
     }
 
@@ -128,6 +130,15 @@ impl Oracle for Weather {
             // It matters where something was earned and nothing is closing.
             Seen::HeadOff { actor, .. } if self.has_one(&self.open, actor) => {
                 report.probe(Probe::HeadOffWhileOpen)
+            }
+            Seen::EndpointWrong { actor, .. } => {
+                if self.has_one(&self.open, actor) {
+                    report.probe(Probe::EndpointWrongWhileOpen);
+                }
+                self.meets(actor, Probe::EndpointWrongInWindow, report);
+            }
+            Seen::Apart { actor } if self.has_one(&self.open, actor) || self.is_at_stake(actor) => {
+                report.probe(Probe::EndpointsApart);
             }
             Seen::LogsMissed { actor, .. } => self.meets(actor, Probe::LogsMissedInWindow, report),
             Seen::TxLost { actor, route } => {

@@ -191,6 +191,8 @@ fn world(role: Script, log: Log, orders: Orders, seed: u64) -> World {
         library: Library::default(),
         jobs: Vec::new(),
         owners: Default::default(),
+        endpoints: Default::default(),
+        window: Span(0),
         timed: Vec::new(),
         calm_at: None,
         kept_channels_end: false,

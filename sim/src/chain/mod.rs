@@ -1,6 +1,7 @@
 //! The chain in the world: what actors send travels to the sequencer or the L1's inbox of [`L2`], under the policy
 //! of the scenario; what happens there is read back by polls, oracles and the engine's own prediction.
 
+mod asked;
 mod court;
 mod view;
 
@@ -361,9 +362,7 @@ impl Chain {
         let Travelling { owner, submitted, what, .. } = parcel;
         match what {
             Parcel::Tx { from, route, .. } if self.is_lost(now, from, route) => {
-                let at = now + Span(decide.between(Label::Chain, LOST_MICROS.0, LOST_MICROS.1));
-                self.news.push_back(News::Lost { owner, route });
-                self.news.push_back(News::Outcome { to: owner, at, outcome: TxOutcome::Lost });
+                self.lose(now, owner, route, decide);
             }
             Parcel::Tx { from, call, route: Route::Sequencer } => {
                 let id = self.l2.submit(now, Tx { from, call: Call::Role(call) });
@@ -397,6 +396,13 @@ impl Chain {
                 }
             }
         }
+    }
+
+    /// A transaction gets lost on its way, and its owner hears so some time.
+    pub fn lose(&mut self, now: Time, owner: Owner, route: Route, decide: &mut Decisions) {
+        let at = now + Span(decide.between(Label::Chain, LOST_MICROS.0, LOST_MICROS.1));
+        self.news.push_back(News::Lost { owner, route });
+        self.news.push_back(News::Outcome { to: owner, at, outcome: TxOutcome::Lost });
     }
 
     fn include(&mut self, now: Time, included: Included<Done>, decide: &mut Decisions) {

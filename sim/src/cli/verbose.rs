@@ -82,6 +82,10 @@ impl Recorder for Printer {
             Seen::LogsMissed { actor, missed } => {
                 self.line(at, Some(*actor), "(logs)", &format!("{missed} left out"));
             }
+            Seen::EndpointWrong { actor, endpoint } => {
+                self.line(at, Some(*actor), "(endpoint)", &format!("number {endpoint} is wrong"));
+            }
+            Seen::Apart { actor } => self.line(at, Some(*actor), "(endpoints)", "no two agree"),
             Seen::TxLost { actor, route } => self.line(at, Some(*actor), "(lost)", &format!("{route:?}")),
             Seen::Suspended { actor, lasts } => {
                 self.line(at, Some(*actor), "(suspended)", &format!("for {} s", lasts.0 / 1_000_000));

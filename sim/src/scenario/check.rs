@@ -50,6 +50,10 @@ pub(super) fn check(file: &File) -> Result<(), Wrong> {
     for event in &file.events {
         check_event(file, event)?;
     }
+    for line in &file.endpoints {
+        find(file, &line.of)?;
+        line.wrong()?;
+    }
     check_ranges(file)?;
     check_formulas(file)?;
     let mut lifted = BTreeSet::new();
@@ -296,6 +300,7 @@ fn pins(file: &File) -> Vec<&Pin> {
     for event in &file.events {
         pins.extend(event.pins());
     }
+    pins.extend(file.endpoints.iter().flat_map(|line| line.pins()));
     for rule in &chain.sequencer {
         pins.extend([&rule.from_secs, &rule.for_secs]);
     }

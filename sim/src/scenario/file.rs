@@ -5,7 +5,7 @@ use std::{cmp::Ordering, collections::BTreeMap, ops::Deref};
 use decdn_contracts::bindings::selectors;
 use serde::Deserialize;
 
-use super::{event::Event, terms::Terms};
+use super::{endpoint::Endpoints, event::Event, terms::Terms};
 use crate::{
     adversary::{self, Adversary},
     cast::Part,
@@ -205,6 +205,9 @@ pub struct File {
     /// What happens at a time of its own.
     #[serde(default)]
     pub events: Vec<Event>,
+    /// Through which endpoints who reads the chain; one that is right where nothing is said.
+    #[serde(default)]
+    pub endpoints: Vec<Endpoints>,
     /// What must not be exceeded.
     #[serde(default)]
     pub bounds: Vec<BoundLine>,

@@ -2,7 +2,8 @@
 
 mod check;
 mod drawn;
-pub mod event;
+pub mod endpoint;
+mod event;
 pub mod file;
 mod formula;
 mod keep;

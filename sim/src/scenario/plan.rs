@@ -17,7 +17,7 @@ use decdn_engine::{
 };
 
 use super::{
-    Scenario, Symbol, Symbols,
+    Scenario, Symbol, Symbols, endpoint,
     event::{Happening, Monotonic, Service},
     file::{self, Actor, File, Link, Mode, Placed},
 };
@@ -26,6 +26,7 @@ use crate::{
     adversary::Adversary,
     cast::{Cast, Part, Person, keys},
     decide::{Decisions, Label},
+    endpoints::Endpoint,
     net::Path,
     world::{Job, Machine, Order, Owner, Timed, TimedFault},
 };
@@ -121,6 +122,8 @@ pub struct Plan {
     pub sequencer: Vec<Stretch>,
     /// Faults with a time of their own.
     pub timed: Vec<Timed>,
+    /// The endpoints of whoever has others than one that is right.
+    pub endpoints: BTreeMap<ActorId, Vec<Endpoint>>,
     /// When faults end.
     pub calm_at: Option<Time>,
     /// Whether channels that clients keep have to end too.
@@ -160,6 +163,8 @@ impl Plan {
         let hours = file.limit_hours.draw(drawing.decide);
         let endpoint = Span::from_millis(file.chain.endpoint_ms.draw(drawing.decide));
         let wallet = Amount(file.money.wallet.draw(drawing.decide).into());
+
+        let endpoints = endpoint::endpoints(&file.endpoints, &drawing.ids, drawing.decide);
 
         let nodes = || {
             actors.iter().filter_map(|actor| match &actor.role {
@@ -208,6 +213,7 @@ impl Plan {
             sequencer,
             timed,
             kept_channels_end: file.kept_channels_end,
+            endpoints,
             calm_at: (file.mode == Mode::Liveness).then_some(Time(calm * 1_000_000)),
             until: Time(Span::from_hours(hours).0),
             symbols: symbols.into(),

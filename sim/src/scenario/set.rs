@@ -19,7 +19,8 @@ const LONGEST: usize = 1_000;
 /// The most settings of a run.
 const MOST: usize = 64;
 /// What a file may leave out although it is a list.
-const LISTS: [&str; 7] = ["actors", "fetches", "events", "links", "bounds", "lifts", "sequencer"];
+const LISTS: [&str; 8] =
+    ["actors", "fetches", "events", "endpoints", "links", "bounds", "lifts", "sequencer"];
 
 /// A value for a place in a scenario's file: a dotted path, with actors, fetches and bounds by name and everything in a list
 /// by its number from 0.

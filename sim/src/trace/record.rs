@@ -213,6 +213,14 @@ impl<W: Write + 'static> Scribe<W> {
                 let name = self.name(*actor);
                 self.write(&json!({ "seen": { "at": at, "logs_missed": name, "missed": missed } }));
             }
+            Seen::EndpointWrong { actor, endpoint } => {
+                let name = self.name(*actor);
+                self.write(&json!({ "seen": { "at": at, "endpoint_of": name, "wrong": endpoint } }));
+            }
+            Seen::Apart { actor } => {
+                let name = self.name(*actor);
+                self.write(&json!({ "seen": { "at": at, "endpoints_apart": name } }));
+            }
             Seen::TxLost { actor, route } => {
                 let name = self.name(*actor);
                 self.write(&json!({ "seen": { "at": at, "lost_tx": name, "route": route } }));

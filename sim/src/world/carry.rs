@@ -249,8 +249,12 @@ impl World {
             self.watch.see(now, &Seen::Submitted { actor: id, call: &call, route });
         }
         let account = self.cast.get(id).account;
-        let epoch = self.slot(id).epoch;
-        self.chain.submit(now, (id, epoch, ticket), account, call, route, &mut self.decide);
+        let owner = self.owner(id, ticket);
+        if self.is_forgotten(owner, route) {
+            self.chain.lose(now, owner, route, &mut self.decide);
+            return self.arm_chain();
+        }
+        self.chain.submit(now, owner, account, call, route, &mut self.decide);
         self.arm_chain();
     }
 

@@ -7,6 +7,7 @@
 
 mod arrive;
 mod carry;
+mod endpoints;
 mod hand;
 mod life;
 mod money;
@@ -38,6 +39,7 @@ use crate::{
     chain::Chain,
     content::Library,
     decide::Decisions,
+    endpoints::Endpoint,
     measure,
     net::{Due, Net, Path},
     queue::Queue,
@@ -188,6 +190,10 @@ pub struct Parts {
     pub jobs: Vec<Job>,
     /// Owners who are asked before money goes into a channel.
     pub owners: BTreeMap<ActorId, Owner>,
+    /// Who reads the chain through other endpoints than one that is right.
+    pub endpoints: BTreeMap<ActorId, Vec<Endpoint>>,
+    /// W.
+    pub window: Span,
     /// Faults with a time of their own.
     pub timed: Vec<Timed>,
     /// When faults end.
@@ -230,6 +236,8 @@ pub struct World {
     library: Library,
     jobs: Vec<Job>,
     owners: BTreeMap<ActorId, Owner>,
+    endpoints: BTreeMap<ActorId, Vec<Endpoint>>,
+    window: Span,
     timed: Vec<Timed>,
     polls: Slab<Poll>,
     feeds: Vec<Option<Feed>>,
@@ -267,6 +275,8 @@ impl World {
             library,
             jobs,
             owners,
+            endpoints,
+            window,
             timed,
             calm_at,
             kept_channels_end,
@@ -289,6 +299,8 @@ impl World {
             library,
             jobs,
             owners,
+            endpoints,
+            window,
             timed,
             polls: Slab::default(),
             feeds: Vec::new(),

@@ -96,6 +96,11 @@ impl World {
         if !self.lives(id, epoch) {
             return;
         }
+        if self.endpoints.contains_key(&id) {
+            let input = self.ask_endpoints(id, from_block, &interests);
+            self.step(id, input);
+            return self.look_for_end();
+        }
         let forks = self.chain.forks();
         let forks = std::mem::replace(&mut self.slot(id).forks, forks);
         let input = match self.chain.poll(self.queue.now(), from_block, &interests, forks) {
@@ -103,6 +108,10 @@ impl World {
             None => Input::ChainUnreachable,
         };
         self.step(id, input);
+        self.look_for_end();
+    }
+
+    fn look_for_end(&mut self) {
         // Nobody else keeps the world going for ever: actors that read the chain do.
         if !self.goes_on {
             self.goes_on = !self.is_over();
