@@ -23,10 +23,10 @@ use world::{Running, World, content, endpoints, endpoints::Mortal, price, refuse
 const BYTES: usize = (3 << 20) + 12_345;
 const PURSE: u128 = 10_000_000;
 
-/// Endpoints of which only the last is any good.
+/// Endpoints of which only the last two are any good, which agree (L4).
 fn several(world: &World) -> String {
-    [endpoints::dead(), endpoints::broken(), endpoints::refusing(), endpoints::hanging(), world.rpc.clone()]
-        .join(",")
+    let other = Mortal::before(&world.rpc).url;
+    [endpoints::broken(), endpoints::refusing(), endpoints::hanging(), other, world.rpc.clone()].join(",")
 }
 
 fn buys_closes_and_disputes(world: &World) {
@@ -67,10 +67,10 @@ fn buys_closes_and_disputes(world: &World) {
     buy(&rpc, &[], "first", &|| {});
     assert_eq!(balances(), cost(1), "settled to the unit");
 
-    // Another, whose endpoint dies in the middle: the next one stands in.
+    // Another, one of whose endpoints dies in the middle: two are left that agree.
     let mortal = Mortal::before(&world.rpc);
-    let two = [mortal.url.clone(), world.rpc.clone()].join(",");
-    buy(&two, &[], "second", &|| mortal.die());
+    let three = [mortal.url.clone(), Mortal::before(&world.rpc).url, world.rpc.clone()].join(",");
+    buy(&three, &[], "second", &|| mortal.die());
     assert_eq!(balances(), cost(2), "settled to the unit");
 
     // A third, whose channel stays open.
@@ -136,4 +136,21 @@ fn c1_a_client_alone_settles_to_the_unit_on_the_devnet() {
 #[test]
 fn c1_a_client_alone_settles_to_the_unit_on_anvil() {
     closes_alone(&World::on_anvil());
+}
+
+#[test]
+fn l4_endpoints_of_two_chains_and_one_that_is_named_twice_are_refused_in_one_sentence() {
+    let world = World::new();
+    world.client_key("client.key", "10");
+    let mine = ["client", "close", "--state-dir", "client.state", "--key-file", "client.key"];
+    let close = |rpc: &[String]| {
+        let mut command = world.command(&mine);
+        command.env("DECDN_RPC", rpc.join(","));
+        command.output().expect("runs")
+    };
+    let two = close(&[world.rpc.clone(), endpoints::of_another_chain()]);
+    refused(&two, 2, &["serves chain 1", "--rpc"]);
+    refused(&close(&[world.rpc.clone(), world.rpc.clone()]), 2, &["named twice", "--rpc"]);
+    let many: Vec<String> = (1..7).map(|port| format!("http://127.0.0.1:{port}")).collect();
+    refused(&close(&many), 2, &["6 RPC endpoints", "--rpc"]);
 }

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    ops::RangeInclusive,
     sync::{Arc, Mutex as StdMutex, PoisonError},
 };
 
@@ -10,19 +9,13 @@ use alloy_eips::BlockNumberOrTag;
 use alloy_primitives::{Address, B256, Bytes};
 use alloy_provider::{Provider, RootProvider};
 use alloy_rpc_types_eth::TransactionRequest;
-use decdn_contracts::{
-    Answer, EthKey, Query,
-    bindings::{self, Wanted},
-    token,
-};
+use decdn_contracts::{Answer, EthKey, Query, token};
 use decdn_driver::Chain;
 use decdn_engine::{
     chain::{BlockRef, Call, ChainUpdate, Interest, Route, Subject, TxOutcome, channel},
     crypto::Deployment,
-    ids::{BlockHash, ChannelId, TxTicket},
+    ids::{ChannelId, TxTicket},
     money::Amount,
-    time::ChainTime,
-    worth::GasPrice,
 };
 use futures::{Stream, stream};
 use tokio::sync::Mutex;
@@ -30,13 +23,10 @@ use tokio::sync::Mutex;
 use super::{
     ChainError, Config, Inbox,
     inbox::DelayedInbox,
-    logs::{self, Found},
+    reader::{self, Reader},
     submit::{Delayed, Following, LastDelay, Way},
     told::Told,
 };
-
-/// Requests for logs in one poll: at [`Config::log_blocks`] each, a week of blocks.
-const PAGES_MAX: u32 = 256;
 
 /// One account's view of the chain, and its hand in it. Clones share everything.
 #[derive(Clone)]
@@ -53,6 +43,8 @@ pub(super) struct Shared {
     pub(super) way: Way,
     /// How long that takes.
     pub(super) delay: Mutex<LastDelay>,
+    /// Whoever is asked for news: each endpoint by itself.
+    pub(super) readers: Vec<Reader>,
     /// What polls told of the chain.
     told: StdMutex<Told>,
     /// Held from choosing a nonce until the transaction is sent, so that no two choose the same.
@@ -72,7 +64,8 @@ impl AlloyChain {
         Self::over(&[url.to_owned()], deployment, key, config)
     }
 
-    /// The chain behind several endpoints: one is asked until it fails, then the next.
+    /// The chain behind several endpoints. What is read counts where two of them agree (L4); what is sent goes to all of them; of all
+    /// else one is asked until it fails, then the next.
     ///
     /// # Errors
     /// One of them is no URL.
@@ -111,6 +104,11 @@ impl AlloyChain {
         way: Way,
     ) -> Result<Self, ChainError> {
         let provider = super::endpoint::provider(urls)?;
+        let reader = |url: &String| {
+            let provider = super::endpoint::provider(std::slice::from_ref(url))?;
+            Ok(Reader::new(url.clone(), provider, deployment, config.clone()))
+        };
+        let readers = urls.iter().map(reader).collect::<Result<_, ChainError>>()?;
         let shared = Shared {
             provider,
             deployment,
@@ -118,6 +116,7 @@ impl AlloyChain {
             config,
             way,
             delay: Mutex::default(),
+            readers,
             told: StdMutex::default(),
             sending: Mutex::new(()),
             trouble: StdMutex::default(),
@@ -184,7 +183,12 @@ impl AlloyChain {
     /// The endpoint failed or lied; nothing of its answer counts.
     pub async fn read(&self, from_block: u64) -> Result<ChainUpdate, ChainError> {
         let head = self.shared.block(BlockNumberOrTag::Latest).await?;
-        self.shared.read(head, from_block, &[Interest::ChannelsOf(self.account())]).await
+        let forced_inclusion = self.shared.forced_inclusion().await?;
+        let interests = [Interest::ChannelsOf(self.account())];
+        let shared = &self.shared;
+        let (provider, config) = (shared.provider.clone(), shared.config.clone());
+        let reader = Reader::new(String::new(), provider, shared.deployment, config);
+        reader.read(head, head.number, from_block, &interests, forced_inclusion).await
     }
 }
 
@@ -242,45 +246,40 @@ impl Shared {
     }
 
     pub(super) async fn block(&self, tag: BlockNumberOrTag) -> Result<BlockRef, ChainError> {
-        self.priced(tag).await.map(|(block, _)| block)
+        reader::block(&self.provider, tag).await
     }
 
-    /// A block, and what gas cost in it (X2).
-    async fn priced(&self, tag: BlockNumberOrTag) -> Result<(BlockRef, GasPrice), ChainError> {
-        let block = self.provider.get_block_by_number(tag).await.map_err(endpoint)?;
-        let header = block.ok_or(ChainError::Nonsense("a block that is not there"))?.header;
-        if let BlockNumberOrTag::Number(number) = tag
-            && number != header.number
-        {
-            return Err(ChainError::Nonsense("another block than asked for"));
-        }
-        let (hash, time) = (BlockHash(header.hash.0), ChainTime(header.timestamp));
-        let price = GasPrice(header.base_fee_per_gas.unwrap_or_default());
-        Ok((BlockRef { number: header.number, hash, time }, price))
-    }
-
-    fn told(&self) -> std::sync::MutexGuard<'_, Told> {
+    pub(super) fn told(&self) -> std::sync::MutexGuard<'_, Told> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An answer to a poll, and whether the chain is another one than the last one told of (L1).
     async fn news(&self, from_block: u64, interests: &[Interest]) -> Result<ChainUpdate, ChainError> {
-        let (head, gas_price) = self.priced(BlockNumberOrTag::Latest).await?;
-        let forked_at = self.forked_at(head).await?;
+        let forced_inclusion = self.forced_inclusion().await?;
+        let [reader] = self.readers.as_slice() else {
+            return self.news_of_all(from_block, interests, forced_inclusion).await;
+        };
+        let head = reader.block(BlockNumberOrTag::Latest).await?;
+        let forked_at = self.forked_at(head, &[0]).await?;
         let from_block = from_block.min(forked_at.unwrap_or(u64::MAX));
-        let update = self.read(head, from_block, interests).await;
-        if let Ok(update) = &update {
-            self.told().tell((head.number, B256::from(head.hash.0)), update.safe);
+        let update = reader.read(head, head.number, from_block, interests, forced_inclusion).await;
+        self.note_told(update.as_ref().ok(), forked_at);
+        Ok(ChainUpdate { forked_at, ..update? })
+    }
+
+    /// What the next poll has to know of this one.
+    pub(super) fn note_told(&self, update: Option<&ChainUpdate>, forked_at: Option<u64>) {
+        if let Some(update) = update {
+            self.told().tell((update.head.number, B256::from(update.head.hash.0)), update.safe);
         } else if let Some(forked_at) = forked_at {
             // Nobody was told: the next poll has to say it.
             self.told().owe(forked_at);
         }
-        Ok(ChainUpdate { forked_at, gas_price, ..update? })
     }
 
     /// Where the branch of this head parts from what was told before, if it does: found by halves, because from there on
     /// every block has another hash.
-    async fn forked_at(&self, head: BlockRef) -> Result<Option<u64>, ChainError> {
+    pub(super) async fn forked_at(&self, head: BlockRef, who: &[usize]) -> Result<Option<u64>, ChainError> {
         let (known, owed) = {
             let told = self.told();
             (told.up_to(head.number), told.owed())
@@ -289,60 +288,12 @@ impl Shared {
         let mut next = known.len().saturating_sub(1);
         while same < other {
             let (number, hash) = known[next];
-            let is_same = self.block(BlockNumberOrTag::Number(number)).await?.hash.0 == hash.0;
+            let is_same = self.agreed_hash(number, who).await?.0 == hash.0;
             (same, other) = if is_same { (next + 1, other) } else { (same, next) };
             next = same + (other - same) / 2;
         }
         let forked_at = (same < known.len()).then(|| self.told().fork(same));
         Ok(forked_at.into_iter().chain(owed).min())
-    }
-
-    async fn read(
-        &self,
-        head: BlockRef,
-        from_block: u64,
-        interests: &[Interest],
-    ) -> Result<ChainUpdate, ChainError> {
-        let safe = self.block(BlockNumberOrTag::Safe).await?.number.min(head.number);
-        let forced_inclusion = self.forced_inclusion().await?;
-        let wanted: Vec<Wanted> =
-            interests.iter().flat_map(|interest| bindings::wanted(interest, &self.deployment)).collect();
-        let mut pages = PAGES_MAX;
-        let (mut found, mut next) = (Vec::new(), from_block);
-        while next <= head.number && found.len() <= self.config.events_max {
-            let Some(left) = pages.checked_sub(1) else { break };
-            pages = left;
-            let last = next.saturating_add(self.config.log_blocks.max(1) - 1).min(head.number);
-            for wanted in &wanted {
-                found.extend(self.logs(wanted, &(next..=last)).await?);
-            }
-            next = last.saturating_add(1);
-        }
-        let mut found = logs::in_order(found)?;
-        let next = logs::cut(&mut found, self.config.events_max).unwrap_or(next);
-        let mut times = BTreeMap::new();
-        for number in logs::untimed(&found) {
-            times.insert(number, self.block(BlockNumberOrTag::Number(number)).await?.time);
-        }
-        let events = logs::events(&found, &times)?;
-        let gas_price = GasPrice::default();
-        Ok(ChainUpdate {
-            head,
-            safe,
-            forked_at: None,
-            events,
-            next,
-            forced_inclusion,
-            gas_price,
-            endpoint: 0,
-            quorum: None,
-        })
-    }
-
-    async fn logs(&self, wanted: &Wanted, blocks: &RangeInclusive<u64>) -> Result<Vec<Found>, ChainError> {
-        let filter = logs::filter(wanted, blocks);
-        let logs = self.provider.get_logs(&filter).await.map_err(endpoint)?;
-        logs.iter().map(|log| logs::check(log, wanted, &self.deployment, blocks)).collect()
     }
 }
 

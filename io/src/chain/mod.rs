@@ -10,6 +10,8 @@ mod endpoint;
 pub mod inbox;
 mod logs;
 mod purse;
+mod reader;
+mod several;
 mod submit;
 mod survey;
 mod told;

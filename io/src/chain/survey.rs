@@ -1,7 +1,7 @@
 //! A look at the chain before anything is risked on it: is it the right one, is the contract there, who is this
 //! node, what is this token.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use alloy_eips::BlockNumberOrTag;
 use alloy_primitives::{Address, B256, U256};
@@ -13,13 +13,17 @@ use decdn_contracts::bindings::{
     sol::{NodeList, PaymentChannel, TestToken},
 };
 use decdn_engine::{crypto::Deployment, ids::NodeId, money::Amount, time::Span};
+use futures::future::join_all;
 use serde::Deserialize;
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::ChainError;
 
 /// The contract that this program speaks to, as its EIP-712 domain names it.
 const CONTRACT: (&str, &str) = ("PaymentChannel", "1");
+/// How long each of several endpoints may take to say which chain it serves.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Blocks in one request for logs, where an endpoint does not take them all at once.
 const PAGE: u64 = 10_000;
 
@@ -46,6 +50,34 @@ fn away(error: impl fmt::Display) -> SurveyError {
     SurveyError::Away(format!(
         "the RPC endpoint can't be used: {error}; check --rpc and that it runs, then try again"
     ))
+}
+
+/// Of several endpoints each serves the same chain (L4). One that does not answer now may be right later.
+async fn same_chain(urls: &[String], found: u64) -> Result<(), SurveyError> {
+    if urls.len() < 2 {
+        return Ok(());
+    }
+    let asked = urls.iter().map(|url| async move {
+        let provider = super::endpoint::provider(std::slice::from_ref(url)).ok()?;
+        timeout(PATIENCE, provider.get_chain_id()).await.ok()?.ok()
+    });
+    for (url, other) in urls.iter().zip(join_all(asked).await) {
+        let shown = url.parse().as_ref().map(super::endpoint::shown).unwrap_or_default();
+        match other {
+            Some(other) if other != found => {
+                return Err(SurveyError::Wrong(format!(
+                    "the RPC endpoint {shown} serves chain {other}, but another one serves chain {found}; name endpoints of one \
+                     chain with --rpc"
+                )));
+            }
+            Some(_) => {}
+            None => tracing::warn!(
+                endpoint = shown,
+                "an RPC endpoint does not answer; of the others two have to agree"
+            ),
+        }
+    }
+    Ok(())
 }
 
 /// A token that can be paid in.
@@ -93,6 +125,7 @@ impl Survey {
             other => away(other),
         })?;
         let found = provider.get_chain_id().await.map_err(away)?;
+        same_chain(urls, found).await?;
         if let Some(wanted) = chain_id.filter(|wanted| *wanted != found) {
             return Err(SurveyError::Wrong(format!(
                 "the RPC endpoint serves chain {found}, but chain {wanted} is configured; correct --rpc or --chain-id"

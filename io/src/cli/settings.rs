@@ -1,6 +1,7 @@
 //! What several commands are told alike: where state and keys are, which chain, which token.
 
 use std::{
+    collections::BTreeSet,
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -11,6 +12,7 @@ use alloy_primitives::{Address, hex};
 use clap::Args;
 use decdn_contracts::{EthKey, Genesis};
 use decdn_engine::{
+    chain::quorum::ENDPOINTS,
     dispute::Monitor,
     ids::{BlobHash, ChannelId, NodeId},
     money::Amount,
@@ -141,6 +143,18 @@ impl ChainArgs {
         if urls.is_empty() {
             return Err(input("no RPC endpoint is named; give --rpc URL, or set DECDN_RPC or chain.rpc"));
         }
+        let distinct: BTreeSet<&String> = urls.iter().collect();
+        if distinct.len() < urls.len() {
+            return Err(input(
+                "an RPC endpoint is named twice; it would agree with itself, so name each once with --rpc",
+            ));
+        }
+        if urls.len() > ENDPOINTS {
+            return Err(input(format!(
+                "{} RPC endpoints are named; name {ENDPOINTS} at most with --rpc",
+                urls.len()
+            )));
+        }
         let contract = self.contract.or(file.chain.contract).ok_or_else(|| {
             input("no payment channel contract is named; give --contract ADDRESS, or set DECDN_CONTRACT or chain.contract")
         })?;
@@ -152,6 +166,12 @@ impl ChainArgs {
             poll: Span::from_secs(file.dispute_monitor.poll_interval_seconds),
             ..Monitor::default()
         };
+        if urls.len() == 1 && !survey.is_devnet {
+            tracing::warn!(
+                "one RPC endpoint is configured, and what it says of the chain is believed; with a second and a third --rpc two have \
+                 to agree before money moves"
+            );
+        }
         // A window that forced inclusion does not fit into protects nobody (G3).
         if survey.window.0 < monitor.forced_inclusion.0 + monitor.margin.0 {
             let hours = survey.window.0 / Span::from_hours(1).0;

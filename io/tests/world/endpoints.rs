@@ -31,17 +31,24 @@ pub fn hanging() -> String {
 
 /// One that has a reason to refuse everything, as where too much is asked of it.
 pub fn refusing() -> String {
-    serve(|mut stream| {
-        let mut request = [0; 65_536];
-        let bytes = stream.read(&mut request).unwrap_or_default();
-        let text = String::from_utf8_lossy(&request[..bytes]).into_owned();
-        let id =
-            text.rsplit_once("\"id\":").map_or("0", |(_, rest)| rest.split([',', '}']).next().unwrap_or("0"));
-        let body =
-            format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32000,"message":"not today"}}}}"#);
-        let head = format!("HTTP/1.1 503 No\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-        let _ = stream.write_all([head, body].concat().as_bytes());
-    })
+    serve(|stream| say(stream, "503 No", r#""error":{"code":-32000,"message":"not today"}"#))
+}
+
+/// One of chain 1, which answers everything with 1.
+pub fn of_another_chain() -> String {
+    serve(|stream| say(stream, "200 OK", r#""result":"0x1""#))
+}
+
+fn say(mut stream: TcpStream, status: &str, what: &str) {
+    let mut request = [0; 65_536];
+    let bytes = stream.read(&mut request).unwrap_or_default();
+    let text = String::from_utf8_lossy(&request[..bytes]).into_owned();
+    let id =
+        text.rsplit_once("\"id\":").map_or("0", |(_, rest)| rest.split([',', '}']).next().unwrap_or("0"));
+    let body = format!(r#"{{"jsonrpc":"2.0","id":{id},{what}}}"#);
+    let length = body.len();
+    let head = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+    let _ = stream.write_all([head, body].concat().as_bytes());
 }
 
 fn serve(answer: fn(TcpStream)) -> String {
