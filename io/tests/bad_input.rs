@@ -281,19 +281,23 @@ fn a_missing_allowance_is_named_and_costs_no_deposit() {
     let world = World::on_anvil();
     let (_node, peer, hash) = world.node("node", &content(1 << 20));
     world.client_key("client.key", "10");
-    // From here on blocks come when the test wants them, and in each of them the allowance is gone again.
+    // From here on blocks come when the test wants them, and in each of them the allowance is gone again, and the permit used up.
     world.ask("evm_setIntervalMining", json!([0]));
     world.ask("evm_setAutomine", json!([false]));
     let words = |a: &str, b: B256| {
         let a: Address = a.parse().expect("an address");
         keccak256([a.into_word().as_slice(), b.as_slice()].concat())
     };
-    // OpenZeppelin keeps allowance[owner][spender] in slot 1.
+    // OpenZeppelin keeps allowance[owner][spender] in slot 1, and how many permits of an owner were taken in slot 7.
     let owner = world.ok(&["key", "show", "client.key", "--account"]);
     let slot = words(&world.contract, words(&owner, B256::with_last_byte(1)));
+    let permits = words(&owner, B256::with_last_byte(7));
+    let mut taken = 0_u8;
     let mut fetch = world::Running::start(world.fetch(&hash, &peer, &["-o", "got"]));
     let code = loop {
+        taken = taken.wrapping_add(1);
         world.ask("anvil_setStorageAt", json!([world.token, slot, B256::ZERO]));
+        world.ask("anvil_setStorageAt", json!([world.token, permits, B256::with_last_byte(taken)]));
         world.ask("evm_mine", json!([]));
         if let Some(code) = fetch.ends_within(std::time::Duration::from_millis(50)) {
             break code;

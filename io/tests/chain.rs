@@ -9,7 +9,12 @@ use std::{
     time::Duration,
 };
 
-use decdn_contracts::{Backend, EthKey, Genesis, Policy, Profile, Setup, registry, token as test_token};
+use alloy_sol_types::SolCall;
+use decdn_contracts::{
+    Backend, EthKey, Genesis, Policy, Profile, Setup,
+    bindings::sol::{PaymentChannel, TestToken},
+    registry, token as test_token,
+};
 use decdn_driver::Chain;
 use decdn_engine::{
     chain::{
@@ -75,6 +80,17 @@ impl Bench {
             terms,
             signature: self.client.sign(&Typed::Voucher(terms), &self.devnet.deployment()),
         }
+    }
+
+    /// Which functions the client has called, in order.
+    fn calls(&self) -> Vec<[u8; 4]> {
+        self.devnet.transactions_of(self.client.address()).iter().map(|tx| tx.selector).collect()
+    }
+
+    /// What the client lets the payment channel take.
+    fn allowed(&self) -> Amount {
+        let query = test_token::Query::Allowance { token: self.token, who: self.client.address() };
+        self.devnet.read(|evm| evm.ask(&query.into()).amount())
     }
 
     fn pass(&self, span: Span) {
@@ -227,11 +243,51 @@ async fn l2_a_censored_dispute_gets_in_by_force() {
 }
 
 #[tokio::test]
+async fn c13_an_opening_takes_its_permit_along() {
+    let bench = Bench::new().await;
+    let mut client = bench.chain(&bench.client);
+    for times in 1..=2 {
+        let id = bench.open(&mut client).await;
+        assert_eq!(client.channel(id).await.expect("reads").map(|c| c.deposit), Some(DEPOSIT));
+        assert_eq!(bench.calls(), vec![PaymentChannel::openWithPermitCall::SELECTOR; times]);
+        assert_eq!(bench.allowed(), Amount::ZERO, "nothing is left of it");
+    }
+}
+
+#[tokio::test]
+async fn c13_where_a_permit_has_failed_approvals_go_out_and_what_is_allowed_is_used() {
+    let bench = Bench::new().await;
+    let mut client = bench.chain(&bench.client);
+    let (token, node) = (bench.token, bench.node.address());
+    let approve = |amount| token::Call::Approve { token, amount };
+    let open = |deposit| channel::Call::Open { node, token, deposit };
+    let (permit, opened) =
+        (PaymentChannel::openWithPermitCall::SELECTOR, PaymentChannel::openChannelCall::SELECTOR);
+    let approved = TestToken::approveCall::SELECTOR;
+
+    // More than there is: the token does not move, whatever it is shown.
+    let result = included(&mut client, open(Amount(1 << 60))).await.1;
+    assert_eq!(result, Err(channel::Revert::TransferFailed.into()));
+    let mut calls = vec![permit];
+    assert_eq!(bench.calls(), calls);
+
+    // From now on it is approved; less than the deposit stands in the way of it, as with USDT.
+    for (amount, sent) in [(Amount(7), vec![approved]), (DEPOSIT, vec![approved; 2]), (DEPOSIT, vec![])] {
+        assert_eq!(included(&mut client, approve(amount)).await.1, Ok(()));
+        calls.extend(sent);
+        assert_eq!((bench.calls(), bench.allowed()), (calls.clone(), amount));
+    }
+    assert_eq!(included(&mut client, open(DEPOSIT)).await.1, Ok(()));
+    calls.push(opened);
+    assert_eq!((bench.calls(), bench.allowed()), (calls, Amount::ZERO));
+}
+
+#[tokio::test]
 async fn a_sequencer_that_is_down_loses_what_it_is_given() {
     let bench = Bench::new().await;
     let mut client = bench.chain(&bench.client);
     bench.devnet.set_policy(Policy::Down);
-    let call = token::Call::Approve { token: bench.token, amount: DEPOSIT };
+    let call = channel::Call::Settle { channel: ChannelId([5; 32]) };
     assert_eq!(outcomes(&mut client, call, Route::Sequencer).await, [TxOutcome::Lost]);
 }
 

@@ -22,6 +22,7 @@ use tokio::sync::Mutex;
 
 use super::{
     ChainError, Config, Inbox,
+    allowance::Domains,
     inbox::DelayedInbox,
     reader::{self, Reader},
     submit::{Delayed, Following, LastDelay, Way},
@@ -47,6 +48,8 @@ pub(super) struct Shared {
     pub(super) readers: Vec<Reader>,
     /// What polls told of the chain.
     told: StdMutex<Told>,
+    /// Which tokens take permits.
+    domains: StdMutex<Domains>,
     /// Held from choosing a nonce until the transaction is sent, so that no two choose the same.
     pub(super) sending: Mutex<()>,
     /// Why the last request that failed did.
@@ -118,6 +121,7 @@ impl AlloyChain {
             delay: Mutex::default(),
             readers,
             told: StdMutex::default(),
+            domains: StdMutex::default(),
             sending: Mutex::new(()),
             trouble: StdMutex::default(),
             delayed: StdMutex::default(),
@@ -226,12 +230,16 @@ impl Shared {
         self.delayed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn domains(&self) -> std::sync::MutexGuard<'_, Domains> {
+        self.domains.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn remember(&self, why: &ChainError) {
         tracing::warn!(%why, "the chain");
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.to_string());
     }
 
-    async fn ask(&self, query: &Query) -> Result<Answer, ChainError> {
+    pub(super) async fn ask(&self, query: &Query) -> Result<Answer, ChainError> {
         let (to, data) = query.calldata(&self.deployment);
         Ok(query.answer(&self.call(to, data).await?)?)
     }
@@ -240,7 +248,7 @@ impl Shared {
         Ok(self.ask(&Query::State(Subject::Channel(id))).await?.channel())
     }
 
-    async fn call(&self, to: Address, data: Bytes) -> Result<Bytes, ChainError> {
+    pub(super) async fn call(&self, to: Address, data: Bytes) -> Result<Bytes, ChainError> {
         let request = TransactionRequest::default().to(to).input(data.into());
         self.provider.call(request).await.map_err(endpoint)
     }

@@ -5,6 +5,7 @@
 //! answer void.
 
 pub(crate) mod account;
+mod allowance;
 pub mod alloy;
 mod endpoint;
 pub mod inbox;

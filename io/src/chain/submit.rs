@@ -18,6 +18,7 @@ use tokio::time::{Duration, Instant, sleep, timeout};
 use super::{
     ChainError,
     account::{self, Terms},
+    allowance,
     alloy::{Shared, endpoint},
     inbox::{DelayedInbox, Message, Wait},
 };
@@ -154,10 +155,7 @@ impl Shared {
         let token = self.token_of(call).await?;
         let (to, input) = bindings::calldata(call, &self.deployment, token);
         match (route, &self.way) {
-            (Route::Sequencer, _) => {
-                let under_way = self.send(call, to, input).await?;
-                Ok((self.outcome(&under_way).await, Following::Done))
-            }
+            (Route::Sequencer, _) => Ok((self.straight(call, to, input).await?, Following::Done)),
             (Route::DelayedInbox, Way::None) => Err(ChainError::NoInbox),
             (Route::QueuedBefore, Way::None) => Ok((TxOutcome::Absent, Following::Done)),
             (Route::DelayedInbox, Way::Devnet) => self.queue_on_devnet(ticket, call, to, input).await,
@@ -175,6 +173,25 @@ impl Shared {
                 }
             }
         }
+    }
+
+    /// What becomes of a call by the sequencer, and of what a deposit needs beside it.
+    async fn straight(&self, call: &Call, to: Address, input: Bytes) -> Result<TxOutcome, ChainError> {
+        let input = match self.way_of(call).await? {
+            allowance::Way::Done(block) => return Ok(TxOutcome::Included { block, result: Ok(()) }),
+            allowance::Way::WithPermit(opening) => opening,
+            allowance::Way::AsItIs => input,
+            allowance::Way::ZeroFirst(nothing) => {
+                let under_way = self.send(call, to, nothing).await?;
+                let outcome = self.outcome(&under_way).await;
+                let TxOutcome::Included { result: Ok(()), .. } = outcome else { return Ok(outcome) };
+                input
+            }
+        };
+        let under_way = self.send(call, to, input).await?;
+        let outcome = self.outcome(&under_way).await;
+        self.learn(call, &outcome);
+        Ok(outcome)
     }
 
     /// Hands a transaction to the sequencer.

@@ -75,6 +75,7 @@ fn name(selector: [u8; 4]) -> &'static str {
     match selector {
         TestToken::approveCall::SELECTOR => "approve",
         PaymentChannel::openChannelCall::SELECTOR => "openChannel",
+        PaymentChannel::openWithPermitCall::SELECTOR => "openWithPermit",
         PaymentChannel::closeChannelCall::SELECTOR => "closeChannel",
         PaymentChannel::disputeChannelCall::SELECTOR => "disputeChannel",
         PaymentChannel::settleChannelCall::SELECTOR => "settleChannel",
