@@ -136,4 +136,13 @@ export default [
       to: 'Ok(Amount(value.wrapping_to::<u128>()))',
     }],
   },
+  {
+    name: 'left-out-is-gone', rule: 'L4', breaks: 'a channel is forgotten whose opening one answer has left out',
+    test: 'cargo test -p decdn-engine --test node v6_an_opening_that_vanished_is_not_served_and_not_safe',
+    edits: [{
+      file: 'engine/src/machine/closings/retained.rs',
+      from: 'is_there || *block < confirmed',
+      to: 'is_there || *block <= safe',
+    }],
+  },
 ];

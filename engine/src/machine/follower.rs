@@ -116,6 +116,11 @@ impl Follower {
         self.heads.safe()
     }
 
+    /// The first block that was not read twice (L4).
+    pub fn confirmed(&self) -> u64 {
+        self.reading.confirmed()
+    }
+
     /// Whether two heads, different ones some time apart, were off (L3): one may be a slip, and one that is heard again is only old.
     pub fn is_clock_off(&self) -> bool {
         self.is_off

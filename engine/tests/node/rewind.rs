@@ -224,7 +224,25 @@ fn v6_an_opening_that_vanished_is_not_served_and_not_safe() {
     assert_eq!(bench.node.role.channel_count(), 0, "whatever the safe head's number is");
     assert!(record(&bench, 0).is_some(), "it may come back");
     bench.hear(bench.block(200, 0), 150, vec![]);
+    assert!(record(&bench, 0).is_some(), "an endpoint may have left it out (L4)");
+    bench.pass(30);
+    bench.hear(bench.block(201, 0), 150, vec![]);
     assert_eq!(record(&bench, 0), None);
+}
+
+#[test]
+fn l4_an_opening_that_one_answer_left_out_is_not_erased_by_the_next_one() {
+    let mut bench = Bench::new(Limits::standard(), &[]);
+    hear(&mut bench, 110, &[(110, 0, Open(1_000_000))]);
+    bench.restart();
+    // The first answer after a start leaves the opening out, and the next one has it, below a safe head that passes both.
+    bench.hear(bench.block(112, 0), 100, vec![]);
+    assert_eq!(bench.node.role.channel_count(), 0);
+    bench.pass(60);
+    let opening = events(&bench, &[(110, 0, Open(1_000_000))]);
+    bench.hear(bench.block(130, 0), 120, opening);
+    assert!(record(&bench, 0).is_some());
+    assert_eq!(bench.node.role.channel_count(), 1);
 }
 
 #[test]
@@ -375,6 +393,8 @@ proptest! {
         // What is safe is the same to the last record.
         for bench in [&mut torn, &mut straight] {
             bench.hear(bench.block(200, 0), 190, vec![]);
+            bench.pass(30);
+            bench.hear(bench.block(201, 0), 190, vec![]);
         }
         prop_assert_eq!(facts(&torn), facts(&straight));
         for bench in [&mut torn, &mut straight] {
@@ -383,7 +403,7 @@ proptest! {
         let disputes = [&mut torn, &mut straight].map(|bench| {
             let events = events(bench, &[trunk.clone(), last.clone()].concat());
             let mut disputed: Vec<ChannelId> =
-                disputed(&bench.hear(bench.block(201, 0), 190, events)).into_iter().map(|(_, id)| id).collect();
+                disputed(&bench.hear(bench.block(202, 0), 190, events)).into_iter().map(|(_, id)| id).collect();
             disputed.sort();
             disputed
         });

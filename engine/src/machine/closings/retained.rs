@@ -107,12 +107,18 @@ impl Retained {
         settled
     }
 
-    /// The safe head has moved: what nothing brings back any more, so many at once.
-    pub fn take_safe(&mut self, safe: u64, most: usize) -> Vec<(ChannelId, Kept)> {
+    /// What nothing brings back any more, so many at once: what the safe head has; and of what is missing only what was missing when the
+    /// blocks before `confirmed` were read a second time, for an endpoint may have left it out.
+    pub fn take_safe(&mut self, safe: u64, confirmed: u64, most: usize) -> Vec<(ChannelId, Kept)> {
+        let is_sure = |block: &u64, channel: &ChannelId| {
+            let is_there = self.all.get(channel).is_some_and(|kept| kept.why == Why::Settled);
+            is_there || *block < confirmed
+        };
         let due: Vec<ChannelId> = self
             .by_block
             .iter()
             .take_while(|(block, _)| *block <= safe)
+            .filter(|(block, channel)| is_sure(block, channel))
             .map(|(_, channel)| *channel)
             .take(most)
             .collect();

@@ -107,7 +107,8 @@ impl Client {
     pub(in crate::roles) fn erase_safe(&mut self, out: &mut Outputs) {
         let safe = self.follower.safe();
         self.follower.openings.release(safe);
-        let gone = self.closings.retained.take_safe(safe, self.config.limits.chain_events);
+        let confirmed = self.follower.confirmed();
+        let gone = self.closings.retained.take_safe(safe, confirmed, self.config.limits.chain_events);
         if gone.is_empty() {
             return;
         }

@@ -53,7 +53,6 @@ impl Client {
         if let Some(forked_at) = forked_at {
             self.rewind(now, forked_at, out);
         }
-        self.erase_safe(out);
         let cap = self.config.limits.chain_events;
         let taken = self.follower.take(&update, cap, &mut Cx { now, tools: &mut self.tools, out });
         for event in taken.into_iter().map(|place| &update.events[place]) {
@@ -61,6 +60,8 @@ impl Client {
                 self.on_event(now, event.block, happened, out);
             }
         }
+        // What has just come back is not over.
+        self.erase_safe(out);
         self.on_doubted(now, &update, out);
         self.after_events(now, out);
         let cx = &mut Cx { now, tools: &mut self.tools, out };

@@ -86,7 +86,8 @@ impl Node {
     pub(super) fn erase_safe(&mut self, out: &mut Outputs) {
         self.buyer.erase_safe(out);
         let safe = self.buyer.follower.safe();
-        let gone = self.closings.retained.take_safe(safe, self.config.limits.chain_events);
+        let confirmed = self.buyer.follower.confirmed();
+        let gone = self.closings.retained.take_safe(safe, confirmed, self.config.limits.chain_events);
         if gone.is_empty() {
             return;
         }

@@ -91,7 +91,6 @@ impl Node {
             self.rewind(now, forked_at, out);
         }
         self.earnings.release_soft(self.buyer.follower.safe());
-        self.erase_safe(out);
         let cap = self.config.limits.chain_events;
         let taken =
             self.buyer.follower.take(&update, cap, &mut Cx { now, tools: &mut self.buyer.tools, out });
@@ -104,6 +103,8 @@ impl Node {
                 self.buyer.on_event(now, event.block, happened, out);
             }
         }
+        // What has just come back is not over.
+        self.erase_safe(out);
         self.defend_all(now, stale, out);
         self.on_doubted(now, &update, out);
         if self.buyer.follower.is_caught_up() {
