@@ -16,7 +16,7 @@ const src = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../engin
 const FLOORS = [
   ['fixed'],
   ['ids', 'money', 'time'],
-  ['limits', 'uint256', 'worth'],
+  ['limits', 'uint256', 'bid', 'worth'],
   ['state', 'crypto', 'order', 'blob'],
   ['delivery'],
   ['wire', 'record'],

@@ -34,8 +34,8 @@ export default [
     test: node('x2_whoever_kept_more_than_a_least_deposit_is_served_no_more'),
     edits: [{
       file: 'engine/src/roles/node/request.rs',
-      from: '|| self.has_kept_too_much(request.requester, request.token)',
-      to: '|| self.has_kept_too_much(request.token, request.token)',
+      from: '&& !self.has_kept_too_much(request.requester, request.token)',
+      to: '',
     }],
   },
   {

@@ -20,6 +20,18 @@ pub trait Machine {
     fn execute(&mut self, block: Block, tx: &Self::Tx, crypto: &dyn Crypto) -> Self::Receipt;
 }
 
+/// A machine whose transactions can be measured before they count: what it takes to let accounts pay for them.
+pub trait Metered: Machine {
+    /// How long a transaction's calldata is.
+    fn data_bytes(tx: &Self::Tx) -> u64;
+
+    /// What a transaction would take in a block, in execution gas.
+    fn gas(&self, block: Block, tx: &Self::Tx, crypto: &dyn Crypto) -> u64;
+
+    /// A transaction whose gas is not enough: it takes that much, and does nothing.
+    fn run_out(&mut self, block: Block, tx: &Self::Tx, gas: u64) -> Self::Receipt;
+}
+
 /// A transaction's account.
 pub trait Sender {
     /// Who signed it.

@@ -114,6 +114,11 @@ pub fn selector(call: &chain::Call) -> [u8; 4] {
     data.first_chunk().copied().unwrap_or_default()
 }
 
+/// How long a call's calldata is.
+pub fn data_bytes(call: &chain::Call) -> u64 {
+    calldata(call, &Deployment::default(), Address::ZERO).1.len() as u64
+}
+
 /// The channel whose token [`calldata`] has to be told for this call.
 pub fn wants_token_of(call: &chain::Call) -> Option<ChannelId> {
     channel::bindings::wants_token_of(call.as_channel()?)

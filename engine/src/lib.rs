@@ -13,6 +13,7 @@
 
 extern crate alloc;
 
+pub mod bid;
 pub mod blob;
 pub mod chain;
 pub mod crypto;

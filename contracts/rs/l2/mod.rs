@@ -8,6 +8,7 @@
 //! Nothing here asks a clock or draws a number: the caller passes the time, and picks among transactions of
 //! one block.
 
+mod accounts;
 mod branch;
 mod clock;
 mod inbox;
@@ -24,16 +25,18 @@ use decdn_engine::{
 };
 
 use self::{
+    accounts::Accounts,
     branch::{Names, Soft},
     clock::Clock,
     inbox::Inbox,
     log::Log,
 };
 pub use self::{
+    accounts::{Refusal, Spike, Terms},
     inbox::{CantForce, Queued},
     profile::{Censored, Policy, Profile},
 };
-use crate::backend::{Events, Machine};
+use crate::backend::{Events, Machine, Sender};
 
 /// Names a transaction that was handed to the L2, by either route. Later ones are greater.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -48,6 +51,8 @@ pub struct Included<R> {
     pub block: Block,
     /// What came of it.
     pub receipt: R,
+    /// Whether it did nothing because its gas was not enough.
+    pub is_out_of_gas: bool,
 }
 
 /// The chain that the roles talk to.
@@ -71,6 +76,10 @@ pub struct L2<M: Machine> {
     forks: Vec<u64>,
     /// While nothing is posted to L1: the safe head.
     posted: Option<u64>,
+    /// Who pays for gas, where anybody does.
+    accounts: Option<Accounts<M>>,
+    /// When gas is dear.
+    spikes: Vec<Spike>,
 }
 
 impl<M: Machine> L2<M> {
@@ -89,6 +98,8 @@ impl<M: Machine> L2<M> {
             undone: BTreeMap::new(),
             forks: Vec::new(),
             posted: None,
+            accounts: None,
+            spikes: Vec::new(),
             profile,
         }
     }
@@ -124,6 +135,9 @@ impl<M: Machine> L2<M> {
         let from = from.max(soft.first().unwrap_or(u64::MAX));
         let Some((machine, txs)) = soft.undo(from) else { return Vec::new() };
         self.machine = machine;
+        if let Some(accounts) = &mut self.accounts {
+            accounts.undo(from);
+        }
         self.log.truncate(from);
         self.names.fork(from);
         self.forks.push(from);
@@ -207,6 +221,15 @@ impl<M: Machine> L2<M> {
         self.pending.remove(&id).is_some()
     }
 
+    /// Puts another transaction in the place of one that waits for the sequencer. `false` where none waits by this id.
+    pub fn replace(&mut self, now: Time, id: TxId, tx: M::Tx) -> bool {
+        let waits = self.pending.contains_key(&id);
+        if waits {
+            self.pending.insert(id, (now, tx));
+        }
+        waits
+    }
+
     /// Whether a transaction waits, on either route.
     pub fn is_waiting(&self, id: TxId) -> bool {
         self.pending.contains_key(&id) || self.inbox.holds(id)
@@ -232,7 +255,7 @@ impl<M: Machine> L2<M> {
     /// When the next block with a transaction is due, now or later; `None` while there is nothing that would
     /// be included. Every other call may change the answer.
     pub fn next_block_at(&self, now: Time) -> Option<Time> {
-        let sequenced = self.takeable().next().map(|(_, arrived)| self.clock.collected(arrived));
+        let sequenced = self.takeable(now).next().map(|(_, arrived)| self.clock.collected(arrived));
         let delayed = self.inbox.due(self.profile.inbox_delay, |tx| self.policy.takes(tx));
         let delayed = delayed.map(|due| self.clock.rounded_up(due));
         let forced = self.inbox.forced_at().map(|at| self.clock.collected(at));
@@ -250,8 +273,11 @@ impl<M: Machine> L2<M> {
     ) -> Vec<Included<M::Receipt>> {
         let clock = self.clock.clone();
         let mut order = Vec::new();
-        while let Some(forced) = self.inbox.pop_forced(|at| clock.collected(at) <= now) {
-            order.push(forced);
+        self.begin_accounts(now);
+        while let Some((id, tx)) = self.inbox.pop_forced(|at| clock.collected(at) <= now) {
+            if self.admit(now, id, &tx) {
+                order.push((id, tx));
+            }
         }
         let mut delayed = VecDeque::new();
         let (policy, delay) = (&self.policy, self.profile.inbox_delay);
@@ -260,7 +286,7 @@ impl<M: Machine> L2<M> {
         {
             delayed.push_back(message);
         }
-        let ripe = self.takeable().filter(|(_, arrived)| clock.collected(*arrived) <= now);
+        let ripe = self.takeable(now).filter(|(_, arrived)| clock.collected(*arrived) <= now);
         let mut ready: Vec<TxId> = ripe.map(|(id, _)| id).collect();
         loop {
             let choices = ready.len() + usize::from(!delayed.is_empty());
@@ -270,13 +296,17 @@ impl<M: Machine> L2<M> {
                 _ => pick(choices),
             };
             assert!(chosen < choices, "a tie-breaker picks one of what there is");
-            if chosen == ready.len() {
-                order.extend(delayed.pop_front());
-                continue;
+            let (id, tx) = if chosen == ready.len() {
+                delayed.pop_front().expect("it was chosen")
+            } else {
+                let id = ready.remove(chosen);
+                let (_, tx) = self.pending.remove(&id).expect("what is ready is pending");
+                (id, tx)
+            };
+            if self.admit(now, id, &tx) {
+                ready.extend(self.next_of(now, tx.sender(), &ready));
+                order.push((id, tx));
             }
-            let id = ready.remove(chosen);
-            let (_, tx) = self.pending.remove(&id).expect("what is ready is pending");
-            order.push((id, tx));
         }
         if order.is_empty() {
             return Vec::new();
@@ -287,13 +317,19 @@ impl<M: Machine> L2<M> {
             soft.begin(block.number, &self.machine, &order, safe);
         }
         self.names.append(block.number, order.iter().map(|(id, _)| *id));
-        order.into_iter().map(|(id, tx)| self.include(block, id, &tx, crypto)).collect()
+        order.into_iter().map(|(id, tx)| self.include((now, block), id, &tx, crypto)).collect()
     }
 
-    fn include(&mut self, block: Block, id: TxId, tx: &M::Tx, crypto: &dyn Crypto) -> Included<M::Receipt> {
-        let receipt = self.machine.execute(block, tx, crypto);
+    fn include(
+        &mut self,
+        (now, block): (Time, Block),
+        id: TxId,
+        tx: &M::Tx,
+        crypto: &dyn Crypto,
+    ) -> Included<M::Receipt> {
+        let (receipt, is_out_of_gas) = self.execute((now, block), id, tx, crypto);
         self.log.append(receipt.events());
-        Included { id, block, receipt }
+        Included { id, block, receipt, is_out_of_gas }
     }
 
     /// The soft head (L1): the newest block that readers see.
@@ -328,6 +364,8 @@ impl<M: Machine> L2<M> {
     ) -> ChainUpdate {
         let head = self.head(now);
         let (events, next) = self.log.since(from_block, interests, cap);
+        // Where nobody pays for gas it has no price.
+        let base_fee = self.accounts.as_ref().map_or(0, |_| self.base_fee(now));
         ChainUpdate {
             head: self.name(head),
             forked_at: None,
@@ -335,7 +373,7 @@ impl<M: Machine> L2<M> {
             events,
             next: next.unwrap_or((head.number + 1).max(from_block)),
             forced_inclusion: self.profile.forced_inclusion,
-            gas_price: GasPrice::default(),
+            gas_price: GasPrice(u64::try_from(base_fee).unwrap_or(u64::MAX)),
             endpoint: 0,
             quorum: None,
         }
@@ -347,12 +385,16 @@ impl<M: Machine> L2<M> {
     }
 
     /// What the sequencer would take, oldest first, with its arrival.
-    fn takeable(&self) -> impl Iterator<Item = (TxId, Time)> + '_ {
+    fn takeable(&self, now: Time) -> impl Iterator<Item = (TxId, Time)> + '_ {
         let up = self.policy != Policy::Down;
+        let fee = self.base_fee(now);
+        let is_next = move |id, tx: &M::Tx| {
+            self.accounts.as_ref().is_none_or(|accounts| accounts.is_next(id, tx.sender(), fee))
+        };
         self.pending
             .iter()
             .take_while(move |_| up)
-            .filter(|(_, (_, tx))| self.policy.takes(tx))
+            .filter(move |(id, (_, tx))| self.policy.takes(tx) && is_next(**id, tx))
             .map(|(id, (arrived, _))| (*id, *arrived))
     }
 

@@ -27,11 +27,15 @@ pub struct Profile {
     pub skew_back_secs: i64,
     /// How far it may be ahead.
     pub skew_ahead_secs: i64,
+    /// What a unit of gas costs on an ordinary day, in wei.
+    pub base_fee: u64,
+    /// What L1 takes for a unit of gas for data, in wei.
+    pub l1_fee: u64,
 }
 
 impl Profile {
     /// Arbitrum One's figures: blocks of 250 ms, 24 h until forced inclusion, timestamps 24 h back to 1 h
-    /// ahead.
+    /// ahead, gas at 0.01 gwei; data at 0.1 gwei, ten times that.
     pub const fn arbitrum() -> Self {
         Self {
             slot: Span::from_millis(250),
@@ -41,6 +45,8 @@ impl Profile {
             inbox_delay: Span::from_secs(10 * 60),
             skew_back_secs: 24 * 3_600,
             skew_ahead_secs: 3_600,
+            base_fee: 10_000_000,
+            l1_fee: 100_000_000,
         }
     }
 }

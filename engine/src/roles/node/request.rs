@@ -85,11 +85,10 @@ impl Node {
         if let Some(voucher) = request.newest {
             self.on_voucher(id, slot, voucher, crypto, out);
         }
-        if self.earnings.channels[slot].status != ChannelStatus::Open
-            || !self.may_extend_credit(now)
-            || self.closings.is_doubtful(slot)
-            || self.has_kept_too_much(request.requester, request.token)
-        {
+        let is_sure = self.may_extend_credit(now)
+            && !self.closings.is_doubtful(slot)
+            && !self.has_kept_too_much(request.requester, request.token);
+        if self.earnings.channels[slot].status != ChannelStatus::Open || !is_sure {
             return self.refuse(id, Code::NotNow, out);
         }
         let soft_cap = self.config.terms(request.token).map_or(Amount::ZERO, |terms| terms.soft_cap);
