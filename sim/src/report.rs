@@ -199,6 +199,16 @@ names! {
         LostInWindow = "lost-in-window",
         /// The delayed inbox took nothing of an honest party's while a channel of its was closing.
         InboxMissingInWindow = "inbox-missing-in-window",
+        /// An honest party could not pay for a transaction while a channel of its was closing.
+        UnpaidInWindow = "unpaid-in-window",
+        /// An honest party's transaction ran out of gas, or was refused for it, while a channel of its was closing.
+        OutOfGasInWindow = "out-of-gas-in-window",
+        /// An honest party bid more for what waited while a channel of its was closing.
+        RaisedInWindow = "raised-in-window",
+        /// An honest party gave up a transaction that nobody took while a channel of its was closing.
+        GivenUpInWindow = "given-up-in-window",
+        /// A transaction of an honest party's came into a block by the sequencer while a dispute of its waited in the delayed inbox.
+        BusinessWhileQueued = "business-while-queued",
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, io::Write};
 
-use decdn_contracts::Genesis;
 use decdn_engine::money::Amount;
 
 use crate::{
@@ -16,7 +15,7 @@ use crate::{
     measure::Measure,
     report::{Bound, Quantity, Violation},
     rung::{Rung, SimCrypto},
-    scenario::{Plan, PlannedActor, Scenario, evaluate},
+    scenario::{Plan, PlannedActor, Scenario, evaluate, tokens},
     trace::{Head, Scribe, VERSION},
     watch::{Recorder, Watch},
     weather::Weather,
@@ -60,9 +59,8 @@ pub fn run(
     if recorder.is_some() {
         decide.keep_log();
     }
-    let mut genesis = Genesis::standard();
-    let token = genesis.token(0).expect("the standard chain has a token");
-    let plan = Plan::draw(scenario, (genesis.deployment(), token), &mut decide);
+    let mut genesis = tokens::genesis(&scenario.file);
+    let plan = Plan::draw(scenario, &genesis, &mut decide);
     genesis.dispute_window_secs = plan.window.0 / 1_000_000;
 
     let (crypto, backends, (library, blobs)) = match rung {
@@ -82,6 +80,12 @@ pub fn run(
         Chain::new(&genesis, backends, &people, (plan.forced, plan.endpoint), plan.sequencer.clone());
     if plan.timed.iter().any(|timed| matches!(timed.what, TimedFault::Fork(_))) {
         chain.keep_soft();
+    }
+
+    if let Some(accounts) = &plan.accounts {
+        chain.keep_accounts(accounts.ether.clone());
+        chain.set_spikes(accounts.spikes.clone());
+        chain.set_low_estimates(accounts.low.clone());
     }
 
     let mut held = Vec::new();

@@ -17,7 +17,7 @@ use decdn_engine::{
     wire::Message,
 };
 
-use crate::{actor::ActorId, cast::Cast, report::Report};
+use crate::{actor::ActorId, cast::Cast, chain::PurseNews, report::Report};
 
 /// A connection, in the world's own count: both ends and all oracles mean the same by it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -83,6 +83,8 @@ pub struct Included<'a> {
     pub submitted: Time,
     /// What it did.
     pub result: Result<(), Revert>,
+    /// Whether it did nothing because its gas was not enough: no rule of the contract is to blame.
+    pub is_out_of_gas: bool,
     /// What the engine predicts, given the state at its place in the block: what it is about after it, where it names
     /// something that exists, or why it reverts (O9).
     pub predicted: Option<Result<Option<State>, Revert>>,
@@ -354,6 +356,20 @@ seen! {
         actor: ActorId,
         /// On which way.
         route: Route,
+    },
+    /// An account has so much to pay for gas from here on.
+    EtherSet {
+        /// Whose.
+        actor: ActorId,
+        /// How much, in wei.
+        wei: u128,
+    },
+    /// A purse has done something about a transaction, or could not.
+    Purse {
+        /// Whose.
+        actor: ActorId,
+        /// What.
+        what: PurseNews,
     },
     /// A transaction is in a block.
     Included {

@@ -12,6 +12,7 @@ use decdn_engine::{
 use crate::{
     actor::ActorId,
     cast::Cast,
+    chain::PurseNews,
     report::{Probe, Report},
     seen::{Included, Kind, OnChainStatus, Oracle, Seen},
 };
@@ -49,6 +50,9 @@ impl Weather {
     }
 
     fn on_included(&mut self, tx: &Included<'_>, report: &mut Report) {
+        if tx.route == Route::Sequencer && self.queued.iter().any(|(who, _)| tx.from == Some(*who)) {
+            report.probe(Probe::BusinessWhileQueued);
+        }
         if let Some(after) = tx.channel_after() {
             if after.status == OnChainStatus::Open {
                 self.open.insert(after.id, [after.client, after.node]);
@@ -74,6 +78,15 @@ impl Weather {
     }
 }
 
+fn probe_of(what: PurseNews) -> Probe {
+    match what {
+        PurseNews::Unpaid { .. } => Probe::UnpaidInWindow,
+        PurseNews::OutOfGas { .. } => Probe::OutOfGasInWindow,
+        PurseNews::Raised { .. } => Probe::RaisedInWindow,
+        PurseNews::GivenUp => Probe::GivenUpInWindow,
+    }
+}
+
 impl Oracle for Weather {
     fn name(&self) -> &'static str {
         "weather"
@@ -93,6 +106,7 @@ impl Oracle for Weather {
             Kind::LogsMissed,
             Kind::EndpointWrong,
             Kind::Apart,
+            Kind::Purse,
         ]
     }
 
@@ -140,6 +154,7 @@ impl Oracle for Weather {
             Seen::Apart { actor } if self.has_one(&self.open, actor) || self.is_at_stake(actor) => {
                 report.probe(Probe::EndpointsApart);
             }
+            Seen::Purse { actor, what } => self.meets(actor, probe_of(what), report),
             Seen::LogsMissed { actor, .. } => self.meets(actor, Probe::LogsMissedInWindow, report),
             Seen::TxLost { actor, route } => {
                 let probe = match route {

@@ -1,7 +1,11 @@
 //! What executes transactions in a run: the contracts, the second backend beside them, and before each transaction
 //! the engine's own prediction (O9).
 
-use decdn_contracts::{Backend, Call, Genesis, Machine, Query, Receipt, Tx, backend::Events, bindings};
+use decdn_contracts::{
+    Backend, Call, Genesis, Machine, Query, Receipt, Tx,
+    backend::{Events, Metered},
+    bindings,
+};
 use decdn_engine::{
     chain::{self, Block, ChainEvent, Revert, State, Subject, predict},
     crypto::{Crypto, Deployment, Signature, Typed},
@@ -29,6 +33,8 @@ pub struct Done {
     pub block: Block,
     /// What it did.
     pub receipt: Receipt,
+    /// Whether it did nothing because its gas was not enough.
+    pub is_out_of_gas: bool,
     /// What the engine predicted.
     pub predicted: Option<Result<Option<State>, Revert>>,
     /// What it did on the second backend, and what it is about after it there.
@@ -68,6 +74,7 @@ impl Done {
             block: self.block,
             submitted,
             result: self.receipt.result,
+            is_out_of_gas: self.is_out_of_gas,
             predicted: self.predicted,
             beside: self.beside,
             gas: self.receipt.gas,
@@ -128,10 +135,44 @@ impl Machine for Court {
             call,
             block,
             receipt,
+            is_out_of_gas: false,
             predicted,
             beside,
             before,
             after: about.and_then(|about| self.state(about)),
+        }
+    }
+}
+
+impl Metered for Court {
+    fn data_bytes(tx: &Tx) -> u64 {
+        match &tx.call {
+            Call::Role(call) => bindings::data_bytes(call),
+            Call::Setup(_) => 0,
+        }
+    }
+
+    fn gas(&self, block: Block, tx: &Tx, crypto: &dyn Crypto) -> u64 {
+        self.main.boxed().execute(block, tx, crypto).gas
+    }
+
+    fn run_out(&mut self, block: Block, tx: &Tx, gas: u64) -> Done {
+        let call = match tx.call {
+            Call::Role(call) => Some(call),
+            Call::Setup(_) => None,
+        };
+        let state = call.and_then(|call| call.subject()).and_then(|about| self.state(about));
+        // Nobody predicts how much gas there is (O9).
+        Done {
+            sender: tx.from,
+            call,
+            block,
+            receipt: Receipt { result: Err(Revert::Other), events: Vec::new(), gas },
+            is_out_of_gas: true,
+            predicted: None,
+            beside: None,
+            before: state,
+            after: state,
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod asked;
 mod court;
+mod purse;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -20,8 +21,14 @@ use decdn_engine::{
     time::{Span, Time},
 };
 
-use self::court::Court;
-pub use self::court::Done;
+use self::{
+    court::Court,
+    purse::{Purses, Wish},
+};
+pub use self::{
+    court::Done,
+    purse::{Ether, LowEstimates, PurseNews},
+};
 use crate::{
     actor::ActorId,
     decide::{Decisions, Label},
@@ -53,6 +60,8 @@ pub enum News {
         route: Route,
         /// When it was sent.
         submitted: Time,
+        /// By whom.
+        from: ActorId,
     },
     /// An actor's transaction has news, which reach it at a time.
     Outcome {
@@ -78,6 +87,15 @@ pub enum News {
         route: Route,
         /// When it was sent.
         submitted: Time,
+        /// By whom.
+        from: ActorId,
+    },
+    /// A purse has done something about a transaction, or could not.
+    Purse {
+        /// Whose.
+        actor: ActorId,
+        /// What.
+        what: PurseNews,
     },
     /// All transactions of a block have been told, or all that a fork undid.
     Sealed,
@@ -144,6 +162,8 @@ pub struct Chain {
     undoable: Option<Vec<Undoable>>,
     /// Whose outcome was told: after a fork nobody is told once more.
     told: BTreeSet<TxId>,
+    /// Where it keeps accounts: what is in the purses.
+    purses: Option<Purses>,
 }
 
 impl Chain {
@@ -193,6 +213,7 @@ impl Chain {
             news: VecDeque::new(),
             undoable: None,
             told: BTreeSet::new(),
+            purses: None,
         }
     }
 
@@ -212,7 +233,7 @@ impl Chain {
         let first = undoable.partition_point(|tx| tx.done.block.number < from);
         for tx in undoable.split_off(first).into_iter().rev() {
             let Undoable { id, owner, done, route, submitted } = tx;
-            self.news.push_back(News::Undone { done, route, submitted });
+            self.news.push_back(News::Undone { done, route, submitted, from: owner.0 });
             self.told.insert(id);
             // Whatever else was undone with it had set the scene.
             if undone.contains(&id) && decide.chance(Label::Chain, COMES_BACK) {
@@ -316,7 +337,7 @@ impl Chain {
         }
         let arrival = self.travelling.iter().map(|parcel| parcel.arrives).min();
         let change = self.changes.first().copied();
-        [arrival, change, self.l2.next_block_at(now)].into_iter().flatten().min()
+        [arrival, change, self.purse_due(), self.l2.next_block_at(now)].into_iter().flatten().min()
     }
 
     /// Does what is due, one piece of news at a time.
@@ -327,7 +348,9 @@ impl Chain {
                 self.change_policy(now);
             } else if let Some(index) = self.travelling.iter().position(|parcel| parcel.arrives <= now) {
                 let parcel = self.travelling.remove(index);
-                self.arrive(now, parcel, decide);
+                self.arrive(now, parcel, crypto, decide);
+            } else if self.purse_due().is_some_and(|at| at <= now) {
+                self.work_purses(now, decide);
             } else if self.l2.next_block_at(now).is_some_and(|at| at <= now) {
                 let pick = |options: usize| decide.below(Label::Tie, options as u64) as usize;
                 let block = self.l2.produce(now, crypto, pick);
@@ -338,6 +361,7 @@ impl Chain {
                 if !is_empty {
                     self.news.push_back(News::Sealed);
                 }
+                self.tell_dropped(now);
             } else {
                 return None;
             }
@@ -358,26 +382,29 @@ impl Chain {
         })
     }
 
-    fn arrive(&mut self, now: Time, parcel: Travelling, decide: &mut Decisions) {
+    fn arrive(&mut self, now: Time, parcel: Travelling, crypto: &SimCrypto, decide: &mut Decisions) {
         let Travelling { owner, submitted, what, .. } = parcel;
         match what {
             Parcel::Tx { from, route, .. } if self.is_lost(now, from, route) => {
                 self.lose(now, owner, route, decide);
+            }
+            Parcel::Tx { from, call, route: Route::Sequencer } if self.purses.is_some() => {
+                let tx = Tx { from, call: Call::Role(call) };
+                self.bid(now, Wish { owner, submitted, tx }, crypto, decide);
             }
             Parcel::Tx { from, call, route: Route::Sequencer } => {
                 let id = self.l2.submit(now, Tx { from, call: Call::Role(call) });
                 self.owners.insert(id, (owner, Route::Sequencer, submitted));
             }
             Parcel::Tx { from, call, route: Route::DelayedInbox } => {
-                let queued = self.l2.submit_inbox(now, Tx { from, call: Call::Role(call) });
+                let tx = Tx { from, call: Call::Role(call) };
+                let queued = self.queue(now, Wish { owner, submitted, tx });
                 self.owners.insert(queued.id, (owner, Route::DelayedInbox, submitted));
                 let outcome = TxOutcome::Queued { at: queued.at, forcible: queued.forcible };
                 self.news.push_back(News::Outcome { to: owner, at: now, outcome });
             }
             Parcel::Tx { from, call, route: Route::QueuedBefore } => {
-                let is_it =
-                    |tx: &Tx| tx.from == from && matches!(tx.call, Call::Role(other) if other == call);
-                let found = self.l2.find_queued(is_it);
+                let found = self.l2.find_queued(|tx| Self::is_message(tx, from, &call));
                 let outcome = found.map_or(TxOutcome::Absent, |queued| {
                     // What becomes of it is told to whoever looked for it, not to the life that sent it.
                     let first = self.owners.get(&queued.id).map_or(submitted, |(_, _, first)| *first);
@@ -408,6 +435,8 @@ impl Chain {
     fn include(&mut self, now: Time, included: Included<Done>, decide: &mut Decisions) {
         let Some((owner, route, submitted)) = self.owners.remove(&included.id) else { return };
         let done = included.receipt;
+        let account = (included.id, done.sender);
+        let is_over = self.settle_sent(now, account, included.is_out_of_gas, decide);
         for event in done.receipt.events.iter().filter_map(ChainEvent::as_channel) {
             if let EventKind::Opened { .. } = event.kind
                 && !self.channels.contains(&event.channel)
@@ -421,8 +450,8 @@ impl Chain {
         }
         let outcome = TxOutcome::Included { block: included.block, result: done.receipt.result };
         let at = now + self.endpoint_delay(decide);
-        self.news.push_back(News::Included { done, route, submitted });
-        if !self.told.remove(&included.id) {
+        self.news.push_back(News::Included { done, route, submitted, from: owner.0 });
+        if !self.told.remove(&included.id) && is_over {
             self.news.push_back(News::Outcome { to: owner, at, outcome });
         }
     }
@@ -430,13 +459,18 @@ impl Chain {
     fn change_policy(&mut self, now: Time) {
         let censored: BTreeSet<Address> =
             self.active(now).flat_map(|stretch| stretch.censored.iter().copied()).collect();
+        let keeps = self.purses.is_some();
+        let both = |account: &Address| {
+            let [main, dispute] = Self::both(*account);
+            [Some(main), keeps.then_some(dispute)].into_iter().flatten()
+        };
         let losing = self.active(now).find_map(|stretch| stretch.losing.first().copied());
         let first = censored.first().copied().or(losing);
         let policy = if self.active(now).any(|stretch| stretch.down) {
             Policy::Down
         } else if self.active(now).any(|stretch| !stretch.calls.is_empty()) {
             let censored = |stretch: &Stretch| Censored {
-                accounts: stretch.censored.iter().copied().collect(),
+                accounts: stretch.censored.iter().flat_map(both).collect(),
                 calls: stretch.calls.iter().copied().collect(),
             };
             let active = self.active(now).filter(|stretch| !stretch.censored.is_empty());
@@ -444,7 +478,7 @@ impl Chain {
         } else if censored.is_empty() {
             Policy::Honest
         } else {
-            Policy::Censor(censored)
+            Policy::Censor(censored.iter().flat_map(both).collect())
         };
         if policy != *self.l2.policy() || losing != self.losing {
             self.losing = losing;
@@ -472,7 +506,7 @@ impl Chain {
     pub fn is_quiet(&self, keeps: impl Fn(Address) -> bool) -> bool {
         self.travelling.is_empty()
             && self.news.is_empty()
-            && self.owners.is_empty()
+            && self.owners.keys().all(|id| self.purses.is_some() && self.told.contains(id))
             && self.channels.iter().filter_map(|id| self.channel(*id)).all(|channel| match channel.status {
                 OnChainStatus::Settled => true,
                 OnChainStatus::Open => keeps(channel.client),

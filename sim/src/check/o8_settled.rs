@@ -264,6 +264,7 @@ impl Settled {
         let is_genuine = claim.signed.contains(&(terms.nonce.0, terms.amount.0)) && terms.token == deal.token;
         if is_open
             && is_genuine
+            && !tx.is_out_of_gas
             && amount > before.amount.0
             && (tx.result.is_err() || after.amount.0 != amount)
         {

@@ -1,7 +1,5 @@
 //! `--story`: the run once more, for its decisive events.
 
-use decdn_contracts::Genesis;
-
 use super::{
     out::say,
     show::{clock, hex},
@@ -9,7 +7,7 @@ use super::{
 use crate::{
     decide::Decisions,
     run::run,
-    scenario::Plan,
+    scenario::{Plan, tokens},
     story::{Story, told},
     sweep::{Made, Task},
 };
@@ -20,10 +18,9 @@ pub(super) fn story(task: &Task<'_>, made: &Made) {
         // It would panic again; what it said is printed behind this.
         return say!("{} seed {} rung {}: it panics", made.scenario, made.seed, made.rung.name());
     }
-    let genesis = Genesis::standard();
-    let token = genesis.token(0).expect("the standard chain has a token");
+    let genesis = tokens::genesis(&task.scenario.file);
     let decide = || Decisions::seeded(task.seed);
-    let plan = Plan::draw(task.scenario, (genesis.deployment(), token), &mut decide());
+    let plan = Plan::draw(task.scenario, &genesis, &mut decide());
     let hours = |span: decdn_engine::time::Span| span.0 / 3_600_000_000;
     say!(
         "{} seed {} rung {}: window {} h, forced inclusion {} h, {} simulated, digest {}",

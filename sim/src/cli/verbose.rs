@@ -87,6 +87,8 @@ impl Recorder for Printer {
             }
             Seen::Apart { actor } => self.line(at, Some(*actor), "(endpoints)", "no two agree"),
             Seen::TxLost { actor, route } => self.line(at, Some(*actor), "(lost)", &format!("{route:?}")),
+            Seen::EtherSet { actor, wei } => self.line(at, Some(*actor), "(ether)", &format!("{wei} wei")),
+            Seen::Purse { actor, what } => self.line(at, Some(*actor), "(purse)", &format!("{what:?}")),
             Seen::Suspended { actor, lasts } => {
                 self.line(at, Some(*actor), "(suspended)", &format!("for {} s", lasts.0 / 1_000_000));
             }

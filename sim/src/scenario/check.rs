@@ -47,6 +47,9 @@ pub(super) fn check(file: &File) -> Result<(), Wrong> {
     for name in file.chain.sequencer.iter().flat_map(|rule| &rule.censors) {
         find(file, name)?;
     }
+    for name in file.chain.accounts.iter().flat_map(|accounts| accounts.names()) {
+        find(file, name)?;
+    }
     for event in &file.events {
         check_event(file, event)?;
     }
@@ -153,6 +156,13 @@ fn check_fetch(file: &File, fetch: &Fetch) -> Result<(), Wrong> {
                 format!("{:?} can't buy from itself; name another node", &**from),
             ));
         }
+    }
+    if let Some(token) = fetch.token.filter(|token| !file.money.more_tokens.contains(token)) {
+        return Err(format!(
+            "a fetch is paid in {:?}, which nobody takes; add it to `more_tokens`",
+            token.name()
+        )
+        .into());
     }
     if fetch.from.is_empty() {
         return Err("a fetch has nobody in `from`; name at least one node".into());
@@ -301,6 +311,7 @@ fn pins(file: &File) -> Vec<&Pin> {
         pins.extend(event.pins());
     }
     pins.extend(file.endpoints.iter().flat_map(|line| line.pins()));
+    pins.extend(chain.accounts.iter().flat_map(|accounts| accounts.pins()));
     for rule in &chain.sequencer {
         pins.extend([&rule.from_secs, &rule.for_secs]);
     }

@@ -1,17 +1,14 @@
 //! What a run was told before it began, for people and programs that ask why it went as it did.
 
-use decdn_contracts::Genesis;
 use decdn_engine::roles::Config;
 use serde_json::{Map, Value, json};
 
-use super::{Plan, PlannedFetch, Scenario, Symbol};
+use super::{Plan, PlannedFetch, Scenario, Symbol, tokens};
 use crate::{actor::ActorId, decide::Decisions};
 
 /// The parameters that a seed draws for a scenario: its symbols, who does what, what is downloaded, what happens when.
 pub fn drawn(scenario: &Scenario, seed: u64) -> Value {
-    let genesis = Genesis::standard();
-    let token = genesis.token(0).expect("the standard chain has a token");
-    let plan = Plan::draw(scenario, (genesis.deployment(), token), &mut Decisions::seeded(seed));
+    let plan = Plan::draw(scenario, &tokens::genesis(&scenario.file), &mut Decisions::seeded(seed));
     let symbols: Map<String, Value> = Symbol::ALL
         .iter()
         .filter_map(|symbol| Some((symbol.name().to_owned(), number(plan.symbols.get(*symbol)?))))

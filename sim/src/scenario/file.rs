@@ -5,7 +5,7 @@ use std::{cmp::Ordering, collections::BTreeMap, ops::Deref};
 use decdn_contracts::bindings::selectors;
 use serde::Deserialize;
 
-use super::{endpoint::Endpoints, event::Event, terms::Terms};
+use super::{accounts::Accounts, endpoint::Endpoints, event::Event, terms::Terms, tokens::TokenName};
 use crate::{
     adversary::{self, Adversary},
     cast::Part,
@@ -248,8 +248,10 @@ pub struct Money {
     pub offer_ceiling_bytes: Pin,
     /// The deposit of a channel; 0 lets each download's deposit cover its whole price one and a half times.
     pub deposit: Pin,
-    /// What each client's wallet holds at the start.
+    /// What each client's wallet holds at the start, of each token.
     pub wallet: Pin,
+    /// What nodes sell for beside the first test token, which has six decimals.
+    pub more_tokens: Vec<TokenName>,
 }
 
 impl Default for Money {
@@ -260,6 +262,7 @@ impl Default for Money {
             offer_ceiling_bytes: Pin::between(64 << 10, 16 << 20),
             deposit: Pin::Is(0),
             wallet: Pin::Is(1_000_000_000_000),
+            more_tokens: Vec::new(),
         }
     }
 }
@@ -276,6 +279,8 @@ pub struct Chain {
     pub endpoint_ms: Pin,
     /// What the sequencer does when; honest where nothing is said.
     pub sequencer: Vec<Sequencer>,
+    /// Nonces, gas and ether; free and endless where nothing is said.
+    pub accounts: Option<Accounts>,
 }
 
 impl Default for Chain {
@@ -285,6 +290,7 @@ impl Default for Chain {
             forced_hours: Pin::Is(24),
             endpoint_ms: Pin::between(1, 400),
             sequencer: Vec::new(),
+            accounts: None,
         }
     }
 }
@@ -514,6 +520,9 @@ pub struct Fetch {
     /// Whether the channel stays open afterwards: 0 or 1.
     #[serde(default = "zero")]
     pub keep_channel: Pin,
+    /// What it is paid in, if not in the first token.
+    #[serde(default)]
+    pub token: Option<TokenName>,
     /// Where it differs from `money`.
     #[serde(default)]
     pub cadence_bytes: Option<Pin>,

@@ -51,6 +51,9 @@ fn keep_chain(before: &File, after: &mut File) {
     keep(&before.window_hours, &mut after.window_hours);
     keep(&before.forced_hours, &mut after.forced_hours);
     keep(&before.endpoint_ms, &mut after.endpoint_ms);
+    if let (Some(before), Some(after)) = (&before.accounts, &mut after.accounts) {
+        before.pins().into_iter().zip(after.pins_mut()).for_each(|(before, after)| keep(before, after));
+    }
     for (before, after) in before.sequencer.iter().zip(&mut after.sequencer) {
         keep(&before.from_secs, &mut after.from_secs);
         keep(&before.for_secs, &mut after.for_secs);

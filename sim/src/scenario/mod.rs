@@ -1,5 +1,6 @@
 //! Scenarios: files that say who takes part, what may go wrong, what is downloaded, and what must hold.
 
+pub mod accounts;
 mod check;
 mod drawn;
 pub mod endpoint;
@@ -11,6 +12,7 @@ mod load;
 mod plan;
 mod set;
 mod terms;
+pub mod tokens;
 
 pub use drawn::drawn;
 pub use formula::{Symbol, Symbols, evaluate};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use decdn_contracts::Genesis;
 use decdn_engine::{
     crypto::Deployment,
     dispute::Monitor,
@@ -17,9 +18,12 @@ use decdn_engine::{
 };
 
 use super::{
-    Scenario, Symbol, Symbols, endpoint,
+    Scenario, Symbol, Symbols,
+    accounts::PlannedAccounts,
+    endpoint,
     event::{Happening, Monotonic, Service},
     file::{self, Actor, File, Link, Mode, Placed},
+    tokens,
 };
 use crate::{
     actor::ActorId,
@@ -120,6 +124,8 @@ pub struct Plan {
     pub endpoint: Span,
     /// When the sequencer is not honest.
     pub sequencer: Vec<Stretch>,
+    /// Nonces, gas and ether, where there are any.
+    pub accounts: Option<PlannedAccounts>,
     /// Faults with a time of their own.
     pub timed: Vec<Timed>,
     /// The endpoints of whoever has others than one that is right.
@@ -141,13 +147,15 @@ struct Drawing<'a> {
     ids: BTreeMap<&'a str, Vec<ActorId>>,
     deployment: Deployment,
     token: Address,
+    genesis: &'a Genesis,
 }
 
 impl Plan {
-    /// A run of a scenario, at a deployment of the contracts with a test token.
-    pub fn draw(scenario: &Scenario, at: (Deployment, Address), decide: &mut Decisions) -> Self {
+    /// A run of a scenario, on a chain that begins like this, with its tokens ([`tokens::genesis`]).
+    pub fn draw(scenario: &Scenario, genesis: &Genesis, decide: &mut Decisions) -> Self {
         let file = &scenario.file;
-        let mut drawing = Drawing { file, decide, ids: BTreeMap::new(), deployment: at.0, token: at.1 };
+        let (deployment, token) = (genesis.deployment(), tokens::address(genesis, file, None));
+        let mut drawing = Drawing { file, decide, ids: BTreeMap::new(), deployment, token, genesis };
         let (window, forced) = drawing.windows();
         let rate = Rate(file.money.rate.draw(drawing.decide));
         let ceiling = file.money.offer_ceiling_bytes.draw(drawing.decide) / GROUP * GROUP;
@@ -156,13 +164,19 @@ impl Plan {
         let (paths, rtt, narrowest) = drawing.paths(actors.len());
         let (blobs, fetches) = drawing.fetches(&actors, cadence);
         let mut sequencer = drawing.sequencer(&cast);
-        let (timed, stretches, orders) = drawing.events(&cast, &fetches);
+        let (mut timed, stretches, orders) = drawing.events(&cast, &fetches);
         let again = drawing.again(&fetches);
         sequencer.extend(stretches);
         let calm = file.calm_secs.draw(drawing.decide);
         let hours = file.limit_hours.draw(drawing.decide);
         let endpoint = Span::from_millis(file.chain.endpoint_ms.draw(drawing.decide));
         let wallet = Amount(file.money.wallet.draw(drawing.decide).into());
+        let accounts = file.chain.accounts.as_ref().map(|accounts| {
+            let meant = |name: &str| &drawing.ids[name][..];
+            let (accounts, changes) = accounts.draw(&cast, meant, drawing.decide);
+            timed.extend(changes);
+            accounts
+        });
 
         let endpoints = endpoint::endpoints(&file.endpoints, &drawing.ids, drawing.decide);
 
@@ -211,6 +225,7 @@ impl Plan {
             forced,
             endpoint,
             sequencer,
+            accounts,
             timed,
             kept_channels_end: file.kept_channels_end,
             endpoints,
@@ -303,6 +318,7 @@ impl<'a> Drawing<'a> {
                 let mut config = ClientConfig::new(self.deployment, node, key.address());
                 config.monitor = monitor;
                 config.asks = actor.owner.is_some();
+                config.decimals = tokens::decimals(self.genesis, self.file);
                 Config::Client(config)
             }
             Part::Node => {
@@ -311,6 +327,7 @@ impl<'a> Drawing<'a> {
                 config.buying.asks = actor.owner.is_some();
                 let (terms, policy) = actor.terms.draw(decide, self.token, rate);
                 config.tokens.push(terms);
+                config.tokens.extend(tokens::more_terms(self.genesis, self.file, decide));
                 config.policy = policy;
                 config.offer_ceiling = ceiling;
                 Config::Node(config)
@@ -386,7 +403,7 @@ impl<'a> Drawing<'a> {
                         offset_bytes,
                         len_bytes: fetch.len_bytes.draw(decide),
                         candidates: candidates(&from),
-                        token: self.token,
+                        token: tokens::address(self.genesis, self.file, fetch.token),
                         deposit: Amount::ZERO,
                         cadence_bytes: fetch.cadence_bytes.as_ref().map_or(cadence, |pin| pin.draw(decide)),
                         max_rate: rate_max(DECIMALS),
@@ -394,7 +411,7 @@ impl<'a> Drawing<'a> {
                     };
                     let deposit = fetch.deposit.as_ref().unwrap_or(&money.deposit).draw(decide);
                     order.deposit = Amount(match deposit {
-                        0 => ample(actors, &from, wanted(&order, blob.bytes)),
+                        0 => tokens::ample(actors, &from, order.token, wanted(&order, blob.bytes)),
                         deposit => deposit.into(),
                     });
                     let at = Time(fetch.at_ms.draw(decide) * 1_000);
@@ -584,14 +601,4 @@ fn path(link: &Link, decide: &mut Decisions) -> Path {
         duplicate: link.duplicate,
         delay: link.delay,
     }
-}
-
-/// A deposit that covers a download's price one and a half times, at the highest rate of those it may buy from.
-fn ample(actors: &[PlannedActor], from: &[ActorId], bytes: u64) -> u128 {
-    let rates = from.iter().filter_map(|id| match &actors[usize::from(id.0)].role {
-        Config::Node(config) => config.tokens.iter().map(|terms| terms.rate.0).max(),
-        Config::Client(_) => None,
-    });
-    let rate = u128::from(rates.max().unwrap_or(1));
-    1 + (u128::from(bytes) * rate * 3).div_ceil(2 * u128::from(MB))
 }

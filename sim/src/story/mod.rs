@@ -439,6 +439,14 @@ impl Recorder for Story {
                 let text = format!("what {} sent to {} is lost", self.people.name(actor), told::place(route));
                 self.say(at, About::Submission, text);
             }
+            Seen::EtherSet { actor, wei } => {
+                let text = format!("{} has {wei} wei for gas from here on", self.people.name(actor));
+                self.say(at, About::Submission, text);
+            }
+            Seen::Purse { actor, what } => {
+                let text = told::purse(self.people.name(actor), what);
+                self.say(at, About::Submission, text);
+            }
             Seen::Submitted { actor, call, route } => self.submitted(at, actor, call, route),
             Seen::Included { tx, .. } => self.included(at, tx),
             Seen::Undone { tx } => self.undone(at, tx),

@@ -8,6 +8,7 @@ use decdn_engine::{
 use super::{About, Line, Story, page::Page};
 use crate::{
     actor::ActorId,
+    chain::PurseNews,
     check::Liftable,
     report::Violation,
     scenario::Scenario,
@@ -40,6 +41,16 @@ pub fn told(story: &Story, scenario: &Scenario, violations: &[Violation]) -> Vec
     out.push(String::new());
     out.extend(parties(story));
     out
+}
+
+/// What a purse did about a transaction.
+pub(super) fn purse(who: &str, what: PurseNews) -> String {
+    match what {
+        PurseNews::Unpaid { missing } => format!("{who} can't pay a transaction: {missing} wei are missing"),
+        PurseNews::OutOfGas { limit } => format!("{who}'s transaction runs out of gas at {limit}"),
+        PurseNews::Raised { fee } => format!("{who} bids {fee} wei per gas for what waits"),
+        PurseNews::GivenUp => format!("{who} gives up a transaction that nobody takes"),
+    }
 }
 
 fn events(story: &Story) -> Vec<String> {

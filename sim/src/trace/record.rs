@@ -225,6 +225,14 @@ impl<W: Write + 'static> Scribe<W> {
                 let name = self.name(*actor);
                 self.write(&json!({ "seen": { "at": at, "lost_tx": name, "route": route } }));
             }
+            Seen::EtherSet { actor, wei } => {
+                let name = self.name(*actor);
+                self.write(&json!({ "seen": { "at": at, "ether": name, "wei": wei.to_string() } }));
+            }
+            Seen::Purse { actor, what } => {
+                let name = self.name(*actor);
+                self.write(&json!({ "seen": { "at": at, "purse": name, "what": format!("{what:?}") } }));
+            }
             Seen::Sequencer { censored, up } => {
                 let censored = censored.map(|id| self.name(id));
                 let body = json!({ "seen": { "at": at, "sequencer": up, "censored": censored } });

@@ -60,6 +60,7 @@ impl World {
         slot.outputs_left = None;
         let undone = undone + slot.edge.waiting() as u32;
         slot.edge.crash(&mut self.decide);
+        self.chain.forget_sent(self.cast.get(id).account);
         if is_wiped {
             slot.edge.durable.wipe();
         }
@@ -110,6 +111,11 @@ impl World {
             }
             TimedFault::Fork(back) => {
                 self.chain.fork(now, back, &mut self.decide);
+                self.arm_chain();
+            }
+            TimedFault::Ether(id, wei) => {
+                self.chain.set_ether(self.cast.get(id).account, wei);
+                self.watch.see(now, &Seen::EtherSet { actor: id, wei });
                 self.arm_chain();
             }
             TimedFault::Drift(secs) => self.chain.drift(now, secs),

@@ -147,6 +147,8 @@ pub enum TimedFault {
     /// The next head that the actor hears of is so many microseconds ahead of (or, negative, behind) its time, and so many blocks
     /// too high.
     Glitch(ActorId, i64, u64),
+    /// The actor's account has so much to pay for gas from now on, in wei.
+    Ether(ActorId, u128),
     /// Until then the actor hears of logs so much later than of heads.
     LogsBehind(ActorId, Span, Time),
 }

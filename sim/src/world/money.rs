@@ -36,15 +36,13 @@ impl World {
 
     fn tell(&mut self, now: Time, news: News) {
         match news {
-            News::Included { done, route, submitted } => {
-                let from = self.cast.by_account(done.sender).map(|person| person.id);
-                if let Some(seen) = done.seen(from, route, submitted) {
+            News::Included { done, route, submitted, from } => {
+                if let Some(seen) = done.seen(Some(from), route, submitted) {
                     self.watch.see(now, &Seen::Included { tx: &seen, chain: &self.chain });
                 }
             }
-            News::Undone { done, route, submitted } => {
-                let from = self.cast.by_account(done.sender).map(|person| person.id);
-                if let Some(seen) = done.seen(from, route, submitted) {
+            News::Undone { done, route, submitted, from } => {
+                if let Some(seen) = done.seen(Some(from), route, submitted) {
                     self.watch.see(now, &Seen::Undone { tx: &seen });
                 }
             }
@@ -56,6 +54,7 @@ impl World {
                     self.feed_at(at, actor, Input::Tx { ticket, outcome });
                 }
             }
+            News::Purse { actor, what } => self.watch.see(now, &Seen::Purse { actor, what }),
             News::Sealed => self.watch.see(now, &Seen::Block { chain: &self.chain }),
             News::Sequencer { censored, up } => {
                 let censored = censored.and_then(|account| self.cast.by_account(account)).map(|who| who.id);

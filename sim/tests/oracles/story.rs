@@ -327,6 +327,7 @@ impl Story {
             block,
             submitted: self.at,
             result: odd.result.map_or(Ok(()), |why| Err(why.into())),
+            is_out_of_gas: false,
             predicted: odd.predicted.map(|after| Ok(after?.map(State::Channel))),
             beside: None,
             gas: 1,
