@@ -35,4 +35,9 @@ export default [
     test: 'cargo test -p decdn-contracts --test accounts l2_a_transaction_waits_for_those_before_it_and_comes_with_them',
     edits: [{ file: 'contracts/rs/l2/accounts.rs', from: 'terms.nonce == account.nonce && terms.max_fee >= base_fee', to: 'terms.nonce >= account.nonce && terms.max_fee >= base_fee' }],
   },
+  {
+    name: 'missing-ether-told-each-time', rule: 'L2', breaks: 'an owner hears every ten minutes that its dispute account lacks ether',
+    test: 'cargo test -p decdn-io --lib l2_an_account_that_can_pay_no_more_is_told_of_once_and_again_when_it_can',
+    edits: [{ file: 'io/src/chain/inbox/funds.rs', from: '(*last == Funds::Enough) != (found == Funds::Enough)', to: '*last != found' }],
+  },
 ];

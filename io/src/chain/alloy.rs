@@ -23,6 +23,7 @@ use tokio::sync::Mutex;
 use super::{
     ChainError, Config, Inbox,
     allowance::Domains,
+    bidding::Places,
     inbox::DelayedInbox,
     reader::{self, Reader},
     submit::{Delayed, Following, LastDelay, Way},
@@ -51,7 +52,7 @@ pub(super) struct Shared {
     /// Which tokens take permits.
     domains: StdMutex<Domains>,
     /// Held from choosing a nonce until the transaction is sent, so that no two choose the same.
-    pub(super) sending: Mutex<()>,
+    pub(super) sending: Mutex<Places>,
     /// Why the last request that failed did.
     trouble: StdMutex<Option<String>>,
     /// What the delayed inbox was given.
@@ -122,7 +123,7 @@ impl AlloyChain {
             readers,
             told: StdMutex::default(),
             domains: StdMutex::default(),
-            sending: Mutex::new(()),
+            sending: Mutex::default(),
             trouble: StdMutex::default(),
             delayed: StdMutex::default(),
         };

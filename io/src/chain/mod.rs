@@ -7,6 +7,7 @@
 pub(crate) mod account;
 mod allowance;
 pub mod alloy;
+mod bidding;
 mod endpoint;
 pub mod inbox;
 mod logs;
@@ -45,10 +46,14 @@ pub struct Config {
     pub receipt_poll: Duration,
     /// How long to look, for a transaction that went to the sequencer.
     pub patience: Duration,
-    /// Gas that every transaction may use. Nobody is asked for an estimate: a lie would keep a dispute back.
+    /// How long to look before more is offered.
+    pub raise_after: Duration,
+    /// Gas that a transaction may use where there is no estimate. One is a start: what runs out of gas goes out again with twice as much.
     pub gas_limit: u64,
     /// The most to pay per unit of gas, in wei.
     pub max_fee_per_gas: u128,
+    /// The most that a transaction may cost in all, in wei, if there is such a limit.
+    pub max_cost: Option<u128>,
     /// How to get at the L1's delayed inbox.
     pub inbox: Inbox,
     /// The forced-inclusion delay where the inbox can't be asked.
@@ -63,8 +68,10 @@ impl Default for Config {
             events_max: 4_096,
             receipt_poll: Duration::from_millis(250),
             patience: Duration::from_secs(120),
+            raise_after: bidding::RAISE_AFTER,
             gas_limit: 2_000_000,
             max_fee_per_gas: 100_000_000_000,
+            max_cost: None,
             inbox: Inbox::None,
             forced_inclusion: Span::from_hours(24),
         }

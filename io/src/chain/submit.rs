@@ -1,7 +1,7 @@
 //! A transaction's way to the chain, by the sequencer or by the delayed inbox, and what becomes of it.
 
 use alloy_eips::BlockNumberOrTag;
-use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_primitives::{Address, B256, Bytes};
 use alloy_provider::{Provider, transport::TransportError};
 use alloy_rpc_types_eth::{BlockOverrides, TransactionReceipt, TransactionRequest};
 use decdn_contracts::bindings;
@@ -16,10 +16,9 @@ use serde_json::json;
 use tokio::time::{Duration, Instant, sleep, timeout};
 
 use super::{
-    ChainError,
-    account::{self, Terms},
-    allowance,
+    ChainError, allowance,
     alloy::{Shared, endpoint},
+    bidding::{Fate, UnderWay},
     inbox::{DelayedInbox, Message, Wait},
 };
 
@@ -63,17 +62,6 @@ pub(super) enum Following {
     Waiting(Box<Waiting>),
     /// All is told.
     Done,
-}
-
-/// A transaction on its way.
-pub(super) struct UnderWay {
-    what: &'static str,
-    hash: B256,
-    nonce: u64,
-    to: Address,
-    input: Bytes,
-    /// When to give up; never for what the inbox holds.
-    until: Option<Instant>,
 }
 
 /// A dispute that waits in an Arbitrum chain's inbox.
@@ -194,38 +182,6 @@ impl Shared {
         Ok(outcome)
     }
 
-    /// Hands a transaction to the sequencer.
-    async fn send(&self, call: &Call, to: Address, input: Bytes) -> Result<UnderWay, ChainError> {
-        let _one_at_a_time = self.sending.lock().await;
-        let count = self.provider.get_transaction_count(self.key.address()).pending().await;
-        let (nonce, hash, raw) = self.signed(count.map_err(endpoint)?, to, &input).await?;
-        // Followed by its receipt, not by the provider's own watcher, which needs the endpoint's filters.
-        match self.provider.send_raw_transaction(&raw).await {
-            Ok(_watcher) => {}
-            // An endpoint that did not answer in time may have taken it nevertheless.
-            Err(error) if is_known(&error) => {}
-            Err(error) => return Err(endpoint(error)),
-        }
-        let until = Some(Instant::now() + self.config.patience);
-        Ok(UnderWay { what: call.purpose(), hash, nonce, to, input, until })
-    }
-
-    /// A transaction of the account with this nonce: the nonce, its hash, its bytes.
-    async fn signed(&self, nonce: u64, to: Address, input: &Bytes) -> Result<(u64, B256, Bytes), ChainError> {
-        let fees = self.provider.estimate_eip1559_fees().await.map_err(endpoint)?;
-        let max_fee_per_gas = fees.max_fee_per_gas.min(self.config.max_fee_per_gas);
-        let terms = Terms {
-            chain_id: self.deployment.chain_id,
-            nonce,
-            gas_limit: self.config.gas_limit,
-            max_fee_per_gas,
-            max_priority_fee_per_gas: fees.max_priority_fee_per_gas.min(max_fee_per_gas),
-            value: U256::ZERO,
-        };
-        let (hash, raw) = account::signed(&self.key, terms, to, input.clone());
-        Ok((nonce, hash, raw))
-    }
-
     async fn queue_on_devnet(
         &self,
         ticket: TxTicket,
@@ -236,12 +192,14 @@ impl Shared {
         let _one_at_a_time = self.sending.lock().await;
         // What the sequencer holds back must not hold back what goes around it.
         let count = self.provider.get_transaction_count(self.key.address()).latest().await;
-        let (nonce, hash, raw) = self.signed(count.map_err(endpoint)?, to, &input).await?;
+        let nonce = count.map_err(endpoint)?;
+        let fees = self.market().await?.capped(self.config.max_fee_per_gas);
+        let (hash, raw) = self.signed(nonce, self.config.gas_limit, fees, &(to, input.clone()));
         let queued: SentToInbox =
             self.provider.raw_request("decdn_sendInbox".into(), (raw,)).await.map_err(endpoint)?;
         self.delayed().insert(ticket, Delayed::Devnet(hash));
         let (at, forcible) = (ChainTime(queued.at), ChainTime(queued.forcible));
-        let under_way = UnderWay { what: call.purpose(), hash, nonce, to, input, until: None };
+        let under_way = UnderWay { what: call.purpose(), hashes: vec![hash], nonce, to, input, bid: None };
         Ok((TxOutcome::Queued { at, forcible }, Following::Sent(under_way)))
     }
 
@@ -260,7 +218,7 @@ impl Shared {
             return Ok((TxOutcome::Absent, Following::Done));
         };
         self.delayed().insert(ticket, Delayed::Devnet(hash));
-        let under_way = UnderWay { what: call.purpose(), hash, nonce, to, input, until: None };
+        let under_way = UnderWay { what: call.purpose(), hashes: vec![hash], nonce, to, input, bid: None };
         let (at, forcible) = (ChainTime(at), ChainTime(forcible));
         Ok((TxOutcome::Queued { at, forcible }, Following::Sent(under_way)))
     }
@@ -344,28 +302,11 @@ impl Shared {
         Ok(self.channel(channel).await?.map_or(Address::ZERO, |channel| channel.token))
     }
 
-    /// Waits for a receipt, or for the certainty or the assumption that there will be none.
-    async fn outcome(&self, tx: &UnderWay) -> TxOutcome {
-        loop {
-            sleep(self.config.receipt_poll).await;
-            // The count is read first: where it has passed the nonce, a missing receipt is final.
-            let used = self.provider.get_transaction_count(self.key.address()).latest().await;
-            match self.provider.get_transaction_receipt(tx.hash).await {
-                Ok(Some(receipt)) => {
-                    if let Ok(outcome) = self.included(tx, &receipt).await {
-                        return outcome;
-                    }
-                }
-                Ok(None) if used.is_ok_and(|used| used > tx.nonce) => return TxOutcome::Lost,
-                Ok(None) | Err(_) => {}
-            }
-            if tx.until.is_some_and(|until| Instant::now() >= until) {
-                return TxOutcome::Lost;
-            }
-        }
-    }
-
-    async fn included(&self, tx: &UnderWay, receipt: &TransactionReceipt) -> Result<TxOutcome, ChainError> {
+    pub(super) async fn included(
+        &self,
+        tx: &UnderWay,
+        receipt: &TransactionReceipt,
+    ) -> Result<Fate, ChainError> {
         let number = receipt.block_number.ok_or(ChainError::Nonsense("a receipt without a block"))?;
         let BlockRef { number, time, .. } = self.block(BlockNumberOrTag::Number(number)).await?;
         let block = Block { number, time };
@@ -373,10 +314,15 @@ impl Shared {
             Ok(())
         } else {
             let why = self.reason(tx, block).await;
+            let limit = tx.bid.map_or(u64::MAX, |(bid, _)| bid.gas_limit);
+            // A call gets 63 of 64 parts of what is left: whoever has that little left had not enough.
+            if why == Revert::Other && receipt.gas_used >= limit / 64 * 63 {
+                return Ok(Fate::OutOfGas);
+            }
             self.remember(&ChainError::Reverted { what: tx.what, why });
             Err(why)
         };
-        Ok(TxOutcome::Included { block, result })
+        Ok(Fate::Told(TxOutcome::Included { block, result }))
     }
 
     /// Why a transaction failed, by calling again where it stood: on the state before its block, at its
@@ -481,15 +427,6 @@ impl Waiting {
 /// Whether a wait's end is news: its delay can become shorter while it waits, and blocks come late.
 fn changes(told: ChainTime, now: ChainTime) -> bool {
     now.0.saturating_add(SOONER_SECS) < told.0 || now.0 > told.0.saturating_add(LATER_SECS)
-}
-
-/// Whether an endpoint says that it has this very transaction already, or one in its place: which one, its receipt tells.
-fn is_known(error: &TransportError) -> bool {
-    let says = |words| {
-        move |refusal: &alloy_json_rpc::ErrorPayload| refusal.message.to_ascii_lowercase().contains(words)
-    };
-    let refusal = error.as_error_resp();
-    refusal.is_some_and(says("already known")) || refusal.is_some_and(says("nonce too low"))
 }
 
 #[cfg(test)]

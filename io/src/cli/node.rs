@@ -13,6 +13,7 @@ use decdn_engine::{
     roles::{Config, config::NodeConfig},
     time::ChainTime,
 };
+use futures::StreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
@@ -27,6 +28,7 @@ use super::{
     terms::terms,
 };
 use crate::{
+    chain::inbox::Funds,
     config::{self, Tokens},
     control::{BindError, Control},
     party::{News, Parts, Party},
@@ -211,6 +213,7 @@ async fn serve(args: RunArgs) -> Result<(), Failure> {
         );
         talk::line(text)?;
     }
+    let mut funds = chosen.funds();
     let interrupt = carefully();
     tokio::pin!(interrupt);
     let end = loop {
@@ -225,6 +228,7 @@ async fn serve(args: RunArgs) -> Result<(), Failure> {
                     break failed(format!("the node has {why}; see to the disk of {dir}, then start it again"));
                 }
             },
+            Some(found) = funds.next() => tell_funds(ear, &found),
             errand = desk.next() => errand.run(&party).await,
             () = &mut interrupt => {
                 let kept = "interrupted; vouchers and channels are kept, start the node again to defend them";
@@ -237,6 +241,20 @@ async fn serve(args: RunArgs) -> Result<(), Failure> {
         tracing::warn!("the node did not stop in time; what is durable is safe");
     }
     Err(end)
+}
+
+/// Whether a dispute can be paid for on the L1, as it was found just now (L2).
+fn tell_funds(ear: Ear, found: &Funds) {
+    match found {
+        Funds::Enough => {
+            tracing::info!("the dispute account can pay for a dispute on the L1");
+            ear.tell(&json!({ "event": "funded" }));
+        }
+        Funds::Missing(why) => {
+            tracing::error!(%why, "nothing can be forced until that is done");
+            ear.tell(&json!({ "event": "unfunded", "why": why }));
+        }
+    }
 }
 
 /// What a node says of its business.

@@ -20,6 +20,7 @@ use decdn_engine::{
     roles::{AnyRole, Config, Role as _},
     time::Span,
 };
+use futures::{StreamExt, stream, stream::BoxStream};
 use serde_json::json;
 
 use super::{
@@ -30,7 +31,7 @@ use super::{
 use crate::{
     chain::{
         self, AlloyChain, Inbox, Survey, Token,
-        inbox::{self, DelayedInbox, Pace},
+        inbox::{self, DelayedInbox, Funds, Pace},
     },
     clock::SystemClock,
     config::{self, File, Tokens},
@@ -279,6 +280,11 @@ impl Chosen {
             other => other.map_err(surveyed)?,
         }
         Ok(())
+    }
+
+    /// Whether a dispute can be paid for on the L1, from now on; nothing where nothing is forced there.
+    pub(super) fn funds(&self) -> BoxStream<'static, Funds> {
+        self.forced.as_ref().map_or_else(|| stream::empty().boxed(), |forced| forced.funds().boxed())
     }
 
     /// A token by its symbol or address, that channels may use.

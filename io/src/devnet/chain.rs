@@ -80,6 +80,7 @@ pub(super) enum Refused {
     Full,
     Down,
     Underpriced,
+    CheapReplacement,
 }
 
 impl Chain {
@@ -230,6 +231,19 @@ impl Chain {
         if tx.max_fee_per_gas() < u128::from(self.base_fee(u64::MAX)) {
             return Err(Refused::Underpriced);
         }
+        if let Some((id, replaced)) = self.waiting(tx.signer(), tx.nonce()) {
+            let least = self.sent[&replaced].tx.max_fee_per_gas().saturating_mul(110).div_ceil(100);
+            if tx.max_fee_per_gas() < least {
+                return Err(Refused::CheapReplacement);
+            }
+            let hash = raw_tx.hash;
+            if !self.l2.replace(now, id, raw_tx) {
+                return Err(Refused::NonceTooLow);
+            }
+            self.sent.remove(&replaced);
+            self.keep(hash, id, tx, false);
+            return Ok(hash);
+        }
         match tx.nonce().cmp(&self.next_nonce(tx.signer())) {
             std::cmp::Ordering::Less => return Err(Refused::NonceTooLow),
             std::cmp::Ordering::Greater => return Err(Refused::NonceTooHigh),
@@ -342,6 +356,15 @@ impl Chain {
             gas_limit: tx.gas_limit(),
         };
         Ok((Recovered::new_unchecked(tx, from), raw_tx))
+    }
+
+    /// What waits for the sequencer under this nonce of an account.
+    fn waiting(&self, account: Address, nonce: u64) -> Option<(TxId, B256)> {
+        let is_it = |hash: &B256| {
+            let sent = self.sent.get(hash)?;
+            (!sent.is_delayed && sent.tx.signer() == account && sent.tx.nonce() == nonce).then_some(())
+        };
+        self.hashes.iter().find(|(_, hash)| is_it(hash).is_some()).map(|(id, hash)| (*id, *hash))
     }
 
     /// The nonce that the sequencer expects next from an account.

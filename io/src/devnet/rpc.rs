@@ -204,6 +204,7 @@ fn refused(why: Refused) -> RpcError {
         Refused::NonceTooHigh => "nonce too high",
         Refused::Full => "txpool is full",
         Refused::Down => "the sequencer is down",
+        Refused::CheapReplacement => "replacement transaction underpriced",
         Refused::Underpriced => "max fee per gas less than block base fee",
     })
 }

@@ -11,6 +11,7 @@
 
 mod abi;
 mod check;
+mod funds;
 mod message;
 mod sender;
 
@@ -30,7 +31,7 @@ use self::{
     message::Retryable,
     sender::{Letter, Sender, away, is},
 };
-pub use self::{check::Settings, message::Message, sender::Pace};
+pub use self::{check::Settings, funds::Funds, message::Message, sender::Pace};
 use super::ChainError;
 
 /// Between two blocks of the L1.

@@ -6,6 +6,7 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_provider::{Provider, RootProvider, transport::TransportError};
 use alloy_rpc_types_eth::TransactionReceipt;
 use decdn_contracts::EthKey;
+use decdn_engine::bid::Fees;
 use tokio::{
     sync::Mutex,
     time::{Instant, sleep},
@@ -18,8 +19,6 @@ use crate::chain::{
 
 /// How often one transaction is offered, each time for half as much again.
 const OFFERS: u32 = 12;
-/// What a replacement has to offer more at least, in percent: nodes take none for less than 10.
-const RAISE_PERCENT: u128 = 150;
 
 /// How the L1 is used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,21 +53,6 @@ pub(super) struct Letter {
     pub(super) gas_limit: u64,
 }
 
-/// Fees per unit of gas, in wei.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Fees {
-    pub(super) most: u128,
-    pub(super) tip: u128,
-}
-
-impl Fees {
-    fn raised(self, cap: u128) -> Self {
-        let raise = |wei: u128| (wei.saturating_mul(RAISE_PERCENT) / 100).max(wei.saturating_add(1));
-        let most = raise(self.most).min(cap);
-        Self { most, tip: raise(self.tip).min(most) }
-    }
-}
-
 /// The dispute account. It has its nonces to itself, but for what its owner does by hand.
 pub(super) struct Sender {
     pub(super) provider: RootProvider,
@@ -87,8 +71,8 @@ impl Sender {
     /// What is offered for gas at first.
     pub(super) async fn fees(&self) -> Result<Fees, ChainError> {
         let fees = self.provider.estimate_eip1559_fees().await.map_err(away)?;
-        let most = fees.max_fee_per_gas.min(self.pace.max_fee_per_gas);
-        Ok(Fees { most, tip: fees.max_priority_fee_per_gas.min(most) })
+        let fees = Fees { most: fees.max_fee_per_gas, tip: fees.max_priority_fee_per_gas };
+        Ok(fees.capped(self.pace.max_fee_per_gas))
     }
 
     /// Makes a transaction and follows it into a block; what it does may depend on the fee that is offered.
@@ -180,21 +164,4 @@ pub(super) fn away(why: impl std::fmt::Display) -> ChainError {
 
 pub(super) fn is(error: &TransportError, words: &str) -> bool {
     error.as_error_resp().is_some_and(|refusal| refusal.message.to_ascii_lowercase().contains(words))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn l2_each_offer_is_half_as_much_again_up_to_the_most() {
-        let mut fees = Fees { most: 1_000, tip: 1 };
-        fees = fees.raised(2_000);
-        assert_eq!(fees, Fees { most: 1_500, tip: 2 });
-        fees = fees.raised(2_000);
-        assert_eq!(fees, Fees { most: 2_000, tip: 3 });
-        assert_eq!(fees.raised(2_000).most, 2_000);
-        assert_eq!(Fees { most: 0, tip: 0 }.raised(10), Fees { most: 1, tip: 1 });
-        assert_eq!(Fees { most: u128::MAX, tip: u128::MAX }.raised(u128::MAX).most, u128::MAX);
-    }
 }
