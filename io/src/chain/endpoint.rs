@@ -81,12 +81,8 @@ impl Endpoints {
         let body = serde_json::to_vec(&request).map_err(TransportError::ser_err)?;
         let mut waiting = (0..self.urls.len()).map(|step| (first + step) % self.urls.len());
         let (mut asked, mut why, mut refusal) = (FuturesUnordered::new(), None, None);
-        if request.as_single().is_some_and(|request| request.method() == SENDS) {
-            // Each of them is handed what was signed: one that takes it and forgets it keeps nothing back (L4).
-            for index in (0..self.urls.len()).filter(|index| *index != first) {
-                let (this, body) = (self.clone(), body.clone());
-                tokio::spawn(async move { this.ask_one(&this.urls[index], body).await.is_ok() });
-            }
+        if self.urls.len() > 1 && request.as_single().is_some_and(|request| request.method() == SENDS) {
+            return self.send_to_all(body).await;
         }
         let ask = |index: usize| {
             let (this, body) = (&self, body.clone());
@@ -127,7 +123,27 @@ impl Endpoints {
                 None => {}
             }
         }
-        let nobody = || TransportErrorKind::custom_str("no endpoint is configured");
+        refusal.ok_or_else(|| why.unwrap_or_else(nobody))
+    }
+
+    /// Each of them is handed what was signed: one that takes it and forgets it keeps nothing back (L4). Whoever is second may
+    /// say that it is known already, so a refusal counts only if nobody takes it. What is on its way stays so.
+    async fn send_to_all(self, body: Vec<u8>) -> Result<ResponsePacket, TransportError> {
+        let send = |index: usize| {
+            let (this, body) = (self.clone(), body.clone());
+            tokio::spawn(async move { this.ask_one(&this.urls[index], body).await })
+        };
+        let mut sent: FuturesUnordered<_> = (0..self.urls.len()).map(send).collect();
+        let (mut why, mut refusal) = (None, None);
+        while let Some(answer) = sent.next().await {
+            match answer {
+                Ok(Ok(answer)) if is_refusal(&answer) => _ = refusal.get_or_insert(answer),
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(error)) => why = Some(error),
+                // A task that is cut off says nothing.
+                Err(_) => {}
+            }
+        }
         refusal.ok_or_else(|| why.unwrap_or_else(nobody))
     }
 
@@ -158,6 +174,10 @@ impl Endpoints {
             }
         }
     }
+}
+
+fn nobody() -> TransportError {
+    TransportErrorKind::custom_str("no endpoint is configured")
 }
 
 /// An answer that carries a JSON-RPC error is one, whatever its HTTP status.

@@ -23,7 +23,7 @@ use super::{
     endpoint,
     event::{Happening, Monotonic, Service},
     file::{self, Actor, File, Link, Mode, Placed},
-    tokens,
+    tokens::{self, TokenName},
 };
 use crate::{
     actor::ActorId,
@@ -406,7 +406,7 @@ impl<'a> Drawing<'a> {
                         token: tokens::address(self.genesis, self.file, fetch.token),
                         deposit: Amount::ZERO,
                         cadence_bytes: fetch.cadence_bytes.as_ref().map_or(cadence, |pin| pin.draw(decide)),
-                        max_rate: rate_max(DECIMALS),
+                        max_rate: rate_max(fetch.token.map_or(DECIMALS, TokenName::decimals)),
                         keep_channel: fetch.keep_channel.draw(decide) > 0,
                     };
                     let deposit = fetch.deposit.as_ref().unwrap_or(&money.deposit).draw(decide);

@@ -26,6 +26,11 @@ names! {
 }
 
 impl TokenName {
+    /// Its decimals.
+    pub fn decimals(self) -> u8 {
+        self.spec().decimals
+    }
+
     fn spec(self) -> TokenSpec {
         match self {
             Self::Usdc => TokenSpec { symbol: "USDC", decimals: 6 },
@@ -62,7 +67,7 @@ pub(super) fn address(genesis: &Genesis, file: &File, name: Option<TokenName>) -
 pub(super) fn more_terms(genesis: &Genesis, file: &File, decide: &mut Decisions) -> Vec<TokenTerms> {
     let terms = |name: &TokenName| {
         let (token, rate) = (address(genesis, file, Some(*name)), Rate(name.rate().draw(decide)));
-        let decimals = name.spec().decimals;
+        let decimals = name.decimals();
         TokenTerms { decimals, soft_cap: Amount::MAX, ..TokenTerms::new(token, rate) }
     };
     file.money.more_tokens.iter().map(terms).collect()
@@ -70,7 +75,7 @@ pub(super) fn more_terms(genesis: &Genesis, file: &File, decide: &mut Decisions)
 
 /// The decimals of the tokens beside the first.
 pub(super) fn decimals(genesis: &Genesis, file: &File) -> Vec<(Address, u8)> {
-    let of = |name: &TokenName| (address(genesis, file, Some(*name)), name.spec().decimals);
+    let of = |name: &TokenName| (address(genesis, file, Some(*name)), name.decimals());
     file.money.more_tokens.iter().map(of).collect()
 }
 
