@@ -5,6 +5,7 @@
 //! `corpus/<target>/` through them and needs nothing but cargo.
 
 mod bytes;
+mod chain;
 mod client;
 mod contract;
 mod files;
@@ -21,6 +22,7 @@ use std::{fs, io, path::Path};
 pub use decdn_store::ordeal::{damaged as database, power_cut};
 
 pub use bytes::Bytes;
+pub use chain::chain;
 pub use client::client;
 pub use contract::contract;
 pub use files::{config, key_file, receipt};
@@ -35,6 +37,7 @@ pub type Target = fn(&[u8]);
 
 /// Every target by name; the name is also that of its folder under `corpus/` and of its file under `fuzz_targets/`.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("chain", chain),
     ("client", client),
     ("config", config),
     ("contract", contract),

@@ -198,6 +198,7 @@ fn lie(parties: &Parties, input: &mut Bytes<'_>, known: &[ChannelId]) -> ChainEv
             refunded: amount(input),
             ending: [Ending::Window, Ending::Consent, Ending::Finish][usize::from(input.byte()) % 3],
         },
+        _ if nonce.0 % 2 == 1 => EventKind::Claimed { amount: Amount::MAX, nonce, paid: amount(input) },
         _ => EventKind::Closing { by: parties.buyer, amount: Amount::ZERO, nonce, deadline: ChainTime(0) },
     };
     ChainEvent::of_channel(block, channel, kind)
