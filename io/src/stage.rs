@@ -124,6 +124,8 @@ struct Ground<'a> {
     chain: &'a Devnet,
     token: Address,
     network: &'a dyn Network,
+    /// How often the node reads the chain.
+    node_poll: Span,
 }
 
 impl Stage {
@@ -183,7 +185,9 @@ impl Stage {
         let chain = Devnet::start(genesis.clone(), profile, Arc::new(move || ticks.now().mono), 0).await?;
         let token = genesis.token(0).ok_or("the genesis has no token")?;
         let client_key = key(CLIENT)?;
-        let ground = Ground { home: &home, clock: &clock, chain: &chain, token, network: &*network };
+        let (home_dir, on) = (&home, &*network);
+        let ground =
+            Ground { home: home_dir, clock: &clock, chain: &chain, token, network: on, node_poll: POLL };
         ground.pay(client_key.address())?;
         ground.list(NODE)?;
         let source = if has_source {
@@ -215,7 +219,7 @@ impl Stage {
 
     fn ground(&self) -> Ground<'_> {
         let Self { home, clock, chain, token, network, .. } = self;
-        Ground { home, clock, chain, token: *token, network: &**network }
+        Ground { home, clock, chain, token: *token, network: &**network, node_poll: POLL }
     }
 
     /// Ends the client and starts it again from what is durable.
@@ -237,6 +241,40 @@ impl Stage {
         self.node.kill().await;
         self.node = self.ground().start_node(NODE, Some(source)).await?;
         Ok(())
+    }
+
+    /// Ends the node and starts it again as one that reads the chain as seldom as in production.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub async fn restart_node_as_in_production(&mut self) -> Result<Span, StartError> {
+        self.node.stop().await;
+        let node_poll = Monitor::default().poll;
+        self.node = Ground { node_poll, ..self.ground() }.start_node(NODE, None).await?;
+        Ok(node_poll)
+    }
+
+    /// Opens so many channels from the client's account to the node, past any engine.
+    ///
+    /// # Errors
+    /// If one is not opened.
+    pub async fn open_channels(&self, count: u64, deposit: Amount) -> Result<(), StartError> {
+        let whole = Amount(deposit.0 * u128::from(count));
+        let approve = decdn_engine::chain::token::Call::Approve { token: self.token, amount: whole };
+        self.transact_as_client(approve.into()).await?.1.map_err(|why| format!("not allowed: {why:?}"))?;
+        let node = self.node.signer.address();
+        let open = decdn_engine::chain::channel::Call::Open { node, token: self.token, deposit };
+        let mut account = account(&self.chain, &self.client_key)?;
+        let opening = (0..count).map(|n| {
+            let outcomes = account.submit(TxTicket(n), open.into(), Route::Sequencer);
+            async move {
+                let last = outcomes.collect::<Vec<_>>().await.pop();
+                matches!(last, Some(TxOutcome::Included { result: Ok(()), .. }))
+            }
+        });
+        let opening: Vec<_> = opening.collect();
+        let opened = futures::stream::iter(opening).buffered(64).all(ready).await;
+        if opened { Ok(()) } else { Err("a channel was not opened".into()) }
     }
 
     /// One more client of the same node, with an account, a key and a folder of its own. Each `n` from 2 to 20 is
@@ -324,6 +362,19 @@ impl Stage {
         Ok(std::pin::pin!(included).next().await.ok_or("the transaction was lost")?)
     }
 
+    /// The chain port of the node's account, for who asks the chain beside the node.
+    ///
+    /// # Errors
+    /// If the chain's address can't be used.
+    pub fn node_account(&self) -> Result<AlloyChain, StartError> {
+        account(&self.chain, &key(NODE)?)
+    }
+
+    /// The node's state directory.
+    pub fn node_dir(&self) -> PathBuf {
+        self.home.join("node")
+    }
+
     /// Where a finished download goes.
     pub fn delivered(&self, id: u64) -> PathBuf {
         self.home.join(format!("delivered-{id}"))
@@ -331,7 +382,7 @@ impl Stage {
 
     /// The node's own copy of a blob's content.
     pub fn content_of(&self, hash: BlobHash) -> PathBuf {
-        self.home.join("node/blobs").join(format!("{hash}.content"))
+        self.node_dir().join("blobs").join(format!("{hash}.content"))
     }
 }
 
@@ -375,7 +426,7 @@ impl Ground<'_> {
         let mut config = NodeConfig::new(deployment, parts.transport.id(), key.address());
         // The chain calls nothing safe for 15 minutes; here the node takes the risk of any deposit (V6).
         config.tokens = vec![TokenTerms { soft_cap: PURSE, ..TokenTerms::new(self.token, RATE) }];
-        config.monitor.poll = POLL;
+        config.monitor.poll = self.node_poll;
         config.max_blob_size = u64::MAX;
         let role = Node::recover(config, parts.load()?.into_iter());
         let blobs = parts.blobs.list()?;

@@ -3,9 +3,11 @@
 //! - `delivery`: paid delivery, a bare iroh stream, iroh-blobs from disk to disk and from memory to memory, in turns.
 //! - `first-byte`: a cold blob of 1 KiB on an open channel, beside iroh-blobs on an open connection.
 //! - `streams`: 1,000 downloads at once from one node, over twelve clients.
+//! - `idle`: what a node with 1,000 open channels asks of its endpoint in an hour in which nothing happens.
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 #![expect(clippy::float_arithmetic, reason = "figures to print")]
 
+mod idle;
 mod paid;
 mod rivals;
 mod table;
@@ -43,6 +45,9 @@ struct Args {
     /// Bytes of each of these streams, in KiB.
     #[arg(long, default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     stream_kib: u32,
+    /// How many channels an idle node has.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    channels: u64,
     /// Measure these sides of `delivery` alone: for a profiler.
     #[arg(long, value_delimiter = ',')]
     only: Vec<Side>,
@@ -59,6 +64,7 @@ enum What {
     Delivery,
     FirstByte,
     Streams,
+    Idle,
 }
 
 /// Who delivers.
@@ -93,6 +99,9 @@ async fn main() -> Result<(), Trouble> {
     }
     if is_wanted(What::Streams) {
         streams(&args).await?;
+    }
+    if is_wanted(What::Idle) {
+        idle::idle(args.channels, args.json).await?;
     }
     Ok(())
 }

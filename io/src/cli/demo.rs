@@ -1,13 +1,21 @@
-//! `decdn demo`: a file bought byte by byte, then a dishonest close put right.
+//! `decdn demo`: a file bought byte by byte, dishonest closes put right, and a node that draws what it has earned. The later acts
+//! are in files of their own.
 
-use std::{path::PathBuf, time::Duration};
+mod claim;
+mod stale;
+
+use std::{
+    io::{Seek, SeekFrom},
+    path::PathBuf,
+    time::Duration,
+};
 
 use decdn_driver::Clock;
 use decdn_engine::{
-    chain::channel,
     ids::{Address, BlobHash, ChannelId, FetchId},
     io::{Input, Notice},
     money::Amount,
+    order::FetchOrder,
     time::{Span, Time},
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -16,7 +24,7 @@ use super::{
     Failure, failed,
     source::{GENERATED_BYTES, Source},
     statement::{Close, PartyStatement, Statement, units, usdc},
-    talk,
+    talk::{self, Ear},
 };
 use crate::{
     party::{News, Party},
@@ -25,7 +33,7 @@ use crate::{
 
 /// Nothing has happened for this long: something is wrong.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// What the second act delivers.
+/// What the later acts deliver.
 const ENCORE_BYTES: u64 = 8 << 20;
 
 pub(super) async fn run(file: Option<PathBuf>, json: bool, home: PathBuf) -> Result<(), Failure> {
@@ -34,18 +42,33 @@ pub(super) async fn run(file: Option<PathBuf>, json: bool, home: PathBuf) -> Res
         None => Source::generated("demo", GENERATED_BYTES),
     };
     let mut stage = Stage::set_in(&home).await.map_err(failed)?;
-    let first = honest(&mut stage, &source, json).await?;
-    if !json {
-        talk::data(first.text().as_bytes())?;
+    let mut acts = Vec::new();
+    for act in 1..=4 {
+        let act = match act {
+            1 => honest(&mut stage, &source, json).await?,
+            2 => stale::disputed(&mut stage, json).await?,
+            3 => stale::forced(&mut stage, json).await?,
+            _ => claim::claimed(&mut stage, json).await?,
+        };
+        if !json {
+            talk::data(act.text().as_bytes())?;
+        }
+        acts.push(act);
     }
-    let second = stale_close(stage, json).await?;
-    let is_good = first.is_good() && second.is_good();
+    stage.client.stop().await;
+    stage.node.stop().await;
+    let is_good = acts.iter().all(Statement::is_good);
     if json {
-        talk::line(serde_json::json!({ "ok": is_good, "acts": [first, second] }))?;
-    } else {
-        talk::data(second.text().as_bytes())?;
+        talk::line(serde_json::json!({ "ok": is_good, "acts": acts }))?;
     }
     if is_good { Ok(()) } else { Err(failed("the statement does not add up")) }
+}
+
+/// What happens, for people.
+fn say(json: bool, text: impl std::fmt::Display) {
+    if !json {
+        Ear::People.say(format_args!("  {text}"));
+    }
 }
 
 /// What was heard of one purchase.
@@ -154,15 +177,14 @@ async fn import(stage: &Stage, source: &Source, json: bool) -> Result<(BlobHash,
     Ok(imported)
 }
 
-/// Orders a blob and hears until it is whole and paid, and settled where that is wanted.
+/// Orders content and hears until it is whole and paid, and settled where that is wanted.
 async fn buy(
     stage: &mut Stage,
-    id: u64,
-    (hash, bytes): (BlobHash, u64),
+    order: FetchOrder,
+    bytes: u64,
     until_settled: bool,
     json: bool,
 ) -> Result<Heard, Failure> {
-    let order = stage.order(id, hash, bytes, !until_settled);
     let bar = bar(bytes, json, "download");
     let mut heard = Heard::default();
     stage.client.order(Input::Fetch(order)).await;
@@ -177,7 +199,8 @@ async fn buy(
 async fn honest(stage: &mut Stage, source: &Source, json: bool) -> Result<Statement, Failure> {
     let before = Before::note(stage);
     let blob = import(stage, source, json).await?;
-    let mut heard = buy(stage, 1, blob, true, json).await?;
+    let order = stage.order(1, blob.0, blob.1, false);
+    let mut heard = buy(stage, order, blob.1, true, json).await?;
     // The node reads the settlement a moment later.
     while let Ok(news) = stage.node.news.try_recv() {
         heard.take(false, &news, stage.clock.now().mono, &ProgressBar::hidden())?;
@@ -186,7 +209,7 @@ async fn honest(stage: &mut Stage, source: &Source, json: bool) -> Result<Statem
         stage,
         "Act 1: a download, closed together",
         source,
-        1,
+        &[1],
         blob,
         &heard,
         &before,
@@ -195,69 +218,29 @@ async fn honest(stage: &mut Stage, source: &Source, json: bool) -> Result<Statem
     .await
 }
 
-/// Act two: the client closes at zero and is gone; the node's monitor disputes within the window.
-async fn stale_close(mut stage: Stage, json: bool) -> Result<Statement, Failure> {
-    let before = Before::note(&stage);
-    let source = Source::generated("encore", ENCORE_BYTES);
-    let blob = import(&stage, &source, json).await?;
-    let mut heard = buy(&mut stage, 2, blob, false, json).await?;
-    let channel = heard.channel.ok_or_else(|| failed("no channel was opened"))?;
-    let say = |text: String| {
-        if !json {
-            talk::Ear::People.say(format_args!("  {text}"));
-        }
-    };
-
-    // It takes what it verified with it, and its monitor, which would dispute even its own close.
-    stage.client.stop().await;
-    let close = channel::Call::Close { channel, voucher: None }.into();
-    let (block, result) = stage.transact_as_client(close).await.map_err(failed)?;
-    result.map_err(|why| failed(format!("the close at zero was refused: {why:?}")))?;
-    say(format!("the client closes at {} in block {} and is gone", usdc(0), block.number));
-    let mut disputed_to = None;
-    while disputed_to.is_none() {
-        let news = patiently(stage.node.next()).await?.map_err(failed)?;
-        heard.take(false, &news, stage.clock.now().mono, &ProgressBar::hidden())?;
-        match news {
-            News::Notice(Notice::StaleClose { held, .. }) => {
-                say(format!("the node's monitor sees a close below the {} that it holds", usdc(units(held))));
-            }
-            News::Notice(Notice::Disputed { amount, .. }) => disputed_to = Some(units(amount)),
-            _ => {}
-        }
-    }
-    let disputed_to = disputed_to.unwrap_or_default();
-    let wait = Span(stage.window.0 + stage.settle_grace.0 + Span::from_secs(60).0);
-    say(format!("the dispute stands at {}; {} h go by", usdc(disputed_to), stage.window.0 / 3_600_000_000));
-    stage.clock.warp(wait);
-    heard.settled = None;
-    while heard.settled.is_none() {
-        let news = patiently(stage.node.next()).await?.map_err(failed)?;
-        heard.take(false, &news, stage.clock.now().mono, &ProgressBar::hidden())?;
-    }
-    let close = Close::Disputed { closed_at: 0, disputed_to, window_secs: stage.window.0 / 1_000_000 };
-    let act = "Act 2: a close at zero, disputed";
-    let statement = statement(&stage, act, &source, 2, blob, &heard, &before, close).await?;
-    stage.node.stop().await;
-    Ok(statement)
-}
-
 #[expect(clippy::too_many_arguments, reason = "a statement brings everything together")]
 async fn statement(
     stage: &Stage,
     act: &'static str,
     source: &Source,
-    id: u64,
+    downloads: &[u64],
     (hash, bytes): (BlobHash, u64),
     heard: &Heard,
     before: &Before,
     close: Close,
 ) -> Result<Statement, Failure> {
-    let to = stage.delivered(id);
-    stage.client.blobs.finish(FetchId(id), &to)?;
+    let parts: Vec<PathBuf> = downloads.iter().map(|id| stage.delivered(*id)).collect();
+    for (id, to) in downloads.iter().zip(&parts) {
+        stage.client.blobs.finish(FetchId(*id), to)?;
+    }
     let delivered = tokio::task::spawn_blocking(move || -> std::io::Result<_> {
         let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(std::fs::File::open(to)?)?;
+        for part in parts {
+            // Each lies where it has its place in the whole.
+            let mut part = std::fs::File::open(part)?;
+            part.seek(SeekFrom::Start(hasher.count()))?;
+            hasher.update_reader(part)?;
+        }
         Ok(BlobHash(*hasher.finalize().as_bytes()))
     })
     .await??;

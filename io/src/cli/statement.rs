@@ -33,7 +33,22 @@ pub(super) struct Statement {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Close {
     Cooperative,
-    Disputed { closed_at: u64, disputed_to: u64, window_secs: u64 },
+    Disputed {
+        closed_at: u64,
+        disputed_to: u64,
+        window_secs: u64,
+    },
+    /// The sequencer took no dispute; the delayed inbox was forced.
+    Forced {
+        closed_at: u64,
+        disputed_to: u64,
+        forced_after_secs: u64,
+        window_secs: u64,
+    },
+    /// By the node, after it had claimed.
+    Finished {
+        claimed: u64,
+    },
 }
 
 /// One side's part.
@@ -80,6 +95,8 @@ fn name(selector: [u8; 4]) -> &'static str {
         PaymentChannel::disputeChannelCall::SELECTOR => "disputeChannel",
         PaymentChannel::settleChannelCall::SELECTOR => "settleChannel",
         PaymentChannel::closeCooperativelyCall::SELECTOR => "closeCooperatively",
+        PaymentChannel::claimChannelCall::SELECTOR => "claimChannel",
+        PaymentChannel::finishChannelCall::SELECTOR => "finishChannel",
         _ => "another call",
     }
 }
@@ -127,6 +144,15 @@ impl Statement {
                     window_secs / 3_600
                 ),
             ),
+            Close::Forced { closed_at, disputed_to, forced_after_secs, window_secs } => {
+                line("close", format!("by the client at {}, the node's dispute censored", usdc(*closed_at)));
+                let forced =
+                    format!("forced in after {} h to {}", forced_after_secs / 3_600, usdc(*disputed_to));
+                line("", format!("{forced}, settled after {} h", window_secs / 3_600));
+            }
+            Close::Finished { claimed } => {
+                line("close", format!("{} claimed half-way, then finished by the node", usdc(*claimed)));
+            }
         }
         line("deposit", usdc(self.deposit));
         line("paid to the node", usdc(self.paid));

@@ -18,7 +18,7 @@ use decdn_engine::{
     time::{Span, Time},
 };
 
-use super::Clock;
+use super::{Clock, Traffic};
 use crate::chain::account::{self, Terms};
 
 /// The largest raw transaction.
@@ -47,6 +47,8 @@ pub(super) struct Chain {
     hashes: BTreeMap<TxId, B256>,
     /// The transactions of each block that has any.
     blocks: BTreeMap<u64, Vec<B256>>,
+    /// What was asked over HTTP.
+    pub(super) traffic: Traffic,
 }
 
 /// A transaction that somebody sent.
@@ -97,6 +99,7 @@ impl Chain {
             sent: BTreeMap::new(),
             hashes: BTreeMap::new(),
             blocks: BTreeMap::new(),
+            traffic: Traffic::default(),
         }
     }
 

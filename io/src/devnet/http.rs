@@ -84,8 +84,13 @@ async fn answer(
     let Ok(body) = Limited::new(request.into_body(), BODY_BYTES_MAX).collect().await else {
         return Ok(refused(StatusCode::PAYLOAD_TOO_LARGE, "the body is above 1 MiB or did not arrive whole"));
     };
-    let answer = respond(&body.to_bytes(), chain);
-    let mut response = Response::new(Full::new(Bytes::from(answer.to_string())));
+    let body = body.to_bytes();
+    let answer = respond(&body, chain).to_string();
+    let mut serving = super::lock(chain);
+    serving.traffic.asked_bytes += body.len() as u64;
+    serving.traffic.answered_bytes += answer.len() as u64;
+    drop(serving);
+    let mut response = Response::new(Full::new(Bytes::from(answer)));
     response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static("application/json"));
     Ok(response)
 }
@@ -111,7 +116,11 @@ fn one(mut call: Value, chain: &mut Chain) -> Value {
     let Some(method) = call.get("method").and_then(Value::as_str) else {
         return failure(id, &RpcError::invalid("a call names its method"));
     };
-    match rpc::dispatch(chain, method, params) {
+    let done = rpc::dispatch(chain, method, params);
+    if done.is_ok() {
+        *chain.traffic.calls.entry(method.to_owned()).or_default() += 1;
+    }
+    match done {
         Ok(result) => json!({ "jsonrpc": "2.0", "id": id, "result": result }),
         Err(error) => failure(id, &error),
     }

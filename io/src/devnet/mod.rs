@@ -12,7 +12,7 @@ mod rpc;
 mod ws;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io,
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -44,6 +44,17 @@ pub struct Transaction {
     pub success: bool,
     /// Gas used.
     pub gas: u64,
+}
+
+/// What was asked of a devnet over HTTP.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Traffic {
+    /// Calls that were answered without an error, by method.
+    pub calls: BTreeMap<String, u64>,
+    /// Bytes of request bodies.
+    pub asked_bytes: u64,
+    /// Bytes of the bodies of answers.
+    pub answered_bytes: u64,
 }
 
 /// A running devnet; it stops serving when dropped.
@@ -129,6 +140,16 @@ impl Devnet {
     /// Lets the sequencer ignore these accounts.
     pub fn censor(&self, accounts: BTreeSet<Address>) {
         self.set_policy(Policy::Censor(accounts));
+    }
+
+    /// How long a message waits in the delayed inbox until it can be forced in (L2).
+    pub fn forced_inclusion(&self) -> Span {
+        self.chain().forced_inclusion()
+    }
+
+    /// What was asked over HTTP so far.
+    pub fn traffic(&self) -> Traffic {
+        self.chain().traffic.clone()
     }
 
     /// The soft head.
