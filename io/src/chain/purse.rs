@@ -34,6 +34,8 @@ struct State {
     /// In channels that were opened from this purse and have not settled.
     out: BTreeMap<ChannelId, Amount>,
     approved: Amount,
+    /// An opening was lost, and what it would take is kept for it.
+    is_lost: bool,
     is_refused: bool,
     /// The owner has been shown what the next deposit is for.
     is_shown: bool,
@@ -87,7 +89,8 @@ impl Spending {
                 }
                 let is_all_back = !is_enough && state.out.is_empty() && state.under_way.is_empty();
                 if is_all_back || tokio::time::Instant::now() >= until {
-                    state.is_refused |= !is_enough;
+                    // What is kept for a lost opening is not spent: raising the cap is no help.
+                    state.is_refused |= !is_enough && !state.is_lost;
                     return None;
                 }
             }
@@ -131,6 +134,7 @@ impl<H> Purse<H> {
             under_way: Vec::new(),
             out: BTreeMap::new(),
             approved: Amount::ZERO,
+            is_lost: false,
             is_refused: false,
             is_shown: false,
         };
@@ -166,10 +170,10 @@ impl<H: Chain + Clone + 'static> Chain for Purse<H> {
             Call::Channel(channel::Call::Open { node, token, deposit }) => {
                 let deposit = spending.take(deposit);
                 // One that is lost may still turn up: what it would take stays taken.
-                let watch = move |outcome: &TxOutcome| {
-                    if let TxOutcome::Included { result: Err(_), .. } = outcome {
-                        spending.give_back(deposit);
-                    }
+                let watch = move |outcome: &TxOutcome| match outcome {
+                    TxOutcome::Included { result: Err(_), .. } => spending.give_back(deposit),
+                    TxOutcome::Lost => spending.state().is_lost = true,
+                    _ => {}
                 };
                 let call = channel::Call::Open { node, token, deposit }.into();
                 chain.submit(ticket, call, route).inspect(watch).boxed()

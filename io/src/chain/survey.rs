@@ -52,11 +52,13 @@ fn away(error: impl fmt::Display) -> SurveyError {
     ))
 }
 
-/// Of several endpoints each serves the same chain (L4). One that does not answer now may be right later.
-async fn same_chain(urls: &[String], found: u64) -> Result<(), SurveyError> {
+/// Of several endpoints each serves the same chain (L4): those that answer. One that does not is left out until the next start, or
+/// it would keep the others from agreeing.
+async fn same_chain(urls: &[String], found: u64) -> Result<Vec<String>, SurveyError> {
     if urls.len() < 2 {
-        return Ok(());
+        return Ok(urls.to_vec());
     }
+    let mut answering = Vec::new();
     let asked = urls.iter().map(|url| async move {
         let provider = super::endpoint::provider(std::slice::from_ref(url)).ok()?;
         timeout(PATIENCE, provider.get_chain_id()).await.ok()?.ok()
@@ -70,14 +72,14 @@ async fn same_chain(urls: &[String], found: u64) -> Result<(), SurveyError> {
                      chain with --rpc"
                 )));
             }
-            Some(_) => {}
+            Some(_) => answering.push(url.clone()),
             None => tracing::warn!(
                 endpoint = shown,
-                "an RPC endpoint does not answer; of the others two have to agree"
+                "an RPC endpoint does not answer, and is left out until the next start"
             ),
         }
     }
-    Ok(())
+    Ok(if answering.is_empty() { urls.to_vec() } else { answering })
 }
 
 /// A token that can be paid in.
@@ -101,6 +103,8 @@ pub struct Survey {
     pub is_devnet: bool,
     /// The dispute window that a close would get now.
     pub window: Span,
+    /// Which endpoints answer.
+    pub answering: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -125,7 +129,7 @@ impl Survey {
             other => away(other),
         })?;
         let found = provider.get_chain_id().await.map_err(away)?;
-        same_chain(urls, found).await?;
+        let answering = same_chain(urls, found).await?;
         if let Some(wanted) = chain_id.filter(|wanted| *wanted != found) {
             return Err(SurveyError::Wrong(format!(
                 "the RPC endpoint serves chain {found}, but chain {wanted} is configured; correct --rpc or --chain-id"
@@ -138,7 +142,7 @@ impl Survey {
         }
         let deployment =
             Deployment { chain_id: found, payment_channel: contract, judge, ..Deployment::default() };
-        let mut survey = Self { provider, deployment, is_devnet: false, window: Span(0) };
+        let mut survey = Self { provider, deployment, is_devnet: false, window: Span(0), answering };
         let other = || {
             SurveyError::Wrong(format!(
                 "the contract at {contract} on chain {found} is no {} of version {}; correct --contract, or use the \

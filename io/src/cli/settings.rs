@@ -167,9 +167,10 @@ impl ChainArgs {
             poll: Span::from_secs(file.dispute_monitor.poll_interval_seconds),
             ..Monitor::default()
         };
+        let urls = survey.answering.clone();
         if urls.len() == 1 && !survey.is_devnet {
             tracing::warn!(
-                "one RPC endpoint is configured, and what it says of the chain is believed; with a second and a third --rpc two have \
+                "one RPC endpoint is asked, and what it says of the chain is believed; with a second and a third --rpc two have \
                  to agree before money moves"
             );
         }
