@@ -96,7 +96,6 @@ impl Sender for Tx {
 
 /// What a transaction does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[expect(clippy::large_enum_variant, reason = "transactions are rare")]
 pub enum Call {
     /// What roles do.
     Role(chain::Call),

@@ -57,7 +57,6 @@ pub struct ProbeResponse {
     pub least_deposit: Amount,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
 fn is_nothing(amount: &Amount) -> bool {
     *amount == Amount::ZERO
 }
