@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use decdn_engine::{
     blob::Verdict,
-    chain::{Block, Call, ChainEvent, ChainUpdate, TxOutcome, channel::EventKind},
+    chain::{Block, Call, ChainEvent, ChainUpdate, TxOutcome, channel::EventKind, quorum::Quorum},
     crypto::{ProbeResponseTerms, Signature, StreamError, StreamResponseTerms, Typed},
     ids::{Address, ChannelId, ConnId, NodeId, SignTicket, StreamId, TxTicket},
     io::{Effect, Input, Lane},
@@ -58,6 +58,8 @@ pub struct Bench {
     pub quotes: Option<(Rate, bool)>,
     /// What a node wants in a channel at least.
     pub least_deposit: Amount,
+    /// Of several endpoints no two agree.
+    pub is_apart: bool,
     pub unsigned: Vec<(SignTicket, Typed)>,
     pub height: u64,
     /// The safe head's number.
@@ -101,6 +103,7 @@ impl Bench {
             safe: 0,
             forked_at: None,
             least_deposit: Amount(0),
+            is_apart: false,
             dialled: BTreeMap::new(),
         }
     }
@@ -163,7 +166,8 @@ impl Bench {
         let forked_at = self.forked_at.take();
         let from_block = forked_at.map_or(from_block, |at| at.min(from_block));
         let events = self.events.iter().filter(|event| event.block.number >= from_block).copied().collect();
-        ChainUpdate { forked_at, ..news(self.head(), self.safe, events) }
+        let quorum = self.is_apart.then(|| Quorum { is_agreed: false, doubted: Vec::new() });
+        ChainUpdate { forked_at, quorum, ..news(self.head(), self.safe, events) }
     }
 
     /// Blocks from this one on are others now: what was in them did not happen.

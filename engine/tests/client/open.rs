@@ -80,3 +80,27 @@ fn o10_an_opening_that_comes_after_its_download_failed_is_closed_again() {
         "nobody knows its node's key any more"
     );
 }
+
+#[test]
+fn l4_an_opening_waits_for_two_endpoints_to_agree_and_not_for_ever() {
+    let mut bench = Bench::new(0);
+    bench.is_apart = true;
+    bench.pass(Span::from_secs(61));
+    bench.order(1, &[1], false);
+    bench.pass(Span::from_secs(110));
+    assert_eq!((bench.tx(), failed(&mut bench)), (None, None));
+    bench.is_apart = false;
+    bench.pass(Span::from_secs(61 + 8));
+    assert!(bench.tx().is_some(), "two agree");
+
+    let mut bench = Bench::new(0);
+    bench.is_apart = true;
+    bench.pass(Span::from_secs(61));
+    bench.order(1, &[1], false);
+    let minutes = (0..180).find(|_| {
+        bench.pass(Span::from_secs(60));
+        failed(&mut bench).is_some()
+    });
+    assert_eq!(bench.tx(), None);
+    assert!(minutes.is_some_and(|minutes| minutes < 30), "{minutes:?}");
+}

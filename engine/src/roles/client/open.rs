@@ -44,6 +44,12 @@ impl Client {
             out.limit(Rule::O11, LimitHit::Channels);
             return self.fail_fetch(now, id, FetchFailure::TooMany, out);
         }
+        if !self.follower.may_spend() {
+            // It is tried again in a while, so often (L4, D11).
+            let fetch = self.fetcher.fetches.get_mut(&id).expect("looked up above");
+            fetch.why = FetchFailure::OpenFailed;
+            return self.fail_attempt(now, id, Failure::NotNow, out);
+        }
         match (self.config.asks, is_agreed) {
             (true, false) => return self.ask_owner(now, id, deposit, out),
             (true, true) => {}
@@ -55,15 +61,14 @@ impl Client {
     }
 
     /// Begins the next opening, unless nobody has a young quote for it any more, or the owner's yes: whoever still wants it asks
-    /// anew (D1, D16). While no two endpoints agree it waits (L4).
+    /// anew (D1, D16). While no two endpoints agree nothing is begun (L4).
     pub(super) fn next_opening(&mut self, now: Now, out: &mut Outputs) {
-        if !self.follower.may_spend() {
-            return;
-        }
         let asks = self.config.asks;
+        let may_spend = self.follower.may_spend();
         while let Some(opening) = self.opener.next().copied() {
             let is_for = |fetch: &Fetch| {
-                fetch.is_waiting_for(opening.node)
+                may_spend
+                    && fetch.is_waiting_for(opening.node)
                     && fetch.record.order.token == opening.token
                     && fetch.is_quoted(now)
                     && fetch.may_deposit(opening.deposit)
