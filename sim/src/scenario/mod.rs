@@ -9,6 +9,7 @@ pub mod file;
 mod formula;
 mod keep;
 mod load;
+mod path;
 mod plan;
 mod set;
 mod terms;

@@ -23,6 +23,7 @@ use super::{
     endpoint,
     event::{Happening, Monotonic, Service},
     file::{self, Actor, File, Link, Mode, Placed},
+    path::path,
     tokens::{self, TokenName},
 };
 use crate::{
@@ -587,18 +588,4 @@ fn candidates(from: &[ActorId]) -> Vec<Candidate> {
         Candidate { node, operator: key.address() }
     };
     from.iter().map(candidate).collect()
-}
-
-fn path(link: &Link, decide: &mut Decisions) -> Path {
-    let latency = link.latency_us.draw(decide);
-    let jitter = link.jitter_us.draw(decide);
-    let mbit = link.mbit.draw(decide);
-    let life = link.life_ms.draw(decide);
-    Path {
-        latency: (Span(latency), Span(latency + jitter)),
-        bandwidth: (mbit > 0).then_some(mbit * 125_000),
-        life: (life > 0).then(|| Span::from_millis(life)),
-        duplicate: link.duplicate,
-        delay: link.delay,
-    }
 }
