@@ -254,27 +254,18 @@ impl Stage {
         Ok(node_poll)
     }
 
-    /// Opens so many channels from the client's account to the node, past any engine.
+    /// Opens so many channels from the client's account to the node, past any engine: one after the other, as each takes a permit.
     ///
     /// # Errors
     /// If one is not opened.
     pub async fn open_channels(&self, count: u64, deposit: Amount) -> Result<(), StartError> {
-        let whole = Amount(deposit.0 * u128::from(count));
-        let approve = decdn_engine::chain::token::Call::Approve { token: self.token, amount: whole };
-        self.transact_as_client(approve.into()).await?.1.map_err(|why| format!("not allowed: {why:?}"))?;
         let node = self.node.signer.address();
         let open = decdn_engine::chain::channel::Call::Open { node, token: self.token, deposit };
-        let mut account = account(&self.chain, &self.client_key)?;
-        let opening = (0..count).map(|n| {
-            let outcomes = account.submit(TxTicket(n), open.into(), Route::Sequencer);
-            async move {
-                let last = outcomes.collect::<Vec<_>>().await.pop();
-                matches!(last, Some(TxOutcome::Included { result: Ok(()), .. }))
-            }
-        });
-        let opening: Vec<_> = opening.collect();
-        let opened = futures::stream::iter(opening).buffered(64).all(ready).await;
-        if opened { Ok(()) } else { Err("a channel was not opened".into()) }
+        for _ in 0..count {
+            let (_, result) = self.transact_as_client(open.into()).await?;
+            result.map_err(|why| format!("a channel was not opened: {why:?}"))?;
+        }
+        Ok(())
     }
 
     /// One more client of the same node, with an account, a key and a folder of its own. Each `n` from 2 to 20 is
