@@ -82,7 +82,7 @@ export default [
   {
     name: 'lone-close-not-disputed', rule: 'L4', breaks: 'a close that one of several endpoints alone tells of is not disputed',
     test: 'cargo test -p decdn-engine --test node l4_a_close_that_one_alone_tells_of_is_disputed_and_nothing_else_follows',
-    edits: [{ file: 'engine/src/machine/closings.rs', from: '&& self.rumours.hear(slot, close, doubt, now.mono)', to: '&& self.rumours.hear(slot, close, doubt, now.mono) && false' }],
+    edits: [{ file: 'engine/src/machine/closings.rs', from: '&& self.rumours.hear(slot, (close, watch), is_denied, now.mono)', to: '&& self.rumours.hear(slot, (close, watch), is_denied, now.mono) && false' }],
   },
   {
     name: 'rumours-never-end', rule: 'L4', breaks: 'an endpoint that makes closes up costs gas with each of its answers',

@@ -125,17 +125,26 @@ impl Closings {
         &mut self,
         slot: Slot,
         channel: ChannelId,
-        (block, recorded, deadline): (Block, Amount, ChainTime),
+        close: (Block, Amount, ChainTime),
         stake: Stake,
     ) -> bool {
         let is_new = !self.watches.contains_key(&slot);
         if is_new {
-            let heard = self.rumours.come_true(slot, (block, recorded, deadline));
-            let in_inbox = self.in_inbox(channel);
-            let watch = heard.unwrap_or_else(|| Watch::new(block, (recorded, deadline), stake, in_inbox));
+            let heard = self.rumours.come_true(slot, close);
+            let watch = heard.unwrap_or_else(|| self.watch(channel, close, stake));
             self.watches.insert(slot, watch);
         }
         is_new
+    }
+
+    /// Of a close, with what the disk says of its dispute.
+    fn watch(
+        &self,
+        channel: ChannelId,
+        (block, recorded, deadline): (Block, Amount, ChainTime),
+        stake: Stake,
+    ) -> Watch {
+        Watch::new(block, (recorded, deadline), stake, self.in_inbox(channel))
     }
 
     fn watch_mut(&mut self, slot: Slot) -> Option<&mut Watch> {
@@ -220,7 +229,6 @@ impl Closings {
 
     /// X1, X2: what is held asks for this, whoever gains by it.
     pub fn defend(&mut self, slot: Slot, held: &Held, outlook: &Outlook, cx: &mut Cx<'_>) -> Defence {
-        let is_rumour = !self.watches.contains_key(&slot);
         let watch = self.watches.get_mut(&slot).or_else(|| self.rumours.get_mut(slot));
         let watch = watch.expect("what is defended is closing, or said to be");
         let lane = Lane::Channel(slot.index);
@@ -233,8 +241,7 @@ impl Closings {
                     watch.submit(route, ticket, voucher, held.deposit);
                     let earlier = self.txs.insert(ticket, slot);
                     assert!(earlier.is_none(), "a ticket is given out once");
-                    // What one endpoint alone says goes on no record.
-                    if route == Route::DelayedInbox && !is_rumour {
+                    if route == Route::DelayedInbox {
                         // It goes on record before it leaves (X1).
                         let dispute = Dispute { channel: held.channel, voucher, queued: None };
                         self.recorded.insert(held.channel, dispute);
@@ -296,22 +303,19 @@ impl Closings {
         slot: Slot,
         channel: ChannelId,
         ticket: TxTicket,
-        outcome_of: &TxOutcome,
+        outcome: &TxOutcome,
         outlook: &Outlook,
         cx: &mut Cx<'_>,
     ) -> Option<Outcome> {
         // Its close may not be read yet.
         let is_rumour = !self.watches.contains_key(&slot);
         let watch = self.watch_mut(slot)?;
-        let heard = watch.on_tx(channel, ticket, outcome_of, (cx.now, outlook.monitor.poll), cx.out);
-        let outcome = match heard {
+        let heard = watch.on_tx(channel, ticket, outcome, (cx.now, outlook.monitor.poll), cx.out);
+        let meaning = match heard {
             Heard::Nothing => Outcome::Nothing,
             Heard::Queued(queued) => {
-                // That of a close which was a rumour is not.
-                let record = self.recorded.get_mut(&channel);
-                if let Some(dispute) = record
-                    && dispute.queued.replace(queued) != Some(queued)
-                {
+                let dispute = self.recorded.get_mut(&channel).expect("what the inbox has is on record");
+                if dispute.queued.replace(queued) != Some(queued) {
                     cx.tools.persist(Lane::Channel(slot.index), vec![Record::Dispute(*dispute)], cx.out);
                 }
                 Outcome::Nothing
@@ -324,14 +328,14 @@ impl Closings {
             }
             Heard::Failed => Outcome::Failed,
         };
-        if is_rumour && matches!(outcome_of, TxOutcome::Included { result: Err(_), .. }) {
+        if is_rumour && matches!(outcome, TxOutcome::Included { result: Err(_), .. }) {
             // The contract has the last word.
             self.rumours.refute(slot, cx.now.mono);
             self.silence(slot, cx);
-            return Some(outcome);
+            return Some(meaning);
         }
         self.arm(slot, outlook, cx);
-        Some(outcome)
+        Some(meaning)
     }
 
     /// What holds of closing channels.
@@ -383,11 +387,13 @@ impl Closings {
     pub fn rumour(
         &mut self,
         slot: Slot,
-        close: (Block, Amount, ChainTime),
-        doubt: (bool, Stake),
+        channel: ChannelId,
+        (close, stake): ((Block, Amount, ChainTime), Stake),
+        is_denied: bool,
         now: Now,
     ) -> bool {
-        !self.watches.contains_key(&slot) && self.rumours.hear(slot, close, doubt, now.mono)
+        let watch = self.watch(channel, close, stake);
+        !self.watches.contains_key(&slot) && self.rumours.hear(slot, (close, watch), is_denied, now.mono)
     }
 
     /// Whether a channel is closing, or said to be.

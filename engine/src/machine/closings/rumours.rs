@@ -10,7 +10,6 @@ use crate::{
     money::Amount,
     state::Slot,
     time::{ChainTime, Span, Time},
-    worth::Stake,
 };
 
 /// For so long nothing is heard about a channel whose last rumour was none.
@@ -36,8 +35,8 @@ impl Rumours {
     pub(super) fn hear(
         &mut self,
         slot: Slot,
-        close: (Block, Amount, ChainTime),
-        (is_denied, stake): (bool, Stake),
+        (close, watch): ((Block, Amount, ChainTime), Watch),
+        is_denied: bool,
         now: Time,
     ) -> bool {
         if let Some(rumour) = self.heard.get_mut(&slot) {
@@ -49,8 +48,6 @@ impl Rumours {
         if self.refuted.get(&slot).is_some_and(|until| now < *until) {
             return false;
         }
-        let (block, recorded, deadline) = close;
-        let watch = Watch::new(block, (recorded, deadline), stake, None);
         self.heard.insert(slot, Rumour { close, watch, is_denied });
         true
     }

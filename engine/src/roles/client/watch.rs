@@ -154,8 +154,8 @@ impl Client {
             let Some(event_of) = event.as_channel() else { continue };
             let EventKind::Closing { amount, deadline, .. } = event_of.kind else { continue };
             let Some(slot) = self.wallet.slot(&event_of.channel) else { continue };
-            let doubt = (is_denied, Stake::default());
-            if self.closings.rumour(slot, (event.block, amount, deadline), doubt, now) {
+            let close = ((event.block, amount, deadline), Stake::default());
+            if self.closings.rumour(slot, event_of.channel, close, is_denied, now) {
                 self.defend(now, slot, out);
             }
         }

@@ -122,12 +122,7 @@ impl Node {
 
     /// A voucher has become durable: the channel may have passed its cap.
     pub(super) fn claim_if_due(&mut self, now: Now, slot: Slot, out: &mut Outputs) {
-        let Some(channel) = self.earnings.channels.get(slot) else { return };
-        let is_busy = channel.is_left_alone
-            || channel.status != ChannelStatus::Open
-            || self.buyer.orders.has(&Order::Claim(channel.id))
-            || self.closings.get(slot).is_some();
-        if !is_busy && self.is_claim_due(slot) && !self.has_transaction(slot) {
+        if self.earnings.channels.get(slot).is_some() && matches!(self.plan(now, slot), Some(Plan::Claim)) {
             self.order_by_itself(now, Order::Claim, slot, out);
         }
     }

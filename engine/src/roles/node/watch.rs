@@ -128,8 +128,8 @@ impl Node {
             let Some(event_of) = event.as_channel() else { continue };
             let EventKind::Closing { amount, deadline, .. } = event_of.kind else { continue };
             let Some(slot) = self.earnings.slot(&event_of.channel) else { continue };
-            let doubt = (is_denied, self.stake(slot));
-            if self.closings.rumour(slot, (event.block, amount, deadline), doubt, now) {
+            let close = ((event.block, amount, deadline), self.stake(slot));
+            if self.closings.rumour(slot, event_of.channel, close, is_denied, now) {
                 self.defend(now, slot, out);
             }
             if self.closings.is_doubtful(slot) {
