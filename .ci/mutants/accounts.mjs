@@ -11,6 +11,11 @@ export default [
     edits: [{ file: 'engine/src/bid.rs', from: 'self.gas_limit.saturating_mul(2).min(GAS_MOST)', to: 'self.gas_limit.min(GAS_MOST)' }],
   },
   {
+    name: 'queued-dispute-takes-a-business-nonce', rule: 'L2', breaks: 'a dispute in the delayed inbox has a nonce of the account that goes on with its business, which waits behind it',
+    oracle: ['O8', 'O10', 'O14', 'bound', 'probe'],
+    edits: [{ file: 'sim/src/chain/purse.rs', from: 'let from = dispute_account(tx.from);', to: 'let from = tx.from;' }],
+  },
+  {
     name: 'fee-not-raised', rule: 'L2', breaks: 'what nobody takes for its fee is never raised',
     oracle: ['O8', 'O10', 'O14', 'bound', 'probe'],
     edits: [{ file: 'engine/src/bid.rs', from: 'fees.replaces(self.fees).then_some', to: '(fees.replaces(self.fees) && false).then_some' }],
